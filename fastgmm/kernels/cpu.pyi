@@ -1,0 +1,4 @@
+VERSION: str
+COMPILER: str
+
+def x86_level() -> int: ...

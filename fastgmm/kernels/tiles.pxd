@@ -1,0 +1,111 @@
+"""The register tiles of tiles.h, one name for both precisions. Tiles are four rows high."""
+
+ctypedef fused floating:
+    float
+    double
+
+
+cdef extern from "tiles.h" nogil:
+    enum:
+        TILE_COLUMNS
+        LANES_F32
+        LANES_F64
+
+    double exp_f64(double x)
+    float exp_f32(float x)
+    double log_f64(double x)
+    float log_f32(float x)
+
+    void whiten_f64(Py_ssize_t n, Py_ssize_t d, const double* w, const double* z, Py_ssize_t ldz,
+                    double* y, Py_ssize_t ldy, double* q)
+    void whiten_f32(Py_ssize_t n, Py_ssize_t d, const float* w, const float* z, Py_ssize_t ldz,
+                    float* y, Py_ssize_t ldy, float* q)
+    void products_f64(int m, int width, Py_ssize_t n, const double* u, Py_ssize_t ldu,
+                      const double* v, Py_ssize_t ldv, double* out)
+    void products_f32(int m, int width, Py_ssize_t n, const float* u, Py_ssize_t ldu,
+                      const float* v, Py_ssize_t ldv, float* out)
+    void triangle_products_f64(int m, Py_ssize_t n, const double* u, Py_ssize_t ldu,
+                               const double* v, Py_ssize_t ldv, double* out)
+    void triangle_products_f32(int m, Py_ssize_t n, const float* u, Py_ssize_t ldu,
+                               const float* v, Py_ssize_t ldv, float* out)
+    void distances_f64(Py_ssize_t n, Py_ssize_t k, Py_ssize_t d, const double* y, Py_ssize_t ldy,
+                       const double* centers, const double* scales, double* out, Py_ssize_t ldo)
+    void distances_f32(Py_ssize_t n, Py_ssize_t k, Py_ssize_t d, const float* y, Py_ssize_t ldy,
+                       const float* centers, const float* scales, float* out, Py_ssize_t ldo)
+    void moments_f64(int m, Py_ssize_t n, const double* r, const double* x, Py_ssize_t ldx,
+                     const double* center, double* out)
+    void moments_f32(int m, Py_ssize_t n, const float* r, const float* x, Py_ssize_t ldx,
+                     const float* center, float* out)
+    void weighted_rows_f64(int m, Py_ssize_t n, const double* r, const double* y, Py_ssize_t ldy,
+                           double* u, Py_ssize_t ldu, double* sums)
+    void weighted_rows_f32(int m, Py_ssize_t n, const float* r, const float* y, Py_ssize_t ldy,
+                           float* u, Py_ssize_t ldu, float* sums)
+    void weights_f64(int m, Py_ssize_t n, const double* r, Py_ssize_t ldr,
+                     const double* d, Py_ssize_t ldd, double* out)
+    void weights_f32(int m, Py_ssize_t n, const float* r, Py_ssize_t ldr,
+                     const float* d, Py_ssize_t ldd, float* out)
+
+
+cdef inline floating exp(floating x) noexcept nogil:
+    return exp_f64(x) if floating is double else exp_f32(x)
+
+
+cdef inline floating log(floating x) noexcept nogil:
+    return log_f64(x) if floating is double else log_f32(x)
+
+
+cdef inline void whiten(Py_ssize_t n, Py_ssize_t d, const floating* w, const floating* z, Py_ssize_t ldz,
+                        floating* y, Py_ssize_t ldy, floating* q) noexcept nogil:
+    if floating is double:
+        whiten_f64(n, d, w, z, ldz, y, ldy, q)
+    else:
+        whiten_f32(n, d, w, z, ldz, y, ldy, q)
+
+
+cdef inline void products(int m, int width, Py_ssize_t n, const floating* u, Py_ssize_t ldu,
+                          const floating* v, Py_ssize_t ldv, floating* out) noexcept nogil:
+    if floating is double:
+        products_f64(m, width, n, u, ldu, v, ldv, out)
+    else:
+        products_f32(m, width, n, u, ldu, v, ldv, out)
+
+
+cdef inline void triangle_products(int m, Py_ssize_t n, const floating* u, Py_ssize_t ldu,
+                                   const floating* v, Py_ssize_t ldv, floating* out) noexcept nogil:
+    if floating is double:
+        triangle_products_f64(m, n, u, ldu, v, ldv, out)
+    else:
+        triangle_products_f32(m, n, u, ldu, v, ldv, out)
+
+
+cdef inline void distances(Py_ssize_t n, Py_ssize_t k, Py_ssize_t d, const floating* y, Py_ssize_t ldy,
+                           const floating* centers, const floating* scales,
+                           floating* out, Py_ssize_t ldo) noexcept nogil:
+    if floating is double:
+        distances_f64(n, k, d, y, ldy, centers, scales, out, ldo)
+    else:
+        distances_f32(n, k, d, y, ldy, centers, scales, out, ldo)
+
+
+cdef inline void moments(int m, Py_ssize_t n, const floating* r, const floating* x, Py_ssize_t ldx,
+                         const floating* center, floating* out) noexcept nogil:
+    if floating is double:
+        moments_f64(m, n, r, x, ldx, center, out)
+    else:
+        moments_f32(m, n, r, x, ldx, center, out)
+
+
+cdef inline void weighted_rows(int m, Py_ssize_t n, const floating* r, const floating* y, Py_ssize_t ldy,
+                               floating* u, Py_ssize_t ldu, floating* sums) noexcept nogil:
+    if floating is double:
+        weighted_rows_f64(m, n, r, y, ldy, u, ldu, sums)
+    else:
+        weighted_rows_f32(m, n, r, y, ldy, u, ldu, sums)
+
+
+cdef inline void weights(int m, Py_ssize_t n, const floating* r, Py_ssize_t ldr,
+                         const floating* d, Py_ssize_t ldd, floating* out) noexcept nogil:
+    if floating is double:
+        weights_f64(m, n, r, ldr, d, ldd, out)
+    else:
+        weights_f32(m, n, r, ldr, d, ldd, out)

@@ -1,0 +1,291 @@
+/* The tiles for one precision: tiles.h includes this file with REAL, LANES and NAME set.
+ *
+ * Rows of a tile are features or components, and samples are lanes. Every tile has a height
+ * `m` of 1 to TILE_ROWS that is a constant wherever it is expanded, so that accumulators live in
+ * registers; the functions at the end of each section pick the expansion.
+ */
+
+#ifdef VECTOR_BYTES
+typedef REAL NAME(vector) __attribute__((vector_size(VECTOR_BYTES)));
+#else
+typedef REAL NAME(vector);
+#endif
+#define VEC NAME(vector)
+
+ALWAYS_INLINE VEC NAME(load)(const REAL *p)
+{
+    VEC v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+ALWAYS_INLINE void NAME(store)(REAL *p, VEC v) { memcpy(p, &v, sizeof v); }
+
+/* out[t] = sum of the lanes of a[t], t < 16, by adding neighbours until one lane is left. */
+ALWAYS_INLINE void NAME(sum_lanes)(VEC *a, REAL *out)
+{
+    int count = TILE_ROWS * 4;
+#if LANES > 1
+    for (int width = LANES; width > 1; width /= 2, count /= 2)
+        for (int t = 0; t < count / 2; t++) {
+            VEC l = a[2 * t], r = a[2 * t + 1];
+            a[t] = __builtin_shufflevector(l, r, FASTGMM_CAT(EVEN_, LANES))
+                 + __builtin_shufflevector(l, r, FASTGMM_CAT(ODD_, LANES));
+        }
+#endif
+    memcpy(out, a, TILE_ROWS * 4 * sizeof(REAL));
+    (void)count;
+}
+
+/* ---- whitening: rows i0 .. i0+m of y = W z, W lower triangular; their squares are added to q ---- */
+
+/* w holds the panel column by column: m numbers for each j < i0, then the m, m-1, .. 1 numbers of
+ * the triangle on the diagonal. */
+ALWAYS_INLINE void NAME(whiten_panel)(
+    const int m, ptrdiff_t i0, const REAL *w, const REAL *z, ptrdiff_t ldz, REAL *y, ptrdiff_t ldy, REAL *q)
+{
+    VEC acc[TILE_ROWS][TILE_COLUMNS], zj[TILE_COLUMNS];
+    for (int a = 0; a < m; a++)
+        for (int v = 0; v < TILE_COLUMNS; v++)
+            acc[a][v] = (VEC){0};
+    for (ptrdiff_t j = 0; j < i0; j++, w += m, z += ldz) {
+        for (int v = 0; v < TILE_COLUMNS; v++)
+            zj[v] = NAME(load)(z + v * LANES);
+        for (int a = 0; a < m; a++)
+            for (int v = 0; v < TILE_COLUMNS; v++)
+                acc[a][v] += zj[v] * w[a];
+    }
+    for (int j = 0; j < m; w += m - j, j++, z += ldz) {
+        for (int v = 0; v < TILE_COLUMNS; v++)
+            zj[v] = NAME(load)(z + v * LANES);
+        for (int a = j; a < m; a++)
+            for (int v = 0; v < TILE_COLUMNS; v++)
+                acc[a][v] += zj[v] * w[a - j];
+    }
+    for (int v = 0; v < TILE_COLUMNS; v++) {
+        VEC squares = NAME(load)(q + v * LANES);
+        for (int a = 0; a < m; a++) {
+            NAME(store)(y + (i0 + a) * ldy + v * LANES, acc[a][v]);
+            squares += acc[a][v] * acc[a][v];
+        }
+        NAME(store)(q + v * LANES, squares);
+    }
+}
+
+/* n samples (a multiple of the tile's width), all rows; q must be set by the caller. */
+NO_INLINE void NAME(whiten)(
+    ptrdiff_t n, ptrdiff_t d, const REAL *w, const REAL *z, ptrdiff_t ldz, REAL *y, ptrdiff_t ldy, REAL *q)
+{
+    const ptrdiff_t step = TILE_COLUMNS * LANES;
+    for (ptrdiff_t i0 = 0; i0 < d; i0 += TILE_ROWS) {
+        int m = d - i0 < TILE_ROWS ? (int)(d - i0) : TILE_ROWS;
+        for (ptrdiff_t s = 0; s < n; s += step)
+            switch (m) {
+            case 1: NAME(whiten_panel)(1, i0, w, z + s, ldz, y + s, ldy, q + s); break;
+            case 2: NAME(whiten_panel)(2, i0, w, z + s, ldz, y + s, ldy, q + s); break;
+            case 3: NAME(whiten_panel)(3, i0, w, z + s, ldz, y + s, ldy, q + s); break;
+            default: NAME(whiten_panel)(4, i0, w, z + s, ldz, y + s, ldy, q + s);
+            }
+        w += m * i0 + m * (m + 1) / 2;
+    }
+}
+
+/* ---- products summed over samples: out[4 a + b] = sum_n u_a[n] v_b[n] ---- */
+
+ALWAYS_INLINE void NAME(product_tile)(
+    const int m, const int width, const int triangle,
+    ptrdiff_t n, const REAL *u, ptrdiff_t ldu, const REAL *v, ptrdiff_t ldv, REAL *out)
+{
+    VEC acc[TILE_ROWS * 4];
+    for (int t = 0; t < TILE_ROWS * 4; t++)
+        acc[t] = (VEC){0};
+    for (ptrdiff_t s = 0; s < n; s += LANES)
+        for (int b = 0; b < width; b++) {
+            VEC vb = NAME(load)(v + b * ldv + s);
+            for (int a = triangle ? b : 0; a < m; a++)
+                acc[4 * a + b] += vb * NAME(load)(u + a * ldu + s);
+        }
+    NAME(sum_lanes)(acc, out);
+}
+
+#define PRODUCTS(m, width, triangle) NAME(product_tile)(m, width, triangle, n, u, ldu, v, ldv, out)
+
+/* Rows u_0 .. u_m against rows v_0 .. v_width (full tile), n a multiple of LANES. */
+NO_INLINE void NAME(products)(
+    int m, int width, ptrdiff_t n, const REAL *u, ptrdiff_t ldu, const REAL *v, ptrdiff_t ldv, REAL *out)
+{
+    switch (4 * m + width) {
+#if TILE_COLUMNS == 4
+    case 20: PRODUCTS(4, 4, 0); break;
+#else
+    case 20: { /* two halves: the accumulators of one half fill the registers */
+        REAL half[TILE_ROWS * 4];
+        NAME(product_tile)(4, 2, 0, n, u, ldu, v, ldv, out);
+        NAME(product_tile)(4, 2, 0, n, u, ldu, v + 2 * ldv, ldv, half);
+        for (int a = 0; a < TILE_ROWS; a++) {
+            out[4 * a + 2] = half[4 * a];
+            out[4 * a + 3] = half[4 * a + 1];
+        }
+        break;
+    }
+#endif
+    case 19: PRODUCTS(4, 3, 0); break;
+    case 18: PRODUCTS(4, 2, 0); break;
+    case 17: PRODUCTS(4, 1, 0); break;
+    case 16: PRODUCTS(3, 4, 0); break;
+    case 15: PRODUCTS(3, 3, 0); break;
+    case 14: PRODUCTS(3, 2, 0); break;
+    case 13: PRODUCTS(3, 1, 0); break;
+    case 12: PRODUCTS(2, 4, 0); break;
+    case 11: PRODUCTS(2, 3, 0); break;
+    case 10: PRODUCTS(2, 2, 0); break;
+    case 9: PRODUCTS(2, 1, 0); break;
+    case 8: PRODUCTS(1, 4, 0); break;
+    case 7: PRODUCTS(1, 3, 0); break;
+    case 6: PRODUCTS(1, 2, 0); break;
+    default: PRODUCTS(1, 1, 0);
+    }
+}
+
+/* Rows u_0 .. u_m against rows v_0 .. v_m, entries b <= a only. */
+NO_INLINE void NAME(triangle_products)(
+    int m, ptrdiff_t n, const REAL *u, ptrdiff_t ldu, const REAL *v, ptrdiff_t ldv, REAL *out)
+{
+    switch (m) {
+    case 1: PRODUCTS(1, 1, 1); break;
+    case 2: PRODUCTS(2, 2, 1); break;
+    case 3: PRODUCTS(3, 3, 1); break;
+    default: PRODUCTS(4, 4, 1);
+    }
+}
+
+/* ---- squared distances of samples to m centers: out[a][n] = sum_i (s_ai (y_i[n] - c_ai))^2 ---- */
+
+ALWAYS_INLINE void NAME(distance_tile)(
+    const int m, const int scaled, ptrdiff_t d, const REAL *y, ptrdiff_t ldy,
+    const REAL *centers, const REAL *scales, REAL *out, ptrdiff_t ldo)
+{
+    VEC acc[TILE_ROWS][TILE_COLUMNS];
+    for (int a = 0; a < m; a++)
+        for (int v = 0; v < TILE_COLUMNS; v++)
+            acc[a][v] = (VEC){0};
+    for (ptrdiff_t i = 0; i < d; i++)
+        for (int v = 0; v < TILE_COLUMNS; v++) {
+            VEC yi = NAME(load)(y + i * ldy + v * LANES);
+            for (int a = 0; a < m; a++) {
+                VEC t = yi - centers[a * d + i];
+                if (scaled)
+                    t *= scales[a * d + i];
+                acc[a][v] += t * t;
+            }
+        }
+    for (int a = 0; a < m; a++)
+        for (int v = 0; v < TILE_COLUMNS; v++)
+            NAME(store)(out + a * ldo + v * LANES, acc[a][v]);
+}
+
+#define DISTANCES(m, scaled) \
+    NAME(distance_tile)(m, scaled, d, y + s, ldy, centers + k * d, scales + k * d, out + k * ldo + s, ldo)
+
+/* n samples (a multiple of the tile's width) to all k centers (k, d); scales (k, d), or NULL for 1. */
+NO_INLINE void NAME(distances)(
+    ptrdiff_t n, ptrdiff_t n_centers, ptrdiff_t d, const REAL *y, ptrdiff_t ldy,
+    const REAL *centers, const REAL *scales, REAL *out, ptrdiff_t ldo)
+{
+    const int scaled = scales != NULL;
+    if (!scaled)
+        scales = centers; /* never read */
+    for (ptrdiff_t k = 0; k < n_centers; k += TILE_ROWS) {
+        int m = n_centers - k < TILE_ROWS ? (int)(n_centers - k) : TILE_ROWS;
+        for (ptrdiff_t s = 0; s < n; s += TILE_COLUMNS * LANES)
+            switch (2 * m + scaled) {
+            case 2: DISTANCES(1, 0); break;
+            case 3: DISTANCES(1, 1); break;
+            case 4: DISTANCES(2, 0); break;
+            case 5: DISTANCES(2, 1); break;
+            case 6: DISTANCES(3, 0); break;
+            case 7: DISTANCES(3, 1); break;
+            case 8: DISTANCES(4, 0); break;
+            default: DISTANCES(4, 1);
+            }
+    }
+}
+
+/* ---- weighted moments of m features about a center: out[a], out[4 + a] = sum r z_a, sum r z_a^2 ---- */
+
+ALWAYS_INLINE void NAME(moment_tile)(
+    const int m, ptrdiff_t n, const REAL *r, const REAL *x, ptrdiff_t ldx, const REAL *center, REAL *out)
+{
+    VEC acc[TILE_ROWS * 4];
+    for (int t = 0; t < TILE_ROWS * 4; t++)
+        acc[t] = (VEC){0};
+    for (ptrdiff_t s = 0; s < n; s += LANES) {
+        VEC rs = NAME(load)(r + s);
+        for (int a = 0; a < m; a++) {
+            VEC z = NAME(load)(x + a * ldx + s) - center[a], rz = rs * z;
+            acc[a] += rz;
+            acc[4 + a] += rz * z;
+        }
+    }
+    NAME(sum_lanes)(acc, out);
+}
+
+NO_INLINE void NAME(moments)(
+    int m, ptrdiff_t n, const REAL *r, const REAL *x, ptrdiff_t ldx, const REAL *center, REAL *out)
+{
+    switch (m) {
+    case 1: NAME(moment_tile)(1, n, r, x, ldx, center, out); break;
+    case 2: NAME(moment_tile)(2, n, r, x, ldx, center, out); break;
+    case 3: NAME(moment_tile)(3, n, r, x, ldx, center, out); break;
+    default: NAME(moment_tile)(4, n, r, x, ldx, center, out);
+    }
+}
+
+/* ---- one row of responsibilities: u_a = r y_a for m rows, and their sums over samples ---- */
+
+NO_INLINE void NAME(weighted_rows)(
+    int m, ptrdiff_t n, const REAL *r, const REAL *y, ptrdiff_t ldy, REAL *u, ptrdiff_t ldu, REAL *sums)
+{
+    VEC acc[TILE_ROWS * 4];
+    for (int t = 0; t < TILE_ROWS * 4; t++)
+        acc[t] = (VEC){0};
+    for (int a = 0; a < m; a++)
+        for (ptrdiff_t s = 0; s < n; s += LANES) {
+            VEC t = NAME(load)(r + s) * NAME(load)(y + a * ldy + s);
+            NAME(store)(u + a * ldu + s, t);
+            acc[a] += t;
+        }
+    NAME(sum_lanes)(acc, sums);
+}
+
+/* ---- m components: out[a], out[4 + a] = sum r_a, sum r_a d_a ---- */
+
+ALWAYS_INLINE void NAME(weight_tile)(
+    const int m, ptrdiff_t n, const REAL *r, ptrdiff_t ldr, const REAL *d, ptrdiff_t ldd, REAL *out)
+{
+    VEC acc[TILE_ROWS * 4];
+    for (int t = 0; t < TILE_ROWS * 4; t++)
+        acc[t] = (VEC){0};
+    for (ptrdiff_t s = 0; s < n; s += LANES)
+        for (int a = 0; a < m; a++) {
+            VEC ra = NAME(load)(r + a * ldr + s);
+            acc[a] += ra;
+            acc[4 + a] += ra * NAME(load)(d + a * ldd + s);
+        }
+    NAME(sum_lanes)(acc, out);
+}
+
+NO_INLINE void NAME(weights)(
+    int m, ptrdiff_t n, const REAL *r, ptrdiff_t ldr, const REAL *d, ptrdiff_t ldd, REAL *out)
+{
+    switch (m) {
+    case 1: NAME(weight_tile)(1, n, r, ldr, d, ldd, out); break;
+    case 2: NAME(weight_tile)(2, n, r, ldr, d, ldd, out); break;
+    case 3: NAME(weight_tile)(3, n, r, ldr, d, ldd, out); break;
+    default: NAME(weight_tile)(4, n, r, ldr, d, ldd, out);
+    }
+}
+
+#undef VEC
+#undef PRODUCTS
+#undef DISTANCES
