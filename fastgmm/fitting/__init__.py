@@ -1,0 +1,1 @@
+"""The verbs: the EM loop and its initialization."""

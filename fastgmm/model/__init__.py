@@ -1,0 +1,1 @@
+"""The nouns: parameters, sufficient statistics, covariance structures."""

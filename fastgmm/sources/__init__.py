@@ -1,0 +1,1 @@
+"""Where rows come from: each source turns parameters into statistics."""

@@ -1,0 +1,241 @@
+"""Rows in memory: an array of any strides, or anything that looks like one."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from types import ModuleType, TracebackType
+from typing import Self
+
+import numpy as np
+
+from .. import kernels as compiled
+from ..model.parameters import Parameters
+from ..model.statistics import Statistics
+from ..model.structures import STRUCTURES, KernelModel, Structure, Totals
+from .threads import default_n_threads, ordered_map
+
+TRIANGULAR, DIAGONAL, ISOTROPIC = range(3)  # kinds of kernels.pyx
+
+GROUP_WORK = 1 << 22  # multiply-adds below which cutting rows into groups costs more than threads bring
+MOST_GROUPS = 64
+MOST_GROUP_WORK = 1 << 30  # above which Ctrl-C would have to wait too long
+BLOCK = 128  # groups are whole blocks of the kernels
+
+
+class ArraySource:
+    """A two-dimensional float32 or float64 array, read in place.
+
+    Rows are cut into groups by their number and the size of the model alone, each group leaves its own sums, and sums
+    are added in the order of the groups: the bits of every result are the same for any number of threads.
+    """
+
+    def __init__(self, X: np.ndarray, n_threads: int | None = None, kernels: ModuleType | None = None) -> None:
+        self.X = X
+        self.n_samples, self.n_features = X.shape
+        self.dtype = X.dtype
+        self.n_threads = default_n_threads() if n_threads is None else n_threads
+        self.kernels = kernels or compiled.CHOSEN
+        self._pool: ThreadPoolExecutor | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+            self._pool = None
+
+    def rows(self, indices: np.ndarray | slice) -> np.ndarray:
+        """Some rows, in float64."""
+        return self.X[indices].astype(np.float64)
+
+    def take(self, indices: np.ndarray) -> Self:
+        """A source of some rows only."""
+        return type(self)(self.X[indices], self.n_threads, self.kernels)
+
+    # ---- what EM asks for
+
+    def statistics(self, structure: Structure, parameters: Parameters) -> Statistics:
+        """E-step and accumulation in one pass."""
+        model = structure.kernel_model(parameters, self.dtype, self.origin)
+        statistics = self._collect(structure, model, None)
+        if statistics is None:
+            statistics = structure.pool(self.statistics(structure.direct, structure.split(parameters)))
+        return statistics
+
+    def statistics_given(
+        self,
+        structure: Structure,
+        means: np.ndarray,
+        responsibilities: Callable[[slice], np.ndarray],
+    ) -> Statistics:
+        """Statistics about `means` for responsibilities from outside, asked for group by group in the order of rows."""
+        direct = structure.direct
+        model = direct.kernel_model(direct.unit(means), self.dtype, self.origin)
+        return structure.pool(self._collect(direct, model, responsibilities))
+
+    # ---- what a model says of each row
+
+    def log_likelihoods(self, structure: Structure, parameters: Parameters) -> np.ndarray:
+        """log p(x) of each row, (N,)."""
+        out = np.empty(self.n_samples, self.dtype)
+        self._posterior(structure, parameters, log_likelihoods=out)
+        return out
+
+    def responsibilities(self, structure: Structure, parameters: Parameters) -> np.ndarray:
+        """Posterior probability of each component for each row, (N, K)."""
+        out = np.empty((self.n_samples, len(parameters.weights)), self.dtype)
+        self._posterior(structure, parameters, responsibilities=out)
+        return out
+
+    def labels(self, structure: Structure, parameters: Parameters) -> np.ndarray:
+        """Most probable component of each row, (N,)."""
+        out = np.empty(self.n_samples, np.int64)
+        self._posterior(structure, parameters, labels=out)
+        return out
+
+    # ---- what k-means asks for
+
+    def assign(self, centers: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+        """Nearest centers (N,), how many rows each has, the sums of these rows about it, and the inertia."""
+        labels = np.empty(self.n_samples, np.int32)
+        about = (centers - self.origin).astype(self.dtype)
+
+        def task(rows: slice, workspace: np.ndarray) -> np.ndarray:
+            out = np.empty(len(centers) * (1 + self.n_features) + 1)
+            self.kernels.assign(self.X[rows], about, self._exact_origin, workspace, labels[rows], out)
+            return out
+
+        sums = sum(self._map(task, ISOTROPIC, len(centers)))
+        counts, first = sums[: len(centers)], sums[len(centers) : -1].reshape(centers.shape)
+        return labels, counts, first - counts[:, None] * (centers - self.origin), float(sums[-1])
+
+    def potentials(self, candidates: np.ndarray, closest: np.ndarray, update: bool = False) -> np.ndarray:
+        """Sum over rows of min(closest, squared distance to a candidate), for each; `update` keeps the minimum."""
+        about = (candidates - self.origin).astype(self.dtype)
+
+        def task(rows: slice, workspace: np.ndarray) -> np.ndarray:
+            out = np.empty(len(candidates))
+            self.kernels.potentials(self.X[rows], about, self._exact_origin, workspace, closest[rows], update, out)
+            return out
+
+        return sum(self._map(task, ISOTROPIC, len(candidates)))
+
+    # ---- what does not depend on parameters
+
+    @cached_property
+    def _exact_origin(self) -> np.ndarray:
+        """A point amid the rows in their own precision: the mean of up to 1024 of them."""
+        step = max(1, self.n_samples // 1024)
+        return self.X[::step].mean(axis=0, dtype=np.float64).astype(self.dtype)
+
+    @property
+    def origin(self) -> np.ndarray:
+        """The same point in float64."""
+        return self._exact_origin.astype(np.float64)
+
+    @cached_property
+    def scatter(self) -> np.ndarray:
+        """Scatter of all rows about the origin, (D, D), in double precision whatever that of the rows."""
+        identity = np.eye(self.n_features)[None]
+        unit = Parameters(np.ones(1), self.origin[None], identity, identity)
+        model = STRUCTURES["full"].kernel_model(unit, np.dtype(np.float64), self.origin)
+
+        def task(rows: slice, workspace: np.ndarray) -> np.ndarray:
+            X = self.X[rows].astype(np.float64, copy=False)
+            out = np.empty(n_sums(model))
+            self.kernels.accumulate(X, np.ones((len(X), 1)), *model, workspace, out)
+            return out
+
+        sums = sum(self._map(task, TRIANGULAR, 1, np.dtype(np.float64)))
+        lower = np.zeros((self.n_features, self.n_features))
+        lower[np.tril_indices(self.n_features)] = sums[1 + self.n_features : -1]
+        return lower + np.tril(lower, -1).T
+
+    # ---- passes over the rows
+
+    def _collect(
+        self, structure: Structure, model: KernelModel, responsibilities: Callable[[slice], np.ndarray] | None
+    ) -> Statistics | None:
+        """Run `accumulate` over all groups and add up what they leave."""
+
+        def task(item: tuple[slice, np.ndarray | None], workspace: np.ndarray) -> np.ndarray:
+            rows, given = item
+            out = np.empty(n_sums(model))
+            self.kernels.accumulate(self.X[rows], given, *model, workspace, out)
+            return out
+
+        def items(groups: Iterator[slice]) -> Iterator[tuple[slice, np.ndarray | None]]:
+            for rows in groups:
+                given = None if responsibilities is None else responsibilities(rows)
+                yield rows, given if given is None else np.ascontiguousarray(given, self.dtype)
+
+        sums = sum(self._map(task, model.kind, len(model.centers), prepare=items))
+        totals = Totals(self.origin, lambda: self.scatter)
+        return structure.statistics(model, sums, totals, self.n_samples, float(np.finfo(self.dtype).eps))
+
+    def _posterior(self, structure: Structure, parameters: Parameters, **outputs: np.ndarray) -> None:
+        """Run `posterior` over all groups, each filling its rows of the outputs."""
+        model = structure.kernel_model(parameters, self.dtype, self.origin)
+
+        def task(rows: slice, workspace: np.ndarray) -> None:
+            parts = (
+                outputs[name][rows] if name in outputs else None
+                for name in ("log_likelihoods", "responsibilities", "labels")
+            )
+            self.kernels.posterior(self.X[rows], *model, workspace, *parts)
+
+        for _ in self._map(task, model.kind, len(model.centers), accumulating=False):
+            pass
+
+    def _map(
+        self,
+        task: Callable,
+        kind: int,
+        n_components: int,
+        dtype: np.dtype | None = None,
+        *,
+        accumulating: bool = True,
+        prepare: Callable[[Iterator[slice]], Iterator] = iter,
+    ) -> Iterator:
+        """`task(rows, workspace)` for every group, in parallel when there are several; results in order."""
+        dtype = dtype or self.dtype
+        size = self.kernels.workspace_size(kind, self.n_features, n_components, accumulating, dtype.itemsize)
+        idle: list[np.ndarray] = []
+
+        def run(item: object) -> object:
+            try:
+                workspace = idle.pop()
+            except IndexError:
+                workspace = np.empty(size, dtype)
+            result = task(item, workspace)
+            idle.append(workspace)
+            return result
+
+        groups = cut(self.n_samples, work_per_row(kind, self.n_features, n_components))
+        parallel = self.n_threads > 1 and len(groups) > 1
+        if parallel and self._pool is None:
+            self._pool = ThreadPoolExecutor(self.n_threads, thread_name_prefix="fastgmm")
+        return ordered_map(self._pool if parallel else None, self.n_threads, run, prepare(iter(groups)))
+
+
+def n_sums(model: KernelModel) -> int:
+    """How many numbers `accumulate` leaves."""
+    n_components, n_features = model.centers.shape
+    second = {TRIANGULAR: n_features * (n_features + 1) // 2, DIAGONAL: n_features, ISOTROPIC: 1}[model.kind]
+    return n_components * (1 + n_features + second) + 1
+
+
+def work_per_row(kind: int, n_features: int, n_components: int) -> int:
+    """Multiply-adds for one row, with 20 for exp and the sum over components."""
+    per_component = {TRIANGULAR: n_features**2 + 5 * n_features, DIAGONAL: 6 * n_features, ISOTROPIC: 3 * n_features}
+    return n_components * (per_component[kind] + 20)
+
+
+def cut(n_samples: int, work: int) -> list[slice]:
+    """Groups of whole blocks: a power of two of them, so that they spread evenly over threads."""
+    wanted = n_samples * work // GROUP_WORK
+    n_groups = min(1 << wanted.bit_length(), MOST_GROUPS) if wanted else 1
+    rows = max(BLOCK, min(-(-n_samples // n_groups), MOST_GROUP_WORK // work))
+    rows = -(-rows // BLOCK) * BLOCK
+    return [slice(start, min(start + rows, n_samples)) for start in range(0, n_samples, rows)]
