@@ -17,7 +17,8 @@ LEVELS = {"v4": 4, "v3": 3, "base": 0}  # best first; x86-64 level a variant nee
 def variants_available() -> list[str]:
     """Variants that are built and that this processor runs, best first."""
     level = cpu.x86_level()
-    return [name for name, needs in LEVELS.items() if needs <= level and importlib.util.find_spec(f"{__name__}._{name}")]
+    runs = [name for name, needs in LEVELS.items() if needs <= level]
+    return [name for name in runs if importlib.util.find_spec(f"{__name__}._{name}")]
 
 
 def load(name: str) -> ModuleType:

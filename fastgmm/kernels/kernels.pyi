@@ -1,6 +1,60 @@
-"""Signatures that every variant (_base, _v3, _v4) shares; see kernels.pyx."""
+"""What every variant (_base, _v3, _v4) offers; the meaning of the arguments stands in kernels.pyx."""
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-type Rows = NDArray[np.float32] | NDArray[np.float64]
+Rows = NDArray[Any]  # float32 or float64, the same for all arguments of a call
+
+def workspace_size(kind: int, n_features: int, n_components: int, accumulating: bool, itemsize: int) -> int: ...
+def accumulate(
+    X: Rows,
+    responsibilities: Rows | None,
+    kind: int,
+    offsets: Rows,
+    centers: Rows,
+    factors: Rows,
+    origin: Rows,
+    rotation: Rows,
+    workspace: Rows,
+    out: NDArray[np.float64],
+) -> None: ...
+def posterior(
+    X: Rows,
+    kind: int,
+    offsets: Rows,
+    centers: Rows,
+    factors: Rows,
+    origin: Rows,
+    rotation: Rows,
+    workspace: Rows,
+    log_likelihoods: Rows | None,
+    responsibilities: Rows | None,
+    labels: NDArray[np.int64] | None,
+) -> None: ...
+def assign(
+    X: Rows, centers: Rows, origin: Rows, workspace: Rows, labels: NDArray[np.int32], out: NDArray[np.float64]
+) -> None: ...
+def potentials(
+    X: Rows,
+    candidates: Rows,
+    origin: Rows,
+    workspace: Rows,
+    closest: Rows,
+    update: bool,
+    out: NDArray[np.float64],
+) -> None: ...
+def factorize(
+    covariances: NDArray[np.float64], precisions_cholesky: NDArray[np.float64], work: NDArray[np.float64]
+) -> int: ...
+def invert(factors: NDArray[np.float64], out: NDArray[np.float64]) -> None: ...
+def unwhiten(
+    sums: NDArray[np.float64],
+    precisions_cholesky: NDArray[np.float64],
+    work: NDArray[np.float64],
+    first: NDArray[np.float64],
+    second: NDArray[np.float64],
+) -> None: ...
+def vector_exp(x: Rows, out: Rows) -> None: ...
+def vector_log(x: Rows, out: Rows) -> None: ...

@@ -29,7 +29,7 @@ from libc.string cimport memcpy, memset
 from algebra cimport cholesky, congruence, invert_upper
 from tiles cimport (
     LANES_F32, LANES_F64, TILE_COLUMNS,
-    distances, exp, floating, log, moments, products, triangle_products, weighted_rows, weights, whiten,
+    distances, exp, floating, log, moments, products, triangle, weights, whiten,
 )
 
 cdef enum:
@@ -249,6 +249,7 @@ cdef void log_densities(
 
 cdef void normalize(
     const Layout* at,
+    floating cut,       # IN     responsibilities below it become 0
     floating* work,     # INOUT  p: log densities in, responsibilities out; scores: log-likelihoods
 ) noexcept nogil:
     """log-sum-exp over components: scores[n] = log sum_k exp p[k, n], then p[k, n] = r_nk."""
@@ -282,24 +283,15 @@ cdef void normalize(
     for k in range(at.K):
         p = work + at.p + k * B
         for n in range(B):
-            p[n] *= total[n]
+            t = p[n] * total[n]
+            p[n] = t if t >= cut else 0
 
 
-cdef void drop_below_rounding(
-    const Layout* at,
-    Py_ssize_t rows,
-    floating* work,     # INOUT  p: responsibilities
-) noexcept nogil:
-    """Zero the responsibilities that cannot change a sum (r < u / K) and those of lanes without a row."""
-    cdef Py_ssize_t k, n, B = at.B
-    cdef floating* restrict p
-    cdef floating cut = <floating> ((1.1102230246251565e-16 if floating is double else 5.9604645e-08) / at.K)
+cdef void clear_lanes(const Layout* at, Py_ssize_t rows, floating* work) noexcept nogil:
+    """Zero the responsibilities of lanes without a row."""
+    cdef Py_ssize_t k
     for k in range(at.K):
-        p = work + at.p + k * B
-        for n in range(B):
-            p[n] = p[n] if p[n] >= cut else 0
-        for n in range(rows, B):
-            p[n] = 0
+        memset(work + at.p + k * at.B + rows, 0, (at.B - rows) * sizeof(floating))
 
 
 # ---- accumulation -----------------------------------------------------------------------------------
@@ -328,24 +320,22 @@ cdef void flush(
         memset(r + n, 0, (padded - n) * sizeof(floating))
         for i in range(D):
             memset(y + i * C + n, 0, (padded - n) * sizeof(floating))
-    weights(1, padded, r, C, r, C, sums)
-    out[0] += sums[0]
     for i0 in range(0, D, 4):
         m = <int> min(4, D - i0)
-        weighted_rows(m, padded, r, y + i0 * C, C, u, C, sums)
+        triangle(m, padded, r, y + i0 * C, C, u if i0 > 0 else <floating*> NULL, C, sums)
+        if i0 == 0:
+            out[0] += sums[7]
         for a in range(m):
-            out[1 + i0 + a] += sums[a]
+            out[1 + i0 + a] += sums[6 if a == 3 else a + 1]
+            row = out + 1 + D + (i0 + a) * (i0 + a + 1) // 2 + i0
+            for b in range(a + 1):
+                row[b] += sums[4 * a + b]
         for j0 in range(0, i0, 4):
             products(m, 4, padded, u, C, y + j0 * C, C, sums)
             for a in range(m):
                 row = out + 1 + D + (i0 + a) * (i0 + a + 1) // 2 + j0
                 for b in range(4):
                     row[b] += sums[4 * a + b]
-        triangle_products(m, padded, u, C, y + i0 * C, C, sums)
-        for a in range(m):
-            row = out + 1 + D + (i0 + a) * (i0 + a + 1) // 2 + i0
-            for b in range(a + 1):
-                row[b] += sums[4 * a + b]
 
 
 cdef void accumulate_triangular(const Layout* at, floating* work, double* out) noexcept nogil:
@@ -470,6 +460,7 @@ def accumulate(
     cdef Py_ssize_t N = X.shape[0], K = centers.shape[0], n, block, n0, rows, B, stride
     cdef Layout at = layout(kind, centers.shape[1], K, True, sizeof(floating))
     cdef floating* work = aligned(&workspace[0])
+    cdef floating cut = <floating> ((1.1102230246251565e-16 if floating is double else 5.9604645e-08) / K)  # u / K
     cdef double* log_likelihood = &out[out.shape[0] - 1]
     cdef double part
     with nogil:
@@ -485,8 +476,9 @@ def accumulate(
                 enter_frame(&at, origin, rotation, work)
             if responsibilities is None:
                 log_densities(&at, offsets, centers, factors, work)
-                normalize(&at, work)
-                drop_below_rounding(&at, rows, work)
+                normalize(&at, cut, work)
+                if rows < B:
+                    clear_lanes(&at, rows, work)
                 part = 0
                 for n in range(rows):
                     part += (work + at.scores)[n]
@@ -547,7 +539,7 @@ def posterior(
                             peak[n] = p[n]
                             labels[n0 + n] = k
             if normalized:
-                normalize(&at, work)
+                normalize(&at, <floating> 0, work)
             if log_likelihoods is not None:
                 memcpy(&log_likelihoods[n0], work + at.scores, rows * sizeof(floating))
             if responsibilities is not None:
@@ -658,6 +650,17 @@ def factorize(
                 break
             invert_upper(&work[0, 0], D, &precisions_cholesky[k, 0, 0])
     return bad
+
+
+def invert(
+    const double[:, :, ::1] factors,            # IN     (K, D, D) upper triangular
+    double[:, :, ::1] out,                      # OUT    (K, D, D) their inverses
+):
+    """Invert triangular factors."""
+    cdef Py_ssize_t k
+    with nogil:
+        for k in range(factors.shape[0]):
+            invert_upper(&factors[k, 0, 0], factors.shape[1], &out[k, 0, 0])
 
 
 def unwhiten(

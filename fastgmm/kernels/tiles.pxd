@@ -24,10 +24,10 @@ cdef extern from "tiles.h" nogil:
                       const double* v, Py_ssize_t ldv, double* out)
     void products_f32(int m, int width, Py_ssize_t n, const float* u, Py_ssize_t ldu,
                       const float* v, Py_ssize_t ldv, float* out)
-    void triangle_products_f64(int m, Py_ssize_t n, const double* u, Py_ssize_t ldu,
-                               const double* v, Py_ssize_t ldv, double* out)
-    void triangle_products_f32(int m, Py_ssize_t n, const float* u, Py_ssize_t ldu,
-                               const float* v, Py_ssize_t ldv, float* out)
+    void triangle_f64(int m, Py_ssize_t n, const double* r, const double* y, Py_ssize_t ldy,
+                      double* u, Py_ssize_t ldu, double* out)
+    void triangle_f32(int m, Py_ssize_t n, const float* r, const float* y, Py_ssize_t ldy,
+                      float* u, Py_ssize_t ldu, float* out)
     void distances_f64(Py_ssize_t n, Py_ssize_t k, Py_ssize_t d, const double* y, Py_ssize_t ldy,
                        const double* centers, const double* scales, double* out, Py_ssize_t ldo)
     void distances_f32(Py_ssize_t n, Py_ssize_t k, Py_ssize_t d, const float* y, Py_ssize_t ldy,
@@ -36,10 +36,6 @@ cdef extern from "tiles.h" nogil:
                      const double* center, double* out)
     void moments_f32(int m, Py_ssize_t n, const float* r, const float* x, Py_ssize_t ldx,
                      const float* center, float* out)
-    void weighted_rows_f64(int m, Py_ssize_t n, const double* r, const double* y, Py_ssize_t ldy,
-                           double* u, Py_ssize_t ldu, double* sums)
-    void weighted_rows_f32(int m, Py_ssize_t n, const float* r, const float* y, Py_ssize_t ldy,
-                           float* u, Py_ssize_t ldu, float* sums)
     void weights_f64(int m, Py_ssize_t n, const double* r, Py_ssize_t ldr,
                      const double* d, Py_ssize_t ldd, double* out)
     void weights_f32(int m, Py_ssize_t n, const float* r, Py_ssize_t ldr,
@@ -70,12 +66,12 @@ cdef inline void products(int m, int width, Py_ssize_t n, const floating* u, Py_
         products_f32(m, width, n, u, ldu, v, ldv, out)
 
 
-cdef inline void triangle_products(int m, Py_ssize_t n, const floating* u, Py_ssize_t ldu,
-                                   const floating* v, Py_ssize_t ldv, floating* out) noexcept nogil:
+cdef inline void triangle(int m, Py_ssize_t n, const floating* r, const floating* y, Py_ssize_t ldy,
+                          floating* u, Py_ssize_t ldu, floating* out) noexcept nogil:
     if floating is double:
-        triangle_products_f64(m, n, u, ldu, v, ldv, out)
+        triangle_f64(m, n, r, y, ldy, u, ldu, out)
     else:
-        triangle_products_f32(m, n, u, ldu, v, ldv, out)
+        triangle_f32(m, n, r, y, ldy, u, ldu, out)
 
 
 cdef inline void distances(Py_ssize_t n, Py_ssize_t k, Py_ssize_t d, const floating* y, Py_ssize_t ldy,
@@ -93,14 +89,6 @@ cdef inline void moments(int m, Py_ssize_t n, const floating* r, const floating*
         moments_f64(m, n, r, x, ldx, center, out)
     else:
         moments_f32(m, n, r, x, ldx, center, out)
-
-
-cdef inline void weighted_rows(int m, Py_ssize_t n, const floating* r, const floating* y, Py_ssize_t ldy,
-                               floating* u, Py_ssize_t ldu, floating* sums) noexcept nogil:
-    if floating is double:
-        weighted_rows_f64(m, n, r, y, ldy, u, ldu, sums)
-    else:
-        weighted_rows_f32(m, n, r, y, ldy, u, ldu, sums)
 
 
 cdef inline void weights(int m, Py_ssize_t n, const floating* r, Py_ssize_t ldr,

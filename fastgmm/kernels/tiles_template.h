@@ -21,26 +21,46 @@ ALWAYS_INLINE VEC NAME(load)(const REAL *p)
 
 ALWAYS_INLINE void NAME(store)(REAL *p, VEC v) { memcpy(p, &v, sizeof v); }
 
-/* out[t] = sum of the lanes of a[t], t < 16, by adding neighbours until one lane is left. */
+/* out[t] = sum of the lanes of a[t], t < 16: neighbours are added until one lane is left. */
+#define ADD_NEIGHBOURS(count) \
+    for (int t = 0; t < count; t++) \
+        a[t] = __builtin_shufflevector(a[2 * t], a[2 * t + 1], FASTGMM_CAT(EVEN_, LANES)) \
+             + __builtin_shufflevector(a[2 * t], a[2 * t + 1], FASTGMM_CAT(ODD_, LANES));
+
 ALWAYS_INLINE void NAME(sum_lanes)(VEC *a, REAL *out)
 {
-    int count = TILE_ROWS * 4;
-#if LANES > 1
-    for (int width = LANES; width > 1; width /= 2, count /= 2)
-        for (int t = 0; t < count / 2; t++) {
-            VEC l = a[2 * t], r = a[2 * t + 1];
-            a[t] = __builtin_shufflevector(l, r, FASTGMM_CAT(EVEN_, LANES))
-                 + __builtin_shufflevector(l, r, FASTGMM_CAT(ODD_, LANES));
-        }
+#if LANES >= 2
+    ADD_NEIGHBOURS(8)
 #endif
-    memcpy(out, a, TILE_ROWS * 4 * sizeof(REAL));
-    (void)count;
+#if LANES >= 4
+    ADD_NEIGHBOURS(4)
+#endif
+#if LANES >= 8
+    ADD_NEIGHBOURS(2)
+#endif
+#if LANES >= 16
+    ADD_NEIGHBOURS(1)
+#endif
+    for (int t = 0; t < 16 / LANES; t++)
+        NAME(store)(out + t * LANES, a[t]);
 }
+
+#undef ADD_NEIGHBOURS
 
 /* ---- whitening: rows i0 .. i0+m of y = W z, W lower triangular; their squares are added to q ---- */
 
 /* w holds the panel column by column: m numbers for each j < i0, then the m, m-1, .. 1 numbers of
- * the triangle on the diagonal. */
+ * the triangle on the diagonal, whose columns are written out so that all bounds are constants. */
+#define TRIANGLE_COLUMN(j) \
+    if (m > j) { \
+        for (int v = 0; v < TILE_COLUMNS; v++) \
+            zj[v] = NAME(load)(z + v * LANES); \
+        for (int a = j; a < m; a++) \
+            for (int v = 0; v < TILE_COLUMNS; v++) \
+                acc[a][v] += zj[v] * w[a - j]; \
+        w += m - j; \
+        z += ldz; \
+    }
 ALWAYS_INLINE void NAME(whiten_panel)(
     const int m, ptrdiff_t i0, const REAL *w, const REAL *z, ptrdiff_t ldz, REAL *y, ptrdiff_t ldy, REAL *q)
 {
@@ -55,13 +75,7 @@ ALWAYS_INLINE void NAME(whiten_panel)(
             for (int v = 0; v < TILE_COLUMNS; v++)
                 acc[a][v] += zj[v] * w[a];
     }
-    for (int j = 0; j < m; w += m - j, j++, z += ldz) {
-        for (int v = 0; v < TILE_COLUMNS; v++)
-            zj[v] = NAME(load)(z + v * LANES);
-        for (int a = j; a < m; a++)
-            for (int v = 0; v < TILE_COLUMNS; v++)
-                acc[a][v] += zj[v] * w[a - j];
-    }
+    TRIANGLE_COLUMN(0) TRIANGLE_COLUMN(1) TRIANGLE_COLUMN(2) TRIANGLE_COLUMN(3)
     for (int v = 0; v < TILE_COLUMNS; v++) {
         VEC squares = NAME(load)(q + v * LANES);
         for (int a = 0; a < m; a++) {
@@ -71,6 +85,8 @@ ALWAYS_INLINE void NAME(whiten_panel)(
         NAME(store)(q + v * LANES, squares);
     }
 }
+
+#undef TRIANGLE_COLUMN
 
 /* n samples (a multiple of the tile's width), all rows; q must be set by the caller. */
 NO_INLINE void NAME(whiten)(
@@ -93,22 +109,22 @@ NO_INLINE void NAME(whiten)(
 /* ---- products summed over samples: out[4 a + b] = sum_n u_a[n] v_b[n] ---- */
 
 ALWAYS_INLINE void NAME(product_tile)(
-    const int m, const int width, const int triangle,
-    ptrdiff_t n, const REAL *u, ptrdiff_t ldu, const REAL *v, ptrdiff_t ldv, REAL *out)
+    const int m, const int width, ptrdiff_t n, const REAL *u, ptrdiff_t ldu,
+    const REAL *v, ptrdiff_t ldv, REAL *out)
 {
-    VEC acc[TILE_ROWS * 4];
-    for (int t = 0; t < TILE_ROWS * 4; t++)
+    VEC acc[16];
+    for (int t = 0; t < 16; t++)
         acc[t] = (VEC){0};
     for (ptrdiff_t s = 0; s < n; s += LANES)
         for (int b = 0; b < width; b++) {
             VEC vb = NAME(load)(v + b * ldv + s);
-            for (int a = triangle ? b : 0; a < m; a++)
+            for (int a = 0; a < m; a++)
                 acc[4 * a + b] += vb * NAME(load)(u + a * ldu + s);
         }
     NAME(sum_lanes)(acc, out);
 }
 
-#define PRODUCTS(m, width, triangle) NAME(product_tile)(m, width, triangle, n, u, ldu, v, ldv, out)
+#define PRODUCTS(m, width) NAME(product_tile)(m, width, n, u, ldu, v, ldv, out)
 
 /* Rows u_0 .. u_m against rows v_0 .. v_width (full tile), n a multiple of LANES. */
 NO_INLINE void NAME(products)(
@@ -116,12 +132,12 @@ NO_INLINE void NAME(products)(
 {
     switch (4 * m + width) {
 #if TILE_COLUMNS == 4
-    case 20: PRODUCTS(4, 4, 0); break;
+    case 20: PRODUCTS(4, 4); break;
 #else
     case 20: { /* two halves: the accumulators of one half fill the registers */
-        REAL half[TILE_ROWS * 4];
-        NAME(product_tile)(4, 2, 0, n, u, ldu, v, ldv, out);
-        NAME(product_tile)(4, 2, 0, n, u, ldu, v + 2 * ldv, ldv, half);
+        REAL half[16];
+        NAME(product_tile)(4, 2, n, u, ldu, v, ldv, out);
+        NAME(product_tile)(4, 2, n, u, ldu, v + 2 * ldv, ldv, half);
         for (int a = 0; a < TILE_ROWS; a++) {
             out[4 * a + 2] = half[4 * a];
             out[4 * a + 3] = half[4 * a + 1];
@@ -129,33 +145,65 @@ NO_INLINE void NAME(products)(
         break;
     }
 #endif
-    case 19: PRODUCTS(4, 3, 0); break;
-    case 18: PRODUCTS(4, 2, 0); break;
-    case 17: PRODUCTS(4, 1, 0); break;
-    case 16: PRODUCTS(3, 4, 0); break;
-    case 15: PRODUCTS(3, 3, 0); break;
-    case 14: PRODUCTS(3, 2, 0); break;
-    case 13: PRODUCTS(3, 1, 0); break;
-    case 12: PRODUCTS(2, 4, 0); break;
-    case 11: PRODUCTS(2, 3, 0); break;
-    case 10: PRODUCTS(2, 2, 0); break;
-    case 9: PRODUCTS(2, 1, 0); break;
-    case 8: PRODUCTS(1, 4, 0); break;
-    case 7: PRODUCTS(1, 3, 0); break;
-    case 6: PRODUCTS(1, 2, 0); break;
-    default: PRODUCTS(1, 1, 0);
+    case 19: PRODUCTS(4, 3); break;
+    case 18: PRODUCTS(4, 2); break;
+    case 17: PRODUCTS(4, 1); break;
+    case 16: PRODUCTS(3, 4); break;
+    case 15: PRODUCTS(3, 3); break;
+    case 14: PRODUCTS(3, 2); break;
+    case 13: PRODUCTS(3, 1); break;
+    case 12: PRODUCTS(2, 4); break;
+    case 11: PRODUCTS(2, 3); break;
+    case 10: PRODUCTS(2, 2); break;
+    case 9: PRODUCTS(2, 1); break;
+    case 8: PRODUCTS(1, 4); break;
+    case 7: PRODUCTS(1, 3); break;
+    case 6: PRODUCTS(1, 2); break;
+    default: PRODUCTS(1, 1);
     }
 }
 
-/* Rows u_0 .. u_m against rows v_0 .. v_m, entries b <= a only. */
-NO_INLINE void NAME(triangle_products)(
-    int m, ptrdiff_t n, const REAL *u, ptrdiff_t ldu, const REAL *v, ptrdiff_t ldv, REAL *out)
+/* Rows y_0 .. y_m against themselves under weights r: for b <= a, out[4 a + b] = sum_n r y_a y_b.
+ * The places above the diagonal serve for sum_n r y_a (1, 2, 3, 6) and sum_n r (7). With `keep`, u_a = r y_a
+ * is stored for the tiles beside. */
+ALWAYS_INLINE void NAME(triangle_tile)(
+    const int m, const int keep, ptrdiff_t n, const REAL *r, const REAL *y, ptrdiff_t ldy, REAL *u, ptrdiff_t ldu, REAL *out)
 {
-    switch (m) {
-    case 1: PRODUCTS(1, 1, 1); break;
-    case 2: PRODUCTS(2, 2, 1); break;
-    case 3: PRODUCTS(3, 3, 1); break;
-    default: PRODUCTS(4, 4, 1);
+    static const int first[TILE_ROWS] = {1, 2, 3, 6};
+    VEC acc[16];
+    for (int t = 0; t < 16; t++)
+        acc[t] = (VEC){0};
+    for (ptrdiff_t s = 0; s < n; s += LANES) {
+        VEC rs = NAME(load)(r + s), yb[TILE_ROWS];
+        for (int a = 0; a < m; a++) {
+            yb[a] = NAME(load)(y + a * ldy + s);
+            VEC ua = rs * yb[a];
+            if (keep)
+                NAME(store)(u + a * ldu + s, ua);
+            acc[first[a]] += ua;
+            for (int b = 0; b <= a; b++)
+                acc[4 * a + b] += ua * yb[b];
+        }
+        acc[7] += rs;
+    }
+    NAME(sum_lanes)(acc, out);
+}
+
+#define TRIANGLE(m, keep) NAME(triangle_tile)(m, keep, n, r, y, ldy, u, ldu, out)
+
+/* u may be NULL when the products are not needed. */
+NO_INLINE void NAME(triangle)(
+    int m, ptrdiff_t n, const REAL *r, const REAL *y, ptrdiff_t ldy, REAL *u, ptrdiff_t ldu, REAL *out)
+{
+    switch (2 * m + (u != NULL)) {
+    case 2: TRIANGLE(1, 0); break;
+    case 3: TRIANGLE(1, 1); break;
+    case 4: TRIANGLE(2, 0); break;
+    case 5: TRIANGLE(2, 1); break;
+    case 6: TRIANGLE(3, 0); break;
+    case 7: TRIANGLE(3, 1); break;
+    case 8: TRIANGLE(4, 0); break;
+    default: TRIANGLE(4, 1);
     }
 }
 
@@ -216,8 +264,8 @@ NO_INLINE void NAME(distances)(
 ALWAYS_INLINE void NAME(moment_tile)(
     const int m, ptrdiff_t n, const REAL *r, const REAL *x, ptrdiff_t ldx, const REAL *center, REAL *out)
 {
-    VEC acc[TILE_ROWS * 4];
-    for (int t = 0; t < TILE_ROWS * 4; t++)
+    VEC acc[16];
+    for (int t = 0; t < 16; t++)
         acc[t] = (VEC){0};
     for (ptrdiff_t s = 0; s < n; s += LANES) {
         VEC rs = NAME(load)(r + s);
@@ -241,30 +289,13 @@ NO_INLINE void NAME(moments)(
     }
 }
 
-/* ---- one row of responsibilities: u_a = r y_a for m rows, and their sums over samples ---- */
-
-NO_INLINE void NAME(weighted_rows)(
-    int m, ptrdiff_t n, const REAL *r, const REAL *y, ptrdiff_t ldy, REAL *u, ptrdiff_t ldu, REAL *sums)
-{
-    VEC acc[TILE_ROWS * 4];
-    for (int t = 0; t < TILE_ROWS * 4; t++)
-        acc[t] = (VEC){0};
-    for (int a = 0; a < m; a++)
-        for (ptrdiff_t s = 0; s < n; s += LANES) {
-            VEC t = NAME(load)(r + s) * NAME(load)(y + a * ldy + s);
-            NAME(store)(u + a * ldu + s, t);
-            acc[a] += t;
-        }
-    NAME(sum_lanes)(acc, sums);
-}
-
 /* ---- m components: out[a], out[4 + a] = sum r_a, sum r_a d_a ---- */
 
 ALWAYS_INLINE void NAME(weight_tile)(
     const int m, ptrdiff_t n, const REAL *r, ptrdiff_t ldr, const REAL *d, ptrdiff_t ldd, REAL *out)
 {
-    VEC acc[TILE_ROWS * 4];
-    for (int t = 0; t < TILE_ROWS * 4; t++)
+    VEC acc[16];
+    for (int t = 0; t < 16; t++)
         acc[t] = (VEC){0};
     for (ptrdiff_t s = 0; s < n; s += LANES)
         for (int a = 0; a < m; a++) {
@@ -289,3 +320,4 @@ NO_INLINE void NAME(weights)(
 #undef VEC
 #undef PRODUCTS
 #undef DISTANCES
+#undef TRIANGLE

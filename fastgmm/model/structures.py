@@ -23,6 +23,10 @@ LOG_2_PI = math.log(2 * math.pi)
 LARGEST_RATIO = {np.dtype(np.float64): 1e6, np.dtype(np.float32): 1e2}
 
 
+class DigitsLost(ArithmeticError):
+    """Scatters that follow from a difference would be poor: use the structure's `direct` accumulation."""
+
+
 class KernelModel(NamedTuple):
     """A mixture as the kernels read it, in the precision of the rows (see kernels.pyx for the formulae)."""
 
@@ -107,8 +111,10 @@ class Structure(ABC):
         """What the kernel reads."""
 
     @abstractmethod
-    def moments(self, model: KernelModel, sums: np.ndarray, totals: Totals) -> tuple[np.ndarray, ...] | None:
-        """Reference means, sums and scatters from the kernel's sums; None when they would cost digits."""
+    def moments(
+        self, model: KernelModel, sums: np.ndarray, totals: Totals
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Reference means, sums and scatters from the kernel's sums; raises DigitsLost where they would be poor."""
 
     def n_parameters(self, n_components: int, n_features: int) -> int:
         """Free parameters of the whole mixture."""
@@ -150,16 +156,11 @@ class Structure(ABC):
 
     def statistics(
         self, model: KernelModel, sums: np.ndarray, totals: Totals, n_samples: int, resolution: float
-    ) -> Statistics | None:
-        """Statistics from what `kernels.accumulate` left; None when digits would be lost: use `direct`."""
-        components = sums[:-1].reshape(model.centers.shape[0], -1)
-        moments = self.moments(model, components, totals)
-        if moments is None:
-            return None
-        reference, first, second = moments
-        return Statistics(
-            reference, components[:, 0].copy(), first, second, float(sums[-1]), n_samples, resolution
-        )
+    ) -> Statistics:
+        """Statistics from what `kernels.accumulate` left."""
+        components = sums[:-1].reshape(len(model.centers), -1)
+        reference, first, second = self.moments(model, components, totals)
+        return Statistics(reference, components[:, 0].copy(), first, second, float(sums[-1]), n_samples, resolution)
 
 
 def ill_defined(component: int | None) -> ValueError:
@@ -179,6 +180,14 @@ def inverse_cholesky(covariances: np.ndarray, tied: bool = False) -> np.ndarray:
     if bad >= 0:
         raise ill_defined(None if tied else bad)
     return factors
+
+
+def inverse(factors: np.ndarray) -> np.ndarray:
+    """Inverses of a stack (K, D, D) of upper triangular factors."""
+    factors = np.ascontiguousarray(factors, np.float64)
+    out = np.empty_like(factors)
+    kernels.CHOSEN.invert(factors, out)
+    return out
 
 
 def log_determinants(factors: np.ndarray) -> np.ndarray:
@@ -244,7 +253,9 @@ class Full(Structure):
         factors = parameters.precisions_cholesky
         return KernelModel.build(self.kind, parameters, log_determinants(factors), factors, dtype)
 
-    def moments(self, model: KernelModel, sums: np.ndarray, totals: Totals) -> tuple[np.ndarray, ...] | None:
+    def moments(
+        self, model: KernelModel, sums: np.ndarray, totals: Totals
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         n_components, n_features = model.centers.shape
         first, second = unwhiten(model, sums, model.factors.reshape(n_components, n_features, n_features))
         return model.centers.astype(np.float64), first, second
@@ -296,18 +307,19 @@ class Tied(Structure):
             rotation=rotation,
         )
 
-    def moments(self, model: KernelModel, sums: np.ndarray, totals: Totals) -> tuple[np.ndarray, ...] | None:
+    def moments(
+        self, model: KernelModel, sums: np.ndarray, totals: Totals
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         n_features = model.centers.shape[1]
-        rotation = model.rotation.reshape(n_features, n_features).astype(np.float64)
-        unrotation = np.linalg.inv(rotation)
-        counts, first, radial = sums[:, 0], sums[:, 1:-1] @ unrotation, sums[:, -1].sum()
-        scatter = totals.scatter()
-        spread = (rotation * (scatter @ rotation)).sum()
+        counts, first, radial = sums[:, 0], sums[:, 1:-1], sums[:, -1].sum()
+        centers = model.centers.astype(np.float64)
+        spread = radial + (centers * (2 * first - counts[:, None] * centers)).sum()  # sum over rows of |y|^2
         if spread > radial * LARGEST_RATIO[model.centers.dtype]:
-            return None
-        means = model.centers.astype(np.float64) @ unrotation
+            raise DigitsLost
+        unrotation = inverse(model.rotation.reshape(1, n_features, n_features))[0]
+        first, means = first @ unrotation, centers @ unrotation
         crossed = first.T @ means
-        within = scatter - crossed - crossed.T + (counts[:, None] * means).T @ means
+        within = totals.scatter() - crossed - crossed.T + (counts[:, None] * means).T @ means
         return totals.origin + means, first - counts[:, None] * means, within
 
     @property
@@ -356,7 +368,9 @@ class Diagonal(Structure):
         factors = parameters.precisions_cholesky
         return KernelModel.build(self.kind, parameters, np.log(factors).sum(axis=1), factors, dtype)
 
-    def moments(self, model: KernelModel, sums: np.ndarray, totals: Totals) -> tuple[np.ndarray, ...] | None:
+    def moments(
+        self, model: KernelModel, sums: np.ndarray, totals: Totals
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         n_features = model.centers.shape[1]
         return model.centers.astype(np.float64), sums[:, 1 : 1 + n_features], sums[:, 1 + n_features :]
 
@@ -389,7 +403,9 @@ class Spherical(Diagonal):
             origin=origin,
         )
 
-    def moments(self, model: KernelModel, sums: np.ndarray, totals: Totals) -> tuple[np.ndarray, ...] | None:
+    def moments(
+        self, model: KernelModel, sums: np.ndarray, totals: Totals
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         means = model.centers.astype(np.float64)
         return totals.origin + means, sums[:, 1:-1] - sums[:, :1] * means, sums[:, -1]
 
@@ -407,4 +423,6 @@ def invert_precisions(precisions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.ascontiguousarray(factors), np.ascontiguousarray(covariances)
 
 
-STRUCTURES: dict[str, Structure] = {structure.name: structure for structure in (Full(), Tied(), Diagonal(), Spherical())}
+STRUCTURES: dict[str, Structure] = {
+    structure.name: structure for structure in (Full(), Tied(), Diagonal(), Spherical())
+}

@@ -11,7 +11,7 @@ import numpy as np
 from .. import kernels as compiled
 from ..model.parameters import Parameters
 from ..model.statistics import Statistics
-from ..model.structures import STRUCTURES, KernelModel, Structure, Totals
+from ..model.structures import STRUCTURES, DigitsLost, KernelModel, Structure, Totals
 from .threads import default_n_threads, ordered_map
 
 TRIANGULAR, DIAGONAL, ISOTROPIC = range(3)  # kinds of kernels.pyx
@@ -58,10 +58,10 @@ class ArraySource:
     def statistics(self, structure: Structure, parameters: Parameters) -> Statistics:
         """E-step and accumulation in one pass."""
         model = structure.kernel_model(parameters, self.dtype, self.origin)
-        statistics = self._collect(structure, model, None)
-        if statistics is None:
-            statistics = structure.pool(self.statistics(structure.direct, structure.split(parameters)))
-        return statistics
+        try:
+            return self._collect(structure, model, None)
+        except DigitsLost:
+            return structure.pool(self.statistics(structure.direct, structure.split(parameters)))
 
     def statistics_given(
         self,
@@ -156,7 +156,7 @@ class ArraySource:
 
     def _collect(
         self, structure: Structure, model: KernelModel, responsibilities: Callable[[slice], np.ndarray] | None
-    ) -> Statistics | None:
+    ) -> Statistics:
         """Run `accumulate` over all groups and add up what they leave."""
 
         def task(item: tuple[slice, np.ndarray | None], workspace: np.ndarray) -> np.ndarray:
