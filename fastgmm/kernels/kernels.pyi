@@ -14,9 +14,10 @@ def accumulate(
     kind: int,
     offsets: Rows,
     centers: Rows,
+    residues: Rows,
     factors: Rows,
-    origin: Rows,
-    rotation: Rows,
+    origin: NDArray[np.float64],
+    rotation: NDArray[np.float64],
     workspace: Rows,
     out: NDArray[np.float64],
 ) -> None: ...
@@ -25,34 +26,41 @@ def posterior(
     kind: int,
     offsets: Rows,
     centers: Rows,
+    residues: Rows,
     factors: Rows,
-    origin: Rows,
-    rotation: Rows,
+    origin: NDArray[np.float64],
+    rotation: NDArray[np.float64],
     workspace: Rows,
     log_likelihoods: Rows | None,
     responsibilities: Rows | None,
     labels: NDArray[np.int64] | None,
 ) -> None: ...
 def assign(
-    X: Rows, centers: Rows, origin: Rows, workspace: Rows, labels: NDArray[np.int32], out: NDArray[np.float64]
+    X: Rows,
+    centers: Rows,
+    origin: NDArray[np.float64],
+    workspace: Rows,
+    labels: NDArray[np.int32],
+    out: NDArray[np.float64],
 ) -> None: ...
 def potentials(
     X: Rows,
     candidates: Rows,
-    origin: Rows,
+    origin: NDArray[np.float64],
     workspace: Rows,
     closest: Rows,
     update: bool,
     out: NDArray[np.float64],
 ) -> None: ...
+def algebra_size(n_features: int) -> int: ...
 def factorize(
-    covariances: NDArray[np.float64], precisions_cholesky: NDArray[np.float64], work: NDArray[np.float64]
+    covariances: NDArray[np.float64], workspace: NDArray[np.float64], precisions_cholesky: NDArray[np.float64]
 ) -> int: ...
-def invert(factors: NDArray[np.float64], out: NDArray[np.float64]) -> None: ...
+def invert(factors: NDArray[np.float64], workspace: NDArray[np.float64], out: NDArray[np.float64]) -> None: ...
 def unwhiten(
     sums: NDArray[np.float64],
-    precisions_cholesky: NDArray[np.float64],
-    work: NDArray[np.float64],
+    factors: NDArray[np.float64],
+    workspace: NDArray[np.float64],
     first: NDArray[np.float64],
     second: NDArray[np.float64],
 ) -> None: ...

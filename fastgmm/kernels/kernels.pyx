@@ -19,14 +19,19 @@ with c_k = log pi_k + log det(factor) - D/2 log 2 pi. Sums over rows (`accumulat
     DIAGONAL    sum r,  sum r z (D),  sum r z^2 (D)                             z = x - mu_k
     ISOTROPIC   sum r,  sum r y (D),  sum r |y - m_k|^2
 
+In float32 the rounding of mu_k itself would show in the narrow directions of W_k: TRIANGULAR takes it back by
+y = residue_k + W_k (x - center_k), residue_k = -W_k (mu_k - center_k). The frame of ISOTROPIC, entered once per
+row and not once per component, is computed in double precision.
+
 followed by one number, the log-likelihood: in the precision of the rows inside a block, in double
 across blocks. Nothing here validates, allocates, or keeps state: callers size `workspace` by
 `workspace_size` and own every output.
 """
+from libc.float cimport DBL_MAX, DBL_MIN, FLT_MAX, FLT_MIN
 from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memcpy, memset
 
-from algebra cimport cholesky, congruence, invert_upper
+from algebra cimport cholesky, congruence, copy_rows, invert_upper, padded
 from tiles cimport (
     LANES_F32, LANES_F64, TILE_COLUMNS,
     distances, exp, floating, log, moments, products, triangle, weights, whiten,
@@ -48,14 +53,15 @@ cdef struct Layout:
     # Where things stand in a workspace, in numbers from its (aligned) start.
     int kind
     Py_ssize_t D, K, B, C
-    Py_ssize_t x            # (D, B)     the block, transposed; for ISOTROPIC in the frame of W
+    Py_ssize_t x            # (D, B)     the block, transposed; for ISOTROPIC in its frame
     Py_ssize_t z            # (D, B)     the block about a component's mean
     Py_ssize_t p            # (K, B)     log densities, then responsibilities
     Py_ssize_t d2           # (K, B)     squared distances (ISOTROPIC)
     Py_ssize_t peak         # (B,)       largest log density of each sample
     Py_ssize_t total        # (B,)       sum over components of exp(log density - peak)
     Py_ssize_t scores       # (B,)       log-likelihood of each sample
-    Py_ssize_t factors      # packed W_k, panel by panel (TRIANGULAR, or the one W of ISOTROPIC)
+    Py_ssize_t factors      # (K, triangle) packed W_k, panel by panel (TRIANGULAR)
+    Py_ssize_t frame        # in double: the packed W of ISOTROPIC, then (D, B), (D, B) and (B,) to apply it
     Py_ssize_t y            # (K, D, C)  whitened samples waiting to be added to the scatter (TRIANGULAR)
     Py_ssize_t r            # (K, C)     their responsibilities
     Py_ssize_t u            # (4, C)     four rows of r y
@@ -75,18 +81,20 @@ cdef Layout layout(int kind, Py_ssize_t D, Py_ssize_t K, bint accumulating, Py_s
     cdef Layout at
     cdef Py_ssize_t lanes = LANES_F64 if itemsize == 8 else LANES_F32
     cdef Py_ssize_t tile = TILE_COLUMNS * lanes
-    cdef Py_ssize_t pad = max(lanes, 16), triangle = D * (D + 1) // 2, size = 0
+    cdef Py_ssize_t pad = max(lanes, 16), packed = D * (D + 1) // 2, size = 0, doubles
     at.kind, at.D, at.K = kind, D, K
     at.B = (64 if kind == TRIANGULAR else 128) // tile * tile
     at.C = at.B
     at.x = take(&size, D * at.B, pad)
-    at.z = take(&size, D * at.B if kind == TRIANGULAR or kind == ISOTROPIC else 0, pad)
+    at.z = take(&size, D * at.B if kind == TRIANGULAR else 0, pad)
     at.p = take(&size, K * at.B, pad)
     at.d2 = take(&size, K * at.B if kind == ISOTROPIC else 0, pad)
     at.peak = take(&size, at.B, pad)
     at.total = take(&size, at.B, pad)
     at.scores = take(&size, at.B, pad)
-    at.factors = take(&size, K * triangle if kind == TRIANGULAR else triangle, pad)
+    at.factors = take(&size, K * packed if kind == TRIANGULAR else 0, pad)
+    doubles = (packed + 8) // 8 * 8 + (2 * D + 1) * at.B + D
+    at.frame = take(&size, doubles * 8 // itemsize if kind == ISOTROPIC else 0, pad)
     if kind == TRIANGULAR and accumulating:
         at.C = min(max(BUFFER_BYTES // (K * D * itemsize), 2 * at.B), 512) // at.B * at.B
     at.y = take(&size, (K if accumulating else 1) * D * at.C if kind == TRIANGULAR else 0, pad)
@@ -173,32 +181,41 @@ cdef void pack_triangle(
 cdef void pack_model(
     const Layout* at,
     const floating[::1] factors,
-    const floating[::1] rotation,
+    const double[::1] rotation,
     floating* work,
 ) noexcept nogil:
     """Put the triangular factors into the order of the whitening tile."""
-    cdef Py_ssize_t k, triangle = at.D * (at.D + 1) // 2
+    cdef Py_ssize_t k, packed = at.D * (at.D + 1) // 2
     if at.kind == TRIANGULAR:
         for k in range(at.K):
-            pack_triangle(&factors[k * at.D * at.D], at.D, work + at.factors + k * triangle)
+            pack_triangle(&factors[k * at.D * at.D], at.D, work + at.factors + k * packed)
     elif at.kind == ISOTROPIC and rotation.shape[0] > 0:
-        pack_triangle(&rotation[0], at.D, work + at.factors)
+        pack_triangle(&rotation[0], at.D, <double*> (work + at.frame))
 
 
 cdef void enter_frame(
     const Layout* at,
-    const floating[::1] origin,
-    const floating[::1] rotation,
+    const double[::1] origin,
+    const double[::1] rotation,
     floating* work,             # INOUT  x
 ) noexcept nogil:
-    """ISOTROPIC: replace the block by W (x - origin)."""
+    """ISOTROPIC: replace the block by W (x - origin), or x - origin without a rotation."""
+    cdef Py_ssize_t n, i, D = at.D, B = at.B
     cdef floating* x = work + at.x
-    cdef floating* z = work + at.z
+    cdef double* w = <double*> (work + at.frame)
+    cdef double* z = w + (D * (D + 1) // 2 + 8) // 8 * 8
+    cdef double* y = z + D * B
+    cdef double* q = y + D * B
+    cdef double* zero = q + B
+    for i in range(D):
+        for n in range(B):
+            z[i * B + n] = x[i * B + n] - origin[i]
     if rotation.shape[0] > 0:
-        subtract(x, &origin[0], at.D, at.B, z)
-        whiten(at.B, at.D, work + at.factors, z, at.B, x, at.B, work + at.total)
-    else:
-        subtract(x, &origin[0], at.D, at.B, x)
+        memset(q, 0, (B + D) * sizeof(double))
+        whiten(B, D, w, zero, z, B, y, B, q)
+        z = y
+    for n in range(D * B):
+        x[n] = <floating> z[n]
 
 
 # ---- densities and responsibilities ---------------------------------------------------------------
@@ -208,11 +225,12 @@ cdef void log_densities(
     const Layout* at,
     const floating[::1] offsets,        # IN   (K,)  c_k
     const floating[:, ::1] centers,     # IN   (K, D)
+    const floating[:, ::1] residues,    # IN     (K, D), TRIANGULAR
     const floating[::1] factors,        # IN   s_k of DIAGONAL (K, D) and ISOTROPIC (K,)
     floating* work,                     # INOUT  fills p, and y (TRIANGULAR) or d2 (ISOTROPIC)
 ) noexcept nogil:
     """p[k, n] = log of weight times density of component k at sample n."""
-    cdef Py_ssize_t k, n, D = at.D, B = at.B, triangle = D * (D + 1) // 2
+    cdef Py_ssize_t k, n, D = at.D, B = at.B, packed = D * (D + 1) // 2
     cdef Py_ssize_t* fill = <Py_ssize_t*> (work + at.fill)
     cdef floating* x = work + at.x
     cdef floating* z = work + at.z
@@ -225,7 +243,7 @@ cdef void log_densities(
             c = offsets[k]
             subtract(x, &centers[k, 0], D, B, z)
             memset(p, 0, B * sizeof(floating))
-            whiten(B, D, work + at.factors + k * triangle, z, B,
+            whiten(B, D, work + at.factors + k * packed, &residues[k, 0], z, B,
                    work + at.y + (k * D * at.C + fill[k] if at.C > B else 0), at.C, p)
             for n in range(B):
                 p[n] = c - <floating> 0.5 * p[n]
@@ -258,8 +276,8 @@ cdef void normalize(
     cdef floating* restrict peak = work + at.peak
     cdef floating* restrict total = work + at.total
     cdef floating* restrict scores = work + at.scores
-    cdef floating lowest = <floating> (-1e300 if floating is double else -1e38)
-    cdef floating smallest = <floating> (1e-300 if floating is double else 1e-37)
+    cdef floating lowest = <floating> (-DBL_MAX if floating is double else -FLT_MAX)
+    cdef floating smallest = <floating> (DBL_MIN if floating is double else FLT_MIN)
     cdef floating t
     memcpy(peak, work + at.p, B * sizeof(floating))
     for k in range(1, at.K):
@@ -306,7 +324,7 @@ cdef void flush(
     """Add the waiting whitened samples of component k to its sums: a symmetric product, tile by tile."""
     cdef Py_ssize_t D = at.D, C = at.C, lanes = LANES_F64 if floating is double else LANES_F32
     cdef Py_ssize_t* fill = <Py_ssize_t*> (work + at.fill)
-    cdef Py_ssize_t n = fill[k], i, i0, j0, padded = (n + lanes - 1) // lanes * lanes
+    cdef Py_ssize_t n = fill[k], i, i0, j0, whole = (n + lanes - 1) // lanes * lanes
     cdef int m, a, b
     cdef floating* y = work + at.y + k * D * C
     cdef floating* r = work + at.r + k * C
@@ -316,13 +334,13 @@ cdef void flush(
     if n == 0:
         return
     fill[k] = 0
-    if padded > n:
-        memset(r + n, 0, (padded - n) * sizeof(floating))
+    if whole > n:
+        memset(r + n, 0, (whole - n) * sizeof(floating))
         for i in range(D):
-            memset(y + i * C + n, 0, (padded - n) * sizeof(floating))
+            memset(y + i * C + n, 0, (whole - n) * sizeof(floating))
     for i0 in range(0, D, 4):
         m = <int> min(4, D - i0)
-        triangle(m, padded, r, y + i0 * C, C, u if i0 > 0 else <floating*> NULL, C, sums)
+        triangle(m, whole, r, y + i0 * C, C, u if i0 > 0 else <floating*> NULL, C, sums)
         if i0 == 0:
             out[0] += sums[7]
         for a in range(m):
@@ -331,7 +349,7 @@ cdef void flush(
             for b in range(a + 1):
                 row[b] += sums[4 * a + b]
         for j0 in range(0, i0, 4):
-            products(m, 4, padded, u, C, y + j0 * C, C, sums)
+            products(m, 4, whole, u, C, y + j0 * C, C, sums)
             for a in range(m):
                 row = out + 1 + D + (i0 + a) * (i0 + a + 1) // 2 + j0
                 for b in range(4):
@@ -423,6 +441,7 @@ cdef void given_responsibilities(
     const floating* responsibilities,   # IN   (rows, K)
     Py_ssize_t rows,
     const floating[:, ::1] centers,
+    const floating[:, ::1] residues,
     floating* work,                     # INOUT  fills p, and y (TRIANGULAR) or d2 (ISOTROPIC)
 ) noexcept nogil:
     """Responsibilities from outside instead of from densities; W_k is taken as the identity."""
@@ -439,7 +458,7 @@ cdef void given_responsibilities(
             y = work + at.y + k * D * at.C + fill[k]
             for i in range(D):
                 for n in range(B):
-                    y[i * at.C + n] = (work + at.x)[i * B + n] - centers[k, i]
+                    y[i * at.C + n] = (work + at.x)[i * B + n] - centers[k, i] + residues[k, i]
     elif at.kind == ISOTROPIC:
         distances(B, at.K, D, work + at.x, B, &centers[0, 0], <const floating*> NULL, work + at.d2, B)
 
@@ -450,9 +469,10 @@ def accumulate(
     int kind,                                   # IN     TRIANGULAR, DIAGONAL or ISOTROPIC
     const floating[::1] offsets,                # IN     (K,)    c_k
     const floating[:, ::1] centers,             # IN     (K, D)  mu_k or m_k
+    const floating[:, ::1] residues,            # IN     (K, D)  TRIANGULAR only
     const floating[::1] factors,                # IN     precision Cholesky (K, D, D), (K, D) or (K,), flat
-    const floating[::1] origin,                 # IN     (D,)    ISOTROPIC only
-    const floating[::1] rotation,               # IN     (D, D) flat, or empty: ISOTROPIC only
+    const double[::1] origin,                   # IN     (D,)    ISOTROPIC only
+    const double[::1] rotation,                 # IN     (D, D) flat, or empty: ISOTROPIC only
     floating[::1] workspace,                    # SCRATCH
     double[::1] out,                            # OUT    sums per component, then the log-likelihood
 ):
@@ -475,7 +495,7 @@ def accumulate(
             if kind == ISOTROPIC:
                 enter_frame(&at, origin, rotation, work)
             if responsibilities is None:
-                log_densities(&at, offsets, centers, factors, work)
+                log_densities(&at, offsets, centers, residues, factors, work)
                 normalize(&at, cut, work)
                 if rows < B:
                     clear_lanes(&at, rows, work)
@@ -484,7 +504,7 @@ def accumulate(
                     part += (work + at.scores)[n]
                 log_likelihood[0] += part
             else:
-                given_responsibilities(&at, &responsibilities[n0, 0], rows, centers, work)
+                given_responsibilities(&at, &responsibilities[n0, 0], rows, centers, residues, work)
             if kind == TRIANGULAR:
                 accumulate_triangular(&at, work, &out[0])
             elif kind == DIAGONAL:
@@ -502,9 +522,10 @@ def posterior(
     int kind,                                   # IN     the model as in `accumulate`
     const floating[::1] offsets,
     const floating[:, ::1] centers,
+    const floating[:, ::1] residues,
     const floating[::1] factors,
-    const floating[::1] origin,
-    const floating[::1] rotation,
+    const double[::1] origin,
+    const double[::1] rotation,
     floating[::1] workspace,                    # SCRATCH
     floating[::1] log_likelihoods,              # OUT    (N,)   or None
     floating[:, ::1] responsibilities,          # OUT    (N, K) or None
@@ -527,7 +548,7 @@ def posterior(
             load_block(<const char*> &X[n0, 0], X.strides[0], X.strides[1], rows, at.D, B, work + at.x)
             if kind == ISOTROPIC:
                 enter_frame(&at, origin, rotation, work)
-            log_densities(&at, offsets, centers, factors, work)
+            log_densities(&at, offsets, centers, residues, factors, work)
             if labels is not None:
                 peak = work + at.peak
                 memcpy(peak, work + at.p, B * sizeof(floating))
@@ -555,7 +576,7 @@ def posterior(
 def assign(
     const floating[:, :] X,                     # IN     (N, D)
     const floating[:, ::1] centers,             # IN     (K, D)  about `origin`
-    const floating[::1] origin,                 # IN     (D,)
+    const double[::1] origin,                   # IN     (D,)
     floating[::1] workspace,                    # SCRATCH  as for ISOTROPIC
     int32_t[::1] labels,                        # OUT    (N,)  nearest center
     double[::1] out,                            # OUT    counts (K), sums of rows about the origin (K, D), inertia
@@ -567,6 +588,7 @@ def assign(
     cdef floating* p
     cdef floating* nearest
     cdef double* sums
+    cdef const double[::1] none = origin[:0]
     cdef double part
     with nogil:
         B = at.B
@@ -576,7 +598,7 @@ def assign(
             n0 = block * B
             rows = min(B, N - n0)
             load_block(<const char*> &X[n0, 0], X.strides[0], X.strides[1], rows, D, B, work + at.x)
-            subtract(work + at.x, &origin[0], D, B, work + at.x)
+            enter_frame(&at, origin, none, work)
             distances(B, K, D, work + at.x, B, &centers[0, 0], <const floating*> NULL, work + at.d2, B)
             memcpy(nearest, work + at.d2, B * sizeof(floating))
             memset(&labels[n0], 0, rows * sizeof(int32_t))
@@ -600,7 +622,7 @@ def assign(
 def potentials(
     const floating[:, :] X,                     # IN     (N, D)
     const floating[:, ::1] candidates,          # IN     (T, D)  about `origin`
-    const floating[::1] origin,                 # IN     (D,)
+    const double[::1] origin,                   # IN     (D,)
     floating[::1] workspace,                    # SCRATCH  as for ISOTROPIC with T components
     floating[::1] closest,                      # INOUT  (N,)  squared distance to the nearest center so far
     bint update,                                # IN     lower `closest` by the (only) candidate
@@ -613,6 +635,7 @@ def potentials(
     cdef floating* p
     cdef floating value
     cdef double part
+    cdef const double[::1] none = origin[:0]
     with nogil:
         B = at.B
         memset(&out[0], 0, out.shape[0] * sizeof(double))
@@ -620,7 +643,7 @@ def potentials(
             n0 = block * B
             rows = min(B, N - n0)
             load_block(<const char*> &X[n0, 0], X.strides[0], X.strides[1], rows, D, B, work + at.x)
-            subtract(work + at.x, &origin[0], D, B, work + at.x)
+            enter_frame(&at, origin, none, work)
             distances(B, T, D, work + at.x, B, &candidates[0, 0], <const floating*> NULL, work + at.d2, B)
             for t in range(T):
                 p = work + at.d2 + t * B
@@ -636,46 +659,59 @@ def potentials(
 # ---- small dense algebra, in double precision ---------------------------------------------------------
 
 
+def algebra_size(Py_ssize_t n_features):
+    """How many numbers the workspace of the functions below must hold."""
+    return (4 * n_features + 8) * padded(n_features)
+
+
 def factorize(
     const double[:, :, ::1] covariances,        # IN     (K, D, D) symmetric
+    double[::1] workspace,                      # SCRATCH
     double[:, :, ::1] precisions_cholesky,      # OUT    (K, D, D) upper triangular inverse of the Cholesky factor
-    double[:, ::1] work,                        # SCRATCH (D, D)
 ):
     """Invert the Cholesky factor of each covariance; returns the first that is not positive definite, or -1."""
-    cdef Py_ssize_t k, D = work.shape[0], bad = -1
+    cdef Py_ssize_t k, D = covariances.shape[1], P = padded(D), bad = -1
+    cdef double* U = &workspace[0]
     with nogil:
         for k in range(covariances.shape[0]):
-            if not cholesky(&covariances[k, 0, 0], D, &work[0, 0]):
+            if not cholesky(&covariances[k, 0, 0], D, U, U + 2 * D * P):
                 bad = k
                 break
-            invert_upper(&work[0, 0], D, &precisions_cholesky[k, 0, 0])
+            invert_upper(U, D, U + D * P, U + 2 * D * P)
+            copy_rows(U + D * P, P, D, &precisions_cholesky[k, 0, 0], D)
     return bad
 
 
 def invert(
     const double[:, :, ::1] factors,            # IN     (K, D, D) upper triangular
+    double[::1] workspace,                      # SCRATCH
     double[:, :, ::1] out,                      # OUT    (K, D, D) their inverses
 ):
     """Invert triangular factors."""
-    cdef Py_ssize_t k
+    cdef Py_ssize_t k, D = factors.shape[1], P = padded(D)
+    cdef double* U = &workspace[0]
     with nogil:
         for k in range(factors.shape[0]):
-            invert_upper(&factors[k, 0, 0], factors.shape[1], &out[k, 0, 0])
+            copy_rows(&factors[k, 0, 0], D, D, U, P)
+            invert_upper(U, D, U + D * P, U + 2 * D * P)
+            copy_rows(U + D * P, P, D, &out[k, 0, 0], D)
 
 
 def unwhiten(
     const double[:, ::1] sums,                  # IN     (K, 1 + D + D (D + 1) / 2) from `accumulate`, TRIANGULAR
-    const double[:, :, ::1] precisions_cholesky,    # IN     (K, D, D) as applied to the rows
-    double[:, ::1] work,                        # SCRATCH (2 D, D)
+    const double[:, :, ::1] factors,            # IN     (K, D, D) precision Cholesky as applied to the rows
+    double[::1] workspace,                      # SCRATCH
     double[:, ::1] first,                       # OUT    (K, D)     sum r (x - mu)
     double[:, :, ::1] second,                   # OUT    (K, D, D)  sum r (x - mu) (x - mu)^T
 ):
     """Take sums over whitened samples back to the units of the data: L s and L S L^T, L = W^-1."""
-    cdef Py_ssize_t k, D = first.shape[1]
+    cdef Py_ssize_t k, D = first.shape[1], P = padded(D)
+    cdef double* U = &workspace[0]
     with nogil:
         for k in range(first.shape[0]):
-            invert_upper(&precisions_cholesky[k, 0, 0], D, &work[0, 0])
-            congruence(&work[0, 0], &sums[k, 1], &sums[k, 1 + D], D, &work[D, 0], &first[k, 0], &second[k, 0, 0])
+            copy_rows(&factors[k, 0, 0], D, D, U, P)
+            invert_upper(U, D, U + D * P, U + 2 * D * P)
+            congruence(U + D * P, &sums[k, 1], &sums[k, 1 + D], D, U + 2 * D * P, &first[k, 0], &second[k, 0, 0])
 
 
 # ---- for tests ----------------------------------------------------------------------------------------

@@ -192,4 +192,39 @@ enum { LANES_F32 = LANES };
 #undef NAME
 #undef LANES
 
+/* ---- dense algebra, in double only: C = A B for one tile of four rows by TILE_COLUMNS vectors ---- */
+
+/* Rows of A are `sa` apart and its columns `ta`, so that A may be read as its transpose. */
+ALWAYS_INLINE void multiply_tile(
+    const int m, ptrdiff_t depth, const double *a, ptrdiff_t sa, ptrdiff_t ta,
+    const double *b, ptrdiff_t ldb, double *c, ptrdiff_t ldc)
+{
+    vector_f64 acc[TILE_ROWS][TILE_COLUMNS];
+    for (int i = 0; i < m; i++)
+        for (int v = 0; v < TILE_COLUMNS; v++)
+            acc[i][v] = (vector_f64){0};
+    for (ptrdiff_t j = 0; j < depth; j++, a += ta, b += ldb)
+        for (int v = 0; v < TILE_COLUMNS; v++) {
+            vector_f64 bj = load_f64(b + v * LANES_F64);
+            for (int i = 0; i < m; i++)
+                acc[i][v] += bj * a[i * sa];
+        }
+    for (int i = 0; i < m; i++)
+        for (int v = 0; v < TILE_COLUMNS; v++)
+            store_f64(c + i * ldc + v * LANES_F64, acc[i][v]);
+}
+
+/* m rows (1 to 4) by TILE_COLUMNS * LANES_F64 columns. */
+NO_INLINE void multiply(
+    int m, ptrdiff_t depth, const double *a, ptrdiff_t sa, ptrdiff_t ta,
+    const double *b, ptrdiff_t ldb, double *c, ptrdiff_t ldc)
+{
+    switch (m) {
+    case 1: multiply_tile(1, depth, a, sa, ta, b, ldb, c, ldc); break;
+    case 2: multiply_tile(2, depth, a, sa, ta, b, ldb, c, ldc); break;
+    case 3: multiply_tile(3, depth, a, sa, ta, b, ldb, c, ldc); break;
+    default: multiply_tile(4, depth, a, sa, ta, b, ldb, c, ldc);
+    }
+}
+
 #endif

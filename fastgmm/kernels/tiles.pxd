@@ -16,9 +16,9 @@ cdef extern from "tiles.h" nogil:
     double log_f64(double x)
     float log_f32(float x)
 
-    void whiten_f64(Py_ssize_t n, Py_ssize_t d, const double* w, const double* z, Py_ssize_t ldz,
+    void whiten_f64(Py_ssize_t n, Py_ssize_t d, const double* w, const double* c, const double* z, Py_ssize_t ldz,
                     double* y, Py_ssize_t ldy, double* q)
-    void whiten_f32(Py_ssize_t n, Py_ssize_t d, const float* w, const float* z, Py_ssize_t ldz,
+    void whiten_f32(Py_ssize_t n, Py_ssize_t d, const float* w, const float* c, const float* z, Py_ssize_t ldz,
                     float* y, Py_ssize_t ldy, float* q)
     void products_f64(int m, int width, Py_ssize_t n, const double* u, Py_ssize_t ldu,
                       const double* v, Py_ssize_t ldv, double* out)
@@ -41,6 +41,9 @@ cdef extern from "tiles.h" nogil:
     void weights_f32(int m, Py_ssize_t n, const float* r, Py_ssize_t ldr,
                      const float* d, Py_ssize_t ldd, float* out)
 
+    void multiply(int m, Py_ssize_t depth, const double* a, Py_ssize_t sa, Py_ssize_t ta,
+                  const double* b, Py_ssize_t ldb, double* c, Py_ssize_t ldc)
+
 
 cdef inline floating exp(floating x) noexcept nogil:
     return exp_f64(x) if floating is double else exp_f32(x)
@@ -50,12 +53,12 @@ cdef inline floating log(floating x) noexcept nogil:
     return log_f64(x) if floating is double else log_f32(x)
 
 
-cdef inline void whiten(Py_ssize_t n, Py_ssize_t d, const floating* w, const floating* z, Py_ssize_t ldz,
-                        floating* y, Py_ssize_t ldy, floating* q) noexcept nogil:
+cdef inline void whiten(Py_ssize_t n, Py_ssize_t d, const floating* w, const floating* c, const floating* z,
+                        Py_ssize_t ldz, floating* y, Py_ssize_t ldy, floating* q) noexcept nogil:
     if floating is double:
-        whiten_f64(n, d, w, z, ldz, y, ldy, q)
+        whiten_f64(n, d, w, c, z, ldz, y, ldy, q)
     else:
-        whiten_f32(n, d, w, z, ldz, y, ldy, q)
+        whiten_f32(n, d, w, c, z, ldz, y, ldy, q)
 
 
 cdef inline void products(int m, int width, Py_ssize_t n, const floating* u, Py_ssize_t ldu,

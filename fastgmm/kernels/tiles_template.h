@@ -47,7 +47,7 @@ ALWAYS_INLINE void NAME(sum_lanes)(VEC *a, REAL *out)
 
 #undef ADD_NEIGHBOURS
 
-/* ---- whitening: rows i0 .. i0+m of y = W z, W lower triangular; their squares are added to q ---- */
+/* ---- whitening: rows i0 .. i0+m of y = c + W z, W lower triangular; their squares are added to q ---- */
 
 /* w holds the panel column by column: m numbers for each j < i0, then the m, m-1, .. 1 numbers of
  * the triangle on the diagonal, whose columns are written out so that all bounds are constants. */
@@ -62,12 +62,13 @@ ALWAYS_INLINE void NAME(sum_lanes)(VEC *a, REAL *out)
         z += ldz; \
     }
 ALWAYS_INLINE void NAME(whiten_panel)(
-    const int m, ptrdiff_t i0, const REAL *w, const REAL *z, ptrdiff_t ldz, REAL *y, ptrdiff_t ldy, REAL *q)
+    const int m, ptrdiff_t i0, const REAL *w, const REAL *c, const REAL *z, ptrdiff_t ldz,
+    REAL *y, ptrdiff_t ldy, REAL *q)
 {
     VEC acc[TILE_ROWS][TILE_COLUMNS], zj[TILE_COLUMNS];
     for (int a = 0; a < m; a++)
         for (int v = 0; v < TILE_COLUMNS; v++)
-            acc[a][v] = (VEC){0};
+            acc[a][v] = (VEC){0} + c[i0 + a];
     for (ptrdiff_t j = 0; j < i0; j++, w += m, z += ldz) {
         for (int v = 0; v < TILE_COLUMNS; v++)
             zj[v] = NAME(load)(z + v * LANES);
@@ -90,17 +91,18 @@ ALWAYS_INLINE void NAME(whiten_panel)(
 
 /* n samples (a multiple of the tile's width), all rows; q must be set by the caller. */
 NO_INLINE void NAME(whiten)(
-    ptrdiff_t n, ptrdiff_t d, const REAL *w, const REAL *z, ptrdiff_t ldz, REAL *y, ptrdiff_t ldy, REAL *q)
+    ptrdiff_t n, ptrdiff_t d, const REAL *w, const REAL *c, const REAL *z, ptrdiff_t ldz,
+    REAL *y, ptrdiff_t ldy, REAL *q)
 {
     const ptrdiff_t step = TILE_COLUMNS * LANES;
     for (ptrdiff_t i0 = 0; i0 < d; i0 += TILE_ROWS) {
         int m = d - i0 < TILE_ROWS ? (int)(d - i0) : TILE_ROWS;
         for (ptrdiff_t s = 0; s < n; s += step)
             switch (m) {
-            case 1: NAME(whiten_panel)(1, i0, w, z + s, ldz, y + s, ldy, q + s); break;
-            case 2: NAME(whiten_panel)(2, i0, w, z + s, ldz, y + s, ldy, q + s); break;
-            case 3: NAME(whiten_panel)(3, i0, w, z + s, ldz, y + s, ldy, q + s); break;
-            default: NAME(whiten_panel)(4, i0, w, z + s, ldz, y + s, ldy, q + s);
+            case 1: NAME(whiten_panel)(1, i0, w, c, z + s, ldz, y + s, ldy, q + s); break;
+            case 2: NAME(whiten_panel)(2, i0, w, c, z + s, ldz, y + s, ldy, q + s); break;
+            case 3: NAME(whiten_panel)(3, i0, w, c, z + s, ldz, y + s, ldy, q + s); break;
+            default: NAME(whiten_panel)(4, i0, w, c, z + s, ldz, y + s, ldy, q + s);
             }
         w += m * i0 + m * (m + 1) / 2;
     }

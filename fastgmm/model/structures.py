@@ -6,9 +6,8 @@ into Statistics. A new structure is a new class here.
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import replace
-from typing import NamedTuple, Self
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -17,6 +16,7 @@ from .parameters import Parameters
 from .statistics import Statistics
 
 LOG_2_PI = math.log(2 * math.pi)
+NOTHING = np.empty(0)
 
 # The pooled scatter of `Tied` is left to a difference only while the scatter of all rows is at most this many times as
 # large: beyond, the difference would lose that many times the precision of the sums.
@@ -28,48 +28,33 @@ class DigitsLost(ArithmeticError):
 
 
 class KernelModel(NamedTuple):
-    """A mixture as the kernels read it, in the precision of the rows (see kernels.pyx for the formulae)."""
+    """A mixture as the kernels read it, in the precision of the rows; the formulae stand in kernels.pyx."""
 
     kind: int
-    offsets: np.ndarray
-    centers: np.ndarray
+    offsets: np.ndarray  # (K,) log pi_k + log det(factor) - D/2 log 2 pi
+    centers: np.ndarray  # (K, D)
+    residues: np.ndarray  # (K, D), or nothing
     factors: np.ndarray
-    origin: np.ndarray
-    rotation: np.ndarray
-
-    @classmethod
-    def build(
-        cls,
-        kind: int,
-        parameters: Parameters,
-        log_determinants: np.ndarray,
-        factors: np.ndarray,
-        dtype: np.dtype,
-        *,
-        centers: np.ndarray | None = None,
-        origin: np.ndarray | None = None,
-        rotation: np.ndarray | None = None,
-    ) -> Self:
-        """Constants hoisted out of the density: c_k = log pi_k + log det(factor) - D/2 log 2 pi."""
-        n_features = parameters.means.shape[1]
-        with np.errstate(divide="ignore"):
-            offsets = np.log(parameters.weights) + log_determinants - 0.5 * n_features * LOG_2_PI
-        nothing = np.empty(0, dtype)
-        return cls(
-            kind,
-            np.ascontiguousarray(offsets, dtype),
-            np.ascontiguousarray(parameters.means if centers is None else centers, dtype),
-            np.ascontiguousarray(factors, dtype).ravel(),
-            nothing if origin is None else np.ascontiguousarray(origin, dtype),
-            nothing if rotation is None else np.ascontiguousarray(rotation, dtype).ravel(),
-        )
+    origin: np.ndarray  # (D,) float64, or nothing
+    rotation: np.ndarray  # (D, D) float64, or nothing
 
 
-class Totals(NamedTuple):
-    """What a source knows of its rows whatever the parameters: used by structures that share one covariance."""
+def offsets(parameters: Parameters, log_determinants: np.ndarray | float) -> np.ndarray:
+    """What does not depend on the sample in the log of weight times density."""
+    with np.errstate(divide="ignore"):
+        return np.log(parameters.weights) + log_determinants - 0.5 * parameters.means.shape[1] * LOG_2_PI
 
-    origin: np.ndarray  # (D,) a point amid the rows, exact in their precision
-    scatter: Callable[[], np.ndarray]  # (D, D) scatter of all rows about the origin
+
+class Totals(Protocol):
+    """What a source knows of its rows whatever the parameters: for structures that need a common frame."""
+
+    @property
+    def origin(self) -> np.ndarray:
+        """A point amid the rows (D,)."""
+
+    @property
+    def scatter(self) -> np.ndarray:
+        """Scatter of all rows about the origin (D, D)."""
 
 
 class Structure(ABC):
@@ -87,8 +72,12 @@ class Structure(ABC):
         """Free parameters of the covariances."""
 
     @abstractmethod
-    def covariances(self, statistics: Statistics, counts: np.ndarray, shifts: np.ndarray) -> np.ndarray:
-        """Maximum-likelihood covariances, given the new means as shifts from the reference."""
+    def crossed(self, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+        """u_k v_k^T + v_k u_k^T of each component, (K, D) each, in the shape of `Statistics.scatters`."""
+
+    @abstractmethod
+    def divide(self, scatters: np.ndarray, counts: np.ndarray, n_features: int) -> np.ndarray:
+        """Covariances from scatters about the means."""
 
     @abstractmethod
     def regularize(self, covariances: np.ndarray, reg_covar: float) -> np.ndarray:
@@ -107,14 +96,14 @@ class Structure(ABC):
         """Parameters from inverse covariances."""
 
     @abstractmethod
-    def kernel_model(self, parameters: Parameters, dtype: np.dtype, origin: np.ndarray) -> KernelModel:
+    def kernel_model(self, parameters: Parameters, dtype: np.dtype, totals: Totals) -> KernelModel:
         """What the kernel reads."""
 
     @abstractmethod
     def moments(
-        self, model: KernelModel, sums: np.ndarray, totals: Totals
+        self, parameters: Parameters, model: KernelModel, sums: np.ndarray, totals: Totals
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Reference means, sums and scatters from the kernel's sums; raises DigitsLost where they would be poor."""
+        """The means used, sums and scatters about them, from the kernel's sums; DigitsLost where they would be poor."""
 
     def n_parameters(self, n_components: int, n_features: int) -> int:
         """Free parameters of the whole mixture."""
@@ -131,7 +120,8 @@ class Structure(ABC):
         """
         counts = statistics.counts + 10 * statistics.resolution
         shifts = statistics.sums / counts[:, None]
-        covariances = self.regularize(self.covariances(statistics, counts, shifts), reg_covar)
+        scatters = statistics.scatters - 0.5 * self.crossed(statistics.sums, shifts)
+        covariances = self.regularize(self.divide(scatters, counts, shifts.shape[1]), reg_covar)
         return self.from_covariances(counts / counts.sum(), statistics.reference + shifts, covariances)
 
     def unit(self, means: np.ndarray) -> Parameters:
@@ -155,12 +145,27 @@ class Structure(ABC):
         return statistics
 
     def statistics(
-        self, model: KernelModel, sums: np.ndarray, totals: Totals, n_samples: int, resolution: float
+        self,
+        parameters: Parameters,
+        model: KernelModel,
+        sums: np.ndarray,
+        totals: Totals,
+        n_samples: int,
+        resolution: float,
     ) -> Statistics:
-        """Statistics from what `kernels.accumulate` left."""
+        """Statistics about the means from what `kernels.accumulate` left.
+
+        The kernel's sums are about means rounded to the precision of the rows, or in the frame of one source.
+        """
         components = sums[:-1].reshape(len(model.centers), -1)
-        reference, first, second = self.moments(model, components, totals)
-        return Statistics(reference, components[:, 0].copy(), first, second, float(sums[-1]), n_samples, resolution)
+        counts = components[:, 0].copy()
+        used, first, second = self.moments(parameters, model, components, totals)
+        shifts = parameters.means - used
+        if shifts.any():
+            moved = counts[:, None] * shifts
+            second = second - self.crossed(first - 0.5 * moved, shifts)
+            first = first - moved
+        return Statistics(parameters.means, counts, first, second, float(sums[-1]), n_samples, resolution)
 
 
 def ill_defined(component: int | None) -> ValueError:
@@ -172,11 +177,16 @@ def ill_defined(component: int | None) -> ValueError:
     )
 
 
+def algebra_workspace(matrices: np.ndarray) -> np.ndarray:
+    """Scratch for the kernels' dense algebra on matrices of this size."""
+    return np.empty(kernels.CHOSEN.algebra_size(matrices.shape[-1]))
+
+
 def inverse_cholesky(covariances: np.ndarray, tied: bool = False) -> np.ndarray:
     """Upper triangular P with covariance^-1 = P P^T, for a stack (K, D, D)."""
     covariances = np.ascontiguousarray(covariances)
     factors = np.empty_like(covariances)
-    bad = kernels.CHOSEN.factorize(covariances, factors, np.empty(covariances.shape[1:]))
+    bad = kernels.CHOSEN.factorize(covariances, algebra_workspace(covariances), factors)
     if bad >= 0:
         raise ill_defined(None if tied else bad)
     return factors
@@ -186,7 +196,7 @@ def inverse(factors: np.ndarray) -> np.ndarray:
     """Inverses of a stack (K, D, D) of upper triangular factors."""
     factors = np.ascontiguousarray(factors, np.float64)
     out = np.empty_like(factors)
-    kernels.CHOSEN.invert(factors, out)
+    kernels.CHOSEN.invert(factors, algebra_workspace(factors), out)
     return out
 
 
@@ -210,17 +220,6 @@ def add_to_diagonal(matrices: np.ndarray, value: float) -> np.ndarray:
     return matrices
 
 
-def unwhiten(model: KernelModel, sums: np.ndarray, rotation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Sums over whitened rows in the units of the data, with the factors (K, D, D) the rows were whitened by."""
-    n_components, n_features = model.centers.shape
-    first = np.empty((n_components, n_features))
-    second = np.empty((n_components, n_features, n_features))
-    work = np.empty((2 * n_features, n_features))
-    factors = np.ascontiguousarray(rotation, np.float64)
-    kernels.CHOSEN.unwhiten(np.ascontiguousarray(sums), factors, work, first, second)
-    return first, second
-
-
 class Full(Structure):
     """Each component has its own covariance matrix."""
 
@@ -233,8 +232,12 @@ class Full(Structure):
     def n_covariance_parameters(self, n_components: int, n_features: int) -> int:
         return n_components * n_features * (n_features + 1) // 2
 
-    def covariances(self, statistics: Statistics, counts: np.ndarray, shifts: np.ndarray) -> np.ndarray:
-        return statistics.scatters / counts[:, None, None] - shifts[:, :, None] * shifts[:, None, :]
+    def crossed(self, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+        products = u[:, :, None] * v[:, None, :]
+        return products + np.swapaxes(products, 1, 2)
+
+    def divide(self, scatters: np.ndarray, counts: np.ndarray, n_features: int) -> np.ndarray:
+        return scatters / counts[:, None, None]
 
     def regularize(self, covariances: np.ndarray, reg_covar: float) -> np.ndarray:
         return add_to_diagonal(covariances, reg_covar)
@@ -249,16 +252,30 @@ class Full(Structure):
         factors, covariances = invert_precisions(precisions)
         return Parameters(weights, means, covariances, factors)
 
-    def kernel_model(self, parameters: Parameters, dtype: np.dtype, origin: np.ndarray) -> KernelModel:
+    def kernel_model(self, parameters: Parameters, dtype: np.dtype, totals: Totals) -> KernelModel:
         factors = parameters.precisions_cholesky
-        return KernelModel.build(self.kind, parameters, log_determinants(factors), factors, dtype)
+        centers = parameters.means.astype(dtype)
+        lost = parameters.means - centers
+        residues = -np.einsum("ki,kij->kj", lost, factors) if lost.any() else np.zeros_like(lost)
+        return KernelModel(
+            self.kind,
+            offsets(parameters, log_determinants(factors)).astype(dtype),
+            np.ascontiguousarray(centers),
+            np.ascontiguousarray(residues, dtype),
+            factors.astype(dtype).ravel(),
+            NOTHING,
+            NOTHING,
+        )
 
     def moments(
-        self, model: KernelModel, sums: np.ndarray, totals: Totals
+        self, parameters: Parameters, model: KernelModel, sums: np.ndarray, totals: Totals
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         n_components, n_features = model.centers.shape
-        first, second = unwhiten(model, sums, model.factors.reshape(n_components, n_features, n_features))
-        return model.centers.astype(np.float64), first, second
+        first = np.empty((n_components, n_features))
+        second = np.empty((n_components, n_features, n_features))
+        applied = model.factors.reshape(second.shape).astype(np.float64)
+        kernels.CHOSEN.unwhiten(np.ascontiguousarray(sums), applied, algebra_workspace(second), first, second)
+        return parameters.means, first, second
 
 
 class Tied(Structure):
@@ -277,8 +294,12 @@ class Tied(Structure):
     def n_covariance_parameters(self, n_components: int, n_features: int) -> int:
         return n_features * (n_features + 1) // 2
 
-    def covariances(self, statistics: Statistics, counts: np.ndarray, shifts: np.ndarray) -> np.ndarray:
-        return (statistics.scatters - (counts[:, None] * shifts).T @ shifts) / counts.sum()
+    def crossed(self, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+        products = np.einsum("ki,kj->ij", u, v)
+        return products + products.T
+
+    def divide(self, scatters: np.ndarray, counts: np.ndarray, n_features: int) -> np.ndarray:
+        return scatters / counts.sum()
 
     def regularize(self, covariances: np.ndarray, reg_covar: float) -> np.ndarray:
         return add_to_diagonal(covariances, reg_covar)
@@ -293,34 +314,32 @@ class Tied(Structure):
         factors, covariances = invert_precisions(precisions[None])
         return Parameters(weights, means, covariances[0], factors[0])
 
-    def kernel_model(self, parameters: Parameters, dtype: np.dtype, origin: np.ndarray) -> KernelModel:
+    def kernel_model(self, parameters: Parameters, dtype: np.dtype, totals: Totals) -> KernelModel:
         rotation = parameters.precisions_cholesky
-        applied = rotation.astype(dtype).astype(np.float64)
-        return KernelModel.build(
+        centers = np.einsum("ki,ij->kj", parameters.means - totals.origin, rotation)
+        return KernelModel(
             self.kind,
-            parameters,
-            log_determinants(rotation),
-            np.ones(len(parameters.weights)),
-            dtype,
-            centers=(parameters.means - origin) @ applied,
-            origin=origin,
-            rotation=rotation,
+            offsets(parameters, log_determinants(rotation)).astype(dtype),
+            np.ascontiguousarray(centers, dtype),
+            np.empty((0, 0), dtype),
+            np.ones(len(centers), dtype),
+            totals.origin,
+            rotation.ravel(),
         )
 
     def moments(
-        self, model: KernelModel, sums: np.ndarray, totals: Totals
+        self, parameters: Parameters, model: KernelModel, sums: np.ndarray, totals: Totals
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        n_features = model.centers.shape[1]
         counts, first, radial = sums[:, 0], sums[:, 1:-1], sums[:, -1].sum()
         centers = model.centers.astype(np.float64)
         spread = radial + (centers * (2 * first - counts[:, None] * centers)).sum()  # sum over rows of |y|^2
         if spread > radial * LARGEST_RATIO[model.centers.dtype]:
             raise DigitsLost
-        unrotation = inverse(model.rotation.reshape(1, n_features, n_features))[0]
-        first, means = first @ unrotation, centers @ unrotation
-        crossed = first.T @ means
-        within = totals.scatter() - crossed - crossed.T + (counts[:, None] * means).T @ means
-        return totals.origin + means, first - counts[:, None] * means, within
+        first = np.einsum("ki,ij->kj", first, inverse(parameters.precisions_cholesky[None])[0])
+        means = parameters.means - totals.origin
+        moved = counts[:, None] * means
+        within = totals.scatter - self.crossed(first - 0.5 * moved, means)
+        return parameters.means, first - moved, within
 
     @property
     def direct(self) -> Structure:
@@ -348,8 +367,11 @@ class Diagonal(Structure):
     def n_covariance_parameters(self, n_components: int, n_features: int) -> int:
         return n_components * n_features
 
-    def covariances(self, statistics: Statistics, counts: np.ndarray, shifts: np.ndarray) -> np.ndarray:
-        return statistics.scatters / counts[:, None] - shifts**2
+    def crossed(self, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+        return 2 * u * v
+
+    def divide(self, scatters: np.ndarray, counts: np.ndarray, n_features: int) -> np.ndarray:
+        return scatters / counts[:, None]
 
     def regularize(self, covariances: np.ndarray, reg_covar: float) -> np.ndarray:
         return covariances + reg_covar
@@ -364,12 +386,20 @@ class Diagonal(Structure):
         reciprocal_root(precisions)
         return Parameters(weights, means, 1 / precisions, np.sqrt(precisions))
 
-    def kernel_model(self, parameters: Parameters, dtype: np.dtype, origin: np.ndarray) -> KernelModel:
+    def kernel_model(self, parameters: Parameters, dtype: np.dtype, totals: Totals) -> KernelModel:
         factors = parameters.precisions_cholesky
-        return KernelModel.build(self.kind, parameters, np.log(factors).sum(axis=1), factors, dtype)
+        return KernelModel(
+            self.kind,
+            offsets(parameters, np.log(factors).sum(axis=1)).astype(dtype),
+            np.ascontiguousarray(parameters.means, dtype),
+            np.empty((0, 0), dtype),
+            factors.astype(dtype).ravel(),
+            NOTHING,
+            NOTHING,
+        )
 
     def moments(
-        self, model: KernelModel, sums: np.ndarray, totals: Totals
+        self, parameters: Parameters, model: KernelModel, sums: np.ndarray, totals: Totals
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         n_features = model.centers.shape[1]
         return model.centers.astype(np.float64), sums[:, 1 : 1 + n_features], sums[:, 1 + n_features :]
@@ -387,24 +417,26 @@ class Spherical(Diagonal):
     def n_covariance_parameters(self, n_components: int, n_features: int) -> int:
         return n_components
 
-    def covariances(self, statistics: Statistics, counts: np.ndarray, shifts: np.ndarray) -> np.ndarray:
-        n_features = shifts.shape[1]
-        return (statistics.scatters / counts - (shifts**2).sum(axis=1)) / n_features
+    def crossed(self, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+        return 2 * (u * v).sum(axis=1)
 
-    def kernel_model(self, parameters: Parameters, dtype: np.dtype, origin: np.ndarray) -> KernelModel:
+    def divide(self, scatters: np.ndarray, counts: np.ndarray, n_features: int) -> np.ndarray:
+        return scatters / (counts * n_features)
+
+    def kernel_model(self, parameters: Parameters, dtype: np.dtype, totals: Totals) -> KernelModel:
         factors = parameters.precisions_cholesky
-        return KernelModel.build(
+        return KernelModel(
             self.kind,
-            parameters,
-            parameters.means.shape[1] * np.log(factors),
-            factors,
-            dtype,
-            centers=parameters.means - origin,
-            origin=origin,
+            offsets(parameters, parameters.means.shape[1] * np.log(factors)).astype(dtype),
+            np.ascontiguousarray(parameters.means - totals.origin, dtype),
+            np.empty((0, 0), dtype),
+            factors.astype(dtype),
+            totals.origin,
+            NOTHING,
         )
 
     def moments(
-        self, model: KernelModel, sums: np.ndarray, totals: Totals
+        self, parameters: Parameters, model: KernelModel, sums: np.ndarray, totals: Totals
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         means = model.centers.astype(np.float64)
         return totals.origin + means, sums[:, 1:-1] - sums[:, :1] * means, sums[:, -1]

@@ -11,7 +11,7 @@ import numpy as np
 from .. import kernels as compiled
 from ..model.parameters import Parameters
 from ..model.statistics import Statistics
-from ..model.structures import STRUCTURES, DigitsLost, KernelModel, Structure, Totals
+from ..model.structures import STRUCTURES, DigitsLost, KernelModel, Structure
 from .threads import default_n_threads, ordered_map
 
 TRIANGULAR, DIAGONAL, ISOTROPIC = range(3)  # kinds of kernels.pyx
@@ -33,7 +33,7 @@ class ArraySource:
         self.X = X
         self.n_samples, self.n_features = X.shape
         self.dtype = X.dtype
-        self.n_threads = default_n_threads() if n_threads is None else n_threads
+        self._n_threads = n_threads
         self.kernels = kernels or compiled.CHOSEN
         self._pool: ThreadPoolExecutor | None = None
 
@@ -51,15 +51,14 @@ class ArraySource:
 
     def take(self, indices: np.ndarray) -> Self:
         """A source of some rows only."""
-        return type(self)(self.X[indices], self.n_threads, self.kernels)
+        return type(self)(self.X[indices], self._n_threads, self.kernels)
 
     # ---- what EM asks for
 
     def statistics(self, structure: Structure, parameters: Parameters) -> Statistics:
         """E-step and accumulation in one pass."""
-        model = structure.kernel_model(parameters, self.dtype, self.origin)
         try:
-            return self._collect(structure, model, None)
+            return self._collect(structure, parameters, None)
         except DigitsLost:
             return structure.pool(self.statistics(structure.direct, structure.split(parameters)))
 
@@ -71,8 +70,7 @@ class ArraySource:
     ) -> Statistics:
         """Statistics about `means` for responsibilities from outside, asked for group by group in the order of rows."""
         direct = structure.direct
-        model = direct.kernel_model(direct.unit(means), self.dtype, self.origin)
-        return structure.pool(self._collect(direct, model, responsibilities))
+        return structure.pool(self._collect(direct, direct.unit(means), responsibilities))
 
     # ---- what a model says of each row
 
@@ -103,7 +101,7 @@ class ArraySource:
 
         def task(rows: slice, workspace: np.ndarray) -> np.ndarray:
             out = np.empty(len(centers) * (1 + self.n_features) + 1)
-            self.kernels.assign(self.X[rows], about, self._exact_origin, workspace, labels[rows], out)
+            self.kernels.assign(self.X[rows], about, self.origin, workspace, labels[rows], out)
             return out
 
         sums = sum(self._map(task, ISOTROPIC, len(centers)))
@@ -116,7 +114,7 @@ class ArraySource:
 
         def task(rows: slice, workspace: np.ndarray) -> np.ndarray:
             out = np.empty(len(candidates))
-            self.kernels.potentials(self.X[rows], about, self._exact_origin, workspace, closest[rows], update, out)
+            self.kernels.potentials(self.X[rows], about, self.origin, workspace, closest[rows], update, out)
             return out
 
         return sum(self._map(task, ISOTROPIC, len(candidates)))
@@ -124,22 +122,22 @@ class ArraySource:
     # ---- what does not depend on parameters
 
     @cached_property
-    def _exact_origin(self) -> np.ndarray:
-        """A point amid the rows in their own precision: the mean of up to 1024 of them."""
-        step = max(1, self.n_samples // 1024)
-        return self.X[::step].mean(axis=0, dtype=np.float64).astype(self.dtype)
+    def n_threads(self) -> int:
+        """Threads to use, looked up only when there is work for several."""
+        return self._n_threads or default_n_threads()
 
-    @property
+    @cached_property
     def origin(self) -> np.ndarray:
-        """The same point in float64."""
-        return self._exact_origin.astype(np.float64)
+        """A point amid the rows (D,): the mean of up to 1024 of them."""
+        step = max(1, self.n_samples // 1024)
+        return np.ascontiguousarray(self.X[::step]).mean(axis=0, dtype=np.float64)
 
     @cached_property
     def scatter(self) -> np.ndarray:
         """Scatter of all rows about the origin, (D, D), in double precision whatever that of the rows."""
         identity = np.eye(self.n_features)[None]
         unit = Parameters(np.ones(1), self.origin[None], identity, identity)
-        model = STRUCTURES["full"].kernel_model(unit, np.dtype(np.float64), self.origin)
+        model = STRUCTURES["full"].kernel_model(unit, np.dtype(np.float64), self)
 
         def task(rows: slice, workspace: np.ndarray) -> np.ndarray:
             X = self.X[rows].astype(np.float64, copy=False)
@@ -155,9 +153,10 @@ class ArraySource:
     # ---- passes over the rows
 
     def _collect(
-        self, structure: Structure, model: KernelModel, responsibilities: Callable[[slice], np.ndarray] | None
+        self, structure: Structure, parameters: Parameters, responsibilities: Callable[[slice], np.ndarray] | None
     ) -> Statistics:
         """Run `accumulate` over all groups and add up what they leave."""
+        model = structure.kernel_model(parameters, self.dtype, self)
 
         def task(item: tuple[slice, np.ndarray | None], workspace: np.ndarray) -> np.ndarray:
             rows, given = item
@@ -171,12 +170,11 @@ class ArraySource:
                 yield rows, given if given is None else np.ascontiguousarray(given, self.dtype)
 
         sums = sum(self._map(task, model.kind, len(model.centers), prepare=items))
-        totals = Totals(self.origin, lambda: self.scatter)
-        return structure.statistics(model, sums, totals, self.n_samples, float(np.finfo(self.dtype).eps))
+        return structure.statistics(parameters, model, sums, self, self.n_samples, float(np.finfo(self.dtype).eps))
 
     def _posterior(self, structure: Structure, parameters: Parameters, **outputs: np.ndarray) -> None:
         """Run `posterior` over all groups, each filling its rows of the outputs."""
-        model = structure.kernel_model(parameters, self.dtype, self.origin)
+        model = structure.kernel_model(parameters, self.dtype, self)
 
         def task(rows: slice, workspace: np.ndarray) -> None:
             parts = (
@@ -213,10 +211,12 @@ class ArraySource:
             return result
 
         groups = cut(self.n_samples, work_per_row(kind, self.n_features, n_components))
-        parallel = self.n_threads > 1 and len(groups) > 1
-        if parallel and self._pool is None:
+        parallel = len(groups) > 1 and self.n_threads > 1
+        if not parallel:
+            return map(run, prepare(iter(groups)))
+        if self._pool is None:
             self._pool = ThreadPoolExecutor(self.n_threads, thread_name_prefix="fastgmm")
-        return ordered_map(self._pool if parallel else None, self.n_threads, run, prepare(iter(groups)))
+        return ordered_map(self._pool, self.n_threads, run, prepare(iter(groups)))
 
 
 def n_sums(model: KernelModel) -> int:

@@ -22,16 +22,12 @@ def default_n_threads() -> int:
 
 
 def ordered_map(
-    pool: ThreadPoolExecutor | None, n_threads: int, function: Callable[[T], R], items: Iterable[T]
+    pool: ThreadPoolExecutor, n_threads: int, function: Callable[[T], R], items: Iterable[T]
 ) -> Iterator[R]:
     """Results of `function` in the order of the items, at most two rounds of work ahead of the reader.
 
-    Without a pool everything runs here. When the reader stops early (an exception, Ctrl-C), what has not started is
-    cancelled and what runs is waited for.
+    When the reader stops early (an exception, Ctrl-C), what has not started is cancelled.
     """
-    if pool is None:
-        yield from map(function, items)
-        return
     pending: deque[Future[R]] = deque()
     try:
         for item in items:
