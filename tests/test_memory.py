@@ -1,0 +1,89 @@
+"""Memory: a fit needs room for the model and a few tiles, never for N x K; a prediction needs its result.
+
+Each case is a fresh process whose peak resident size (VmHWM, the kernel's own mark) is compared with its size when
+the rows are in memory.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+
+MEGABYTE = 1 << 20
+
+SCRIPT = """
+import re, warnings
+import numpy as np
+from fastgmm import GaussianMixture
+
+warnings.simplefilter("ignore")
+
+def kilobytes(name):
+    return int(re.search(name + r":\\s+(\\d+)", open("/proc/self/status").read()).group(1))
+
+dtype = np.{dtype}
+rng = np.random.default_rng(0)
+X = np.empty((2_000_000, 10), dtype, order="{order}")
+for block in np.array_split(X, 200):
+    block[...] = rng.standard_normal(size=block.shape, dtype=dtype)
+    block[::2] += 3
+X = X[::{step}, ::{step}]
+small = X[:1000]
+GaussianMixture(2, max_iter=2).fit(small).predict_proba(small)
+fit = {fit}
+before = kilobytes("VmRSS")
+result = fit(X)
+print((kilobytes("VmHWM") - before) * 1024)
+"""
+
+
+def growth(tmp_path: Path, fit: str, dtype: str = "float64", order: str = "C", step: int = 1) -> int:
+    """Bytes by which the peak of a fresh process exceeds its size with the rows in memory."""
+    path = tmp_path / "script.py"
+    path.write_text(SCRIPT.format(dtype=dtype, order=order, step=step, fit=fit))
+    done = subprocess.run([sys.executable, str(path)], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return int(done.stdout)
+
+
+FITS = {
+    "full": "GaussianMixture(8, init_params='random_from_data', reg_covar=1.0, random_state=0, max_iter=3, tol=0).fit",
+    "tied": "GaussianMixture(8, covariance_type='tied', init_params='random_from_data', reg_covar=1.0, random_state=0, "
+    "max_iter=3, tol=0).fit",
+    "diag": "GaussianMixture(8, covariance_type='diag', init_params='random_from_data', reg_covar=1.0, random_state=0, "
+    "max_iter=3, tol=0).fit",
+    "kmeans": "GaussianMixture(8, random_state=0, max_iter=1, tol=0).fit",
+    "k-means++": "GaussianMixture(8, init_params='k-means++', random_state=0, max_iter=1, tol=0).fit",
+}
+
+
+@pytest.mark.parametrize("name", FITS)
+def test_fit(tmp_path: Path, name: str) -> None:
+    """2 000 000 x 10, K = 8: at most 64 MB above the array itself (responsibilities alone would be 122 MB)."""
+    assert growth(tmp_path, FITS[name]) <= 64 * MEGABYTE
+
+
+def test_fit_float32(tmp_path: Path) -> None:
+    """float32 is not copied to float64 (that would be 153 MB)."""
+    assert growth(tmp_path, FITS["full"], dtype="float32") <= 64 * MEGABYTE
+
+
+@pytest.mark.parametrize(("order", "step"), [("F", 1), ("C", -1)], ids=["fortran", "reversed"])
+def test_fit_other_layouts(tmp_path: Path, order: str, step: int) -> None:
+    """Rows of another order or stride are read where they are."""
+    assert growth(tmp_path, FITS["full"], order=order, step=step) <= 64 * MEGABYTE
+
+
+@pytest.mark.parametrize(
+    ("method", "result"),
+    [("predict_proba", 128_000_000), ("predict", 16_000_000), ("score_samples", 16_000_000)],
+)
+def test_predictions(tmp_path: Path, method: str, result: int) -> None:
+    """predict_proba, predict and score_samples add their result and at most 32 MB."""
+    fit = f"GaussianMixture(8, init_params='random_from_data', random_state=0, max_iter=0).fit(X).{method}"
+    assert growth(tmp_path, fit) <= result + 32 * MEGABYTE

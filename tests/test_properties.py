@@ -1,0 +1,223 @@
+"""What must hold for every data set: shifts, scalings, rotations, permutations, repetitions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import reference as twin
+
+hypothesis = pytest.importorskip("hypothesis")
+from hypothesis import given, settings  # noqa: E402
+from hypothesis import strategies as st  # noqa: E402
+
+from fastgmm.fitting.em import expectation_maximization  # noqa: E402
+from fastgmm.model.structures import STRUCTURES  # noqa: E402
+from fastgmm.sources.array import ArraySource  # noqa: E402
+
+Array = np.ndarray[Any, Any]
+
+# derandomize: the same examples at every run, so that a failure is a change of the code
+PROFILE = settings(deadline=None, max_examples=25, derandomize=True, database=None)
+
+PROBLEMS = st.fixed_dictionaries(
+    {
+        "structure": st.sampled_from(twin.STRUCTURES),
+        "n_samples": st.integers(30, 200),
+        "n_features": st.integers(1, 6),
+        "n_components": st.integers(1, 4),
+        "seed": st.integers(0, 2**32 - 1),
+    }
+)
+
+
+def draw(structure: str, n_samples: int, n_features: int, n_components: int, seed: int) -> tuple[Array, twin.Model]:
+    """Rows, and a model near (not at) the one they come from."""
+    rng = np.random.default_rng(seed)
+    source = twin.random_model(rng, structure, n_components, n_features, condition=20.0)
+    X = twin.sample(rng, source, n_samples)
+    return X, source._replace(means=source.means + 0.1 * rng.normal(size=source.means.shape))
+
+
+def step(X: Array, model: twin.Model, n_iter: int = 3) -> tuple[Any, list[float]]:
+    """A few EM iterations without a ridge to speak of (1e-9 keeps tiny clusters from failing)."""
+    start = STRUCTURES[model.structure].from_covariances(model.weights, model.means, np.asarray(model.covariances))
+    fit = expectation_maximization(
+        ArraySource(X), STRUCTURES[model.structure], start, tol=0.0, max_iter=n_iter, reg_covar=0.0
+    )
+    return fit.parameters, fit.lower_bounds
+
+
+def close(got: Any, wanted: Any, scale: float = 1.0) -> None:
+    """Equal up to the rounding of a few well-conditioned iterations."""
+    np.testing.assert_allclose(got, wanted, rtol=1e-8, atol=1e-9 * scale)
+
+
+def attempt(X: Array, model: twin.Model) -> tuple[Any, list[float]]:
+    """Fit, or discard the example where a component has too few rows for its covariance."""
+    try:
+        parameters, bounds = step(X, model)
+    except ValueError as error:
+        hypothesis.assume("ill-defined" not in str(error))
+        raise
+    covariances = twin.dense(model.structure, parameters.covariances, *model.means.shape).astype(float)
+    hypothesis.assume(np.linalg.cond(covariances).max() < 1e6)
+    return parameters, bounds
+
+
+@PROFILE
+@given(problem=PROBLEMS, shift=st.floats(-1e4, 1e4))
+def test_shift(problem: dict[str, Any], shift: float) -> None:
+    """Adding a constant to the rows adds it to the means and changes nothing else (loses log10(shift) digits)."""
+    X, model = draw(**problem)
+    by = shift * np.linspace(0.5, 1.0, X.shape[1])
+    one, bounds = attempt(X, model)
+    two, shifted = attempt(X + by, model._replace(means=model.means + by))
+    scale = 1 + abs(shift)
+    close(two.weights, one.weights, scale)
+    close(two.means - by, one.means, scale)
+    close(two.covariances, one.covariances, scale)
+    close(shifted, bounds, scale)
+
+
+@PROFILE
+@given(problem=PROBLEMS, exponent=st.integers(-20, 20))
+def test_scale(problem: dict[str, Any], exponent: int) -> None:
+    """Multiplying the rows by s multiplies means by s, covariances by s^2, densities by s^-D."""
+    X, model = draw(**problem)
+    s = 10.0**exponent
+    one, bounds = attempt(X, model)
+    two, scaled = attempt(X * s, model._replace(means=model.means * s, covariances=model.covariances * s**2))
+    close(two.weights, one.weights)
+    close(two.means / s, one.means)
+    close(two.covariances / s**2, one.covariances)
+    close(np.array(scaled) + X.shape[1] * np.log(s), bounds, 100.0)
+
+
+@PROFILE
+@given(problem=PROBLEMS)
+def test_rotation(problem: dict[str, Any]) -> None:
+    """full, tied and spherical know no axes: rotating the rows rotates means and covariances."""
+    hypothesis.assume(problem["structure"] != "diag")
+    X, model = draw(**problem)
+    n_features = X.shape[1]
+    rng = np.random.default_rng(problem["seed"])
+    rotation = np.linalg.qr(rng.normal(size=(n_features, n_features)))[0]
+
+    def turn(covariances: Array) -> Array:
+        """Q Sigma Q^T, symmetric to the bit."""
+        if model.structure == "spherical":
+            return covariances
+        turned = rotation @ covariances @ rotation.T
+        return (turned + np.swapaxes(turned, -1, -2)) / 2
+
+    one, bounds = attempt(X, model)
+    rotated = model._replace(means=model.means @ rotation.T, covariances=turn(model.covariances))
+    two, turned = attempt(X @ rotation.T, rotated)
+    close(two.weights, one.weights)
+    close(two.means, one.means @ rotation.T, 10.0)
+    close(two.covariances, turn(one.covariances), 10.0)
+    close(turned, bounds)
+
+
+@PROFILE
+@given(problem=PROBLEMS)
+def test_permutations(problem: dict[str, Any]) -> None:
+    """Reordering rows changes nothing, reordering features or components reorders the answer."""
+    X, model = draw(**problem)
+    rng = np.random.default_rng(problem["seed"])
+    one, bounds = attempt(X, model)
+
+    rows, row_bounds = attempt(X[rng.permutation(len(X))], model)
+    close(rows.means, one.means)
+    close(rows.covariances, one.covariances)
+    close(row_bounds, bounds)
+
+    order = rng.permutation(X.shape[1])
+
+    def reorder(covariances: Array) -> Array:
+        """The features of a covariance in the new order."""
+        if model.structure == "spherical":
+            return covariances
+        if model.structure == "diag":
+            return covariances[:, order]
+        return covariances[..., order, :][..., :, order]
+
+    permuted = model._replace(means=model.means[:, order], covariances=reorder(model.covariances))
+    features, feature_bounds = attempt(np.ascontiguousarray(X[:, order]), permuted)
+    close(features.means, one.means[:, order])
+    close(features.covariances, reorder(one.covariances))
+    close(feature_bounds, bounds)
+
+    order = rng.permutation(len(model.weights))
+    covariances = model.covariances if model.structure == "tied" else model.covariances[order]
+    renamed = model._replace(weights=model.weights[order], means=model.means[order], covariances=covariances)
+    components, component_bounds = attempt(X, renamed)
+    close(components.weights, one.weights[order])
+    close(components.means, one.means[order])
+    close(components.covariances, one.covariances if model.structure == "tied" else one.covariances[order])
+    close(component_bounds, bounds)
+
+
+@PROFILE
+@given(problem=PROBLEMS, times=st.integers(2, 7))
+def test_repetition(problem: dict[str, Any], times: int) -> None:
+    """Every row given several times: the same parameters and the same mean log-likelihood."""
+    X, model = draw(**problem)
+    one, bounds = attempt(X, model)
+    for repeated in (np.repeat(X, times, axis=0), np.tile(X, (times, 1))):
+        many, many_bounds = attempt(repeated, model)
+        close(many.weights, one.weights)
+        close(many.means, one.means)
+        close(many.covariances, one.covariances)
+        close(many_bounds, bounds)
+
+
+@PROFILE
+@given(problem=PROBLEMS)
+def test_affine_map_of_densities(problem: dict[str, Any]) -> None:
+    """log p of A x + b under the mapped model is log p(x) - log|det A|; responsibilities stay."""
+    hypothesis.assume(problem["structure"] in ("full", "tied"))
+    X, model = draw(**problem)
+    n_features = X.shape[1]
+    rng = np.random.default_rng(problem["seed"])
+    left, right = (np.linalg.qr(rng.normal(size=(n_features, n_features)))[0] for _ in range(2))
+    A = (left * rng.uniform(0.2, 5.0, size=n_features)) @ right
+    b = rng.normal(size=n_features)
+    covariances = A @ model.covariances @ A.T
+    covariances = (covariances + np.swapaxes(covariances, -1, -2)) / 2
+    rule = STRUCTURES[model.structure]
+    before = rule.from_covariances(model.weights, model.means, model.covariances)
+    after = rule.from_covariances(model.weights, model.means @ A.T + b, covariances)
+    plain, mapped = ArraySource(X), ArraySource(X @ A.T + b)
+    log_det = np.linalg.slogdet(A)[1]
+    close(mapped.log_likelihoods(rule, after), plain.log_likelihoods(rule, before) - log_det, 100.0)
+    close(mapped.responsibilities(rule, after), plain.responsibilities(rule, before), 100.0)
+
+
+@PROFILE
+@given(problem=PROBLEMS, dtype=st.sampled_from(["float32", "float64"]))
+def test_what_every_step_keeps(problem: dict[str, Any], dtype: str) -> None:
+    """Weights sum to 1, counts to N, covariances are symmetric and positive, the mean of means is that of the rows."""
+    X, model = draw(**problem)
+    X = X.astype(dtype)
+    rule = STRUCTURES[model.structure]
+    start = rule.from_covariances(model.weights, model.means, np.asarray(model.covariances))
+    source = ArraySource(X)
+    loose = 1e-4 if dtype == "float32" else 1e-10
+    statistics = source.statistics(rule, start)
+    assert abs(statistics.counts.sum() - len(X)) <= loose * len(X)
+    total = source.log_likelihoods(rule, start).astype(float).sum()
+    assert abs(statistics.log_likelihood - total) <= 10 * loose * len(X)
+    try:
+        parameters = rule.maximize(statistics, 1e-6)
+    except ValueError as error:
+        hypothesis.assume("ill-defined" not in str(error))
+        raise
+    assert abs(parameters.weights.sum() - 1) <= 1e-14
+    means = (statistics.counts[:, None] * statistics.reference + statistics.sums).sum(axis=0) / len(X)
+    np.testing.assert_allclose(means, X.astype(float).mean(axis=0), rtol=0, atol=loose * (1 + np.abs(X).max()))
+    covariances = twin.dense(model.structure, parameters.covariances, *model.means.shape).astype(float)
+    assert np.array_equal(covariances, np.swapaxes(covariances, -1, -2))
+    assert np.linalg.eigvalsh(covariances).min() > 0

@@ -1,0 +1,205 @@
+"""Threads: equal bits for any number of them, safe side by side, after a fork, and stopped by Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import reference as twin
+
+from fastgmm import GaussianMixture
+from fastgmm.model.structures import STRUCTURES
+from fastgmm.sources.array import ArraySource
+
+Array = np.ndarray[Any, Any]
+THREADS = (1, 2, 3, 7)
+
+
+def problem(structure: str, dtype: str, n_samples: int, n_features: int, n_components: int) -> tuple[Array, Any]:
+    """Rows and the parameters they were drawn from."""
+    rng = np.random.default_rng(n_samples)
+    model = twin.random_model(rng, structure, n_components, n_features)
+    parameters = STRUCTURES[structure].from_covariances(model.weights, model.means, model.covariances)
+    return twin.sample(rng, model, n_samples, dtype), parameters
+
+
+def answers(X: Array, structure: str, parameters: Any, n_threads: int | None) -> bytes:
+    """The bits of everything a source computes."""
+    source = ArraySource(X, n_threads=n_threads)
+    rule = STRUCTURES[structure]
+    statistics = source.statistics(rule, parameters)
+    arrays = (
+        statistics.counts,
+        statistics.sums,
+        statistics.scatters,
+        np.float64(statistics.log_likelihood),
+        source.log_likelihoods(rule, parameters),
+        source.responsibilities(rule, parameters),
+        source.labels(rule, parameters),
+    )
+    return b"".join(array.tobytes() for array in arrays)
+
+
+def fitted_bits(model: Any) -> bytes:
+    """The bits of a fitted estimator."""
+    arrays = (model.weights_, model.means_, model.covariances_, np.array(model.lower_bounds_))
+    return b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("structure", twin.STRUCTURES)
+def test_bits_of_one_pass(structure: str, dtype: str) -> None:
+    """Statistics and per-row answers are the same bytes for 1, 2, 3 and 7 threads, small and large."""
+    for shape in ((50, 3, 2), (3001, 6, 5), (30011, 5, 4), (20000, 16, 3)):
+        X, parameters = problem(structure, dtype, *shape)
+        first = answers(X, structure, parameters, 1)
+        for n_threads in THREADS[1:]:
+            assert answers(X, structure, parameters, n_threads) == first, f"{shape} with {n_threads} threads"
+
+
+@pytest.mark.parametrize("method", ["kmeans", "k-means++", "random", "random_from_data"])
+@pytest.mark.parametrize("structure", twin.STRUCTURES)
+def test_bits_of_a_fit(structure: str, method: str) -> None:
+    """A whole fit, from initialization on, has the same bits for any thread count."""
+    X, _ = problem(structure, "float64", 20011, 4, 5)
+    results = set()
+    for n_threads in THREADS:
+        model = GaussianMixture(
+            5,
+            covariance_type=structure,
+            init_params=method,
+            random_state=0,
+            max_iter=6,
+            tol=1e-12,
+            n_threads=n_threads,
+        )
+        with pytest.warns(UserWarning, match="did not converge"):
+            model.fit(X)
+        results.add(fitted_bits(model))
+    assert len(results) == 1
+
+
+@pytest.mark.parametrize("structure", twin.STRUCTURES)
+def test_side_by_side(structure: str) -> None:
+    """Eight Python threads working on the same and on different rows at once get what one alone gets."""
+    problems = [problem(structure, dtype, n, 5, 4) for dtype in ("float32", "float64") for n in (5003, 20011)]
+    alone = [answers(X, structure, parameters, 1) for X, parameters in problems]
+
+    def work(i: int) -> bool:
+        """One problem, answered again."""
+        X, parameters = problems[i % len(problems)]
+        return answers(X, structure, parameters, 1 + i % 3) == alone[i % len(problems)]
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(work, range(32)))
+
+
+def test_fits_side_by_side() -> None:
+    """Whole fits in concurrent Python threads do not disturb each other."""
+    X, _ = problem("full", "float64", 5003, 4, 4)
+
+    def fit(seed: int) -> bytes:
+        """The bits of one fit."""
+        model = GaussianMixture(4, random_state=seed, max_iter=5, tol=1e3, n_threads=2)
+        return fitted_bits(model.fit(X))
+
+    alone = [fit(seed) for seed in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(fit, [0, 1, 2, 3] * 3)) == alone * 3
+
+
+def run(script: str, tmp_path: Path, **options: Any) -> subprocess.Popen[str]:
+    """Start a script in a fresh interpreter, away from the source tree."""
+    path = tmp_path / "script.py"
+    path.write_text(script)
+    return subprocess.Popen(
+        [sys.executable, "-u", str(path)],
+        cwd=tmp_path,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        **options,
+    )
+
+
+FORK = """
+import os, sys, warnings
+warnings.simplefilter("ignore")
+import numpy as np
+from fastgmm import GaussianMixture
+
+X = np.random.default_rng(0).normal(size=(40_000, 4))
+model = GaussianMixture(4, n_threads=2, max_iter=3, random_state=0).fit(X)
+child = os.fork()
+if child == 0:
+    again = GaussianMixture(4, n_threads=2, max_iter=3, random_state=0).fit(X)
+    same = np.array_equal(again.means_, model.means_) and np.array_equal(again.predict(X), model.predict(X))
+    os._exit(0 if same else 3)
+_, status = os.waitpid(child, 0)
+again = GaussianMixture(4, n_threads=2, max_iter=3, random_state=0).fit(X)
+print("child", os.waitstatus_to_exitcode(status), "parent", np.array_equal(again.means_, model.means_))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.skipif(sys.platform == "darwin", reason="fork without exec is not safe on macOS")
+def test_fork_after_use(tmp_path: Path) -> None:
+    """A forked child fits with threads after its parent did; neither hangs and both get the same bits."""
+    process = run(FORK, tmp_path)
+    try:
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert out.split() == ["child", "0", "parent", "True"], out + err
+
+
+INTERRUPT = """
+import time
+import numpy as np
+from fastgmm import GaussianMixture
+
+rng = np.random.default_rng(0)
+X = rng.normal(size=(300_000, 24))
+options = dict(n_threads={n_threads}, tol=0.0, max_iter=10_000, random_state=0)
+if {explicit}:
+    K = 150
+    options |= dict(weights_init=np.full(K, 1 / K), means_init=X[:K], precisions_init=np.stack([np.eye(24)] * K))
+else:
+    K = 400
+model = GaussianMixture(K, **options)
+print("fitting")
+try:
+    model.fit(X)
+except KeyboardInterrupt:
+    print("stopped", time.time())
+GaussianMixture(2, max_iter=2, tol=1e9).fit(X[:1000])
+print("alive")
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT to a process on Windows")
+@pytest.mark.parametrize("explicit", [True, False], ids=["EM", "initialization"])
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_interrupt(tmp_path: Path, n_threads: int, explicit: bool) -> None:
+    """Ctrl-C in a fit whose one pass takes seconds raises KeyboardInterrupt within a second; all lives on."""
+    process = run(INTERRUPT.format(n_threads=n_threads, explicit=explicit), tmp_path)
+    assert process.stdout is not None
+    try:
+        assert process.stdout.readline().strip() == "fitting"
+        time.sleep(1.0)
+        sent = time.time()
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    words = out.split()
+    assert words[:1] == ["stopped"] and words[2:] == ["alive"], out + err
+    assert float(words[1]) - sent < 1.0
