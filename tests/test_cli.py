@@ -23,9 +23,11 @@ from hypothesis.extra import numpy as hnp
 
 import fastgmm
 from fastgmm import GaussianMixture, cli, kernels
-from fastgmm.cli import CommandError, adjusted_rand_index, main, read_table
+from fastgmm.cli import main
 from fastgmm.datasets import load_faithful, load_iris
+from fastgmm.reports import adjusted_rand_index
 from fastgmm.sources.threads import default_n_threads
+from fastgmm.tables import CommandError, read_table
 
 COMMAND = [sys.executable, "-P", "-m", "fastgmm"]
 SIGNATURE = b"\x89PNG\r\n\x1a\n"

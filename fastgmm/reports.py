@@ -1,0 +1,127 @@
+"""What the command line says of a fitted mixture, as text."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from . import kernels
+from .sources.threads import default_n_threads
+from .tables import Table, counted
+
+__all__ = ["adjusted_rand_index", "comparison_report", "components_report", "fit_report", "standard_deviations"]
+
+MAX_WIDTH, MAX_COLUMNS, MAX_COMPONENTS = 100, 12, 50  # of the printed table
+
+
+def fit_report(mixture: Any, table: Table, labels: NDArray[np.int64], source: str, seconds: float) -> str:
+    """Return the report on a fitted mixture: data, why it stopped, likelihood, time, and the components."""
+    n_components = len(mixture.weights_)
+    rows, columns = table.values.shape
+    n_threads = mixture.n_threads or default_n_threads()
+    iterations = counted(mixture.n_iter_, "iteration")
+    stopped = f"converged after {iterations} (tol {mixture.tol:g})"
+    if not mixture.converged_:
+        stopped = f"NOT {stopped}: allow more with --max-iter"
+    return "\n".join(
+        [
+            f"Gaussian mixture of {counted(n_components, 'component')}, {mixture.covariance_type} covariance",
+            "",
+            f"data            {source}: {counted(rows, 'row')}, {counted(columns, 'column')}",
+            f"stopped         {stopped}",
+            f"log-likelihood  {mixture.score(table.values):.6f} per sample",
+            f"BIC             {mixture.bic(table.values):.2f} (lower is better)",
+            f"time            {seconds:.3g} s ({kernels.VARIANT} kernels, {counted(n_threads, 'thread')})",
+            "",
+            "means, with standard deviations in brackets",
+            components_report(mixture, table.names, np.bincount(labels, minlength=n_components)),
+        ]
+    )
+
+
+def components_report(mixture: Any, names: Sequence[str], sizes: NDArray[np.int64]) -> str:
+    """Return the table of weights, means and standard deviations, cut to what a person reads."""
+    means = np.asarray(mixture.means_, dtype=np.float64)
+    deviations = standard_deviations(mixture)
+    shown = range(min(len(means), MAX_COMPONENTS))
+    fixed = [["component", *map(str, shown)], ["weight", *(f"{mixture.weights_[k]:.4f}" for k in shown)]]
+    fixed.append(["rows", *(str(sizes[k]) for k in shown)])
+    columns = []
+    for d, name in enumerate(names[:MAX_COLUMNS]):
+        digits = _digits(float(deviations[:, d].min()), float(np.abs(means[:, d]).max()))
+        columns.append([name[:24], *(f"{means[k, d]:{digits}} ({deviations[k, d]:{digits}})" for k in shown)])
+    parts = []
+    while columns:
+        part = [*fixed, columns.pop(0)]
+        while columns and sum(2 + max(map(len, column)) for column in [*part, columns[0]]) <= MAX_WIDTH:
+            part.append(columns.pop(0))
+        parts.append(_aligned(part))
+    if len(means) > MAX_COMPONENTS:
+        parts.append(f"... and {counted(len(means) - MAX_COMPONENTS, 'more component')}")
+    if len(names) > MAX_COLUMNS:
+        parts.append(f"... and {counted(len(names) - MAX_COLUMNS, 'more column')}")
+    return "\n\n".join(parts)
+
+
+def comparison_report(
+    labels: NDArray[np.int64], target: NDArray[np.int64], n_components: int, target_names: Sequence[str]
+) -> str:
+    """Return the counts of each class in each component, and the adjusted Rand index."""
+    counts = np.zeros((n_components, len(target_names)), dtype=np.int64)
+    np.add.at(counts, (labels, target), 1)
+    first = ["component", *map(str, range(n_components))]
+    columns = [[name, *map(str, counts[:, c])] for c, name in enumerate(target_names)]
+    index = adjusted_rand_index(labels, target)
+    return f"\nspecies in each component\n{_aligned([first, *columns])}\nadjusted Rand index {index:.4f}"
+
+
+def adjusted_rand_index(first: ArrayLike, second: ArrayLike) -> float:
+    """Return the agreement of two partitions: 1 when equal, 0 on average by chance.
+
+    L. Hubert and P. Arabie (1985), Comparing partitions, Journal of Classification 2, 193-218, equation 5.
+    """
+    i, j = (np.unique(np.asarray(labels), return_inverse=True)[1] for labels in (first, second))
+    both, rows, columns = (
+        sum(math.comb(n, 2) for n in Counter(cells).values())
+        for cells in (zip(i.tolist(), j.tolist(), strict=True), i.tolist(), j.tolist())
+    )
+    pairs = math.comb(len(i), 2)
+    if rows == columns == both:
+        return 1.0  # the same partition; the quotient may be 0 / 0
+    expected = rows * columns / pairs
+    return (both - expected) / ((rows + columns) / 2 - expected)
+
+
+def standard_deviations(mixture: Any) -> NDArray[np.float64]:
+    """Return the standard deviation (K, D) of each component along each feature."""
+    covariances = np.asarray(mixture.covariances_, dtype=np.float64)
+    match mixture.covariance_type:
+        case "full":
+            variances = np.diagonal(covariances, axis1=1, axis2=2)
+        case "tied":
+            variances = np.diagonal(covariances)
+        case "diag":
+            variances = covariances
+        case _:
+            variances = covariances[:, None]
+    return np.broadcast_to(np.sqrt(variances), np.shape(mixture.means_))
+
+
+def _digits(smallest: float, largest: float) -> str:
+    """Return the format that shows three digits of the smallest deviation, and the means to the same place."""
+    decimals = 2 - math.floor(math.log10(smallest)) if smallest > 0 else 9
+    return f"z.{max(decimals, 0)}f" if decimals <= 6 and largest < 1e9 else "z.6g"
+
+
+def _aligned(columns: Sequence[Sequence[str]]) -> str:
+    """Return columns of words as lines, aligned on the right."""
+    widths = [max(map(len, column)) for column in columns]
+    return "\n".join(
+        "  ".join(cell.rjust(width) for cell, width in zip(cells, widths, strict=True))
+        for cells in zip(*columns, strict=True)
+    )
