@@ -277,14 +277,15 @@ cdef void normalize(
     cdef floating* restrict total = work + at.total
     cdef floating* restrict scores = work + at.scores
     cdef floating lowest = <floating> (-DBL_MAX if floating is double else -FLT_MAX)
-    cdef floating smallest = <floating> (DBL_MIN if floating is double else FLT_MIN)
+    cdef floating smallest = <floating> (DBL_MIN if floating is double else FLT_MIN) if cut > 0 else 0
     cdef floating t
     memcpy(peak, work + at.p, B * sizeof(floating))
     for k in range(1, at.K):
         p = work + at.p + k * B
         for n in range(B):
             peak[n] = p[n] if p[n] > peak[n] else peak[n]
-    for n in range(B):          # a sample infinitely far from every component gets responsibilities 0
+    # A sample infinitely far from every component takes no part in a sum, and has NaN as its own answer.
+    for n in range(B):
         scores[n] = peak[n]
         peak[n] = peak[n] if peak[n] > lowest else lowest
         total[n] = 0
@@ -295,14 +296,14 @@ cdef void normalize(
             p[n] = t
             total[n] += t
     for n in range(B):
-        t = total[n] if total[n] > smallest else smallest
+        t = smallest if total[n] < smallest else total[n]
         scores[n] += log(t)
         total[n] = 1 / t
     for k in range(at.K):
         p = work + at.p + k * B
         for n in range(B):
             t = p[n] * total[n]
-            p[n] = t if t >= cut else 0
+            p[n] = 0 if t < cut else t
 
 
 cdef void clear_lanes(const Layout* at, Py_ssize_t rows, floating* work) noexcept nogil:

@@ -1,7 +1,6 @@
 """Rows in memory: an array of any strides, or anything that looks like one."""
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from types import ModuleType, TracebackType
 from typing import Self
@@ -12,7 +11,7 @@ from .. import kernels as compiled
 from ..model.parameters import Parameters
 from ..model.statistics import Statistics
 from ..model.structures import STRUCTURES, DigitsLost, KernelModel, Structure
-from .threads import default_n_threads, ordered_map
+from .threads import Workers
 
 TRIANGULAR, DIAGONAL, ISOTROPIC = range(3)  # kinds of kernels.pyx
 
@@ -29,29 +28,28 @@ class ArraySource:
     are added in the order of the groups: the bits of every result are the same for any number of threads.
     """
 
-    def __init__(self, X: np.ndarray, n_threads: int | None = None, kernels: ModuleType | None = None) -> None:
+    def __init__(
+        self, X: np.ndarray, n_threads: int | Workers | None = None, kernels: ModuleType | None = None
+    ) -> None:
         self.X = X
         self.n_samples, self.n_features = X.shape
         self.dtype = X.dtype
-        self._n_threads = n_threads
+        self.workers = n_threads if isinstance(n_threads, Workers) else Workers(n_threads)
         self.kernels = kernels or compiled.CHOSEN
-        self._pool: ThreadPoolExecutor | None = None
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
-            self._pool = None
+        self.workers.close()
 
     def rows(self, indices: np.ndarray | slice) -> np.ndarray:
         """Some rows, in float64."""
         return self.X[indices].astype(np.float64)
 
     def take(self, indices: np.ndarray) -> Self:
-        """A source of some rows only."""
-        return type(self)(self.X[indices], self._n_threads, self.kernels)
+        """A source of some rows only, on the same threads."""
+        return type(self)(self.X[indices], self.workers, self.kernels)
 
     # ---- what EM asks for
 
@@ -120,11 +118,6 @@ class ArraySource:
         return sum(self._map(task, ISOTROPIC, len(candidates)))
 
     # ---- what does not depend on parameters
-
-    @cached_property
-    def n_threads(self) -> int:
-        """Threads to use, looked up only when there is work for several."""
-        return self._n_threads or default_n_threads()
 
     @cached_property
     def origin(self) -> np.ndarray:
@@ -211,12 +204,7 @@ class ArraySource:
             return result
 
         groups = cut(self.n_samples, work_per_row(kind, self.n_features, n_components))
-        parallel = len(groups) > 1 and self.n_threads > 1
-        if not parallel:
-            return map(run, prepare(iter(groups)))
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(self.n_threads, thread_name_prefix="fastgmm")
-        return ordered_map(self._pool, self.n_threads, run, prepare(iter(groups)))
+        return self.workers.map(run, prepare(iter(groups)), len(groups))
 
 
 def n_sums(model: KernelModel) -> int:

@@ -4,6 +4,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cached_property
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -21,21 +22,42 @@ def default_n_threads() -> int:
     return os.cpu_count() or 1
 
 
-def ordered_map(
-    pool: ThreadPoolExecutor, n_threads: int, function: Callable[[T], R], items: Iterable[T]
-) -> Iterator[R]:
-    """Results of `function` in the order of the items, at most two rounds of work ahead of the reader.
+class Workers:
+    """A number of threads, started when there is work for several and gone after `close`."""
 
-    When the reader stops early (an exception, Ctrl-C), what has not started is cancelled.
-    """
-    pending: deque[Future[R]] = deque()
-    try:
-        for item in items:
-            pending.append(pool.submit(function, item))
-            if len(pending) > 2 * n_threads:
+    def __init__(self, n_threads: int | None = None) -> None:
+        self._wanted = n_threads
+        self._pool: ThreadPoolExecutor | None = None
+
+    @cached_property
+    def n_threads(self) -> int:
+        """How many threads, looked up only when it matters."""
+        return self._wanted or default_n_threads()
+
+    def map(self, function: Callable[[T], R], items: Iterable[T], n_items: int) -> Iterator[R]:
+        """Results of `function` in the order of the items."""
+        if n_items == 1 or self.n_threads == 1:
+            return map(function, items)
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self.n_threads, thread_name_prefix="fastgmm")
+        return self._in_order(self._pool, function, items)
+
+    def _in_order(self, pool: ThreadPoolExecutor, function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+        """At most two rounds of work ahead of the reader; what has not started when it leaves is cancelled."""
+        pending: deque[Future[R]] = deque()
+        try:
+            for item in items:
+                pending.append(pool.submit(function, item))
+                if len(pending) > 2 * self.n_threads:
+                    yield pending.popleft().result()
+            while pending:
                 yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
-    finally:
-        for future in pending:
-            future.cancel()
+        finally:
+            for future in pending:
+                future.cancel()
+
+    def close(self) -> None:
+        """Wait for what runs, and let the threads go."""
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+            self._pool = None

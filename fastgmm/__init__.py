@@ -1,0 +1,7 @@
+"""Gaussian mixture models by EM: a compiled drop-in for scikit-learn's GaussianMixture."""
+
+from .config import __version__, show_config
+from .exceptions import ConvergenceWarning, NotFittedError
+from .gaussian_mixture import GaussianMixture
+
+__all__ = ["ConvergenceWarning", "GaussianMixture", "NotFittedError", "__version__", "show_config"]

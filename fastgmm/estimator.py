@@ -1,0 +1,149 @@
+"""What scikit-learn expects of an estimator, without scikit-learn.
+
+`clone`, `Pipeline`, `GridSearchCV` and joblib ask an estimator only for the methods below; it need not derive from
+scikit-learn's classes. The two methods that answer with scikit-learn's own types are called by scikit-learn alone and
+import it on the spot.
+"""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from sklearn.utils import Tags
+    from sklearn.utils.metadata_routing import MetadataRequest
+
+__all__ = ["Estimator"]
+
+_VERSION_KEY = "_fastgmm_version"
+
+
+def _defaults(cls: type[Estimator]) -> dict[str, Any]:
+    """Return the constructor's arguments and their defaults in alphabetical order, as scikit-learn lists them."""
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    parameters = {p.name: p.default for p in inspect.signature(cls).parameters.values() if p.kind in named}
+    return dict(sorted(parameters.items()))
+
+
+def _is_default(value: Any, default: Any) -> bool:
+    """Tell whether ``value`` is the default; arrays, which do not compare to one truth value, never are."""
+    return type(value) is type(default) and bool(np.all(value == default))
+
+
+class Estimator:
+    """The estimator protocol of scikit-learn, duck-typed.
+
+    A subclass stores its constructor's arguments untouched under their own names.
+    """
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the constructor's arguments.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Accepted for scikit-learn's sake: no argument is itself an estimator.
+
+        Returns
+        -------
+        params : dict
+            Names of the arguments and their present values.
+
+        Examples
+        --------
+        >>> from fastgmm import GaussianMixture
+        >>> GaussianMixture(n_components=3).get_params()["n_components"]
+        3
+        """
+        return {name: getattr(self, name) for name in _defaults(type(self))}
+
+    def set_params(self, **params: Any) -> Self:
+        """Set constructor arguments; they take effect at the next ``fit``.
+
+        Parameters
+        ----------
+        **params : dict
+            Names of the arguments and their new values.
+
+        Returns
+        -------
+        self : object
+            The estimator.
+
+        Raises
+        ------
+        ValueError
+            If a name is not an argument of the constructor; nothing is set then.
+
+        Examples
+        --------
+        >>> from fastgmm import GaussianMixture
+        >>> GaussianMixture().set_params(n_components=3, covariance_type="tied")
+        GaussianMixture(covariance_type='tied', n_components=3)
+        """
+        valid = list(_defaults(type(self)))
+        for name in params:
+            if name not in valid:
+                raise ValueError(f"Invalid parameter {name!r} for estimator {self}. Valid parameters are: {valid!r}.")
+        for name, value in params.items():
+            setattr(self, name, value)
+        return self
+
+    def __repr__(self) -> str:
+        """Return the call that makes this estimator, arguments with default values left out."""
+        defaults = _defaults(type(self))
+        shown = {n: v for n, v in self.get_params().items() if not _is_default(v, defaults[n])}
+        arguments = ", ".join(f"{name}={' '.join(repr(value).split())}" for name, value in shown.items())
+        return f"{type(self).__name__}({arguments})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is pickled: the attributes, and the version that wrote them."""
+        from . import __version__
+
+        return {**vars(self), _VERSION_KEY: __version__}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore a pickled estimator; warn when another version wrote it."""
+        from . import __version__
+
+        attributes = dict(state)
+        written = attributes.pop(_VERSION_KEY, "unknown")
+        if written != __version__:
+            warnings.warn(
+                f"This {type(self).__name__} was pickled by fastgmm {written} and is read by fastgmm {__version__}; "
+                "a pickle is only meant for the version that wrote it. Fit again, or load it with that version.",
+                UserWarning,
+                stacklevel=2,
+            )
+        vars(self).update(attributes)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        """Tell scikit-learn's ``check_is_fitted`` whether there is a mixture, fitted or set by hand."""
+        return hasattr(self, "weights_") and hasattr(self, "means_")
+
+    def __sklearn_tags__(self) -> Tags:
+        """Describe the estimator to scikit-learn's checks and meta-estimators."""
+        from sklearn.utils import InputTags, Tags, TargetTags
+
+        return Tags(
+            estimator_type="density_estimator",
+            target_tags=TargetTags(required=False),
+            input_tags=InputTags(),
+        )
+
+    def get_metadata_routing(self) -> MetadataRequest:
+        """Tell scikit-learn that no method takes metadata.
+
+        Returns
+        -------
+        routing : sklearn.utils.metadata_routing.MetadataRequest
+        """
+        from sklearn.utils.metadata_routing import MetadataRequest
+
+        return MetadataRequest(owner=self)

@@ -1,0 +1,79 @@
+"""Exceptions and warnings, caught by scikit-learn's names too wherever scikit-learn is loaded.
+
+scikit-learn is never imported here. When the caller's process has loaded it, what is raised derives both from our
+class and from scikit-learn's, so that ``except sklearn.exceptions.NotFittedError`` and warning filters keep working.
+"""
+
+from __future__ import annotations
+
+import sys
+from functools import cache
+from typing import Any, TypeVar
+
+__all__ = ["ConvergenceWarning", "InvalidParameterError", "NotFittedError", "compatible"]
+
+
+class _Portable:
+    """Pickles an exception as a call of `_rebuild`, which picks the class that fits the receiving process."""
+
+    def __reduce__(self: Any) -> tuple[Any, ...]:
+        own = next(cls for cls in type(self).__mro__ if cls in _COUNTERPARTS)
+        return _rebuild, (own, self.args), vars(self) or None
+
+
+class NotFittedError(_Portable, ValueError, AttributeError):
+    """Raised when a method needs parameters that the estimator does not have yet.
+
+    Examples
+    --------
+    >>> import fastgmm
+    >>> try:
+    ...     fastgmm.GaussianMixture().predict([[0.0]])
+    ... except fastgmm.NotFittedError as error:
+    ...     print(error)
+    This GaussianMixture instance is not fitted yet. Call 'fit' ... before using this estimator...
+    """
+
+
+class ConvergenceWarning(_Portable, UserWarning):
+    """Issued when EM stopped at ``max_iter`` before the gain fell below ``tol``.
+
+    Examples
+    --------
+    >>> import warnings, fastgmm
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("error", fastgmm.ConvergenceWarning)
+    ...     _ = fastgmm.GaussianMixture().fit([[0.0], [1.0], [3.0]])
+    """
+
+
+class InvalidParameterError(_Portable, ValueError, TypeError):
+    """Raised by ``fit`` when a constructor argument has the wrong type or is out of range."""
+
+
+E = TypeVar("E", bound=Exception)
+
+_COUNTERPARTS: dict[type[Exception], tuple[str, str]] = {
+    NotFittedError: ("sklearn.exceptions", "NotFittedError"),
+    ConvergenceWarning: ("sklearn.exceptions", "ConvergenceWarning"),
+    InvalidParameterError: ("sklearn.utils._param_validation", "InvalidParameterError"),
+}
+
+
+def compatible(own: type[E]) -> type[E]:
+    """Return ``own``, joined with scikit-learn's class of the same name where scikit-learn is loaded."""
+    module, name = _COUNTERPARTS[own]
+    other = getattr(sys.modules.get(module), name, None)
+    return own if other is None else _joined(own, other)  # type: ignore[arg-type]  # mypy: generic class not hashable
+
+
+@cache
+def _joined(own: type[E], other: type[Exception]) -> type[E]:
+    """Return a subclass of both classes under the name of the first."""
+    names = {name: getattr(own, name) for name in ("__module__", "__qualname__", "__doc__")}
+    return type(own.__name__, (own, other), names)
+
+
+def _rebuild(own: type[Exception], args: tuple[Any, ...]) -> Exception:
+    """Unpickle an exception as the class that fits the receiving process."""
+    return compatible(own)(*args)

@@ -1,0 +1,363 @@
+"""The estimator: scikit-learn's `GaussianMixture` on fastgmm's kernels. Words and checks here, algebra elsewhere."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from copy import copy
+from dataclasses import replace
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .exceptions import ConvergenceWarning, compatible
+from .fitting.em import Fit, expectation_maximization
+from .fitting.initialization import initialize
+from .mixture import Mixture
+from .model.parameters import Parameters
+from .progress import Progress
+from .sources.array import ArraySource
+from .validation import (
+    as_rows,
+    check_means,
+    check_parameters,
+    check_precisions,
+    check_random_state,
+    check_weights,
+    feature_names,
+)
+
+__all__ = ["GaussianMixture"]
+
+Starts = tuple[NDArray[np.float64] | None, NDArray[np.float64] | None, NDArray[np.float64] | None]
+
+
+class GaussianMixture(Mixture):
+    """Gaussian mixture fitted by expectation-maximization (EM).
+
+    A drop-in for ``sklearn.mixture.GaussianMixture``: same arguments, methods, fitted attributes and exceptions.
+
+    Parameters
+    ----------
+    n_components : int, default=1
+        Number of Gaussian components.
+    covariance_type : {'full', 'tied', 'diag', 'spherical'}, default='full'
+        A general covariance matrix per component, one general matrix for all, a diagonal one per component, or a
+        single variance per component.
+    tol : float, default=1e-3
+        EM stops when the mean log-likelihood per sample changes by less than this from one iteration to the next.
+    reg_covar : float, default=1e-6
+        Added to the diagonal of each covariance matrix, in squared units of the data.
+    max_iter : int, default=100
+        Largest number of EM iterations; 0 keeps the starting values.
+    n_init : int, default=1
+        Number of initializations; the fit with the largest lower bound is kept.
+    init_params : {'kmeans', 'k-means++', 'random', 'random_from_data'}, default='kmeans'
+        Where responsibilities start: at k-means clusters, at rows chosen by k-means++, at random, or at rows chosen
+        at random.
+    weights_init : array-like of shape (n_components,), default=None
+        Weights to start from; None takes those of ``init_params``. The same holds for the next two.
+    means_init : array-like of shape (n_components, n_features), default=None
+        Means to start from.
+    precisions_init : array-like, default=None
+        Precisions (inverse covariances) to start from, in the shape of ``precisions_``.
+    random_state : int, RandomState, Generator or None, default=None
+        Source of randomness for initialization and `sample`; None is NumPy's global ``RandomState``.
+    warm_start : bool, default=False
+        Start each ``fit`` after the first where the previous one ended; ``n_init`` then counts for the first only.
+    verbose : int, default=0
+        1 prints initializations and iterations, 2 also times and changes of the log-likelihood.
+    verbose_interval : int, default=10
+        Number of iterations from one printed line to the next.
+    n_threads : int, default=None
+        Number of threads; None takes ``FASTGMM_NUM_THREADS``, else ``OMP_NUM_THREADS``, else the cores that this
+        process may use. The results do not depend on it.
+
+    Attributes
+    ----------
+    weights_ : ndarray of shape (n_components,)
+        Weights of the components.
+    means_ : ndarray of shape (n_components, n_features)
+        Means of the components.
+    covariances_ : ndarray
+        Covariances, of shape (n_components, n_features, n_features) if 'full', (n_features, n_features) if 'tied',
+        (n_components, n_features) if 'diag', (n_components,) if 'spherical'.
+    precisions_ : ndarray of the shape of ``covariances_``
+        Inverses of the covariances.
+    precisions_cholesky_ : ndarray of the shape of ``covariances_``
+        Upper triangular factors U with precision = U U^T; square roots for 'diag' and 'spherical'.
+    converged_ : bool
+        Whether the best fit ended because of ``tol``.
+    n_iter_ : int
+        Number of iterations of the best fit.
+    lower_bound_ : float
+        Mean log-likelihood per sample before the last M-step of the best fit.
+    lower_bounds_ : list of float, of length n_iter_
+        The same before each of its M-steps.
+    n_features_in_ : int
+        Number of features seen by ``fit``.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Column names seen by ``fit``; only there if ``X`` was a table whose column names are all strings.
+
+    Notes
+    -----
+    The methods that use a mixture read ``weights_``, ``means_`` and ``precisions_cholesky_`` (`sample` reads
+    ``covariances_``), so a mixture with known parameters is made by setting them, without ``fit``. Attributes have the
+    dtype of the rows fitted: float32 for float32 rows, else float64. A ``fit`` that raises an exception or is
+    interrupted leaves the estimator as it was.
+
+    References
+    ----------
+    A. P. Dempster, N. M. Laird, D. B. Rubin. Maximum likelihood from incomplete data via the EM algorithm. Journal
+    of the Royal Statistical Society B 39(1), 1977.
+
+    C. M. Bishop. Pattern Recognition and Machine Learning. Springer, 2006, section 9.2.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastgmm import GaussianMixture
+    >>> X = np.array([[1, 2], [1, 4], [1, 0], [10, 2], [10, 4], [10, 0]])
+    >>> mixture = GaussianMixture(n_components=2, means_init=[[0, 2], [9, 2]], random_state=0).fit(X)
+    >>> mixture.means_
+    array([[ 1.,  2.],
+           [10.,  2.]])
+    >>> mixture.predict([[0, 0], [12, 3]])
+    array([0, 1])
+    """
+
+    converged_: bool
+    n_iter_: int
+    lower_bound_: float
+    lower_bounds_: list[float]
+
+    def __init__(
+        self,
+        n_components: int = 1,
+        *,
+        covariance_type: str = "full",
+        tol: float = 1e-3,
+        reg_covar: float = 1e-6,
+        max_iter: int = 100,
+        n_init: int = 1,
+        init_params: str = "kmeans",
+        weights_init: ArrayLike | None = None,
+        means_init: ArrayLike | None = None,
+        precisions_init: ArrayLike | None = None,
+        random_state: int | np.random.RandomState | np.random.Generator | None = None,
+        warm_start: bool = False,
+        verbose: int = 0,
+        verbose_interval: int = 10,
+        n_threads: int | None = None,
+    ) -> None:
+        self.n_components = n_components
+        self.covariance_type = covariance_type
+        self.tol = tol
+        self.reg_covar = reg_covar
+        self.max_iter = max_iter
+        self.n_init = n_init
+        self.init_params = init_params
+        self.weights_init = weights_init
+        self.means_init = means_init
+        self.precisions_init = precisions_init
+        self.random_state = random_state
+        self.warm_start = warm_start
+        self.verbose = verbose
+        self.verbose_interval = verbose_interval
+        self.n_threads = n_threads
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Estimate the parameters by EM from ``n_init`` starts and keep the best.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows of numbers: an array of any order, strides, byte order and numeric dtype, a list, or a pandas,
+            polars or pyarrow table. A float32 or float64 array is not copied.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self : GaussianMixture
+
+        Raises
+        ------
+        ValueError
+            If a constructor argument is out of range, if ``X`` holds NaN, infinity or complex numbers, is not
+            two-dimensional or has fewer rows than 2 or ``n_components``, if a starting value does not fit, or if a
+            covariance becomes ill-defined.
+        TypeError
+            If ``X`` is sparse or a constructor argument has the wrong type.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If the best fit reached ``max_iter``.
+
+        Examples
+        --------
+        >>> from fastgmm import GaussianMixture
+        >>> GaussianMixture().fit([[0.0], [2.0], [4.0]]).means_
+        array([[2.]])
+        """
+        with self._source(X) as source:
+            attributes = self._estimate(source, feature_names(X))
+        return self._adopt(attributes)
+
+    def fit_predict(self, X: Any, y: Any = None) -> NDArray[np.int64]:
+        """Fit, and return the most probable component of each row, as ``fit(X).predict(X)`` does.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            As for `fit`.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        labels : ndarray of shape (n_samples,)
+            Numbers of the components, from 0.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As `fit`.
+
+        Examples
+        --------
+        >>> from fastgmm import GaussianMixture
+        >>> GaussianMixture(2, means_init=[[0], [9]], random_state=0).fit_predict([[0.0], [1.0], [8.0], [9.0]])
+        array([0, 0, 1, 1])
+        """
+        with self._source(X) as source:
+            attributes = self._estimate(source, feature_names(X))
+            fitted = copy(self)._adopt(attributes)
+            labels = source.labels(fitted._structure(), fitted._parameters())
+        self._adopt(attributes)
+        return labels
+
+    def _adopt(self, attributes: dict[str, Any]) -> Self:
+        """Take over fitted attributes in one step; feature names of an earlier fit do not survive it."""
+        kept = {name: value for name, value in vars(self).items() if name != "feature_names_in_"}
+        self.__dict__ = kept | attributes
+        return self
+
+    def _source(self, X: Any) -> ArraySource:
+        """Return checked rows as a source, after the checks of the arguments and of the columns' names."""
+        name = type(self).__name__
+        check_parameters(self.get_params(), name)
+        feature_names(X)
+        rows = as_rows(X, name, min_samples=2)
+        if len(rows) < self.n_components:
+            raise ValueError(
+                f"Expected n_samples >= n_components but got n_components = {self.n_components}, "
+                f"n_samples = {len(rows)}. Decrease n_components or pass more rows."
+            )
+        return ArraySource(rows, n_threads=self.n_threads)
+
+    def _estimate(self, source: ArraySource, names: NDArray[np.object_] | None) -> dict[str, Any]:
+        """Run EM and return the fitted attributes, leaving the estimator as it is."""
+        fit = self._best_fit(source)
+        if not fit.converged and self.max_iter > 0:
+            warnings.warn(
+                "Best performing initialization did not converge. Try different init parameters, or increase "
+                "max_iter, tol, or check for degenerate data.",
+                compatible(ConvergenceWarning),
+                stacklevel=3,
+            )
+        attributes = self._attributes(fit, source.dtype)
+        return attributes if names is None else attributes | {"feature_names_in_": names}
+
+    def _best_fit(self, source: ArraySource) -> Fit:
+        """Run EM from each start and return the fit with the largest lower bound."""
+        starts = self._starting_values(source.n_features)
+        random_state = check_random_state(self.random_state)
+        progress = Progress(self.verbose, self.verbose_interval)
+        warm = self.warm_start and hasattr(self, "converged_")
+        best: Fit | None = None
+        for number in range(1 if warm else self.n_init):
+            progress.begin(number)
+            start = self._previous(source.n_features) if warm else self._start(source, starts, random_state)
+            fit = expectation_maximization(
+                source,
+                self._structure(),
+                start,
+                tol=self.tol,
+                max_iter=self.max_iter,
+                reg_covar=self.reg_covar,
+                previous_bound=float(self.lower_bound_) if warm else -math.inf,
+                on_iteration=progress.iteration,
+            )
+            if self.max_iter > 0:
+                progress.end(_last_bound(fit), fit.converged)
+            if best is None or self.max_iter == 0 or _last_bound(fit) > _last_bound(best):
+                best = fit
+        assert best is not None
+        return best
+
+    def _starting_values(self, n_features: int) -> Starts:
+        """Return the user's starting weights, means and precisions, checked; None for those not given."""
+        shape = self._structure().covariance_shape(self.n_components, n_features)
+        weights, means, precisions = self.weights_init, self.means_init, self.precisions_init
+        return (
+            None if weights is None else check_weights(weights, self.n_components),
+            None if means is None else check_means(means, self.n_components, n_features),
+            None if precisions is None else check_precisions(precisions, self.covariance_type, shape),
+        )
+
+    def _start(
+        self,
+        source: ArraySource,
+        starts: Starts,
+        random_state: np.random.RandomState | np.random.Generator,
+    ) -> Parameters:
+        """Return the parameters to start from: the user's, completed by ``init_params``."""
+        structure = self._structure()
+        weights, means, precisions = starts
+        if weights is None or means is None or precisions is None:
+            # Covariances found beside given precisions are thrown away: a large reg_covar keeps them from failing.
+            reg_covar = self.reg_covar if precisions is None else 1.0
+            found = initialize(source, structure, self.n_components, self.init_params, random_state, reg_covar)
+            weights = found.weights if weights is None else weights
+            means = found.means if means is None else means
+            if precisions is None:
+                return replace(found, weights=weights, means=means)
+        return structure.from_precisions(weights, means, precisions)
+
+    def _previous(self, n_features: int) -> Parameters:
+        """Return the parameters of the previous fit, for a warm start."""
+        parameters = self._parameters()
+        seen, expected = parameters.means.shape, (self.n_components, n_features)
+        if seen != expected:
+            raise ValueError(
+                f"warm_start cannot go on from means_ of shape {seen}: n_components and X now ask for {expected}. "
+                "Set warm_start=False, or keep n_components and the number of features."
+            )
+        return parameters
+
+    def _attributes(self, fit: Fit, dtype: np.dtype[Any]) -> dict[str, Any]:
+        """Return the fitted attributes, numbers in the given dtype."""
+        parameters = fit.parameters
+        arrays = {
+            "weights_": parameters.weights,
+            "means_": parameters.means,
+            "covariances_": parameters.covariances,
+            "precisions_": self._structure().precisions(parameters.precisions_cholesky),
+            "precisions_cholesky_": parameters.precisions_cholesky,
+        }
+        bounds = [dtype.type(bound) for bound in fit.lower_bounds]
+        return {name: np.array(values, dtype=dtype) for name, values in arrays.items()} | {
+            "converged_": fit.converged,
+            "n_iter_": len(bounds),
+            "lower_bound_": bounds[-1] if bounds else -math.inf,
+            "lower_bounds_": bounds,
+            "n_features_in_": parameters.means.shape[1],
+        }
+
+
+def _last_bound(fit: Fit) -> float:
+    """Return the lower bound before the last M-step."""
+    return fit.lower_bounds[-1] if fit.lower_bounds else -math.inf

@@ -1,0 +1,339 @@
+"""What is done with a mixture once it has parameters: densities, labels, criteria, samples."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .estimator import Estimator
+from .model.parameters import Parameters
+from .model.structures import STRUCTURES, Structure
+from .sources.array import ArraySource
+from .validation import (
+    as_rows,
+    check_attribute_shape,
+    check_feature_names,
+    check_n_features,
+    check_parameters,
+    check_random_state,
+    check_sample_size,
+    fitted_attributes,
+    is_upper_triangular,
+)
+
+__all__ = ["Mixture"]
+
+
+class Mixture(Estimator):
+    """The methods that use the parameters of a mixture, fitted or set by hand.
+
+    They read nothing but the public attributes: ``weights_``, ``means_`` and ``precisions_cholesky_``, or
+    ``covariances_`` to draw samples.
+    """
+
+    covariance_type: str
+    random_state: int | np.random.RandomState | np.random.Generator | None
+    n_threads: int | None
+
+    weights_: NDArray[Any]
+    means_: NDArray[Any]
+    covariances_: NDArray[Any]
+    precisions_: NDArray[Any]
+    precisions_cholesky_: NDArray[Any]
+    n_features_in_: int
+    feature_names_in_: NDArray[np.object_]
+
+    def score_samples(self, X: Any) -> NDArray[Any]:
+        """Return the log-likelihood of each row.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            As for `fit`.
+
+        Returns
+        -------
+        log_likelihoods : ndarray of shape (n_samples,)
+            log p(x) of each row, float32 for float32 rows, else float64.
+
+        Raises
+        ------
+        NotFittedError
+            If there are no parameters yet.
+        ValueError, TypeError
+            If the rows are refused as by `fit`, or have other features than the mixture.
+
+        Examples
+        --------
+        >>> from fastgmm import GaussianMixture
+        >>> mixture = GaussianMixture(reg_covar=0).fit([[-1.0], [1.0]])
+        >>> mixture.score_samples([[0.0], [1.0]]).round(2)
+        array([-0.92, -1.42])
+        """
+        source, structure, parameters = self._prepare(X)
+        with source:
+            return source.log_likelihoods(structure, parameters)
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Return the mean log-likelihood per row.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            As for `fit`.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        log_likelihood : float
+
+        Raises
+        ------
+        NotFittedError, ValueError, TypeError
+            As `score_samples`.
+
+        Examples
+        --------
+        >>> from fastgmm import GaussianMixture
+        >>> round(GaussianMixture(reg_covar=0).fit([[-1.0], [1.0]]).score([[-1.0], [1.0]]), 2)
+        -1.42
+        """
+        return _mean_log_likelihood(*self._prepare(X))
+
+    def predict(self, X: Any) -> NDArray[np.int64]:
+        """Return the most probable component of each row.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            As for `fit`.
+
+        Returns
+        -------
+        labels : ndarray of shape (n_samples,)
+            Numbers of the components, from 0.
+
+        Raises
+        ------
+        NotFittedError, ValueError, TypeError
+            As `score_samples`.
+
+        Examples
+        --------
+        A mixture with known parameters needs no ``fit``:
+
+        >>> import numpy as np
+        >>> from fastgmm import GaussianMixture
+        >>> mixture = GaussianMixture(2, covariance_type="spherical")
+        >>> mixture.weights_ = np.array([0.5, 0.5])
+        >>> mixture.means_ = np.array([[0.0], [10.0]])
+        >>> mixture.precisions_cholesky_ = np.array([1.0, 1.0])
+        >>> mixture.predict([[1.0], [8.0]])
+        array([0, 1])
+        """
+        source, structure, parameters = self._prepare(X)
+        with source:
+            return source.labels(structure, parameters)
+
+    def predict_proba(self, X: Any) -> NDArray[Any]:
+        """Return the probability of each component for each row.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            As for `fit`.
+
+        Returns
+        -------
+        responsibilities : ndarray of shape (n_samples, n_components)
+            Each row sums to one; float32 for float32 rows, else float64.
+
+        Raises
+        ------
+        NotFittedError, ValueError, TypeError
+            As `score_samples`.
+
+        Examples
+        --------
+        >>> from fastgmm import GaussianMixture
+        >>> mixture = GaussianMixture(2, means_init=[[0], [9]]).fit([[0.0], [1.0], [8.0], [9.0]])
+        >>> mixture.predict_proba([[0.5], [8.5]]).round(3)
+        array([[1., 0.],
+               [0., 1.]])
+        """
+        source, structure, parameters = self._prepare(X)
+        with source:
+            return source.responsibilities(structure, parameters)
+
+    def bic(self, X: Any) -> float:
+        """Return the Bayesian information criterion of the mixture on ``X``.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            As for `fit`.
+
+        Returns
+        -------
+        bic : float
+            -2 log-likelihood + (number of free parameters) log(n_samples); the lower the better.
+
+        Raises
+        ------
+        NotFittedError, ValueError, TypeError
+            As `score_samples`.
+
+        References
+        ----------
+        G. Schwarz. Estimating the dimension of a model. Annals of Statistics 6(2), 1978.
+
+        Examples
+        --------
+        >>> from fastgmm import GaussianMixture
+        >>> X = [[0.0], [1.0], [8.0], [9.0]]
+        >>> GaussianMixture(2, means_init=[[0], [9]]).fit(X).bic(X) < GaussianMixture(1).fit(X).bic(X)
+        True
+        """
+        source, structure, parameters = self._prepare(X)
+        penalty = self._n_parameters() * math.log(source.n_samples)
+        return -2 * source.n_samples * _mean_log_likelihood(source, structure, parameters) + penalty
+
+    def aic(self, X: Any) -> float:
+        """Return the Akaike information criterion of the mixture on ``X``.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            As for `fit`.
+
+        Returns
+        -------
+        aic : float
+            -2 log-likelihood + 2 (number of free parameters); the lower the better.
+
+        Raises
+        ------
+        NotFittedError, ValueError, TypeError
+            As `score_samples`.
+
+        References
+        ----------
+        H. Akaike. A new look at the statistical model identification. IEEE Transactions on Automatic Control 19(6),
+        1974.
+
+        Examples
+        --------
+        >>> from fastgmm import GaussianMixture
+        >>> X = [[0.0], [1.0], [8.0], [9.0]]
+        >>> GaussianMixture(2, means_init=[[0], [9]]).fit(X).aic(X) < GaussianMixture(1).fit(X).aic(X)
+        True
+        """
+        source, structure, parameters = self._prepare(X)
+        return -2 * source.n_samples * _mean_log_likelihood(source, structure, parameters) + 2 * self._n_parameters()
+
+    def sample(self, n_samples: int = 1) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """Draw samples from the mixture.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+            Number of samples.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features)
+            The samples, grouped by component.
+        y : ndarray of shape (n_samples,)
+            The component of each sample.
+
+        Raises
+        ------
+        NotFittedError
+            If ``weights_``, ``means_`` or ``covariances_`` are missing.
+        ValueError
+            If ``n_samples`` is less than one.
+
+        Notes
+        -----
+        An int as ``random_state`` gives the same samples at each call, and those of scikit-learn.
+
+        Examples
+        --------
+        >>> from fastgmm import GaussianMixture
+        >>> mixture = GaussianMixture(2, means_init=[[0], [9]], random_state=0).fit([[0.0], [1.0], [8.0], [9.0]])
+        >>> X, y = mixture.sample(5)
+        >>> X.shape, y
+        ((5, 1), array([0, 0, 0, 1, 1]))
+        """
+        weights, means, covariances = fitted_attributes(self, "weights_", "means_", "covariances_")
+        _check_shapes(self._structure(), weights, means, covariances_=covariances)
+        check_parameters({"random_state": self.random_state}, type(self).__name__)
+        rng = check_random_state(self.random_state)
+        if np.asarray(self.weights_).dtype == np.float32:  # their sum is rarely as close to one as multinomial demands
+            weights = weights / weights.sum()
+        counts = rng.multinomial(check_sample_size(n_samples), weights)
+        labels = np.repeat(np.arange(len(means), dtype=np.int64), counts)
+        if self.covariance_type == "tied":
+            covariances = np.broadcast_to(covariances, (len(means), *covariances.shape))
+        draw = _draw_full if self.covariance_type in ("full", "tied") else _draw_diagonal
+        groups = [draw(rng, *component) for component in zip(means, covariances, counts, strict=True)]
+        return np.concatenate(groups), labels
+
+    def _n_parameters(self) -> int:
+        """Return the number of free parameters of the mixture."""
+        (means,) = fitted_attributes(self, "means_")
+        return self._structure().n_parameters(*means.shape)
+
+    def _structure(self) -> Structure:
+        """Return the covariance structure asked for."""
+        name: Any = self.covariance_type
+        if not (isinstance(name, str) and name in STRUCTURES):
+            check_parameters({"covariance_type": name}, type(self).__name__)
+        return STRUCTURES[name]
+
+    def _parameters(self) -> Parameters:
+        """Return the parameters that the public attributes hold; covariances nobody has set are NaN."""
+        weights, means, factors = fitted_attributes(self, "weights_", "means_", "precisions_cholesky_")
+        structure = self._structure()
+        _check_shapes(structure, weights, means, precisions_cholesky_=factors)
+        if self.covariance_type in ("full", "tied") and not is_upper_triangular(factors):
+            return structure.from_precisions(weights, means, structure.precisions(factors))
+        covariances = np.asarray(getattr(self, "covariances_", np.nan), dtype=np.float64)
+        return Parameters(weights, means, covariances, factors)
+
+    def _prepare(self, X: Any) -> tuple[ArraySource, Structure, Parameters]:
+        """Return checked rows as a source, and the mixture to be applied to them."""
+        name = type(self).__name__
+        parameters = self._parameters()
+        check_feature_names(X, getattr(self, "feature_names_in_", None), name)
+        rows = as_rows(X, name)
+        check_n_features(rows.shape[1], parameters.means.shape[1], name)
+        return ArraySource(rows, n_threads=self.n_threads), self._structure(), parameters
+
+
+def _check_shapes(structure: Structure, weights: NDArray[Any], means: NDArray[Any], **others: NDArray[Any]) -> None:
+    """Refuse attributes, possibly set by hand, that do not fit together."""
+    check_attribute_shape("means_", means.shape, (weights.size, means.shape[-1] if means.ndim == 2 else 1))
+    check_attribute_shape("weights_", weights.shape, means.shape[:1])
+    for name, values in others.items():
+        check_attribute_shape(name, values.shape, structure.covariance_shape(*means.shape))
+
+
+def _mean_log_likelihood(source: ArraySource, structure: Structure, parameters: Parameters) -> float:
+    """Return the mean log-likelihood per row."""
+    with source:
+        return float(source.log_likelihoods(structure, parameters).mean(dtype=np.float64))
+
+
+def _draw_full(rng: Any, mean: NDArray[Any], covariance: NDArray[Any], count: int) -> NDArray[np.float64]:
+    """Draw from a Gaussian with a covariance matrix."""
+    return rng.multivariate_normal(mean, covariance, int(count))
+
+
+def _draw_diagonal(rng: Any, mean: NDArray[Any], variance: NDArray[Any], count: int) -> NDArray[np.float64]:
+    """Draw from a Gaussian with independent features, of one variance or of a variance each."""
+    return mean + rng.standard_normal(size=(count, len(mean))) * np.sqrt(variance)

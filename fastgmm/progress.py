@@ -1,0 +1,47 @@
+"""What ``verbose`` prints while a mixture is fitted, in scikit-learn's format."""
+
+from __future__ import annotations
+
+from time import perf_counter
+
+
+class Progress:
+    """Prints the progress of each initialization.
+
+    Parameters
+    ----------
+    verbose : int or bool
+        0 prints nothing, 1 the initializations and iterations, 2 and more also times and log-likelihoods.
+    interval : int
+        Number of iterations from one line to the next.
+    """
+
+    def __init__(self, verbose: int, interval: int) -> None:
+        self.verbose = int(verbose)
+        self.interval = interval
+
+    def begin(self, number: int) -> None:
+        """Announce an initialization and start its clock."""
+        self.started = self.previous = perf_counter()
+        if self.verbose:
+            print(f"Initialization {number}")
+
+    def iteration(self, n_iter: int, lower_bound: float, change: float) -> None:
+        """Report an iteration when its turn has come."""
+        if not self.verbose or n_iter % self.interval:
+            return
+        line = f"  Iteration {n_iter}"
+        if self.verbose > 1:
+            now = perf_counter()
+            line += f"\t time lapse {now - self.previous:.5f}s\t ll change {change:.5f}"
+            self.previous = now
+        print(line)
+
+    def end(self, lower_bound: float, converged: bool) -> None:
+        """Report how an initialization ended."""
+        if not self.verbose:
+            return
+        line = f"Initialization {'converged' if converged else 'did not converge'}."
+        if self.verbose > 1:
+            line += f" time lapse {perf_counter() - self.started:.5f}s\t lower bound {lower_bound:.5f}."
+        print(line)
