@@ -27,14 +27,13 @@ followed by one number, the log-likelihood: in the precision of the rows inside 
 across blocks. Nothing here validates, allocates, or keeps state: callers size `workspace` by
 `workspace_size` and own every output.
 """
-from libc.float cimport DBL_MAX, DBL_MIN, FLT_MAX, FLT_MIN
 from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memcpy, memset
 
 from algebra cimport cholesky, congruence, copy_rows, invert_upper, padded
 from tiles cimport (
     LANES_F32, LANES_F64, TILE_COLUMNS,
-    distances, exp, floating, log, moments, products, triangle, weights, whiten,
+    distances, exp_all, floating, log_all, moments, normalize, products, triangle, weights, whiten,
 )
 
 cdef enum:
@@ -43,6 +42,7 @@ cdef enum:
     ISOTROPIC = 2
 
 cdef enum:
+    CENTER_IN_TILE = 8          # features up to which the whitening tile subtracts the mean itself
     BUFFER_BYTES = 1 << 20      # the buffers of all components together should stay in a second-level cache
 
 
@@ -57,8 +57,7 @@ cdef struct Layout:
     Py_ssize_t z            # (D, B)     the block about a component's mean
     Py_ssize_t p            # (K, B)     log densities, then responsibilities
     Py_ssize_t d2           # (K, B)     squared distances (ISOTROPIC)
-    Py_ssize_t peak         # (B,)       largest log density of each sample
-    Py_ssize_t total        # (B,)       sum over components of exp(log density - peak)
+    Py_ssize_t nearest      # (B,)       largest log density, or smallest distance, of each sample so far
     Py_ssize_t scores       # (B,)       log-likelihood of each sample
     Py_ssize_t factors      # (K, triangle) packed W_k, panel by panel (TRIANGULAR)
     Py_ssize_t frame        # in double: the packed W of ISOTROPIC, then (D, B), (D, B) and (B,) to apply it
@@ -89,8 +88,7 @@ cdef Layout layout(int kind, Py_ssize_t D, Py_ssize_t K, bint accumulating, Py_s
     at.z = take(&size, D * at.B if kind == TRIANGULAR else 0, pad)
     at.p = take(&size, K * at.B, pad)
     at.d2 = take(&size, K * at.B if kind == ISOTROPIC else 0, pad)
-    at.peak = take(&size, at.B, pad)
-    at.total = take(&size, at.B, pad)
+    at.nearest = take(&size, at.B, pad)
     at.scores = take(&size, at.B, pad)
     at.factors = take(&size, K * packed if kind == TRIANGULAR else 0, pad)
     doubles = (packed + 8) // 8 * 8 + (2 * D + 1) * at.B + D
@@ -132,7 +130,7 @@ cdef void load_block(
     cdef Py_ssize_t n, i
     cdef const char* p
     cdef floating last
-    if -64 < column_stride < 64:
+    if -64 < column_stride < 64 and D > 16:     # a row spans several cache lines: read each once
         for n in range(rows):
             p = X + n * row_stride
             for i in range(D):
@@ -211,8 +209,8 @@ cdef void enter_frame(
         for n in range(B):
             z[i * B + n] = x[i * B + n] - origin[i]
     if rotation.shape[0] > 0:
-        memset(q, 0, (B + D) * sizeof(double))
-        whiten(B, D, w, zero, z, B, y, B, q)
+        memset(zero, 0, D * sizeof(double))
+        whiten(B, D, <double> 0, w, zero, <const double*> NULL, z, B, y, B, q)
         z = y
     for n in range(D * B):
         x[n] = <floating> z[n]
@@ -234,19 +232,19 @@ cdef void log_densities(
     cdef Py_ssize_t* fill = <Py_ssize_t*> (work + at.fill)
     cdef floating* x = work + at.x
     cdef floating* z = work + at.z
+    cdef const floating* center
     cdef floating* restrict p
     cdef const floating* restrict d2
     cdef floating c, s
     if at.kind == TRIANGULAR:
         for k in range(at.K):
-            p = work + at.p + k * B
-            c = offsets[k]
-            subtract(x, &centers[k, 0], D, B, z)
-            memset(p, 0, B * sizeof(floating))
-            whiten(B, D, work + at.factors + k * packed, &residues[k, 0], z, B,
-                   work + at.y + (k * D * at.C + fill[k] if at.C > B else 0), at.C, p)
-            for n in range(B):
-                p[n] = c - <floating> 0.5 * p[n]
+            center = &centers[k, 0]
+            if D > CENTER_IN_TILE:
+                subtract(x, center, D, B, z)
+                center = NULL
+            whiten(B, D, offsets[k], work + at.factors + k * packed, &residues[k, 0], center,
+                   z if center == NULL else x, B,
+                   work + at.y + (k * D * at.C + fill[k] if at.C > B else 0), at.C, work + at.p + k * B)
     elif at.kind == DIAGONAL:
         distances(B, at.K, D, x, B, &centers[0, 0], &factors[0], work + at.p, B)
         for k in range(at.K):
@@ -263,47 +261,6 @@ cdef void log_densities(
             s = <floating> -0.5 * factors[k] * factors[k]
             for n in range(B):
                 p[n] = c + s * d2[n]
-
-
-cdef void normalize(
-    const Layout* at,
-    floating cut,       # IN     responsibilities below it become 0
-    floating* work,     # INOUT  p: log densities in, responsibilities out; scores: log-likelihoods
-) noexcept nogil:
-    """log-sum-exp over components: scores[n] = log sum_k exp p[k, n], then p[k, n] = r_nk."""
-    cdef Py_ssize_t k, n, B = at.B
-    cdef floating* restrict p
-    cdef floating* restrict peak = work + at.peak
-    cdef floating* restrict total = work + at.total
-    cdef floating* restrict scores = work + at.scores
-    cdef floating lowest = <floating> (-DBL_MAX if floating is double else -FLT_MAX)
-    cdef floating smallest = <floating> (DBL_MIN if floating is double else FLT_MIN) if cut > 0 else 0
-    cdef floating t
-    memcpy(peak, work + at.p, B * sizeof(floating))
-    for k in range(1, at.K):
-        p = work + at.p + k * B
-        for n in range(B):
-            peak[n] = p[n] if p[n] > peak[n] else peak[n]
-    # A sample infinitely far from every component takes no part in a sum, and has NaN as its own answer.
-    for n in range(B):
-        scores[n] = peak[n]
-        peak[n] = peak[n] if peak[n] > lowest else lowest
-        total[n] = 0
-    for k in range(at.K):
-        p = work + at.p + k * B
-        for n in range(B):
-            t = exp(p[n] - peak[n])
-            p[n] = t
-            total[n] += t
-    for n in range(B):
-        t = smallest if total[n] < smallest else total[n]
-        scores[n] += log(t)
-        total[n] = 1 / t
-    for k in range(at.K):
-        p = work + at.p + k * B
-        for n in range(B):
-            t = p[n] * total[n]
-            p[n] = 0 if t < cut else t
 
 
 cdef void clear_lanes(const Layout* at, Py_ssize_t rows, floating* work) noexcept nogil:
@@ -497,7 +454,7 @@ def accumulate(
                 enter_frame(&at, origin, rotation, work)
             if responsibilities is None:
                 log_densities(&at, offsets, centers, residues, factors, work)
-                normalize(&at, cut, work)
+                normalize(B, K, cut, work + at.p, B, work + at.scores)
                 if rows < B:
                     clear_lanes(&at, rows, work)
                 part = 0
@@ -551,7 +508,7 @@ def posterior(
                 enter_frame(&at, origin, rotation, work)
             log_densities(&at, offsets, centers, residues, factors, work)
             if labels is not None:
-                peak = work + at.peak
+                peak = work + at.nearest
                 memcpy(peak, work + at.p, B * sizeof(floating))
                 memset(&labels[n0], 0, rows * sizeof(int64_t))
                 for k in range(1, K):
@@ -561,7 +518,7 @@ def posterior(
                             peak[n] = p[n]
                             labels[n0 + n] = k
             if normalized:
-                normalize(&at, <floating> 0, work)
+                normalize(B, K, <floating> 0, work + at.p, B, work + at.scores)
             if log_likelihoods is not None:
                 memcpy(&log_likelihoods[n0], work + at.scores, rows * sizeof(floating))
             if responsibilities is not None:
@@ -594,7 +551,7 @@ def assign(
     with nogil:
         B = at.B
         memset(&out[0], 0, out.shape[0] * sizeof(double))
-        nearest = work + at.peak
+        nearest = work + at.nearest
         for block in range((N + B - 1) // B):
             n0 = block * B
             rows = min(B, N - n0)
@@ -720,13 +677,9 @@ def unwhiten(
 
 def vector_exp(const floating[::1] x, floating[::1] out):
     """out = exp(x) for x <= 0."""
-    cdef Py_ssize_t n
-    for n in range(x.shape[0]):
-        out[n] = exp(x[n])
+    exp_all(x.shape[0], &x[0], &out[0])
 
 
 def vector_log(const floating[::1] x, floating[::1] out):
     """out = log(x) for x >= 1."""
-    cdef Py_ssize_t n
-    for n in range(x.shape[0]):
-        out[n] = log(x[n])
+    log_all(x.shape[0], &x[0], &out[0])

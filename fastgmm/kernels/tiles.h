@@ -8,7 +8,6 @@
 #ifndef FASTGMM_TILES_H
 #define FASTGMM_TILES_H
 
-#include <math.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -21,12 +20,20 @@
   #define NO_INLINE static __attribute__((noinline, unused))
   #if defined(__AVX512F__)
     #define VECTOR_BYTES 64
+    #define FASTGMM_LANES_F64 8
+    #define FASTGMM_LANES_F32 16
   #elif defined(__AVX__)
     #define VECTOR_BYTES 32
+    #define FASTGMM_LANES_F64 4
+    #define FASTGMM_LANES_F32 8
   #else
     #define VECTOR_BYTES 16
+    #define FASTGMM_LANES_F64 2
+    #define FASTGMM_LANES_F32 4
   #endif
 #else
+  #define FASTGMM_LANES_F64 1
+  #define FASTGMM_LANES_F32 1
   #define ALWAYS_INLINE static __forceinline
   #define NO_INLINE static __declspec(noinline)
 #endif
@@ -40,110 +47,6 @@
   #define TILE_COLUMNS 2
 #endif
 
-/* a*b + c, fused where the hardware has it. */
-#if defined(__FMA__) || defined(__aarch64__)
-  #define FMA_F64(a, b, c) fma(a, b, c)
-  #define FMA_F32(a, b, c) fmaf(a, b, c)
-#else
-  #define FMA_F64(a, b, c) ((a) * (b) + (c))
-  #define FMA_F32(a, b, c) ((a) * (b) + (c))
-#endif
-
-/* exp(x) for x <= 0 and log(x) for x >= 1, branch-free so that loops around them vectorize.
- * exp: x = n ln2 + r with n rounded by adding a large constant (Cody & Waite 1980), then
- * 1 + r + r^2 q(r), q a Chebyshev interpolant on |r| <= ln2 / 2; below the cut the result is 0.
- * log: x = 2^n m with sqrt(1/2) <= m < sqrt(2), then 2 artanh(s), s = (m-1)/(m+1), as an odd polynomial.
- * ln2 is split so that n times its upper part is exact also without fused multiply-add. */
-static inline double exp_f64(double x)
-{
-    double bounded = x < -708.0 ? -708.0 : x;
-    double shifted = FMA_F64(bounded, 0x1.71547652b82fep+0, 0x1.8p52), n = shifted - 0x1.8p52;
-    double r = FMA_F64(n, -0x1.62e42feep-1, bounded);
-    r = FMA_F64(n, -0x1.a39ef35793c76p-33, r);
-    double q = 0x1.af3920b32d609p-26;
-    q = FMA_F64(q, r, 0x1.2891867994e0cp-22);
-    q = FMA_F64(q, r, 0x1.71de0d69cc3aap-19);
-    q = FMA_F64(q, r, 0x1.a019b90c0ffe7p-16);
-    q = FMA_F64(q, r, 0x1.a01a01a7decd6p-13);
-    q = FMA_F64(q, r, 0x1.6c16c1788c39dp-10);
-    q = FMA_F64(q, r, 0x1.1111111110975p-7);
-    q = FMA_F64(q, r, 0x1.5555555553d61p-5);
-    q = FMA_F64(q, r, 0x1.5555555555556p-3);
-    q = FMA_F64(q, r, 0.5);
-    double p = FMA_F64(q, r * r, r), scale;
-    uint64_t bits;
-    memcpy(&bits, &shifted, 8);
-    bits = (bits << 52) + 0x3ff0000000000000u;
-    memcpy(&scale, &bits, 8);
-    double value = FMA_F64(p, scale, scale);
-    return x < -708.0 ? 0.0 : value;
-}
-
-static inline float exp_f32(float x)
-{
-    float bounded = x < -87.0f ? -87.0f : x;
-    float shifted = FMA_F32(bounded, 0x1.715476p+0f, 0x1.8p23f), n = shifted - 0x1.8p23f;
-    float r = FMA_F32(n, -0x1.62e4p-1f, bounded);
-    r = FMA_F32(n, -0x1.7f7d1cp-20f, r);
-    float q = 0x1.6d110ap-10f;
-    q = FMA_F32(q, r, 0x1.120b6ep-7f);
-    q = FMA_F32(q, r, 0x1.55551ap-5f);
-    q = FMA_F32(q, r, 0x1.5554dcp-3f);
-    q = FMA_F32(q, r, 0.5f);
-    float p = FMA_F32(q, r * r, r), scale;
-    uint32_t bits;
-    memcpy(&bits, &shifted, 4);
-    bits = (bits << 23) + 0x3f800000u;
-    memcpy(&scale, &bits, 4);
-    float value = FMA_F32(p, scale, scale);
-    return x < -87.0f ? 0.0f : value;
-}
-
-static inline double log_f64(double x)
-{
-    uint64_t bits, exponent;
-    memcpy(&bits, &x, 8);
-    bits += 0x3ff0000000000000u - 0x3fe6a09e667f3bcdu; /* carries into the exponent from sqrt(1/2) on */
-    exponent = (bits >> 52) + 0x4330000000000000u;
-    bits = (bits & 0x000fffffffffffffu) + 0x3fe6a09e667f3bcdu;
-    double n, m;
-    memcpy(&n, &exponent, 8);
-    memcpy(&m, &bits, 8);
-    n -= 0x1p52 + 1023.0;
-    double f = m - 1.0, s = f / (2.0 + f), z = s * s;
-    double q = 0x1.0c039c49989c6p-4;
-    q = FMA_F64(q, z, 0x1.0fbe95d716020p-4);
-    q = FMA_F64(q, z, 0x1.3b1c355a8f7a2p-4);
-    q = FMA_F64(q, z, 0x1.745cf9048dd95p-4);
-    q = FMA_F64(q, z, 0x1.c71c720159177p-4);
-    q = FMA_F64(q, z, 0x1.2492492476cccp-3);
-    q = FMA_F64(q, z, 0x1.9999999999a38p-3);
-    q = FMA_F64(q, z, 0x1.5555555555555p-2);
-    /* 2 artanh(s) = f - s (f - 2 z q), the leading term f being exact */
-    double tail = FMA_F64(n, 0x1.a39ef35793c76p-33, -s * FMA_F64(-2.0 * z, q, f));
-    return FMA_F64(n, 0x1.62e42feep-1, f + tail);
-}
-
-static inline float log_f32(float x)
-{
-    uint32_t bits, exponent;
-    memcpy(&bits, &x, 4);
-    bits += 0x3f800000u - 0x3f3504f3u;
-    exponent = (bits >> 23) + 0x4b000000u;
-    bits = (bits & 0x007fffffu) + 0x3f3504f3u;
-    float n, m;
-    memcpy(&n, &exponent, 4);
-    memcpy(&m, &bits, 4);
-    n -= 0x1p23f + 127.0f;
-    float f = m - 1.0f, s = f / (2.0f + f), z = s * s;
-    float q = 0x1.ddced8p-4f;
-    q = FMA_F32(q, z, 0x1.245c44p-3f);
-    q = FMA_F32(q, z, 0x1.9999ecp-3f);
-    q = FMA_F32(q, z, 0x1.555554p-2f);
-    float tail = FMA_F32(n, 0x1.7f7d1cp-20f, -s * FMA_F32(-2.0f * z, q, f));
-    return FMA_F32(n, 0x1.62e4p-1f, f + tail);
-}
-
 /* The lanes at even and at odd places of two vectors side by side. */
 #define EVEN_2 0, 2
 #define ODD_2 1, 3
@@ -154,43 +57,51 @@ static inline float log_f32(float x)
 #define EVEN_16 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30
 #define ODD_16 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31
 
+/* ln2 is split so that n times its upper part is exact also without fused multiply-add. The polynomials are
+ * Chebyshev interpolants: exp_terms of (e^r - 1 - r) / r^2 on |r| <= ln2 / 2, log_terms of
+ * (artanh(s) / s - 1) / s^2 on |s| <= (sqrt 2 - 1) / (sqrt 2 + 1), highest power first. */
+static const double exp_terms_f64[] = {
+    0x1.af3920b32d609p-26, 0x1.2891867994e0cp-22, 0x1.71de0d69cc3aap-19, 0x1.a019b90c0ffe7p-16,
+    0x1.a01a01a7decd6p-13, 0x1.6c16c1788c39dp-10, 0x1.1111111110975p-7,  0x1.5555555553d61p-5,
+    0x1.5555555555556p-3,  0x1p-1};
+static const double log_terms_f64[] = {
+    0x1.0c039c49989c6p-4, 0x1.0fbe95d716020p-4, 0x1.3b1c355a8f7a2p-4, 0x1.745cf9048dd95p-4,
+    0x1.c71c720159177p-4, 0x1.2492492476cccp-3, 0x1.9999999999a38p-3, 0x1.5555555555555p-2};
+static const float exp_terms_f32[] = {
+    0x1.6d110ap-10f, 0x1.120b6ep-7f, 0x1.55551ap-5f, 0x1.5554dcp-3f, 0x1p-1f};
+static const float log_terms_f32[] = {0x1.ddced8p-4f, 0x1.245c44p-3f, 0x1.9999ecp-3f, 0x1.555554p-2f};
+
 #define REAL double
+#define BITS int64_t
 #define NAME(stem) stem##_f64
-#ifdef VECTOR_BYTES
-  #if VECTOR_BYTES == 64
-    #define LANES 8
-  #elif VECTOR_BYTES == 32
-    #define LANES 4
-  #else
-    #define LANES 2
-  #endif
-#else
-  #define LANES 1
-#endif
+#define LANES FASTGMM_LANES_F64
+#define LN2_HIGH 0x1.62e42feep-1
+#define LN2_LOW 0x1.a39ef35793c76p-33
+#define EXP_CUT -708.0
+#define SHIFT 0x1.8p52              /* adding it rounds to whole numbers */
+#define MANTISSA_BITS 52
+#define ONE 0x3ff0000000000000
+#define SQRT_HALF 0x3fe6a09e667f3bcd
+#define WHOLE 0x4330000000000000    /* 2^52: whole numbers in the mantissa */
+#define WHOLE_BIAS (0x1p52 + 1023.0)
 #include "tiles_template.h"
-enum { LANES_F64 = LANES };
-#undef REAL
-#undef NAME
-#undef LANES
 
 #define REAL float
+#define BITS int32_t
 #define NAME(stem) stem##_f32
-#ifdef VECTOR_BYTES
-  #if VECTOR_BYTES == 64
-    #define LANES 16
-  #elif VECTOR_BYTES == 32
-    #define LANES 8
-  #else
-    #define LANES 4
-  #endif
-#else
-  #define LANES 1
-#endif
+#define LANES FASTGMM_LANES_F32
+#define LN2_HIGH 0x1.62e4p-1f
+#define LN2_LOW 0x1.7f7d1cp-20f
+#define EXP_CUT -87.0f
+#define SHIFT 0x1.8p23f
+#define MANTISSA_BITS 23
+#define ONE 0x3f800000
+#define SQRT_HALF 0x3f3504f3
+#define WHOLE 0x4b000000
+#define WHOLE_BIAS (0x1p23f + 127.0f)
 #include "tiles_template.h"
-enum { LANES_F32 = LANES };
-#undef REAL
-#undef NAME
-#undef LANES
+
+enum { LANES_F64 = FASTGMM_LANES_F64, LANES_F32 = FASTGMM_LANES_F32 };
 
 /* ---- dense algebra, in double only: C = A B for one tile of four rows by TILE_COLUMNS vectors ---- */
 

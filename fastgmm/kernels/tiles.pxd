@@ -1,4 +1,6 @@
 """The register tiles of tiles.h, one name for both precisions. Tiles are four rows high."""
+from libc.float cimport DBL_MAX, DBL_MIN, FLT_MAX, FLT_MIN
+
 
 ctypedef fused floating:
     float
@@ -11,15 +13,19 @@ cdef extern from "tiles.h" nogil:
         LANES_F32
         LANES_F64
 
-    double exp_f64(double x)
-    float exp_f32(float x)
-    double log_f64(double x)
-    float log_f32(float x)
+    void exp_all_f64(Py_ssize_t n, const double* x, double* out)
+    void exp_all_f32(Py_ssize_t n, const float* x, float* out)
+    void log_all_f64(Py_ssize_t n, const double* x, double* out)
+    void log_all_f32(Py_ssize_t n, const float* x, float* out)
 
-    void whiten_f64(Py_ssize_t n, Py_ssize_t d, const double* w, const double* c, const double* z, Py_ssize_t ldz,
-                    double* y, Py_ssize_t ldy, double* q)
-    void whiten_f32(Py_ssize_t n, Py_ssize_t d, const float* w, const float* c, const float* z, Py_ssize_t ldz,
-                    float* y, Py_ssize_t ldy, float* q)
+    void normalize_f64(Py_ssize_t n, Py_ssize_t k, double cut, double lowest, double smallest,
+                       double* p, Py_ssize_t ldp, double* scores)
+    void normalize_f32(Py_ssize_t n, Py_ssize_t k, float cut, float lowest, float smallest,
+                       float* p, Py_ssize_t ldp, float* scores)
+    void whiten_f64(Py_ssize_t n, Py_ssize_t d, double offset, const double* w, const double* c, const double* center,
+                    const double* x, Py_ssize_t ldx, double* y, Py_ssize_t ldy, double* p)
+    void whiten_f32(Py_ssize_t n, Py_ssize_t d, float offset, const float* w, const float* c, const float* center,
+                    const float* x, Py_ssize_t ldx, float* y, Py_ssize_t ldy, float* p)
     void products_f64(int m, int width, Py_ssize_t n, const double* u, Py_ssize_t ldu,
                       const double* v, Py_ssize_t ldv, double* out)
     void products_f32(int m, int width, Py_ssize_t n, const float* u, Py_ssize_t ldu,
@@ -45,20 +51,36 @@ cdef extern from "tiles.h" nogil:
                   const double* b, Py_ssize_t ldb, double* c, Py_ssize_t ldc)
 
 
-cdef inline floating exp(floating x) noexcept nogil:
-    return exp_f64(x) if floating is double else exp_f32(x)
-
-
-cdef inline floating log(floating x) noexcept nogil:
-    return log_f64(x) if floating is double else log_f32(x)
-
-
-cdef inline void whiten(Py_ssize_t n, Py_ssize_t d, const floating* w, const floating* c, const floating* z,
-                        Py_ssize_t ldz, floating* y, Py_ssize_t ldy, floating* q) noexcept nogil:
+cdef inline void exp_all(Py_ssize_t n, const floating* x, floating* out) noexcept nogil:
     if floating is double:
-        whiten_f64(n, d, w, c, z, ldz, y, ldy, q)
+        exp_all_f64(n, x, out)
     else:
-        whiten_f32(n, d, w, c, z, ldz, y, ldy, q)
+        exp_all_f32(n, x, out)
+
+
+cdef inline void log_all(Py_ssize_t n, const floating* x, floating* out) noexcept nogil:
+    if floating is double:
+        log_all_f64(n, x, out)
+    else:
+        log_all_f32(n, x, out)
+
+
+cdef inline void normalize(Py_ssize_t n, Py_ssize_t k, floating cut, floating* p, Py_ssize_t ldp,
+                           floating* scores) noexcept nogil:
+    """With a cut, a sample infinitely far from every component takes no part in a sum; without, it has NaN."""
+    if floating is double:
+        normalize_f64(n, k, cut, -DBL_MAX, DBL_MIN if cut > 0 else 0, p, ldp, scores)
+    else:
+        normalize_f32(n, k, cut, -FLT_MAX, FLT_MIN if cut > 0 else 0, p, ldp, scores)
+
+
+cdef inline void whiten(Py_ssize_t n, Py_ssize_t d, floating offset, const floating* w, const floating* c,
+                        const floating* center, const floating* x, Py_ssize_t ldx,
+                        floating* y, Py_ssize_t ldy, floating* p) noexcept nogil:
+    if floating is double:
+        whiten_f64(n, d, offset, w, c, center, x, ldx, y, ldy, p)
+    else:
+        whiten_f32(n, d, offset, w, c, center, x, ldx, y, ldy, p)
 
 
 cdef inline void products(int m, int width, Py_ssize_t n, const floating* u, Py_ssize_t ldu,

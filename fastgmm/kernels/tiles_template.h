@@ -1,4 +1,5 @@
-/* The tiles for one precision: tiles.h includes this file with REAL, LANES and NAME set.
+/* The tiles for one precision: tiles.h includes this file with REAL, NAME, LANES and the constants of that
+ * precision set.
  *
  * Rows of a tile are features or components, and samples are lanes. Every tile has a height
  * `m` of 1 to TILE_ROWS that is a constant wherever it is expanded, so that accumulators live in
@@ -7,10 +8,23 @@
 
 #ifdef VECTOR_BYTES
 typedef REAL NAME(vector) __attribute__((vector_size(VECTOR_BYTES)));
+typedef BITS NAME(bits) __attribute__((vector_size(VECTOR_BYTES)));
+#define VEC NAME(vector)
+#define MASK NAME(bits)
+#define AS_BITS(v) ((MASK)(v))
+#define AS_REAL(b) ((VEC)(b))
+#define SELECT(mask, a, b) ((VEC)(((mask) & (MASK)(a)) | (~(mask) & (MASK)(b))))
 #else
 typedef REAL NAME(vector);
-#endif
+typedef BITS NAME(bits);
 #define VEC NAME(vector)
+#define MASK NAME(bits)
+ALWAYS_INLINE MASK NAME(as_bits)(VEC v) { MASK b; memcpy(&b, &v, sizeof b); return b; }
+ALWAYS_INLINE VEC NAME(as_real)(MASK b) { VEC v; memcpy(&v, &b, sizeof v); return v; }
+#define AS_BITS(v) NAME(as_bits)(v)
+#define AS_REAL(b) NAME(as_real)(b)
+#define SELECT(mask, a, b) ((mask) ? (a) : (b))
+#endif
 
 ALWAYS_INLINE VEC NAME(load)(const REAL *p)
 {
@@ -47,66 +61,167 @@ ALWAYS_INLINE void NAME(sum_lanes)(VEC *a, REAL *out)
 
 #undef ADD_NEIGHBOURS
 
-/* ---- whitening: rows i0 .. i0+m of y = c + W z, W lower triangular; their squares are added to q ---- */
+/* ---- exp, log, log-sum-exp ---- */
+
+/* exp(x) for x <= 0, branch-free: x = n ln2 + r with n rounded by adding a large constant (Cody & Waite 1980),
+ * then 2^n (1 + r + r^2 q(r)); 0 below the cut. */
+ALWAYS_INLINE VEC NAME(exp)(VEC x)
+{
+    const int terms = sizeof NAME(exp_terms) / sizeof(REAL);
+    VEC shifted = x * (REAL)0x1.71547652b82fep+0 + SHIFT, n = shifted - SHIFT;
+    VEC r = n * -LN2_HIGH + x;
+    r = n * -LN2_LOW + r;
+    VEC q = (VEC){0} + NAME(exp_terms)[0];
+    for (int t = 1; t < terms; t++)
+        q = q * r + NAME(exp_terms)[t];
+    VEC scale = AS_REAL((AS_BITS(shifted) << MANTISSA_BITS) + (BITS)ONE);
+    VEC p = q * (r * r) + r;
+    return SELECT(x < EXP_CUT, (VEC){0}, p * scale + scale);
+}
+
+/* log(x) for finite x >= 1: x = 2^n m with sqrt(1/2) <= m < sqrt(2); with f = m - 1 and s = f / (2 + f),
+ * log m = 2 artanh(s) = f - s (f - 2 s^2 q(s^2)), whose leading term is exact. */
+ALWAYS_INLINE VEC NAME(log)(VEC x)
+{
+    const int terms = sizeof NAME(log_terms) / sizeof(REAL);
+    MASK bits = AS_BITS(x) + (BITS)(ONE - SQRT_HALF); /* carries into the exponent from sqrt(1/2) on */
+    VEC n = AS_REAL((bits >> MANTISSA_BITS) + (BITS)WHOLE) - WHOLE_BIAS;
+    VEC f = AS_REAL((bits & (((BITS)1 << MANTISSA_BITS) - 1)) + (BITS)SQRT_HALF) - (REAL)1;
+    VEC s = f / (f + (REAL)2), z = s * s;
+    VEC q = (VEC){0} + NAME(log_terms)[0];
+    for (int t = 1; t < terms; t++)
+        q = q * z + NAME(log_terms)[t];
+    return n * LN2_HIGH + (f + (n * LN2_LOW - s * (f - 2 * z * q)));
+}
+
+/* Log densities p (k, n) become responsibilities, those below `cut` 0; scores[n] = log sum_k exp p[k, n].
+ * n is a multiple of the tile's width. A total below `smallest` (a sample infinitely far from every component) counts as that. */
+NO_INLINE void NAME(normalize)(
+    ptrdiff_t n, ptrdiff_t n_components, REAL cut, REAL lowest, REAL smallest, REAL *p, ptrdiff_t ldp, REAL *scores)
+{
+    for (ptrdiff_t s = 0; s < n; s += TILE_COLUMNS * LANES) {
+        VEC peak[TILE_COLUMNS], top[TILE_COLUMNS], total[TILE_COLUMNS];
+        for (int v = 0; v < TILE_COLUMNS; v++) {
+            peak[v] = NAME(load)(p + s + v * LANES);
+            total[v] = (VEC){0};
+        }
+        for (ptrdiff_t k = 1; k < n_components; k++)
+            for (int v = 0; v < TILE_COLUMNS; v++) {
+                VEC t = NAME(load)(p + k * ldp + s + v * LANES);
+                peak[v] = SELECT(t > peak[v], t, peak[v]);
+            }
+        for (int v = 0; v < TILE_COLUMNS; v++)
+            top[v] = SELECT(peak[v] < lowest, (VEC){0} + lowest, peak[v]);
+        for (ptrdiff_t k = 0; k < n_components; k++)
+            for (int v = 0; v < TILE_COLUMNS; v++) {
+                REAL *place = p + k * ldp + s + v * LANES;
+                VEC e = NAME(exp)(NAME(load)(place) - top[v]);
+                NAME(store)(place, e);
+                total[v] += e;
+            }
+        for (int v = 0; v < TILE_COLUMNS; v++) {
+            VEC t = SELECT(total[v] < smallest, (VEC){0} + smallest, total[v]);
+            NAME(store)(scores + s + v * LANES, peak[v] + NAME(log)(t));
+            total[v] = 1 / t;
+        }
+        for (ptrdiff_t k = 0; k < n_components; k++)
+            for (int v = 0; v < TILE_COLUMNS; v++) {
+                REAL *place = p + k * ldp + s + v * LANES;
+                VEC r = NAME(load)(place) * total[v];
+                NAME(store)(place, SELECT(r < cut, (VEC){0}, r));
+            }
+    }
+}
+
+/* out = exp(x), x <= 0, or log(x), x >= 1, for any n. */
+#define FOR_ALL(function) \
+    for (ptrdiff_t s = 0; s < n; s += LANES) { \
+        ptrdiff_t left = n - s < LANES ? n - s : LANES; \
+        REAL buffer[LANES] = {0}; \
+        memcpy(buffer, x + s, left * sizeof(REAL)); \
+        NAME(store)(buffer, function(NAME(load)(buffer))); \
+        memcpy(out + s, buffer, left * sizeof(REAL)); \
+    }
+NO_INLINE void NAME(exp_all)(ptrdiff_t n, const REAL *x, REAL *out) { FOR_ALL(NAME(exp)) }
+NO_INLINE void NAME(log_all)(ptrdiff_t n, const REAL *x, REAL *out) { FOR_ALL(NAME(log)) }
+#undef FOR_ALL
+
+/* ---- whitening: rows i0 .. i0+m of y = c + W (x - center), W lower triangular ---- */
 
 /* w holds the panel column by column: m numbers for each j < i0, then the m, m-1, .. 1 numbers of
  * the triangle on the diagonal, whose columns are written out so that all bounds are constants. */
+#define LOAD_COLUMN(j) \
+    for (int v = 0; v < TILE_COLUMNS; v++) { \
+        zj[v] = NAME(load)(x + v * LANES); \
+        if (centered) \
+            zj[v] -= center[j]; \
+    }
 #define TRIANGLE_COLUMN(j) \
     if (m > j) { \
-        for (int v = 0; v < TILE_COLUMNS; v++) \
-            zj[v] = NAME(load)(z + v * LANES); \
+        LOAD_COLUMN(i0 + j) \
         for (int a = j; a < m; a++) \
             for (int v = 0; v < TILE_COLUMNS; v++) \
                 acc[a][v] += zj[v] * w[a - j]; \
         w += m - j; \
-        z += ldz; \
+        x += ldx; \
     }
 ALWAYS_INLINE void NAME(whiten_panel)(
-    const int m, ptrdiff_t i0, const REAL *w, const REAL *c, const REAL *z, ptrdiff_t ldz,
-    REAL *y, ptrdiff_t ldy, REAL *q)
+    const int m, const int centered, ptrdiff_t i0, int last, REAL offset, const REAL *w, const REAL *c,
+    const REAL *center, const REAL *x, ptrdiff_t ldx, REAL *y, ptrdiff_t ldy, REAL *p)
 {
     VEC acc[TILE_ROWS][TILE_COLUMNS], zj[TILE_COLUMNS];
     for (int a = 0; a < m; a++)
         for (int v = 0; v < TILE_COLUMNS; v++)
             acc[a][v] = (VEC){0} + c[i0 + a];
-    for (ptrdiff_t j = 0; j < i0; j++, w += m, z += ldz) {
-        for (int v = 0; v < TILE_COLUMNS; v++)
-            zj[v] = NAME(load)(z + v * LANES);
+    for (ptrdiff_t j = 0; j < i0; j++, w += m, x += ldx) {
+        LOAD_COLUMN(j)
         for (int a = 0; a < m; a++)
             for (int v = 0; v < TILE_COLUMNS; v++)
                 acc[a][v] += zj[v] * w[a];
     }
     TRIANGLE_COLUMN(0) TRIANGLE_COLUMN(1) TRIANGLE_COLUMN(2) TRIANGLE_COLUMN(3)
     for (int v = 0; v < TILE_COLUMNS; v++) {
-        VEC squares = NAME(load)(q + v * LANES);
+        VEC squares = {0};
+        if (i0 > 0)
+            squares = NAME(load)(p + v * LANES);
         for (int a = 0; a < m; a++) {
             NAME(store)(y + (i0 + a) * ldy + v * LANES, acc[a][v]);
             squares += acc[a][v] * acc[a][v];
         }
-        NAME(store)(q + v * LANES, squares);
+        if (last)
+            squares = squares * (REAL)-0.5 + offset;
+        NAME(store)(p + v * LANES, squares);
     }
 }
-
+#undef LOAD_COLUMN
 #undef TRIANGLE_COLUMN
 
-/* n samples (a multiple of the tile's width), all rows; q must be set by the caller. */
+#define WHITEN(m, centered) \
+    NAME(whiten_panel)(m, centered, i0, i0 + m == d, offset, w, c, center, x + s, ldx, y + s, ldy, p + s)
+
+/* n samples (a multiple of the tile's width), all rows, and p = offset - |y|^2 / 2. Without a center (NULL), x
+ * is about it already. */
 NO_INLINE void NAME(whiten)(
-    ptrdiff_t n, ptrdiff_t d, const REAL *w, const REAL *c, const REAL *z, ptrdiff_t ldz,
-    REAL *y, ptrdiff_t ldy, REAL *q)
+    ptrdiff_t n, ptrdiff_t d, REAL offset, const REAL *w, const REAL *c, const REAL *center,
+    const REAL *x, ptrdiff_t ldx, REAL *y, ptrdiff_t ldy, REAL *p)
 {
-    const ptrdiff_t step = TILE_COLUMNS * LANES;
     for (ptrdiff_t i0 = 0; i0 < d; i0 += TILE_ROWS) {
         int m = d - i0 < TILE_ROWS ? (int)(d - i0) : TILE_ROWS;
-        for (ptrdiff_t s = 0; s < n; s += step)
-            switch (m) {
-            case 1: NAME(whiten_panel)(1, i0, w, c, z + s, ldz, y + s, ldy, q + s); break;
-            case 2: NAME(whiten_panel)(2, i0, w, c, z + s, ldz, y + s, ldy, q + s); break;
-            case 3: NAME(whiten_panel)(3, i0, w, c, z + s, ldz, y + s, ldy, q + s); break;
-            default: NAME(whiten_panel)(4, i0, w, c, z + s, ldz, y + s, ldy, q + s);
+        for (ptrdiff_t s = 0; s < n; s += TILE_COLUMNS * LANES)
+            switch (2 * m + (center != NULL)) {
+            case 2: WHITEN(1, 0); break;
+            case 3: WHITEN(1, 1); break;
+            case 4: WHITEN(2, 0); break;
+            case 5: WHITEN(2, 1); break;
+            case 6: WHITEN(3, 0); break;
+            case 7: WHITEN(3, 1); break;
+            case 8: WHITEN(4, 0); break;
+            default: WHITEN(4, 1);
             }
         w += m * i0 + m * (m + 1) / 2;
     }
 }
+#undef WHITEN
 
 /* ---- products summed over samples: out[4 a + b] = sum_n u_a[n] v_b[n] ---- */
 
@@ -319,7 +434,24 @@ NO_INLINE void NAME(weights)(
     }
 }
 
-#undef VEC
 #undef PRODUCTS
 #undef DISTANCES
 #undef TRIANGLE
+#undef VEC
+#undef MASK
+#undef AS_BITS
+#undef AS_REAL
+#undef SELECT
+#undef REAL
+#undef BITS
+#undef NAME
+#undef LANES
+#undef LN2_HIGH
+#undef LN2_LOW
+#undef EXP_CUT
+#undef SHIFT
+#undef MANTISSA_BITS
+#undef ONE
+#undef SQRT_HALF
+#undef WHOLE
+#undef WHOLE_BIAS
