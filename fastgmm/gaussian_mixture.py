@@ -235,7 +235,7 @@ class GaussianMixture(Mixture):
         with self._source(X) as source:
             attributes = self._estimate(source, feature_names(X))
             fitted = copy(self)._adopt(attributes)
-            labels = source.labels(fitted._structure(), fitted._parameters())
+            labels = source.labels(fitted._kernel_model(source.dtype))
         self._adopt(attributes)
         return labels
 

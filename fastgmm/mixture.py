@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from .estimator import Estimator
 from .model.parameters import Parameters
-from .model.structures import STRUCTURES, Structure
+from .model.structures import STRUCTURES, KernelModel, Structure
 from .sources.array import ArraySource
 from .validation import (
     as_rows,
@@ -73,9 +74,9 @@ class Mixture(Estimator):
         >>> mixture.score_samples([[0.0], [1.0]]).round(2)
         array([-0.92, -1.42])
         """
-        source, structure, parameters = self._prepare(X)
+        source, model = self._prepare(X)
         with source:
-            return source.log_likelihoods(structure, parameters)
+            return source.log_likelihoods(model)
 
     def score(self, X: Any, y: Any = None) -> float:
         """Return the mean log-likelihood per row.
@@ -135,9 +136,9 @@ class Mixture(Estimator):
         >>> mixture.predict([[1.0], [8.0]])
         array([0, 1])
         """
-        source, structure, parameters = self._prepare(X)
+        source, model = self._prepare(X)
         with source:
-            return source.labels(structure, parameters)
+            return source.labels(model)
 
     def predict_proba(self, X: Any) -> NDArray[Any]:
         """Return the probability of each component for each row.
@@ -165,9 +166,9 @@ class Mixture(Estimator):
         array([[1., 0.],
                [0., 1.]])
         """
-        source, structure, parameters = self._prepare(X)
+        source, model = self._prepare(X)
         with source:
-            return source.responsibilities(structure, parameters)
+            return source.responsibilities(model)
 
     def bic(self, X: Any) -> float:
         """Return the Bayesian information criterion of the mixture on ``X``.
@@ -198,9 +199,9 @@ class Mixture(Estimator):
         >>> GaussianMixture(2, means_init=[[0], [9]]).fit(X).bic(X) < GaussianMixture(1).fit(X).bic(X)
         True
         """
-        source, structure, parameters = self._prepare(X)
+        source, model = self._prepare(X)
         penalty = self._n_parameters() * math.log(source.n_samples)
-        return -2 * source.n_samples * _mean_log_likelihood(source, structure, parameters) + penalty
+        return -2 * source.n_samples * _mean_log_likelihood(source, model) + penalty
 
     def aic(self, X: Any) -> float:
         """Return the Akaike information criterion of the mixture on ``X``.
@@ -232,8 +233,8 @@ class Mixture(Estimator):
         >>> GaussianMixture(2, means_init=[[0], [9]]).fit(X).aic(X) < GaussianMixture(1).fit(X).aic(X)
         True
         """
-        source, structure, parameters = self._prepare(X)
-        return -2 * source.n_samples * _mean_log_likelihood(source, structure, parameters) + 2 * self._n_parameters()
+        source, model = self._prepare(X)
+        return -2 * source.n_samples * _mean_log_likelihood(source, model) + 2 * self._n_parameters()
 
     def sample(self, n_samples: int = 1) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """Draw samples from the mixture.
@@ -298,21 +299,57 @@ class Mixture(Estimator):
     def _parameters(self) -> Parameters:
         """Return the parameters that the public attributes hold; covariances nobody has set are NaN."""
         weights, means, factors = fitted_attributes(self, "weights_", "means_", "precisions_cholesky_")
-        structure = self._structure()
-        _check_shapes(structure, weights, means, precisions_cholesky_=factors)
-        if self.covariance_type in ("full", "tied") and not is_upper_triangular(factors):
-            return structure.from_precisions(weights, means, structure.precisions(factors))
         covariances = np.asarray(getattr(self, "covariances_", np.nan), dtype=np.float64)
-        return Parameters(weights, means, covariances, factors)
+        return _checked_parameters(self._structure(), weights, means, factors, covariances)
 
-    def _prepare(self, X: Any) -> tuple[ArraySource, Structure, Parameters]:
+    def _kernel_model(self, dtype: np.dtype[Any]) -> KernelModel:
+        """Return the mixture as the kernels read it."""
+        arrays = fitted_attributes(self, "weights_", "means_", "precisions_cholesky_")
+        structure = self._structure()
+        if sum(array.nbytes for array in arrays) > _SMALL:
+            return _kernel_model(structure, dtype, *arrays)
+        key = [part for array in arrays for part in (array.shape, array.tobytes())]
+        return _small_kernel_model(structure, dtype, *key)
+
+    def _prepare(self, X: Any) -> tuple[ArraySource, KernelModel]:
         """Return checked rows as a source, and the mixture to be applied to them."""
         name = type(self).__name__
-        parameters = self._parameters()
+        (means,) = fitted_attributes(self, "means_")
         check_feature_names(X, getattr(self, "feature_names_in_", None), name)
         rows = as_rows(X, name)
-        check_n_features(rows.shape[1], parameters.means.shape[1], name)
-        return ArraySource(rows, n_threads=self.n_threads), self._structure(), parameters
+        model = self._kernel_model(rows.dtype)
+        check_n_features(rows.shape[1], means.shape[1], name)
+        return ArraySource(rows, n_threads=self.n_threads), model
+
+
+_SMALL = 1 << 15  # bytes of parameters up to which what the kernels read is kept from one call to the next
+
+
+def _checked_parameters(
+    structure: Structure,
+    weights: NDArray[Any],
+    means: NDArray[Any],
+    factors: NDArray[Any],
+    covariances: NDArray[Any],
+) -> Parameters:
+    """Return parameters made of attributes that may have been set by hand."""
+    _check_shapes(structure, weights, means, precisions_cholesky_=factors)
+    if structure.name in ("full", "tied") and not is_upper_triangular(factors):
+        return structure.from_precisions(weights, means, structure.precisions(factors))
+    return Parameters(weights, means, covariances, factors)
+
+
+def _kernel_model(structure: Structure, dtype: np.dtype[Any], *arrays: NDArray[Any]) -> KernelModel:
+    """Return the mixture of these weights, means and factors as the kernels read it."""
+    weights, means, factors = arrays
+    return structure.kernel_model(_checked_parameters(structure, weights, means, factors, np.asarray(np.nan)), dtype)
+
+
+@lru_cache(maxsize=32)
+def _small_kernel_model(structure: Structure, dtype: np.dtype[Any], *key: Any) -> KernelModel:
+    """Return the same from shapes and bytes: remembered, since for one row it costs more than the densities."""
+    arrays = (np.frombuffer(data).reshape(shape) for shape, data in zip(key[::2], key[1::2], strict=True))
+    return _kernel_model(structure, dtype, *arrays)
 
 
 def _check_shapes(structure: Structure, weights: NDArray[Any], means: NDArray[Any], **others: NDArray[Any]) -> None:
@@ -323,10 +360,10 @@ def _check_shapes(structure: Structure, weights: NDArray[Any], means: NDArray[An
         check_attribute_shape(name, values.shape, structure.covariance_shape(*means.shape))
 
 
-def _mean_log_likelihood(source: ArraySource, structure: Structure, parameters: Parameters) -> float:
+def _mean_log_likelihood(source: ArraySource, model: KernelModel) -> float:
     """Return the mean log-likelihood per row."""
     with source:
-        return float(source.log_likelihoods(structure, parameters).mean(dtype=np.float64))
+        return float(source.log_likelihoods(model).mean(dtype=np.float64))
 
 
 def _draw_full(rng: Any, mean: NDArray[Any], covariance: NDArray[Any], count: int) -> NDArray[np.float64]:

@@ -146,16 +146,16 @@ def test_kernels_equal_the_twin(variant: str, case: Case) -> None:
     total = want.log_likelihoods.sum()
     assert abs(got.log_likelihood - total) <= want.bounds.log_likelihood
 
-    log_likelihoods = source.log_likelihoods(structure, want.parameters)
+    log_likelihoods = source.log_likelihoods(structure.kernel_model(want.parameters, source.dtype))
     assert log_likelihoods.dtype == want.X.dtype
     assert_within(log_likelihoods, want.log_likelihoods, want.bounds.log_likelihoods, "log-likelihoods")
 
-    r = source.responsibilities(structure, want.parameters)
+    r = source.responsibilities(structure.kernel_model(want.parameters, source.dtype))
     assert r.dtype == want.X.dtype
     assert_within(r, want.responsibilities, want.bounds.responsibilities, "responsibilities")
     np.testing.assert_allclose(r.astype(np.float64).sum(axis=1), 1, rtol=0, atol=(case.n_components + 8) * 2 * u)
 
-    labels = source.labels(structure, want.parameters)
+    labels = source.labels(structure.kernel_model(want.parameters, source.dtype))
     assert labels.dtype == np.int64 and labels.shape == (case.n_samples,)
     rows = np.arange(case.n_samples)
     best = want.logs.argmax(axis=1)
@@ -267,9 +267,9 @@ def test_layout_does_not_matter(variant: str, structure: str, dtype: str) -> Non
                 statistics.sums,
                 statistics.scatters,
                 np.float64(statistics.log_likelihood),
-                source.log_likelihoods(STRUCTURES[structure], parameters),
-                source.responsibilities(STRUCTURES[structure], parameters),
-                source.labels(STRUCTURES[structure], parameters),
+                source.log_likelihoods(STRUCTURES[structure].kernel_model(parameters, source.dtype)),
+                source.responsibilities(STRUCTURES[structure].kernel_model(parameters, source.dtype)),
+                source.labels(STRUCTURES[structure].kernel_model(parameters, source.dtype)),
             )
             results[name] = b"".join(array.tobytes() for array in arrays)
             assert rows.tobytes() == before, f"{name}: the rows were written to"
@@ -289,10 +289,10 @@ def test_far_rows_stay_finite(variant: str, structure: str) -> None:
         X[3] += far
         X[64] -= far
         source = ArraySource(X, n_threads=1, kernels=kernels.load(variant))
-        totals = source.log_likelihoods(STRUCTURES[structure], parameters)
+        totals = source.log_likelihoods(STRUCTURES[structure].kernel_model(parameters, source.dtype))
         assert np.all(np.isfinite(totals))
         assert totals[3] < -1e6 and totals[64] < -1e6
-        r = source.responsibilities(STRUCTURES[structure], parameters)
+        r = source.responsibilities(STRUCTURES[structure].kernel_model(parameters, source.dtype))
         np.testing.assert_allclose(r.sum(axis=1), 1, rtol=0, atol=1e-5)
         factors = twin.dense(structure, parameters.precisions_cholesky, 5, 4)
         logs = twin.log_joint(X, parameters.weights, parameters.means, factors)
@@ -313,7 +313,7 @@ def test_zero_weight(variant: str) -> None:
     parameters = STRUCTURES["full"].from_covariances(weights, model.means, model.covariances)
     source = ArraySource(X, n_threads=1, kernels=kernels.load(variant))
     with np.errstate(divide="ignore"):
-        r = source.responsibilities(STRUCTURES["full"], parameters)
+        r = source.responsibilities(STRUCTURES["full"].kernel_model(parameters, source.dtype))
         statistics = source.statistics(STRUCTURES["full"], parameters)
     assert np.all(r[:, 0] == 0)
     np.testing.assert_allclose(r[:, 1:].sum(axis=1), 1, rtol=1e-14)
@@ -424,9 +424,9 @@ def test_workspace(variant: str, structure: str, dtype: str) -> None:
                 statistics.counts,
                 statistics.sums,
                 statistics.scatters,
-                source.log_likelihoods(rule, parameters),
-                source.responsibilities(rule, parameters),
-                source.labels(rule, parameters),
+                source.log_likelihoods(rule.kernel_model(parameters, source.dtype)),
+                source.responsibilities(rule.kernel_model(parameters, source.dtype)),
+                source.labels(rule.kernel_model(parameters, source.dtype)),
                 *source.assign(parameters.means)[:3],
                 source.potentials(parameters.means, closest),
             )
@@ -484,3 +484,20 @@ def test_tight_clusters_far_apart(structure: str, separation: float) -> None:
     whiten = twin.inverse_lower(twin.cholesky(exact))
     error = whiten @ (twin.dense(structure, got.covariances, 4, 5) - exact) @ np.swapaxes(whiten, -1, -2)
     assert np.abs(error).max() <= 1e-8
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_all_finite(variant: str, dtype: str) -> None:
+    """One NaN or infinity anywhere is found, whatever the layout; the largest finite numbers are none."""
+    module = kernels.load(variant)
+    for shape in ((1, 1), (3, 7), (70, 5), (1, 300)):
+        base = np.full((2 * shape[0], 2 * shape[1]), np.finfo(dtype).max, dtype)
+        layouts = (base[: shape[0], : shape[1]], base[::2, ::2], base[::-2, ::-2], base.T[: shape[1], : shape[0]].T)
+        for X in (*layouts, *(layout.copy() for layout in layouts)):
+            assert module.all_finite(X)
+            for place in ((0, 0), (shape[0] - 1, shape[1] - 1), (shape[0] // 2, shape[1] // 2)):
+                for value in (np.nan, np.inf, -np.inf):
+                    kept, X[place] = X[place], value
+                    assert not module.all_finite(X)
+                    X[place] = kept

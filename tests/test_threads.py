@@ -41,9 +41,9 @@ def answers(X: Array, structure: str, parameters: Any, n_threads: int | None) ->
         statistics.sums,
         statistics.scatters,
         np.float64(statistics.log_likelihood),
-        source.log_likelihoods(rule, parameters),
-        source.responsibilities(rule, parameters),
-        source.labels(rule, parameters),
+        source.log_likelihoods(rule.kernel_model(parameters, source.dtype)),
+        source.responsibilities(rule.kernel_model(parameters, source.dtype)),
+        source.labels(rule.kernel_model(parameters, source.dtype)),
     )
     return b"".join(array.tobytes() for array in arrays)
 

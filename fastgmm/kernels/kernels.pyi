@@ -35,6 +35,7 @@ def posterior(
     responsibilities: Rows | None,
     labels: NDArray[np.int64] | None,
 ) -> None: ...
+def all_finite(X: Rows) -> bool: ...
 def assign(
     X: Rows,
     centers: Rows,

@@ -41,6 +41,14 @@ cdef enum:
     DIAGONAL = 1
     ISOTROPIC = 2
 
+cdef extern from *:
+    """
+    #define INFINITE_F64 0x7ff0000000000000
+    #define INFINITE_F32 0x7f800000
+    """
+    const int64_t INFINITE_F64
+    const int32_t INFINITE_F32
+
 cdef enum:
     CENTER_IN_TILE = 8          # features up to which the whitening tile subtracts the mean itself
     BUFFER_BYTES = 1 << 20      # the buffers of all components together should stay in a second-level cache
@@ -145,6 +153,29 @@ cdef void load_block(
             last = x[i * B + rows - 1]
             for n in range(rows, B):
                 x[i * B + n] = last
+
+
+cdef bint finite_row(const char* row, Py_ssize_t n, Py_ssize_t stride, floating zero) noexcept nogil:
+    """Whether n values, `stride` bytes apart, are all finite; `zero` tells their type."""
+    cdef Py_ssize_t i
+    cdef int64_t large = 0
+    cdef int32_t large32 = 0
+    if floating is double:
+        if stride == 8:
+            for i in range(n):
+                large |= ((<const int64_t*> row)[i] & INFINITE_F64) >= INFINITE_F64
+        else:
+            for i in range(n):
+                large |= ((<const int64_t*> (row + i * stride))[0] & INFINITE_F64) >= INFINITE_F64
+        return large == 0
+    else:
+        if stride == 4:
+            for i in range(n):
+                large32 |= ((<const int32_t*> row)[i] & INFINITE_F32) >= INFINITE_F32
+        else:
+            for i in range(n):
+                large32 |= ((<const int32_t*> (row + i * stride))[0] & INFINITE_F32) >= INFINITE_F32
+        return large32 == 0
 
 
 cdef void subtract(
@@ -526,6 +557,26 @@ def posterior(
                     p = work + at.p + k * B
                     for n in range(rows):
                         responsibilities[n0 + n, k] = p[n]
+
+
+def all_finite(const floating[:, :] X):
+    """Whether no value is NaN or infinite: their exponent bits are all ones."""
+    cdef Py_ssize_t n, N = X.shape[0], D = X.shape[1], outer = X.strides[0], inner = X.strides[1]
+    cdef const char* row
+    cdef bint finite = True
+    if N == 0 or D == 0:
+        return True
+    if abs(inner) > abs(outer):
+        N, D, inner, outer = D, N, outer, inner
+    if inner == sizeof(floating) and outer == D * inner:      # one long row
+        N, D = 1, N * D
+    with nogil:
+        for n in range(N):
+            row = <const char*> &X[0, 0] + n * outer
+            if not finite_row(row, D, inner, <floating> 0):
+                finite = False
+                break
+    return finite
 
 
 # ---- k-means ------------------------------------------------------------------------------------------

@@ -45,6 +45,11 @@ def offsets(parameters: Parameters, log_determinants: np.ndarray | float) -> np.
         return np.log(parameters.weights) + log_determinants - 0.5 * parameters.means.shape[1] * LOG_2_PI
 
 
+def center(parameters: Parameters) -> np.ndarray:
+    """The mean of the mixture."""
+    return (parameters.weights[:, None] * parameters.means).sum(axis=0)
+
+
 class Totals(Protocol):
     """What a source knows of its rows whatever the parameters: for structures that need a common frame."""
 
@@ -96,8 +101,8 @@ class Structure(ABC):
         """Parameters from inverse covariances."""
 
     @abstractmethod
-    def kernel_model(self, parameters: Parameters, dtype: np.dtype, totals: Totals) -> KernelModel:
-        """What the kernel reads."""
+    def kernel_model(self, parameters: Parameters, dtype: np.dtype, origin: np.ndarray | None = None) -> KernelModel:
+        """What the kernel reads; a common frame is taken about `origin`, or about the mean of the mixture."""
 
     @abstractmethod
     def moments(
@@ -252,7 +257,7 @@ class Full(Structure):
         factors, covariances = invert_precisions(precisions)
         return Parameters(weights, means, covariances, factors)
 
-    def kernel_model(self, parameters: Parameters, dtype: np.dtype, totals: Totals) -> KernelModel:
+    def kernel_model(self, parameters: Parameters, dtype: np.dtype, origin: np.ndarray | None = None) -> KernelModel:
         factors = parameters.precisions_cholesky
         centers = parameters.means.astype(dtype)
         lost = parameters.means - centers
@@ -314,16 +319,17 @@ class Tied(Structure):
         factors, covariances = invert_precisions(precisions[None])
         return Parameters(weights, means, covariances[0], factors[0])
 
-    def kernel_model(self, parameters: Parameters, dtype: np.dtype, totals: Totals) -> KernelModel:
+    def kernel_model(self, parameters: Parameters, dtype: np.dtype, origin: np.ndarray | None = None) -> KernelModel:
         rotation = parameters.precisions_cholesky
-        centers = np.einsum("ki,ij->kj", parameters.means - totals.origin, rotation)
+        origin = center(parameters) if origin is None else origin
+        centers = np.einsum("ki,ij->kj", parameters.means - origin, rotation)
         return KernelModel(
             self.kind,
             offsets(parameters, log_determinants(rotation)).astype(dtype),
             np.ascontiguousarray(centers, dtype),
             np.empty((0, 0), dtype),
             np.ones(len(centers), dtype),
-            totals.origin,
+            origin,
             rotation.ravel(),
         )
 
@@ -386,7 +392,7 @@ class Diagonal(Structure):
         reciprocal_root(precisions)
         return Parameters(weights, means, 1 / precisions, np.sqrt(precisions))
 
-    def kernel_model(self, parameters: Parameters, dtype: np.dtype, totals: Totals) -> KernelModel:
+    def kernel_model(self, parameters: Parameters, dtype: np.dtype, origin: np.ndarray | None = None) -> KernelModel:
         factors = parameters.precisions_cholesky
         return KernelModel(
             self.kind,
@@ -423,15 +429,16 @@ class Spherical(Diagonal):
     def divide(self, scatters: np.ndarray, counts: np.ndarray, n_features: int) -> np.ndarray:
         return scatters / (counts * n_features)
 
-    def kernel_model(self, parameters: Parameters, dtype: np.dtype, totals: Totals) -> KernelModel:
+    def kernel_model(self, parameters: Parameters, dtype: np.dtype, origin: np.ndarray | None = None) -> KernelModel:
         factors = parameters.precisions_cholesky
+        origin = center(parameters) if origin is None else origin
         return KernelModel(
             self.kind,
             offsets(parameters, parameters.means.shape[1] * np.log(factors)).astype(dtype),
-            np.ascontiguousarray(parameters.means - totals.origin, dtype),
+            np.ascontiguousarray(parameters.means - origin, dtype),
             np.empty((0, 0), dtype),
             factors.astype(dtype),
-            totals.origin,
+            origin,
             NOTHING,
         )
 

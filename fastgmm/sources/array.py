@@ -72,22 +72,22 @@ class ArraySource:
 
     # ---- what a model says of each row
 
-    def log_likelihoods(self, structure: Structure, parameters: Parameters) -> np.ndarray:
+    def log_likelihoods(self, model: KernelModel) -> np.ndarray:
         """log p(x) of each row, (N,)."""
         out = np.empty(self.n_samples, self.dtype)
-        self._posterior(structure, parameters, log_likelihoods=out)
+        self._posterior(model, out, None, None)
         return out
 
-    def responsibilities(self, structure: Structure, parameters: Parameters) -> np.ndarray:
+    def responsibilities(self, model: KernelModel) -> np.ndarray:
         """Posterior probability of each component for each row, (N, K)."""
-        out = np.empty((self.n_samples, len(parameters.weights)), self.dtype)
-        self._posterior(structure, parameters, responsibilities=out)
+        out = np.empty((self.n_samples, len(model.centers)), self.dtype)
+        self._posterior(model, None, out, None)
         return out
 
-    def labels(self, structure: Structure, parameters: Parameters) -> np.ndarray:
+    def labels(self, model: KernelModel) -> np.ndarray:
         """Most probable component of each row, (N,)."""
         out = np.empty(self.n_samples, np.int64)
-        self._posterior(structure, parameters, labels=out)
+        self._posterior(model, None, None, out)
         return out
 
     # ---- what k-means asks for
@@ -130,7 +130,7 @@ class ArraySource:
         """Scatter of all rows about the origin, (D, D), in double precision whatever that of the rows."""
         identity = np.eye(self.n_features)[None]
         unit = Parameters(np.ones(1), self.origin[None], identity, identity)
-        model = STRUCTURES["full"].kernel_model(unit, np.dtype(np.float64), self)
+        model = STRUCTURES["full"].kernel_model(unit, np.dtype(np.float64))
 
         def task(rows: slice, workspace: np.ndarray) -> np.ndarray:
             X = self.X[rows].astype(np.float64, copy=False)
@@ -149,7 +149,7 @@ class ArraySource:
         self, structure: Structure, parameters: Parameters, responsibilities: Callable[[slice], np.ndarray] | None
     ) -> Statistics:
         """Run `accumulate` over all groups and add up what they leave."""
-        model = structure.kernel_model(parameters, self.dtype, self)
+        model = structure.kernel_model(parameters, self.dtype, self.origin)
 
         def task(item: tuple[slice, np.ndarray | None], workspace: np.ndarray) -> np.ndarray:
             rows, given = item
@@ -165,15 +165,11 @@ class ArraySource:
         sums = sum(self._map(task, model.kind, len(model.centers), prepare=items))
         return structure.statistics(parameters, model, sums, self, self.n_samples, float(np.finfo(self.dtype).eps))
 
-    def _posterior(self, structure: Structure, parameters: Parameters, **outputs: np.ndarray) -> None:
+    def _posterior(self, model: KernelModel, *outputs: np.ndarray | None) -> None:
         """Run `posterior` over all groups, each filling its rows of the outputs."""
-        model = structure.kernel_model(parameters, self.dtype, self)
 
         def task(rows: slice, workspace: np.ndarray) -> None:
-            parts = (
-                outputs[name][rows] if name in outputs else None
-                for name in ("log_likelihoods", "responsibilities", "labels")
-            )
+            parts = (None if out is None else out[rows] for out in outputs)
             self.kernels.posterior(self.X[rows], *model, workspace, *parts)
 
         for _ in self._map(task, model.kind, len(model.centers), accumulating=False):
@@ -223,7 +219,9 @@ def work_per_row(kind: int, n_features: int, n_components: int) -> int:
 def cut(n_samples: int, work: int) -> list[slice]:
     """Groups of whole blocks: a power of two of them, so that they spread evenly over threads."""
     wanted = n_samples * work // GROUP_WORK
-    n_groups = min(1 << wanted.bit_length(), MOST_GROUPS) if wanted else 1
+    if wanted == 0:
+        return [slice(0, n_samples)]
+    n_groups = min(1 << wanted.bit_length(), MOST_GROUPS)
     rows = max(BLOCK, min(-(-n_samples // n_groups), MOST_GROUP_WORK // work))
     rows = -(-rows // BLOCK) * BLOCK
     return [slice(start, min(start + rows, n_samples)) for start in range(0, n_samples, rows)]
