@@ -1,0 +1,43 @@
+"""What every test needs: the installed package, never the source folder beside it; repeatable hypothesis."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).resolve().parents[1] / "fastgmm"
+
+with contextlib.suppress(ImportError):  # test_minimal.py does without
+    import hypothesis
+
+    hypothesis.settings.register_profile("fastgmm", deadline=None, derandomize=True)
+    hypothesis.settings.load_profile("fastgmm")
+
+
+def pytest_configure() -> None:
+    """Refuse to test the source folder, which has no compiled kernels, in place of the installed package."""
+    spec = importlib.util.find_spec("fastgmm")
+    if spec is None:
+        raise pytest.UsageError(
+            f"fastgmm is not installed for {sys.executable}; run `python3 -m pip install '.[test]'` first"
+        )
+    if spec.origin and Path(spec.origin).resolve().parent == SOURCE and not is_editable():
+        raise pytest.UsageError(
+            f"fastgmm would be imported from the source folder {SOURCE}, because the checkout is on sys.path; "
+            "run `python3 -P -m pytest` so that the installed package is tested"
+        )
+
+
+def is_editable() -> bool:
+    """Whether fastgmm was installed with `pip install -e`, which imports from the source folder on purpose."""
+    try:
+        origin = importlib.metadata.distribution("fastgmm").read_text("direct_url.json")
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return bool(origin and json.loads(origin).get("dir_info", {}).get("editable"))
