@@ -84,6 +84,7 @@ static const float log_terms_f32[] = {0x1.ddced8p-4f, 0x1.245c44p-3f, 0x1.9999ec
 #define SQRT_HALF 0x3fe6a09e667f3bcd
 #define WHOLE 0x4330000000000000    /* 2^52: whole numbers in the mantissa */
 #define WHOLE_BIAS (0x1p52 + 1023.0)
+#include "vectors_template.h"
 #include "tiles_template.h"
 
 #define REAL float
@@ -99,6 +100,7 @@ static const float log_terms_f32[] = {0x1.ddced8p-4f, 0x1.245c44p-3f, 0x1.9999ec
 #define SQRT_HALF 0x3f3504f3
 #define WHOLE 0x4b000000
 #define WHOLE_BIAS (0x1p23f + 127.0f)
+#include "vectors_template.h"
 #include "tiles_template.h"
 
 enum { LANES_F64 = FASTGMM_LANES_F64, LANES_F32 = FASTGMM_LANES_F32 };

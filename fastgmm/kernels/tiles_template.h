@@ -1,150 +1,9 @@
-/* The tiles for one precision: tiles.h includes this file with REAL, NAME, LANES and the constants of that
- * precision set.
+/* The register tiles of one precision; tiles.h includes this file after vectors_template.h.
  *
  * Rows of a tile are features or components, and samples are lanes. Every tile has a height
  * `m` of 1 to TILE_ROWS that is a constant wherever it is expanded, so that accumulators live in
  * registers; the functions at the end of each section pick the expansion.
  */
-
-#ifdef VECTOR_BYTES
-typedef REAL NAME(vector) __attribute__((vector_size(VECTOR_BYTES)));
-typedef BITS NAME(bits) __attribute__((vector_size(VECTOR_BYTES)));
-#define VEC NAME(vector)
-#define MASK NAME(bits)
-#define AS_BITS(v) ((MASK)(v))
-#define AS_REAL(b) ((VEC)(b))
-#define SELECT(mask, a, b) ((VEC)(((mask) & (MASK)(a)) | (~(mask) & (MASK)(b))))
-#else
-typedef REAL NAME(vector);
-typedef BITS NAME(bits);
-#define VEC NAME(vector)
-#define MASK NAME(bits)
-ALWAYS_INLINE MASK NAME(as_bits)(VEC v) { MASK b; memcpy(&b, &v, sizeof b); return b; }
-ALWAYS_INLINE VEC NAME(as_real)(MASK b) { VEC v; memcpy(&v, &b, sizeof v); return v; }
-#define AS_BITS(v) NAME(as_bits)(v)
-#define AS_REAL(b) NAME(as_real)(b)
-#define SELECT(mask, a, b) ((mask) ? (a) : (b))
-#endif
-
-ALWAYS_INLINE VEC NAME(load)(const REAL *p)
-{
-    VEC v;
-    memcpy(&v, p, sizeof v);
-    return v;
-}
-
-ALWAYS_INLINE void NAME(store)(REAL *p, VEC v) { memcpy(p, &v, sizeof v); }
-
-/* out[t] = sum of the lanes of a[t], t < 16: neighbours are added until one lane is left. */
-#define ADD_NEIGHBOURS(count) \
-    for (int t = 0; t < count; t++) \
-        a[t] = __builtin_shufflevector(a[2 * t], a[2 * t + 1], FASTGMM_CAT(EVEN_, LANES)) \
-             + __builtin_shufflevector(a[2 * t], a[2 * t + 1], FASTGMM_CAT(ODD_, LANES));
-
-ALWAYS_INLINE void NAME(sum_lanes)(VEC *a, REAL *out)
-{
-#if LANES >= 2
-    ADD_NEIGHBOURS(8)
-#endif
-#if LANES >= 4
-    ADD_NEIGHBOURS(4)
-#endif
-#if LANES >= 8
-    ADD_NEIGHBOURS(2)
-#endif
-#if LANES >= 16
-    ADD_NEIGHBOURS(1)
-#endif
-    for (int t = 0; t < 16 / LANES; t++)
-        NAME(store)(out + t * LANES, a[t]);
-}
-
-#undef ADD_NEIGHBOURS
-
-/* ---- exp, log, log-sum-exp ---- */
-
-/* exp(x) for x <= 0, branch-free: x = n ln2 + r with n rounded by adding a large constant (Cody & Waite 1980),
- * then 2^n (1 + r + r^2 q(r)); 0 below the cut. */
-ALWAYS_INLINE VEC NAME(exp)(VEC x)
-{
-    const int terms = sizeof NAME(exp_terms) / sizeof(REAL);
-    VEC shifted = x * (REAL)0x1.71547652b82fep+0 + SHIFT, n = shifted - SHIFT;
-    VEC r = n * -LN2_HIGH + x;
-    r = n * -LN2_LOW + r;
-    VEC q = (VEC){0} + NAME(exp_terms)[0];
-    for (int t = 1; t < terms; t++)
-        q = q * r + NAME(exp_terms)[t];
-    VEC scale = AS_REAL((AS_BITS(shifted) << MANTISSA_BITS) + (BITS)ONE);
-    VEC p = q * (r * r) + r;
-    return SELECT(x < EXP_CUT, (VEC){0}, p * scale + scale);
-}
-
-/* log(x) for finite x >= 1: x = 2^n m with sqrt(1/2) <= m < sqrt(2); with f = m - 1 and s = f / (2 + f),
- * log m = 2 artanh(s) = f - s (f - 2 s^2 q(s^2)), whose leading term is exact. */
-ALWAYS_INLINE VEC NAME(log)(VEC x)
-{
-    const int terms = sizeof NAME(log_terms) / sizeof(REAL);
-    MASK bits = AS_BITS(x) + (BITS)(ONE - SQRT_HALF); /* carries into the exponent from sqrt(1/2) on */
-    VEC n = AS_REAL((bits >> MANTISSA_BITS) + (BITS)WHOLE) - WHOLE_BIAS;
-    VEC f = AS_REAL((bits & (((BITS)1 << MANTISSA_BITS) - 1)) + (BITS)SQRT_HALF) - (REAL)1;
-    VEC s = f / (f + (REAL)2), z = s * s;
-    VEC q = (VEC){0} + NAME(log_terms)[0];
-    for (int t = 1; t < terms; t++)
-        q = q * z + NAME(log_terms)[t];
-    return n * LN2_HIGH + (f + (n * LN2_LOW - s * (f - 2 * z * q)));
-}
-
-/* Log densities p (k, n) become responsibilities, those below `cut` 0; scores[n] = log sum_k exp p[k, n].
- * n is a multiple of the tile's width. A total below `smallest` (a sample infinitely far from every component) counts as that. */
-NO_INLINE void NAME(normalize)(
-    ptrdiff_t n, ptrdiff_t n_components, REAL cut, REAL lowest, REAL smallest, REAL *p, ptrdiff_t ldp, REAL *scores)
-{
-    for (ptrdiff_t s = 0; s < n; s += TILE_COLUMNS * LANES) {
-        VEC peak[TILE_COLUMNS], top[TILE_COLUMNS], total[TILE_COLUMNS];
-        for (int v = 0; v < TILE_COLUMNS; v++) {
-            peak[v] = NAME(load)(p + s + v * LANES);
-            total[v] = (VEC){0};
-        }
-        for (ptrdiff_t k = 1; k < n_components; k++)
-            for (int v = 0; v < TILE_COLUMNS; v++) {
-                VEC t = NAME(load)(p + k * ldp + s + v * LANES);
-                peak[v] = SELECT(t > peak[v], t, peak[v]);
-            }
-        for (int v = 0; v < TILE_COLUMNS; v++)
-            top[v] = SELECT(peak[v] < lowest, (VEC){0} + lowest, peak[v]);
-        for (ptrdiff_t k = 0; k < n_components; k++)
-            for (int v = 0; v < TILE_COLUMNS; v++) {
-                REAL *place = p + k * ldp + s + v * LANES;
-                VEC e = NAME(exp)(NAME(load)(place) - top[v]);
-                NAME(store)(place, e);
-                total[v] += e;
-            }
-        for (int v = 0; v < TILE_COLUMNS; v++) {
-            VEC t = SELECT(total[v] < smallest, (VEC){0} + smallest, total[v]);
-            NAME(store)(scores + s + v * LANES, peak[v] + NAME(log)(t));
-            total[v] = 1 / t;
-        }
-        for (ptrdiff_t k = 0; k < n_components; k++)
-            for (int v = 0; v < TILE_COLUMNS; v++) {
-                REAL *place = p + k * ldp + s + v * LANES;
-                VEC r = NAME(load)(place) * total[v];
-                NAME(store)(place, SELECT(r < cut, (VEC){0}, r));
-            }
-    }
-}
-
-/* out = exp(x), x <= 0, or log(x), x >= 1, for any n. */
-#define FOR_ALL(function) \
-    for (ptrdiff_t s = 0; s < n; s += LANES) { \
-        ptrdiff_t left = n - s < LANES ? n - s : LANES; \
-        REAL buffer[LANES] = {0}; \
-        memcpy(buffer, x + s, left * sizeof(REAL)); \
-        NAME(store)(buffer, function(NAME(load)(buffer))); \
-        memcpy(out + s, buffer, left * sizeof(REAL)); \
-    }
-NO_INLINE void NAME(exp_all)(ptrdiff_t n, const REAL *x, REAL *out) { FOR_ALL(NAME(exp)) }
-NO_INLINE void NAME(log_all)(ptrdiff_t n, const REAL *x, REAL *out) { FOR_ALL(NAME(log)) }
-#undef FOR_ALL
 
 /* ---- whitening: rows i0 .. i0+m of y = c + W (x - center), W lower triangular ---- */
 
@@ -434,6 +293,7 @@ NO_INLINE void NAME(weights)(
     }
 }
 
+/* Ready for the other precision. */
 #undef PRODUCTS
 #undef DISTANCES
 #undef TRIANGLE

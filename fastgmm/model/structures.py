@@ -12,6 +12,15 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from .. import kernels
+from .factors import (
+    add_to_diagonal,
+    algebra_workspace,
+    inverse,
+    inverse_cholesky,
+    invert_precisions,
+    log_determinants,
+    reciprocal_root,
+)
 from .parameters import Parameters
 from .statistics import Statistics
 
@@ -171,58 +180,6 @@ class Structure(ABC):
             second = second - self.crossed(first - 0.5 * moved, shifts)
             first = first - moved
         return Statistics(parameters.means, counts, first, second, float(sums[-1]), n_samples, resolution)
-
-
-def ill_defined(component: int | None) -> ValueError:
-    """The error for a covariance that is not positive definite."""
-    which = "the tied covariance" if component is None else f"component {component}"
-    return ValueError(
-        f"Fitting the mixture failed: {which} has an ill-defined empirical covariance (its rows lie on a point or "
-        "in a subspace). Decrease n_components, increase reg_covar, or scale the input data."
-    )
-
-
-def algebra_workspace(matrices: np.ndarray) -> np.ndarray:
-    """Scratch for the kernels' dense algebra on matrices of this size."""
-    return np.empty(kernels.CHOSEN.algebra_size(matrices.shape[-1]))
-
-
-def inverse_cholesky(covariances: np.ndarray, tied: bool = False) -> np.ndarray:
-    """Upper triangular P with covariance^-1 = P P^T, for a stack (K, D, D)."""
-    covariances = np.ascontiguousarray(covariances)
-    factors = np.empty_like(covariances)
-    bad = kernels.CHOSEN.factorize(covariances, algebra_workspace(covariances), factors)
-    if bad >= 0:
-        raise ill_defined(None if tied else bad)
-    return factors
-
-
-def inverse(factors: np.ndarray) -> np.ndarray:
-    """Inverses of a stack (K, D, D) of upper triangular factors."""
-    factors = np.ascontiguousarray(factors, np.float64)
-    out = np.empty_like(factors)
-    kernels.CHOSEN.invert(factors, algebra_workspace(factors), out)
-    return out
-
-
-def log_determinants(factors: np.ndarray) -> np.ndarray:
-    """Log-determinants of a stack of triangular factors."""
-    return np.log(np.diagonal(factors, axis1=-2, axis2=-1)).sum(axis=-1)
-
-
-def reciprocal_root(variances: np.ndarray) -> np.ndarray:
-    """1 / sqrt(variance), refused where it is not finite and positive."""
-    good = (variances > 0) & np.isfinite(variances)
-    if not good.all():
-        raise ill_defined(int(np.argmin(good.reshape(len(good), -1).all(axis=1))))
-    return 1 / np.sqrt(variances)
-
-
-def add_to_diagonal(matrices: np.ndarray, value: float) -> np.ndarray:
-    """matrices + value I, in place."""
-    diagonal = np.einsum("...ii->...i", matrices)
-    diagonal += value
-    return matrices
 
 
 class Full(Structure):
@@ -447,19 +404,6 @@ class Spherical(Diagonal):
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         means = model.centers.astype(np.float64)
         return totals.origin + means, sums[:, 1:-1] - sums[:, :1] * means, sums[:, -1]
-
-
-def invert_precisions(precisions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Precision Cholesky factors and covariances of a stack of precision matrices.
-
-    With J the reversal of the order of features and J precision J = L L^T, P = J L J is upper triangular and
-    precision = P P^T.
-    """
-    exchanged = precisions[:, ::-1, ::-1]
-    inverse = inverse_cholesky(exchanged)
-    covariances = (inverse @ np.swapaxes(inverse, 1, 2))[:, ::-1, ::-1]
-    factors = np.linalg.cholesky(exchanged)[:, ::-1, ::-1]
-    return np.ascontiguousarray(factors), np.ascontiguousarray(covariances)
 
 
 STRUCTURES: dict[str, Structure] = {

@@ -1,0 +1,127 @@
+"""Sums of a block under its responsibilities. The notation is that of kernels.pyx."""
+from libc.stdint cimport int32_t
+from libc.string cimport memcpy, memset
+
+from blocks cimport Layout
+from tiles cimport LANES_F32, LANES_F64, floating, moments, products, triangle, weights
+
+
+cdef inline void flush(
+    const Layout* at,
+    Py_ssize_t k,
+    floating* work,     # INOUT  the buffer of component k is emptied
+    double* out,        # INOUT  (1 + D + D (D + 1) / 2,)  sums of component k
+) noexcept nogil:
+    """Add the waiting whitened samples of component k to its sums: a symmetric product, tile by tile."""
+    cdef Py_ssize_t D = at.D, C = at.C, lanes = LANES_F64 if floating is double else LANES_F32
+    cdef Py_ssize_t* fill = <Py_ssize_t*> (work + at.fill)
+    cdef Py_ssize_t n = fill[k], i, i0, j0, whole = (n + lanes - 1) // lanes * lanes
+    cdef int m, a, b
+    cdef floating* y = work + at.y + k * D * C
+    cdef floating* r = work + at.r + k * C
+    cdef floating* u = work + at.u
+    cdef floating[16] sums
+    cdef double* row
+    if n == 0:
+        return
+    fill[k] = 0
+    if whole > n:
+        memset(r + n, 0, (whole - n) * sizeof(floating))
+        for i in range(D):
+            memset(y + i * C + n, 0, (whole - n) * sizeof(floating))
+    for i0 in range(0, D, 4):
+        m = <int> min(4, D - i0)
+        triangle(m, whole, r, y + i0 * C, C, u if i0 > 0 else <floating*> NULL, C, sums)
+        if i0 == 0:
+            out[0] += sums[7]
+        for a in range(m):
+            out[1 + i0 + a] += sums[6 if a == 3 else a + 1]
+            row = out + 1 + D + (i0 + a) * (i0 + a + 1) // 2 + i0
+            for b in range(a + 1):
+                row[b] += sums[4 * a + b]
+        for j0 in range(0, i0, 4):
+            products(m, 4, whole, u, C, y + j0 * C, C, sums)
+            for a in range(m):
+                row = out + 1 + D + (i0 + a) * (i0 + a + 1) // 2 + j0
+                for b in range(4):
+                    row[b] += sums[4 * a + b]
+
+
+cdef inline void accumulate_triangular(const Layout* at, floating* work, double* out) noexcept nogil:
+    """Keep the block's samples of each component in its buffer, and flush the buffers that are full."""
+    cdef Py_ssize_t k, n, i, active, D = at.D, B = at.B, C = at.C, stride = 1 + D + D * (D + 1) // 2
+    cdef Py_ssize_t* fill = <Py_ssize_t*> (work + at.fill)
+    cdef int32_t[128] chosen
+    cdef const floating* p
+    cdef floating* y
+    cdef floating* r
+    for k in range(at.K):
+        p = work + at.p + k * B
+        active = 0
+        for n in range(B):
+            active += p[n] > 0
+        if active == 0:
+            continue
+        r = work + at.r + k * C + fill[k]
+        if 2 * active > B:
+            memcpy(r, p, B * sizeof(floating))
+            active = B
+        else:
+            i = 0
+            for n in range(B):
+                chosen[i] = <int32_t> n
+                i += p[n] > 0
+            for n in range(active):
+                r[n] = p[chosen[n]]
+            y = work + at.y + k * D * C + fill[k]
+            for i in range(D):
+                for n in range(active):
+                    y[i * C + n] = y[i * C + chosen[n]]
+        fill[k] += active
+        if fill[k] + B > C:
+            flush(at, k, work, out + k * stride)
+
+
+cdef inline void accumulate_diagonal(
+    const Layout* at,
+    const floating[:, ::1] centers,
+    floating* work,
+    double* out,
+) noexcept nogil:
+    """First and second moments of each feature about each mean."""
+    cdef Py_ssize_t k, k0, i0, D = at.D, B = at.B, stride = 1 + 2 * D
+    cdef int m, a
+    cdef floating[16] sums
+    for k0 in range(0, at.K, 4):
+        m = <int> min(4, at.K - k0)
+        weights(m, B, work + at.p + k0 * B, B, work + at.p + k0 * B, B, sums)
+        for a in range(m):
+            out[(k0 + a) * stride] += sums[a]
+    for k in range(at.K):
+        for i0 in range(0, D, 4):
+            m = <int> min(4, D - i0)
+            moments(m, B, work + at.p + k * B, work + at.x + i0 * B, B, &centers[k, i0], sums)
+            for a in range(m):
+                out[k * stride + 1 + i0 + a] += sums[a]
+                out[k * stride + 1 + D + i0 + a] += sums[4 + a]
+
+
+cdef inline void accumulate_isotropic(const Layout* at, floating* work, double* out) noexcept nogil:
+    """Sums in the common frame: a product of responsibilities and samples, and the radial moment."""
+    cdef Py_ssize_t k0, i0, D = at.D, B = at.B, stride = 2 + D
+    cdef int m, width, a, b
+    cdef floating* p
+    cdef floating[16] sums
+    for k0 in range(0, at.K, 4):
+        m = <int> min(4, at.K - k0)
+        p = work + at.p + k0 * B
+        weights(m, B, p, B, work + at.d2 + k0 * B, B, sums)
+        for a in range(m):
+            out[(k0 + a) * stride] += sums[a]
+            out[(k0 + a) * stride + 1 + D] += sums[4 + a]
+        for i0 in range(0, D, 4):
+            width = <int> min(4, D - i0)
+            products(m, width, B, p, B, work + at.x + i0 * B, B, sums)
+            for a in range(m):
+                for b in range(width):
+                    out[(k0 + a) * stride + 1 + i0 + b] += sums[4 * a + b]

@@ -1,0 +1,83 @@
+"""Log densities of a block under a model, or responsibilities from outside. The notation is that of kernels.pyx."""
+from libc.string cimport memset
+
+from blocks cimport CENTER_IN_TILE, DIAGONAL, ISOTROPIC, TRIANGULAR, Layout, subtract
+from tiles cimport distances, floating, whiten
+
+
+cdef inline void log_densities(
+    const Layout* at,
+    const floating[::1] offsets,        # IN   (K,)  c_k
+    const floating[:, ::1] centers,     # IN   (K, D)
+    const floating[:, ::1] residues,    # IN     (K, D), TRIANGULAR
+    const floating[::1] factors,        # IN   s_k of DIAGONAL (K, D) and ISOTROPIC (K,)
+    floating* work,                     # INOUT  fills p, and y (TRIANGULAR) or d2 (ISOTROPIC)
+) noexcept nogil:
+    """p[k, n] = log of weight times density of component k at sample n."""
+    cdef Py_ssize_t k, n, D = at.D, B = at.B, packed = D * (D + 1) // 2
+    cdef Py_ssize_t* fill = <Py_ssize_t*> (work + at.fill)
+    cdef floating* x = work + at.x
+    cdef floating* z = work + at.z
+    cdef const floating* center
+    cdef floating* restrict p
+    cdef const floating* restrict d2
+    cdef floating c, s
+    if at.kind == TRIANGULAR:
+        for k in range(at.K):
+            center = &centers[k, 0]
+            if D > CENTER_IN_TILE:
+                subtract(x, center, D, B, z)
+                center = NULL
+            whiten(B, D, offsets[k], work + at.factors + k * packed, &residues[k, 0], center,
+                   z if center == NULL else x, B,
+                   work + at.y + (k * D * at.C + fill[k] if at.C > B else 0), at.C, work + at.p + k * B)
+    elif at.kind == DIAGONAL:
+        distances(B, at.K, D, x, B, &centers[0, 0], &factors[0], work + at.p, B)
+        for k in range(at.K):
+            p = work + at.p + k * B
+            c = offsets[k]
+            for n in range(B):
+                p[n] = c - <floating> 0.5 * p[n]
+    else:
+        distances(B, at.K, D, x, B, &centers[0, 0], <const floating*> NULL, work + at.d2, B)
+        for k in range(at.K):
+            p = work + at.p + k * B
+            d2 = work + at.d2 + k * B
+            c = offsets[k]
+            s = <floating> -0.5 * factors[k] * factors[k]
+            for n in range(B):
+                p[n] = c + s * d2[n]
+
+
+cdef inline void clear_lanes(const Layout* at, Py_ssize_t rows, floating* work) noexcept nogil:
+    """Zero the responsibilities of lanes without a row."""
+    cdef Py_ssize_t k
+    for k in range(at.K):
+        memset(work + at.p + k * at.B + rows, 0, (at.B - rows) * sizeof(floating))
+
+
+cdef inline void given_responsibilities(
+    const Layout* at,
+    const floating* responsibilities,   # IN   (rows, K)
+    Py_ssize_t rows,
+    const floating[:, ::1] centers,
+    const floating[:, ::1] residues,
+    floating* work,                     # INOUT  fills p, and y (TRIANGULAR) or d2 (ISOTROPIC)
+) noexcept nogil:
+    """Responsibilities from outside instead of from densities; W_k is taken as the identity."""
+    cdef Py_ssize_t k, n, i, D = at.D, B = at.B
+    cdef Py_ssize_t* fill = <Py_ssize_t*> (work + at.fill)
+    cdef floating* y
+    for k in range(at.K):
+        for n in range(rows):
+            (work + at.p)[k * B + n] = responsibilities[n * at.K + k]
+        for n in range(rows, B):
+            (work + at.p)[k * B + n] = 0
+    if at.kind == TRIANGULAR:
+        for k in range(at.K):
+            y = work + at.y + k * D * at.C + fill[k]
+            for i in range(D):
+                for n in range(B):
+                    y[i * at.C + n] = (work + at.x)[i * B + n] - centers[k, i] + residues[k, i]
+    elif at.kind == ISOTROPIC:
+        distances(B, at.K, D, work + at.x, B, &centers[0, 0], <const floating*> NULL, work + at.d2, B)

@@ -1,0 +1,69 @@
+"""Factors of covariances: the small dense algebra of the M-step, by the compiled kernels."""
+
+import numpy as np
+
+from .. import kernels
+
+
+def ill_defined(component: int | None) -> ValueError:
+    """The error for a covariance that is not positive definite."""
+    which = "the tied covariance" if component is None else f"component {component}"
+    return ValueError(
+        f"Fitting the mixture failed: {which} has an ill-defined empirical covariance (its rows lie on a point or "
+        "in a subspace). Decrease n_components, increase reg_covar, or scale the input data."
+    )
+
+
+def algebra_workspace(matrices: np.ndarray) -> np.ndarray:
+    """Scratch for the kernels' dense algebra on matrices of this size."""
+    return np.empty(kernels.CHOSEN.algebra_size(matrices.shape[-1]))
+
+
+def inverse_cholesky(covariances: np.ndarray, tied: bool = False) -> np.ndarray:
+    """Upper triangular P with covariance^-1 = P P^T, for a stack (K, D, D)."""
+    covariances = np.ascontiguousarray(covariances)
+    factors = np.empty_like(covariances)
+    bad = kernels.CHOSEN.factorize(covariances, algebra_workspace(covariances), factors)
+    if bad >= 0:
+        raise ill_defined(None if tied else bad)
+    return factors
+
+
+def inverse(factors: np.ndarray) -> np.ndarray:
+    """Inverses of a stack (K, D, D) of upper triangular factors."""
+    factors = np.ascontiguousarray(factors, np.float64)
+    out = np.empty_like(factors)
+    kernels.CHOSEN.invert(factors, algebra_workspace(factors), out)
+    return out
+
+
+def log_determinants(factors: np.ndarray) -> np.ndarray:
+    """Log-determinants of a stack of triangular factors."""
+    return np.log(np.diagonal(factors, axis1=-2, axis2=-1)).sum(axis=-1)
+
+
+def reciprocal_root(variances: np.ndarray) -> np.ndarray:
+    """1 / sqrt(variance), refused where it is not finite and positive."""
+    good = (variances > 0) & np.isfinite(variances)
+    if not good.all():
+        raise ill_defined(int(np.argmin(good.reshape(len(good), -1).all(axis=1))))
+    return 1 / np.sqrt(variances)
+
+
+def add_to_diagonal(matrices: np.ndarray, value: float) -> np.ndarray:
+    """matrices + value I, in place."""
+    diagonal = np.einsum("...ii->...i", matrices)
+    diagonal += value
+    return matrices
+
+
+def invert_precisions(precisions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Precision Cholesky factors and covariances of a stack of precision matrices.
+
+    With J the reversal of the order of features and J precision J = L L^T, P = J L J is upper triangular and
+    precision = P P^T.
+    """
+    inverted = inverse_cholesky(precisions[:, ::-1, ::-1])  # L^-T
+    covariances = (inverted @ np.swapaxes(inverted, 1, 2))[:, ::-1, ::-1]
+    factors = np.swapaxes(inverse(inverted), 1, 2)[:, ::-1, ::-1]
+    return np.ascontiguousarray(factors), np.ascontiguousarray(covariances)
