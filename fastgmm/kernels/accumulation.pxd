@@ -13,12 +13,12 @@ cdef inline void flush(
     double* out,        # INOUT  (1 + D + D (D + 1) / 2,)  sums of component k
 ) noexcept nogil:
     """Add the waiting whitened samples of component k to its sums: a symmetric product, tile by tile."""
-    cdef Py_ssize_t D = at.D, C = at.C, lanes = LANES_F64 if floating is double else LANES_F32
+    cdef Py_ssize_t D = at.D, P = at.P, lanes = LANES_F64 if floating is double else LANES_F32
     cdef Py_ssize_t* fill = <Py_ssize_t*> (work + at.fill)
     cdef Py_ssize_t n = fill[k], i, i0, j0, whole = (n + lanes - 1) // lanes * lanes
     cdef int m, a, b
-    cdef floating* y = work + at.y + k * D * C
-    cdef floating* r = work + at.r + k * C
+    cdef floating* y = work + at.y + k * D * P
+    cdef floating* r = work + at.r + k * P
     cdef floating* u = work + at.u
     cdef floating[16] sums
     cdef double* row
@@ -28,10 +28,10 @@ cdef inline void flush(
     if whole > n:
         memset(r + n, 0, (whole - n) * sizeof(floating))
         for i in range(D):
-            memset(y + i * C + n, 0, (whole - n) * sizeof(floating))
+            memset(y + i * P + n, 0, (whole - n) * sizeof(floating))
     for i0 in range(0, D, 4):
         m = <int> min(4, D - i0)
-        triangle(m, whole, r, y + i0 * C, C, u if i0 > 0 else <floating*> NULL, C, sums)
+        triangle(m, whole, r, y + i0 * P, P, u if i0 > 0 else <floating*> NULL, P, sums)
         if i0 == 0:
             out[0] += sums[7]
         for a in range(m):
@@ -40,7 +40,7 @@ cdef inline void flush(
             for b in range(a + 1):
                 row[b] += sums[4 * a + b]
         for j0 in range(0, i0, 4):
-            products(m, 4, whole, u, C, y + j0 * C, C, sums)
+            products(m, 4, whole, u, P, y + j0 * P, P, sums)
             for a in range(m):
                 row = out + 1 + D + (i0 + a) * (i0 + a + 1) // 2 + j0
                 for b in range(4):
@@ -49,9 +49,10 @@ cdef inline void flush(
 
 cdef inline void accumulate_triangular(const Layout* at, floating* work, double* out) noexcept nogil:
     """Keep the block's samples of each component in its buffer, and flush the buffers that are full."""
-    cdef Py_ssize_t k, n, i, active, D = at.D, B = at.B, C = at.C, stride = 1 + D + D * (D + 1) // 2
+    cdef Py_ssize_t k, n, i, D = at.D, B = at.B, P = at.P, stride = 1 + D + D * (D + 1) // 2
     cdef Py_ssize_t* fill = <Py_ssize_t*> (work + at.fill)
-    cdef int32_t[128] chosen
+    cdef int32_t active
+    cdef int32_t[256] chosen     # at least B
     cdef const floating* p
     cdef floating* y
     cdef floating* r
@@ -62,10 +63,10 @@ cdef inline void accumulate_triangular(const Layout* at, floating* work, double*
             active += p[n] > 0
         if active == 0:
             continue
-        r = work + at.r + k * C + fill[k]
+        r = work + at.r + k * P + fill[k]
         if 2 * active > B:
             memcpy(r, p, B * sizeof(floating))
-            active = B
+            active = <int32_t> B
         else:
             i = 0
             for n in range(B):
@@ -73,12 +74,12 @@ cdef inline void accumulate_triangular(const Layout* at, floating* work, double*
                 i += p[n] > 0
             for n in range(active):
                 r[n] = p[chosen[n]]
-            y = work + at.y + k * D * C + fill[k]
+            y = work + at.y + k * D * P + fill[k]
             for i in range(D):
                 for n in range(active):
-                    y[i * C + n] = y[i * C + chosen[n]]
+                    y[i * P + n] = y[i * P + chosen[n]]
         fill[k] += active
-        if fill[k] + B > C:
+        if fill[k] + B > at.C:
             flush(at, k, work, out + k * stride)
 
 

@@ -9,7 +9,8 @@ cdef enum:
     ISOTROPIC = 2
 
 cdef enum:
-    CENTER_IN_TILE = 8          # features up to which the whitening tile subtracts the mean itself
+    CENTER_IN_TILE = 64         # features up to which the whitening tile subtracts the mean itself
+    PADDING_BYTES = 512
     BUFFER_BYTES = 1 << 20      # the buffers of all components together should stay in a second-level cache
 
 
@@ -17,6 +18,7 @@ cdef struct Layout:
     # Where things stand in a workspace, in numbers from its (aligned) start.
     int kind
     Py_ssize_t D, K, B, C
+    Py_ssize_t P            # C padded: a row of a buffer must not be a power of two away from the next
     Py_ssize_t x            # (D, B)     the block, transposed; for ISOTROPIC in its frame
     Py_ssize_t z            # (D, B)     the block about a component's mean
     Py_ssize_t p            # (K, B)     log densities, then responsibilities
@@ -25,9 +27,9 @@ cdef struct Layout:
     Py_ssize_t scores       # (B,)       log-likelihood of each sample
     Py_ssize_t factors      # (K, triangle) packed W_k, panel by panel (TRIANGULAR)
     Py_ssize_t frame        # in double: the packed W of ISOTROPIC, then (D, B), (D, B) and (B,) to apply it
-    Py_ssize_t y            # (K, D, C)  whitened samples waiting to be added to the scatter (TRIANGULAR)
-    Py_ssize_t r            # (K, C)     their responsibilities
-    Py_ssize_t u            # (4, C)     four rows of r y
+    Py_ssize_t y            # (K, D, P)  whitened samples waiting to be added to the scatter (TRIANGULAR)
+    Py_ssize_t r            # (K, P)     their responsibilities
+    Py_ssize_t u            # (4, P)     four rows of r y
     Py_ssize_t fill         # (K,)       columns waiting, as Py_ssize_t
     Py_ssize_t size
 
@@ -46,8 +48,12 @@ cdef inline Layout layout(int kind, Py_ssize_t D, Py_ssize_t K, bint accumulatin
     cdef Py_ssize_t tile = TILE_COLUMNS * lanes
     cdef Py_ssize_t pad = max(lanes, 16), packed = D * (D + 1) // 2, size = 0, doubles
     at.kind, at.D, at.K = kind, D, K
-    at.B = (64 if kind == TRIANGULAR else 128) // tile * tile
-    at.C = at.B
+    if accumulating:    # long blocks: sums over lanes are then a small part
+        at.B = (2048 if kind != TRIANGULAR else 1024 if D <= 8 else 512) // itemsize
+    else:               # short ones: a call may be for a single row
+        at.B = tile
+    at.B = (at.B + tile - 1) // tile * tile
+    at.C = at.P = at.B
     at.x = take(&size, D * at.B, pad)
     at.z = take(&size, D * at.B if kind == TRIANGULAR else 0, pad)
     at.p = take(&size, K * at.B, pad)
@@ -59,9 +65,10 @@ cdef inline Layout layout(int kind, Py_ssize_t D, Py_ssize_t K, bint accumulatin
     at.frame = take(&size, doubles * 8 // itemsize if kind == ISOTROPIC else 0, pad)
     if kind == TRIANGULAR and accumulating:
         at.C = min(max(BUFFER_BYTES // (K * D * itemsize), 2 * at.B), 512) // at.B * at.B
-    at.y = take(&size, (K if accumulating else 1) * D * at.C if kind == TRIANGULAR else 0, pad)
-    at.r = take(&size, K * at.C if kind == TRIANGULAR else 0, pad)
-    at.u = take(&size, 4 * at.C if kind == TRIANGULAR else 0, pad)
+        at.P = at.C + PADDING_BYTES // itemsize
+    at.y = take(&size, (K if accumulating else 1) * D * at.P if kind == TRIANGULAR else 0, pad)
+    at.r = take(&size, K * at.P if kind == TRIANGULAR else 0, pad)
+    at.u = take(&size, 4 * at.P if kind == TRIANGULAR else 0, pad)
     at.fill = take(&size, 2 * K, pad)
     at.size = size
     return at

@@ -30,7 +30,7 @@ cdef inline void log_densities(
                 center = NULL
             whiten(B, D, offsets[k], work + at.factors + k * packed, &residues[k, 0], center,
                    z if center == NULL else x, B,
-                   work + at.y + (k * D * at.C + fill[k] if at.C > B else 0), at.C, work + at.p + k * B)
+                   work + at.y + (k * D * at.P + fill[k] if at.P > B else 0), at.P, work + at.p + k * B)
     elif at.kind == DIAGONAL:
         distances(B, at.K, D, x, B, &centers[0, 0], &factors[0], work + at.p, B)
         for k in range(at.K):
@@ -75,9 +75,9 @@ cdef inline void given_responsibilities(
             (work + at.p)[k * B + n] = 0
     if at.kind == TRIANGULAR:
         for k in range(at.K):
-            y = work + at.y + k * D * at.C + fill[k]
+            y = work + at.y + k * D * at.P + fill[k]
             for i in range(D):
                 for n in range(B):
-                    y[i * at.C + n] = (work + at.x)[i * B + n] - centers[k, i] + residues[k, i]
+                    y[i * at.P + n] = (work + at.x)[i * B + n] - centers[k, i] + residues[k, i]
     elif at.kind == ISOTROPIC:
         distances(B, at.K, D, work + at.x, B, &centers[0, 0], <const floating*> NULL, work + at.d2, B)

@@ -51,6 +51,19 @@ def workspace_size(int kind, Py_ssize_t n_features, Py_ssize_t n_components, bin
     return layout(kind, n_features, n_components, accumulating, itemsize).size + 64 // itemsize
 
 
+cdef double total(const floating* scores, Py_ssize_t n) noexcept nogil:
+    """Sum in double precision, by eight partial sums so that additions need not wait for each other."""
+    cdef double[8] parts
+    cdef Py_ssize_t i, m
+    memset(parts, 0, sizeof(parts))
+    for m in range(n // 8):
+        for i in range(8):
+            parts[i] += scores[8 * m + i]
+    for i in range(n % 8):
+        parts[i] += scores[n // 8 * 8 + i]
+    return ((parts[0] + parts[1]) + (parts[2] + parts[3])) + ((parts[4] + parts[5]) + (parts[6] + parts[7]))
+
+
 def accumulate(
     const floating[:, :] X,                     # IN     (N, D) rows of any strides
     const floating[:, ::1] responsibilities,    # IN     (N, K), or None: the E-step under the model
@@ -70,7 +83,6 @@ def accumulate(
     cdef floating* work = aligned(&workspace[0])
     cdef floating cut = <floating> ((1.1102230246251565e-16 if floating is double else 5.9604645e-08) / K)  # u / K
     cdef double* log_likelihood = &out[out.shape[0] - 1]
-    cdef double part
     with nogil:
         B = at.B
         memset(&out[0], 0, out.shape[0] * sizeof(double))
@@ -87,10 +99,7 @@ def accumulate(
                 normalize(B, K, cut, work + at.p, B, work + at.scores)
                 if rows < B:
                     clear_lanes(&at, rows, work)
-                part = 0
-                for n in range(rows):
-                    part += (work + at.scores)[n]
-                log_likelihood[0] += part
+                log_likelihood[0] += total(work + at.scores, rows)
             else:
                 given_responsibilities(&at, &responsibilities[n0, 0], rows, centers, residues, work)
             if kind == TRIANGULAR:

@@ -15,10 +15,10 @@ from .threads import Workers
 
 TRIANGULAR, DIAGONAL, ISOTROPIC = range(3)  # kinds of kernels.pyx
 
-GROUP_WORK = 1 << 22  # multiply-adds below which cutting rows into groups costs more than threads bring
+GROUP_WORK = 1 << 24  # multiply-adds below which cutting rows into groups costs more than threads bring
 MOST_GROUPS = 64
 MOST_GROUP_WORK = 1 << 30  # above which Ctrl-C would have to wait too long
-BLOCK = 128  # groups are whole blocks of the kernels
+BLOCK = 512  # groups are whole blocks of the kernels
 
 
 class ArraySource:
