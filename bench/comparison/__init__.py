@@ -1,0 +1,1 @@
+"""fastgmm side by side with other libraries: see bench/README.md."""
