@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import reference as twin
 
-from fastgmm import datasets
+from fastgmm import GaussianMixture, datasets
 from fastgmm.fitting.em import expectation_maximization
 from fastgmm.model.structures import STRUCTURES
 from fastgmm.sources.array import ArraySource
@@ -292,3 +292,23 @@ def test_twin_equals_scikit_learn(structure: str) -> None:
         np.testing.assert_allclose(r, want.predict_proba(X), rtol=1e-8, atol=1e-12)
         scores = twin.log_likelihoods(X, got.model).astype(float)
         np.testing.assert_allclose(scores, want.score_samples(X), rtol=1e-10)
+
+
+@pytest.mark.parametrize("structure", STRUCTURES)
+def test_iris_bound_is_scikit_learns(structure: str) -> None:
+    """Sepal length and width, three components: from the same start, the same lower bounds to 1e-10."""
+    mixture = pytest.importorskip("sklearn.mixture")
+    X = datasets.load_iris().data[:, :2]
+    shape = STRUCTURES[structure].covariance_shape(3, 2)
+    start = {
+        "weights_init": np.full(3, 1 / 3),
+        "means_init": X[[0, 60, 120]],
+        "precisions_init": np.broadcast_to(4 * np.eye(2), shape)
+        if structure in ("full", "tied")
+        else np.full(shape, 4.0),
+    }
+    options = {"n_components": 3, "covariance_type": structure, "tol": 1e-6, "max_iter": 1000, **start}
+    got, want = GaussianMixture(**options).fit(X), mixture.GaussianMixture(**options).fit(X)
+    assert got.converged_
+    assert got.n_iter_ == want.n_iter_
+    np.testing.assert_allclose(got.lower_bounds_, want.lower_bounds_, rtol=0, atol=1e-10)
