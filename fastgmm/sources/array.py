@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from types import ModuleType, TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from .threads import Workers
 
 TRIANGULAR, DIAGONAL, ISOTROPIC = range(3)  # kinds of kernels.pyx
 
-GROUP_WORK = 1 << 24  # multiply-adds below which cutting rows into groups costs more than threads bring
+GROUP_WORK = 1 << 23  # multiply-adds below which cutting rows into groups costs more than threads bring
 MOST_GROUPS = 64
 MOST_GROUP_WORK = 1 << 30  # above which Ctrl-C would have to wait too long
 BLOCK = 512  # groups are whole blocks of the kernels
@@ -36,6 +36,7 @@ class ArraySource:
         self.dtype = X.dtype
         self.workers = n_threads if isinstance(n_threads, Workers) else Workers(n_threads)
         self.kernels = kernels or compiled.CHOSEN
+        self._workspaces: dict[tuple[int, np.dtype], list[np.ndarray]] = {}  # idle ones, kept from pass to pass
 
     def __enter__(self) -> Self:
         return self
@@ -102,7 +103,7 @@ class ArraySource:
             self.kernels.assign(self.X[rows], about, self.origin, workspace, labels[rows], out)
             return out
 
-        sums = sum(self._map(task, ISOTROPIC, len(centers)))
+        sums = self._sum(task, ISOTROPIC, len(centers))
         counts, first = sums[: len(centers)], sums[len(centers) : -1].reshape(centers.shape)
         return labels, counts, first - counts[:, None] * (centers - self.origin), float(sums[-1])
 
@@ -115,7 +116,7 @@ class ArraySource:
             self.kernels.potentials(self.X[rows], about, self.origin, workspace, closest[rows], update, out)
             return out
 
-        return sum(self._map(task, ISOTROPIC, len(candidates)))
+        return self._sum(task, ISOTROPIC, len(candidates))
 
     # ---- what does not depend on parameters
 
@@ -138,7 +139,7 @@ class ArraySource:
             self.kernels.accumulate(X, np.ones((len(X), 1)), *model, workspace, out)
             return out
 
-        sums = sum(self._map(task, TRIANGULAR, 1, np.dtype(np.float64)))
+        sums = self._sum(task, TRIANGULAR, 1, dtype=np.dtype(np.float64))
         lower = np.zeros((self.n_features, self.n_features))
         lower[np.tril_indices(self.n_features)] = sums[1 + self.n_features : -1]
         return lower + np.tril(lower, -1).T
@@ -162,7 +163,7 @@ class ArraySource:
                 given = None if responsibilities is None else responsibilities(rows)
                 yield rows, given if given is None else np.ascontiguousarray(given, self.dtype)
 
-        sums = sum(self._map(task, model.kind, len(model.centers), prepare=items))
+        sums = self._sum(task, model.kind, len(model.centers), prepare=items)
         return structure.statistics(parameters, model, sums, self, self.n_samples, float(np.finfo(self.dtype).eps))
 
     def _posterior(self, model: KernelModel, *outputs: np.ndarray | None) -> None:
@@ -172,23 +173,36 @@ class ArraySource:
             parts = (None if out is None else out[rows] for out in outputs)
             self.kernels.posterior(self.X[rows], *model, workspace, *parts)
 
-        for _ in self._map(task, model.kind, len(model.centers), accumulating=False):
-            pass
+        self._each(task, model.kind, len(model.centers), lambda _: None, accumulating=False)
 
-    def _map(
+    def _sum(self, task: Callable[..., np.ndarray], kind: int, n_components: int, **how: Any) -> np.ndarray:
+        """Sum of `task(rows, workspace)` over all groups."""
+        total: list[np.ndarray] = []
+
+        def add(sums: np.ndarray) -> None:
+            if total:
+                total[0] += sums
+            else:
+                total.append(sums)
+
+        self._each(task, kind, n_components, add, **how)
+        return total[0]
+
+    def _each(
         self,
         task: Callable,
         kind: int,
         n_components: int,
-        dtype: np.dtype | None = None,
+        collect: Callable[[Any], object],
         *,
+        dtype: np.dtype | None = None,
         accumulating: bool = True,
         prepare: Callable[[Iterator[slice]], Iterator] = iter,
-    ) -> Iterator:
+    ) -> None:
         """`task(rows, workspace)` for every group, in parallel when there are several; results in order."""
         dtype = dtype or self.dtype
         size = self.kernels.workspace_size(kind, self.n_features, n_components, accumulating, dtype.itemsize)
-        idle: list[np.ndarray] = []
+        idle = self._workspaces.setdefault((size, dtype), [])
 
         def run(item: object) -> object:
             try:
@@ -200,7 +214,7 @@ class ArraySource:
             return result
 
         groups = cut(self.n_samples, work_per_row(kind, self.n_features, n_components))
-        return self.workers.map(run, prepare(iter(groups)), len(groups))
+        self.workers.run(run, prepare(iter(groups)), len(groups), collect)
 
 
 def n_sums(model: KernelModel) -> int:
