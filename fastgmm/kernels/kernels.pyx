@@ -32,7 +32,7 @@ from libc.string cimport memcpy, memset
 
 from accumulation cimport accumulate_diagonal, accumulate_isotropic, accumulate_triangular, flush
 from algebra cimport cholesky, congruence, copy_rows, invert_upper, padded
-from blocks cimport DIAGONAL, ISOTROPIC, TRIANGULAR, Layout, aligned, enter_frame, layout, load_block, pack_model
+from blocks cimport DIAGONAL, ISOTROPIC, TRIANGULAR, Layout, aligned, enter_frame, layout, load_block, pack_triangle
 from densities cimport clear_lanes, given_responsibilities, log_densities
 from tiles cimport distances, exp_all, floating, log_all, normalize
 
@@ -49,6 +49,17 @@ def workspace_size(int kind, Py_ssize_t n_features, Py_ssize_t n_components, bin
                    Py_ssize_t itemsize):
     """How many numbers a workspace must hold."""
     return layout(kind, n_features, n_components, accumulating, itemsize).size + 64 // itemsize
+
+
+def pack(
+    const floating[:, :, ::1] factors,          # IN     (K, D, D) upper triangular precision Cholesky
+    floating[:, ::1] packed,                    # OUT    (K, D (D + 1) / 2)  W_k in the order in which it is read
+):
+    """Put triangular factors into the order of the whitening tile."""
+    cdef Py_ssize_t k, D = factors.shape[1]
+    with nogil:
+        for k in range(factors.shape[0]):
+            pack_triangle(&factors[k, 0, 0], D, &packed[k, 0])
 
 
 cdef double total(const floating* scores, Py_ssize_t n) noexcept nogil:
@@ -71,9 +82,9 @@ def accumulate(
     const floating[::1] offsets,                # IN     (K,)    c_k
     const floating[:, ::1] centers,             # IN     (K, D)  mu_k or m_k
     const floating[:, ::1] residues,            # IN     (K, D)  TRIANGULAR only
-    const floating[::1] factors,                # IN     precision Cholesky (K, D, D), (K, D) or (K,), flat
+    const floating[::1] factors,                # IN     packed W_k (see `pack`), s_k (K, D) flat, or s_k (K,)
     const double[::1] origin,                   # IN     (D,)    ISOTROPIC only
-    const double[::1] rotation,                 # IN     (D, D) flat, or empty: ISOTROPIC only
+    const double[::1] rotation,                 # IN     packed W, or empty: ISOTROPIC only
     floating[::1] workspace,                    # SCRATCH
     double[::1] out,                            # OUT    sums per component, then the log-likelihood
 ):
@@ -87,7 +98,6 @@ def accumulate(
         B = at.B
         memset(&out[0], 0, out.shape[0] * sizeof(double))
         memset(work + at.fill, 0, at.K * sizeof(Py_ssize_t))
-        pack_model(&at, factors, rotation, work)
         for block in range((N + B - 1) // B):
             n0 = block * B
             rows = min(B, N - n0)
@@ -138,7 +148,6 @@ def posterior(
     with nogil:
         B = at.B
         memset(work + at.fill, 0, at.K * sizeof(Py_ssize_t))
-        pack_model(&at, factors, rotation, work)
         for block in range((N + B - 1) // B):
             n0 = block * B
             rows = min(B, N - n0)

@@ -31,7 +31,7 @@ ALWAYS_INLINE void NAME(whiten_panel)(
     VEC acc[TILE_ROWS][TILE_COLUMNS], zj[TILE_COLUMNS];
     for (int a = 0; a < m; a++)
         for (int v = 0; v < TILE_COLUMNS; v++)
-            acc[a][v] = (VEC){0} + c[i0 + a];
+            acc[a][v] = centered ? (VEC){0} + c[i0 + a] : (VEC){0};
     for (ptrdiff_t j = 0; j < i0; j++, w += m, x += ldx) {
         LOAD_COLUMN(j)
         for (int a = 0; a < m; a++)
@@ -58,8 +58,8 @@ ALWAYS_INLINE void NAME(whiten_panel)(
 #define WHITEN(m, centered) \
     NAME(whiten_panel)(m, centered, i0, i0 + m == d, offset, w, c, center, x + s, ldx, y + s, ldy, p + s)
 
-/* n samples (a multiple of the tile's width), all rows, and p = offset - |y|^2 / 2. Without a center (NULL), x
- * is about it already. */
+/* n samples (a multiple of the tile's width), all rows, and p = offset - |y|^2 / 2. c and the center may be NULL
+ * together, for zero. */
 NO_INLINE void NAME(whiten)(
     ptrdiff_t n, ptrdiff_t d, REAL offset, const REAL *w, const REAL *c, const REAL *center,
     const REAL *x, ptrdiff_t ldx, REAL *y, ptrdiff_t ldy, REAL *p)

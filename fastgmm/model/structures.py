@@ -19,6 +19,7 @@ from .factors import (
     inverse_cholesky,
     invert_precisions,
     log_determinants,
+    packed,
     reciprocal_root,
 )
 from .parameters import Parameters
@@ -43,9 +44,9 @@ class KernelModel(NamedTuple):
     offsets: np.ndarray  # (K,) log pi_k + log det(factor) - D/2 log 2 pi
     centers: np.ndarray  # (K, D)
     residues: np.ndarray  # (K, D), or nothing
-    factors: np.ndarray
+    factors: np.ndarray  # packed (K, D (D + 1) / 2), (K, D) or (K,); flat
     origin: np.ndarray  # (D,) float64, or nothing
-    rotation: np.ndarray  # (D, D) float64, or nothing
+    rotation: np.ndarray  # packed (D (D + 1) / 2,) float64, or nothing
 
 
 def offsets(parameters: Parameters, log_determinants: np.ndarray | float) -> np.ndarray:
@@ -224,7 +225,7 @@ class Full(Structure):
             offsets(parameters, log_determinants(factors)).astype(dtype),
             np.ascontiguousarray(centers),
             np.ascontiguousarray(residues, dtype),
-            factors.astype(dtype).ravel(),
+            packed(factors.astype(dtype)),
             NOTHING,
             NOTHING,
         )
@@ -235,7 +236,7 @@ class Full(Structure):
         n_components, n_features = model.centers.shape
         first = np.empty((n_components, n_features))
         second = np.empty((n_components, n_features, n_features))
-        applied = model.factors.reshape(second.shape).astype(np.float64)
+        applied = parameters.precisions_cholesky.astype(model.factors.dtype).astype(np.float64, order="C")
         kernels.CHOSEN.unwhiten(np.ascontiguousarray(sums), applied, algebra_workspace(second), first, second)
         return parameters.means, first, second
 
@@ -287,7 +288,7 @@ class Tied(Structure):
             np.empty((0, 0), dtype),
             np.ones(len(centers), dtype),
             origin,
-            rotation.ravel(),
+            packed(rotation[None]),
         )
 
     def moments(

@@ -6,6 +6,7 @@ from types import ModuleType, TracebackType
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from .. import kernels as compiled
 from ..model.parameters import Parameters
@@ -98,12 +99,10 @@ class ArraySource:
         labels = np.empty(self.n_samples, np.int32)
         about = (centers - self.origin).astype(self.dtype)
 
-        def task(rows: slice, workspace: np.ndarray) -> np.ndarray:
-            out = np.empty(len(centers) * (1 + self.n_features) + 1)
+        def task(rows: slice, workspace: np.ndarray, out: np.ndarray) -> None:
             self.kernels.assign(self.X[rows], about, self.origin, workspace, labels[rows], out)
-            return out
 
-        sums = self._sum(task, ISOTROPIC, len(centers))
+        sums = self._sum(task, len(centers) * (1 + self.n_features) + 1, ISOTROPIC, len(centers))
         counts, first = sums[: len(centers)], sums[len(centers) : -1].reshape(centers.shape)
         return labels, counts, first - counts[:, None] * (centers - self.origin), float(sums[-1])
 
@@ -111,12 +110,10 @@ class ArraySource:
         """Sum over rows of min(closest, squared distance to a candidate), for each; `update` keeps the minimum."""
         about = (candidates - self.origin).astype(self.dtype)
 
-        def task(rows: slice, workspace: np.ndarray) -> np.ndarray:
-            out = np.empty(len(candidates))
+        def task(rows: slice, workspace: np.ndarray, out: np.ndarray) -> None:
             self.kernels.potentials(self.X[rows], about, self.origin, workspace, closest[rows], update, out)
-            return out
 
-        return self._sum(task, ISOTROPIC, len(candidates))
+        return self._sum(task, len(candidates), ISOTROPIC, len(candidates))
 
     # ---- what does not depend on parameters
 
@@ -133,13 +130,11 @@ class ArraySource:
         unit = Parameters(np.ones(1), self.origin[None], identity, identity)
         model = STRUCTURES["full"].kernel_model(unit, np.dtype(np.float64))
 
-        def task(rows: slice, workspace: np.ndarray) -> np.ndarray:
+        def task(rows: slice, workspace: np.ndarray, out: np.ndarray) -> None:
             X = self.X[rows].astype(np.float64, copy=False)
-            out = np.empty(n_sums(model))
             self.kernels.accumulate(X, np.ones((len(X), 1)), *model, workspace, out)
-            return out
 
-        sums = self._sum(task, TRIANGULAR, 1, dtype=np.dtype(np.float64))
+        sums = self._sum(task, n_sums(model), TRIANGULAR, 1, dtype=np.dtype(np.float64))
         lower = np.zeros((self.n_features, self.n_features))
         lower[np.tril_indices(self.n_features)] = sums[1 + self.n_features : -1]
         return lower + np.tril(lower, -1).T
@@ -152,18 +147,16 @@ class ArraySource:
         """Run `accumulate` over all groups and add up what they leave."""
         model = structure.kernel_model(parameters, self.dtype, self.origin)
 
-        def task(item: tuple[slice, np.ndarray | None], workspace: np.ndarray) -> np.ndarray:
+        def task(item: tuple[slice, np.ndarray | None], workspace: np.ndarray, out: np.ndarray) -> None:
             rows, given = item
-            out = np.empty(n_sums(model))
             self.kernels.accumulate(self.X[rows], given, *model, workspace, out)
-            return out
 
         def items(groups: Iterator[slice]) -> Iterator[tuple[slice, np.ndarray | None]]:
             for rows in groups:
                 given = None if responsibilities is None else responsibilities(rows)
                 yield rows, given if given is None else np.ascontiguousarray(given, self.dtype)
 
-        sums = self._sum(task, model.kind, len(model.centers), prepare=items)
+        sums = self._sum(task, n_sums(model), model.kind, len(model.centers), prepare=items)
         return structure.statistics(parameters, model, sums, self, self.n_samples, float(np.finfo(self.dtype).eps))
 
     def _posterior(self, model: KernelModel, *outputs: np.ndarray | None) -> None:
@@ -175,18 +168,22 @@ class ArraySource:
 
         self._each(task, model.kind, len(model.centers), lambda _: None, accumulating=False)
 
-    def _sum(self, task: Callable[..., np.ndarray], kind: int, n_components: int, **how: Any) -> np.ndarray:
-        """Sum of `task(rows, workspace)` over all groups."""
-        total: list[np.ndarray] = []
+    def _sum(self, task: Callable[..., None], size: int, kind: int, n_components: int, **how: Any) -> np.ndarray:
+        """Sum over all groups of what `task(item, workspace, out)` leaves in its `out`."""
+        total = np.zeros(size)
+        spare: list[np.ndarray] = []
+
+        def partial(item: object, workspace: np.ndarray) -> np.ndarray:
+            out = reused(spare, size, np.float64)
+            task(item, workspace, out)
+            return out
 
         def add(sums: np.ndarray) -> None:
-            if total:
-                total[0] += sums
-            else:
-                total.append(sums)
+            np.add(total, sums, out=total)
+            spare.append(sums)
 
-        self._each(task, kind, n_components, add, **how)
-        return total[0]
+        self._each(partial, kind, n_components, add, **how)
+        return total
 
     def _each(
         self,
@@ -205,16 +202,21 @@ class ArraySource:
         idle = self._workspaces.setdefault((size, dtype), [])
 
         def run(item: object) -> object:
-            try:
-                workspace = idle.pop()
-            except IndexError:
-                workspace = np.empty(size, dtype)
+            workspace = reused(idle, size, dtype)
             result = task(item, workspace)
             idle.append(workspace)
             return result
 
         groups = cut(self.n_samples, work_per_row(kind, self.n_features, n_components))
         self.workers.run(run, prepare(iter(groups)), len(groups), collect)
+
+
+def reused(spare: list[np.ndarray], size: int, dtype: DTypeLike) -> np.ndarray:
+    """An array from the list, or a new one when it is empty."""
+    try:
+        return spare.pop()
+    except IndexError:
+        return np.empty(size, dtype)
 
 
 def n_sums(model: KernelModel) -> int:
