@@ -8,7 +8,7 @@ cdef enum:
 
 cdef enum:
     PADDING_BYTES = 512
-    BUFFER_BYTES = 1 << 20      # the buffers of all components together should stay in a second-level cache
+    BUFFER_BYTES = 1 << 23      # the buffers of all components together should stay in a second-level cache
 
 
 cdef struct Layout:
