@@ -1,5 +1,5 @@
 """Blocks of rows and where their tiles stand in a workspace. The notation is that of kernels.pyx."""
-from tiles cimport LANES_F32, LANES_F64, TILE_COLUMNS, floating, whiten
+from tiles cimport LANES_F32, LANES_F64, TILE_COLUMNS, floating, transpose, whiten
 
 cdef enum:
     TRIANGULAR = 0
@@ -8,7 +8,7 @@ cdef enum:
 
 cdef enum:
     PADDING_BYTES = 512
-    BUFFER_BYTES = 1 << 23      # the buffers of all components together should stay in a second-level cache
+    BUFFER_BYTES = 1 << 23      # the buffers of all components together should stay in a third-level cache
 
 
 cdef struct Layout:
@@ -71,29 +71,46 @@ cdef inline floating* aligned(floating* p) noexcept nogil:
     return <floating*> ((<size_t> p + 63) & ~(<size_t> 63))
 
 
+cdef inline Py_ssize_t whole_vectors(
+    Py_ssize_t row_stride,
+    Py_ssize_t rows,
+    Py_ssize_t left,
+    Py_ssize_t D,
+    floating zero,              # tells the type
+) noexcept nogil:
+    """How many of the rows `transpose` may take: whole vectors of them, and no number read past the last row."""
+    cdef Py_ssize_t lanes = LANES_F64 if floating is double else LANES_F32
+    cdef Py_ssize_t n = rows // lanes * lanes, readable = (left - 1) * row_stride + D * <Py_ssize_t> sizeof(floating)
+    if D >= lanes:
+        return n
+    if row_stride <= 0:
+        return 0
+    while n > 0 and (n - 1) * row_stride + lanes * <Py_ssize_t> sizeof(floating) > readable:
+        n -= lanes
+    return n
+
+
 cdef inline void load_block(
     const char* X,              # IN   address of the block's first row
     Py_ssize_t row_stride,      # IN   in bytes, any sign
     Py_ssize_t column_stride,
     Py_ssize_t rows,            # IN   1 .. B
+    Py_ssize_t left,            # IN   rows from here to the end of the array
     Py_ssize_t D,
     Py_ssize_t B,
     floating* x,                # OUT  (D, B); lanes past the last row repeat it, so that they stay finite
 ) noexcept nogil:
     """Transpose a block of rows into its tile."""
-    cdef Py_ssize_t n, i
+    cdef Py_ssize_t n, i, done = 0
     cdef const char* p
     cdef floating last
-    if -64 < column_stride < 64 and D > 16:     # a row spans several cache lines: read each once
-        for n in range(rows):
-            p = X + n * row_stride
-            for i in range(D):
-                x[i * B + n] = (<const floating*> (p + i * column_stride))[0]
-    else:
-        for i in range(D):
-            p = X + i * column_stride
-            for n in range(rows):
-                x[i * B + n] = (<const floating*> (p + n * row_stride))[0]
+    if column_stride == sizeof(floating):
+        done = whole_vectors(row_stride, rows, left, D, <floating> 0)
+        transpose(done, D, X, row_stride, x, B)
+    for i in range(D):
+        p = X + i * column_stride
+        for n in range(done, rows):
+            x[i * B + n] = (<const floating*> (p + n * row_stride))[0]
     if rows < B:
         for i in range(D):
             last = x[i * B + rows - 1]

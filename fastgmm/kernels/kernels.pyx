@@ -101,7 +101,7 @@ def accumulate(
         for block in range((N + B - 1) // B):
             n0 = block * B
             rows = min(B, N - n0)
-            load_block(<const char*> &X[n0, 0], X.strides[0], X.strides[1], rows, at.D, B, work + at.x)
+            load_block(<const char*> &X[n0, 0], X.strides[0], X.strides[1], rows, N - n0, at.D, B, work + at.x)
             if kind == ISOTROPIC:
                 enter_frame(&at, origin, rotation, work)
             if responsibilities is None:
@@ -151,7 +151,7 @@ def posterior(
         for block in range((N + B - 1) // B):
             n0 = block * B
             rows = min(B, N - n0)
-            load_block(<const char*> &X[n0, 0], X.strides[0], X.strides[1], rows, at.D, B, work + at.x)
+            load_block(<const char*> &X[n0, 0], X.strides[0], X.strides[1], rows, N - n0, at.D, B, work + at.x)
             if kind == ISOTROPIC:
                 enter_frame(&at, origin, rotation, work)
             log_densities(&at, offsets, centers, residues, factors, work)
@@ -246,7 +246,7 @@ def assign(
         for block in range((N + B - 1) // B):
             n0 = block * B
             rows = min(B, N - n0)
-            load_block(<const char*> &X[n0, 0], X.strides[0], X.strides[1], rows, D, B, work + at.x)
+            load_block(<const char*> &X[n0, 0], X.strides[0], X.strides[1], rows, N - n0, D, B, work + at.x)
             enter_frame(&at, origin, none, work)
             distances(B, K, D, work + at.x, B, &centers[0, 0], <const floating*> NULL, work + at.d2, B)
             memcpy(nearest, work + at.d2, B * sizeof(floating))
@@ -291,7 +291,7 @@ def potentials(
         for block in range((N + B - 1) // B):
             n0 = block * B
             rows = min(B, N - n0)
-            load_block(<const char*> &X[n0, 0], X.strides[0], X.strides[1], rows, D, B, work + at.x)
+            load_block(<const char*> &X[n0, 0], X.strides[0], X.strides[1], rows, N - n0, D, B, work + at.x)
             enter_frame(&at, origin, none, work)
             distances(B, T, D, work + at.x, B, &candidates[0, 0], <const floating*> NULL, work + at.d2, B)
             for t in range(T):

@@ -18,6 +18,10 @@ cdef extern from "tiles.h" nogil:
     void log_all_f64(Py_ssize_t n, const double* x, double* out)
     void log_all_f32(Py_ssize_t n, const float* x, float* out)
 
+    void transpose_f64(Py_ssize_t n, Py_ssize_t d, const char* rows, Py_ssize_t row_stride,
+                       double* x, Py_ssize_t ldx)
+    void transpose_f32(Py_ssize_t n, Py_ssize_t d, const char* rows, Py_ssize_t row_stride,
+                       float* x, Py_ssize_t ldx)
     void normalize_f64(Py_ssize_t n, Py_ssize_t k, double cut, double lowest, double smallest,
                        double* p, Py_ssize_t ldp, double* scores)
     void normalize_f32(Py_ssize_t n, Py_ssize_t k, float cut, float lowest, float smallest,
@@ -63,6 +67,14 @@ cdef inline void log_all(Py_ssize_t n, const floating* x, floating* out) noexcep
         log_all_f64(n, x, out)
     else:
         log_all_f32(n, x, out)
+
+
+cdef inline void transpose(Py_ssize_t n, Py_ssize_t d, const char* rows, Py_ssize_t row_stride,
+                           floating* x, Py_ssize_t ldx) noexcept nogil:
+    if floating is double:
+        transpose_f64(n, d, rows, row_stride, x, ldx)
+    else:
+        transpose_f32(n, d, rows, row_stride, x, ldx)
 
 
 cdef inline void normalize(Py_ssize_t n, Py_ssize_t k, floating cut, floating* p, Py_ssize_t ldp,

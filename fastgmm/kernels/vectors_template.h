@@ -56,6 +56,50 @@ ALWAYS_INLINE void NAME(sum_lanes)(VEC *a, REAL *out)
 
 #undef ADD_NEIGHBOURS
 
+/* x[i][n], i < count, from LANES rows of at least LANES readable numbers each. Every round interleaves the first half
+ * of the vectors with the second; after log2 LANES of them rows are columns. What is not wanted costs nothing where
+ * `most` >= count is a constant. */
+ALWAYS_INLINE void NAME(transpose_square)(
+    const int most, ptrdiff_t count, const char *rows, ptrdiff_t row_stride, REAL *x, ptrdiff_t ldx)
+{
+    VEC a[LANES];
+    for (int n = 0; n < LANES; n++)
+        memcpy(&a[n], rows + n * row_stride, sizeof a[n]);
+#if LANES > 1
+    for (int round = 1; round < LANES; round *= 2) {
+        VEC b[LANES];
+        for (int n = 0; n < LANES / 2; n++) {
+            b[2 * n] = __builtin_shufflevector(a[n], a[n + LANES / 2], FASTGMM_CAT(LOWER_, LANES));
+            b[2 * n + 1] = __builtin_shufflevector(a[n], a[n + LANES / 2], FASTGMM_CAT(UPPER_, LANES));
+        }
+        memcpy(a, b, sizeof a);
+    }
+#endif
+    for (int i = 0; i < most && i < count; i++)
+        NAME(store)(x + i * ldx, a[i]);
+}
+
+/* x (d, n) from n rows of d numbers side by side, n a multiple of LANES. With fewer than LANES features the LANES
+ * numbers from the start of each row on must be readable. */
+NO_INLINE void NAME(transpose)(
+    ptrdiff_t n, ptrdiff_t d, const char *rows, ptrdiff_t row_stride, REAL *x, ptrdiff_t ldx)
+{
+    for (ptrdiff_t s = 0; s < n; s += LANES, rows += LANES * row_stride, x += LANES) {
+        if (d < LANES && d <= 2)
+            NAME(transpose_square)(2, d, rows, row_stride, x, ldx);
+        else if (d < LANES && d <= 4)
+            NAME(transpose_square)(4, d, rows, row_stride, x, ldx);
+        else if (d < LANES)
+            NAME(transpose_square)(LANES, d, rows, row_stride, x, ldx);
+        else
+            for (ptrdiff_t i = 0; i < d; i += LANES) {
+                ptrdiff_t first = i + LANES <= d ? i : d - LANES; /* the last square overlaps the one before */
+                NAME(transpose_square)(
+                    LANES, LANES, rows + first * sizeof(REAL), row_stride, x + first * ldx, ldx);
+            }
+    }
+}
+
 /* ---- exp, log, log-sum-exp ---- */
 
 /* exp(x) for x <= 0, branch-free: x = n ln2 + r with n rounded by adding a large constant (Cody & Waite 1980),
