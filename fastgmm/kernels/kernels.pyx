@@ -34,7 +34,7 @@ from accumulation cimport accumulate_diagonal, accumulate_isotropic, accumulate_
 from algebra cimport cholesky, congruence, copy_rows, invert_upper, padded
 from blocks cimport DIAGONAL, ISOTROPIC, TRIANGULAR, Layout, aligned, enter_frame, layout, load_block, pack_triangle
 from densities cimport clear_lanes, given_responsibilities, log_densities
-from tiles cimport distances, exp_all, floating, log_all, normalize
+from tiles cimport TILE_COLUMNS, distances, exp_all, floating, log_all, normalize
 
 cdef extern from *:
     """
@@ -106,10 +106,10 @@ def accumulate(
                 enter_frame(&at, origin, rotation, work)
             if responsibilities is None:
                 log_densities(&at, offsets, centers, residues, factors, work)
-                normalize(B, K, cut, work + at.p, B, work + at.scores)
+                normalize(rows == B, B, K, cut, work + at.p, B, work + at.scores)
                 if rows < B:
                     clear_lanes(&at, rows, work)
-                log_likelihood[0] += total(work + at.scores, rows)
+                log_likelihood[0] += total(work + at.scores, rows if rows < B else B // TILE_COLUMNS)
             else:
                 given_responsibilities(&at, &responsibilities[n0, 0], rows, centers, residues, work)
             if kind == TRIANGULAR:
@@ -166,7 +166,7 @@ def posterior(
                             peak[n] = p[n]
                             labels[n0 + n] = k
             if normalized:
-                normalize(B, K, <floating> 0, work + at.p, B, work + at.scores)
+                normalize(False, B, K, <floating> 0, work + at.p, B, work + at.scores)
             if log_likelihoods is not None:
                 memcpy(&log_likelihoods[n0], work + at.scores, rows * sizeof(floating))
             if responsibilities is not None:

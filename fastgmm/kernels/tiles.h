@@ -18,6 +18,7 @@
 #if defined(__GNUC__) || defined(__clang__)
   #define ALWAYS_INLINE static inline __attribute__((always_inline))
   #define NO_INLINE static __attribute__((noinline, unused))
+  #define PREFETCH(address) __builtin_prefetch(address)
   #if defined(__AVX512F__)
     #define VECTOR_BYTES 64
     #define FASTGMM_LANES_F64 8
@@ -36,6 +37,7 @@
   #define FASTGMM_LANES_F32 1
   #define ALWAYS_INLINE static __forceinline
   #define NO_INLINE static __declspec(noinline)
+  #define PREFETCH(address)
 #endif
 
 /* Tiles are four rows high. Their other side is what the register file holds beside the operands:

@@ -22,9 +22,9 @@ cdef extern from "tiles.h" nogil:
                        double* x, Py_ssize_t ldx)
     void transpose_f32(Py_ssize_t n, Py_ssize_t d, const char* rows, Py_ssize_t row_stride,
                        float* x, Py_ssize_t ldx)
-    void normalize_f64(Py_ssize_t n, Py_ssize_t k, double cut, double lowest, double smallest,
+    void normalize_f64(int pooled, Py_ssize_t n, Py_ssize_t k, double cut, double lowest, double smallest,
                        double* p, Py_ssize_t ldp, double* scores)
-    void normalize_f32(Py_ssize_t n, Py_ssize_t k, float cut, float lowest, float smallest,
+    void normalize_f32(int pooled, Py_ssize_t n, Py_ssize_t k, float cut, float lowest, float smallest,
                        float* p, Py_ssize_t ldp, float* scores)
     void whiten_f64(Py_ssize_t n, Py_ssize_t d, double offset, const double* w, const double* c, const double* center,
                     const double* x, Py_ssize_t ldx, double* y, Py_ssize_t ldy, double* p)
@@ -77,13 +77,13 @@ cdef inline void transpose(Py_ssize_t n, Py_ssize_t d, const char* rows, Py_ssiz
         transpose_f32(n, d, rows, row_stride, x, ldx)
 
 
-cdef inline void normalize(Py_ssize_t n, Py_ssize_t k, floating cut, floating* p, Py_ssize_t ldp,
+cdef inline void normalize(int pooled, Py_ssize_t n, Py_ssize_t k, floating cut, floating* p, Py_ssize_t ldp,
                            floating* scores) noexcept nogil:
     """With a cut, a sample infinitely far from every component takes no part in a sum; without, it has NaN."""
     if floating is double:
-        normalize_f64(n, k, cut, -DBL_MAX, DBL_MIN if cut > 0 else 0, p, ldp, scores)
+        normalize_f64(pooled, n, k, cut, -DBL_MAX, DBL_MIN if cut > 0 else 0, p, ldp, scores)
     else:
-        normalize_f32(n, k, cut, -FLT_MAX, FLT_MIN if cut > 0 else 0, p, ldp, scores)
+        normalize_f32(pooled, n, k, cut, -FLT_MAX, FLT_MIN if cut > 0 else 0, p, ldp, scores)
 
 
 cdef inline void whiten(Py_ssize_t n, Py_ssize_t d, floating offset, const floating* w, const floating* c,
