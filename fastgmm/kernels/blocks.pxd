@@ -19,7 +19,8 @@ cdef struct Layout:
     Py_ssize_t x            # (D, B)     the block, transposed; for ISOTROPIC in its frame
     Py_ssize_t p            # (K, B)     log densities, then responsibilities
     Py_ssize_t d2           # (K, B)     squared distances (ISOTROPIC)
-    Py_ssize_t nearest      # (B,)       largest log density, or smallest distance, of each sample so far
+    Py_ssize_t best         # (B,)       largest log density, or smallest distance, of each sample
+    Py_ssize_t row          # (B,)       the component that has it, an integer of the size of the numbers
     Py_ssize_t scores       # (B,)       log-likelihood of each sample
     Py_ssize_t frame        # (D, B), (D, B) and (B,) in double, to enter the frame of ISOTROPIC
     Py_ssize_t y            # (K, D, P)  whitened samples waiting to be added to the scatter (TRIANGULAR)
@@ -52,7 +53,8 @@ cdef inline Layout layout(int kind, Py_ssize_t D, Py_ssize_t K, bint accumulatin
     at.x = take(&size, D * at.B, pad)
     at.p = take(&size, K * at.B, pad)
     at.d2 = take(&size, K * at.B if kind == ISOTROPIC else 0, pad)
-    at.nearest = take(&size, at.B, pad)
+    at.best = take(&size, at.B, pad)
+    at.row = take(&size, at.B, pad)
     at.scores = take(&size, at.B, pad)
     at.frame = take(&size, (2 * D + 1) * at.B * 8 // itemsize if kind == ISOTROPIC else 0, pad)
     if kind == TRIANGULAR and accumulating:

@@ -1,5 +1,6 @@
 """The register tiles of tiles.h, one name for both precisions. Tiles are four rows high."""
 from libc.float cimport DBL_MAX, DBL_MIN, FLT_MAX, FLT_MIN
+from libc.stdint cimport int32_t, int64_t
 
 
 ctypedef fused floating:
@@ -50,6 +51,12 @@ cdef extern from "tiles.h" nogil:
                      const double* d, Py_ssize_t ldd, double* out)
     void weights_f32(int m, Py_ssize_t n, const float* r, Py_ssize_t ldr,
                      const float* d, Py_ssize_t ldd, float* out)
+    void largest_f64(Py_ssize_t n, Py_ssize_t k, const double* p, Py_ssize_t ldp, double* best, int64_t* row)
+    void largest_f32(Py_ssize_t n, Py_ssize_t k, const float* p, Py_ssize_t ldp, float* best, int32_t* row)
+    void smallest_f64(Py_ssize_t n, Py_ssize_t k, const double* p, Py_ssize_t ldp, double* best, int64_t* row)
+    void smallest_f32(Py_ssize_t n, Py_ssize_t k, const float* p, Py_ssize_t ldp, float* best, int32_t* row)
+    double minimum_f64(Py_ssize_t n, const double* a, const double* b, double* out)
+    double minimum_f32(Py_ssize_t n, const float* a, const float* b, float* out)
 
     void multiply(int m, Py_ssize_t depth, const double* a, Py_ssize_t sa, Py_ssize_t ta,
                   const double* b, Py_ssize_t ldb, double* c, Py_ssize_t ldc)
@@ -134,3 +141,28 @@ cdef inline void weights(int m, Py_ssize_t n, const floating* r, Py_ssize_t ldr,
         weights_f64(m, n, r, ldr, d, ldd, out)
     else:
         weights_f32(m, n, r, ldr, d, ldd, out)
+
+
+cdef inline void largest(Py_ssize_t n, Py_ssize_t k, const floating* p, Py_ssize_t ldp,
+                         floating* best, void* row) noexcept nogil:
+    """`row` holds integers of the size of the numbers."""
+    if floating is double:
+        largest_f64(n, k, p, ldp, best, <int64_t*> row)
+    else:
+        largest_f32(n, k, p, ldp, best, <int32_t*> row)
+
+
+cdef inline void smallest(Py_ssize_t n, Py_ssize_t k, const floating* p, Py_ssize_t ldp,
+                          floating* best, void* row) noexcept nogil:
+    """`row` holds integers of the size of the numbers."""
+    if floating is double:
+        smallest_f64(n, k, p, ldp, best, <int64_t*> row)
+    else:
+        smallest_f32(n, k, p, ldp, best, <int32_t*> row)
+
+
+cdef inline double minimum(Py_ssize_t n, const floating* a, const floating* b, floating* out) noexcept nogil:
+    if floating is double:
+        return minimum_f64(n, a, b, out)
+    else:
+        return minimum_f32(n, a, b, out)

@@ -293,6 +293,53 @@ NO_INLINE void NAME(weights)(
     }
 }
 
+/* ---- which of k rows is best at each sample ---- */
+
+/* The largest (or smallest) of p (k, n) at each of n samples, a multiple of LANES, and its row: the first among equals. */
+ALWAYS_INLINE void NAME(extreme)(
+    const int largest, ptrdiff_t n, ptrdiff_t n_rows, const REAL *p, ptrdiff_t ldp, REAL *best, BITS *row)
+{
+    for (ptrdiff_t s = 0; s < n; s += LANES) {
+        VEC value = NAME(load)(p + s);
+        MASK found = {0};
+        for (ptrdiff_t k = 1; k < n_rows; k++) {
+            VEC t = NAME(load)(p + k * ldp + s);
+            MASK better = largest ? MASK_OF(t > value) : MASK_OF(t < value);
+            value = SELECT(better, t, value);
+            found = (better & (BITS)k) | (~better & found);
+        }
+        NAME(store)(best + s, value);
+        memcpy(row + s, &found, sizeof found);
+    }
+}
+NO_INLINE void NAME(largest)(
+    ptrdiff_t n, ptrdiff_t n_rows, const REAL *p, ptrdiff_t ldp, REAL *best, BITS *row)
+{
+    NAME(extreme)(1, n, n_rows, p, ldp, best, row);
+}
+NO_INLINE void NAME(smallest)(
+    ptrdiff_t n, ptrdiff_t n_rows, const REAL *p, ptrdiff_t ldp, REAL *best, BITS *row)
+{
+    NAME(extreme)(0, n, n_rows, p, ldp, best, row);
+}
+
+/* out = min(a, b) of n numbers, a multiple of LANES; returns their sum. */
+NO_INLINE double NAME(minimum)(ptrdiff_t n, const REAL *a, const REAL *b, REAL *out)
+{
+    VEC total = {0};
+    double sum = 0;
+    REAL lanes[LANES];
+    for (ptrdiff_t s = 0; s < n; s += LANES) {
+        VEC u = NAME(load)(a + s), v = NAME(load)(b + s), least = SELECT(u < v, u, v);
+        NAME(store)(out + s, least);
+        total += least;
+    }
+    NAME(store)(lanes, total);
+    for (int lane = 0; lane < LANES; lane++)
+        sum += lanes[lane];
+    return sum;
+}
+
 /* Ready for the other precision. */
 #undef PRODUCTS
 #undef DISTANCES
@@ -302,6 +349,7 @@ NO_INLINE void NAME(weights)(
 #undef AS_BITS
 #undef AS_REAL
 #undef SELECT
+#undef MASK_OF
 #undef REAL
 #undef BITS
 #undef NAME

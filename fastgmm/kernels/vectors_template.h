@@ -9,6 +9,7 @@ typedef BITS NAME(bits) __attribute__((vector_size(VECTOR_BYTES)));
 #define AS_BITS(v) ((MASK)(v))
 #define AS_REAL(b) ((VEC)(b))
 #define SELECT(mask, a, b) ((VEC)(((mask) & (MASK)(a)) | (~(mask) & (MASK)(b))))
+#define MASK_OF(comparison) (comparison)
 #else
 typedef REAL NAME(vector);
 typedef BITS NAME(bits);
@@ -19,6 +20,7 @@ ALWAYS_INLINE VEC NAME(as_real)(MASK b) { VEC v; memcpy(&v, &b, sizeof v); retur
 #define AS_BITS(v) NAME(as_bits)(v)
 #define AS_REAL(b) NAME(as_real)(b)
 #define SELECT(mask, a, b) ((mask) ? (a) : (b))
+#define MASK_OF(comparison) (-(MASK)(comparison)) /* all bits, as in a vector */
 #endif
 
 ALWAYS_INLINE VEC NAME(load)(const REAL *p)
