@@ -223,8 +223,20 @@ def all_finite(const floating[:, :] X):
 # ---- k-means ------------------------------------------------------------------------------------------
 
 
-cdef inline void add_row(double* sums, const floating* x, Py_ssize_t step, Py_ssize_t D) noexcept nogil:
-    """Add a sample, a column of its block, to the sums of its center."""
+cdef inline void add_row(
+    const floating* x,              # IN     (D,)
+    const double* origin,           # IN     (D,)
+    Py_ssize_t D,
+    double* restrict sums,          # INOUT  (D,)
+) noexcept nogil:
+    """Add a row about the origin to the sums of its center."""
+    cdef Py_ssize_t i
+    for i in range(D):
+        sums[i] += <floating> (x[i] - origin[i])
+
+
+cdef inline void add_column(const floating* x, Py_ssize_t step, Py_ssize_t D, double* sums) noexcept nogil:
+    """The same from a column of a block that is about the origin."""
     cdef Py_ssize_t i
     for i in range(D):
         sums[i] += x[i * step]
@@ -243,6 +255,7 @@ def assign(
     cdef Layout at = layout(ISOTROPIC, D, K, True, sizeof(floating))
     cdef floating* work = aligned(&workspace[0])
     cdef const double[::1] none = origin[:0]
+    cdef bint in_rows = D >= 8 and X.strides[1] == sizeof(floating)     # long rows are quicker read where they lie
     with nogil:
         B = at.B
         memset(&out[0], 0, out.shape[0] * sizeof(double))
@@ -258,7 +271,10 @@ def assign(
                 k = integer(work + at.row, n)
                 labels[n0 + n] = <int32_t> k
                 out[k] += 1
-                add_row(&out[K + k * D], work + at.x + n, B, D)
+                if in_rows:
+                    add_row(&X[n0 + n, 0], &origin[0], D, &out[K + k * D])
+                else:
+                    add_column(work + at.x + n, B, D, &out[K + k * D])
 
 
 def potentials(
@@ -271,7 +287,7 @@ def potentials(
     double[::1] out,                            # OUT    (T,)  sum of min(closest, squared distance to candidate t)
 ):
     """k-means++: what each candidate for the next center would leave as the sum of squared distances."""
-    cdef Py_ssize_t N = X.shape[0], D = candidates.shape[1], T = candidates.shape[0], n, t, block, n0, rows, B
+    cdef Py_ssize_t N = X.shape[0], D = candidates.shape[1], T = candidates.shape[0], t, block, n0, rows, B
     cdef Layout at = layout(ISOTROPIC, D, T, True, sizeof(floating))
     cdef floating* work = aligned(&workspace[0])
     cdef floating* d2
