@@ -20,11 +20,12 @@ class Progress:
         self.verbose = int(verbose)
         self.interval = interval
 
-    def begin(self, number: int) -> None:
-        """Announce an initialization and start its clock."""
-        self.started = self.previous = perf_counter()
+    def begin(self, number: int, seconds: float = 0.0) -> None:
+        """Announce an initialization, or that one goes on after so many seconds, and start its clock."""
+        self.previous = perf_counter()
+        self.started = self.previous - seconds
         if self.verbose:
-            print(f"Initialization {number}")
+            print(f"Initialization {number}{', continued' if seconds else ''}")
 
     def iteration(self, n_iter: int, lower_bound: float, change: float) -> None:
         """Report an iteration when its turn has come."""
@@ -45,3 +46,8 @@ class Progress:
         if self.verbose > 1:
             line += f" time lapse {perf_counter() - self.started:.5f}s\t lower bound {lower_bound:.5f}."
         print(line)
+
+    def drop(self, number: int) -> None:
+        """Report that an initialization was given up."""
+        if self.verbose:
+            print(f"Initialization {number} dropped.")

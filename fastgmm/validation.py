@@ -254,6 +254,14 @@ def _either(*tests: tuple[Callable[[Any], bool], str]) -> tuple[Callable[[Any], 
     return lambda v: any(test(v) for test, _ in tests), " or ".join(description for _, description in tests)
 
 
+def _holds_numbers(values: Any) -> bool:
+    """Tell whether NumPy makes an array of numbers of ``values``."""
+    try:
+        return np.asarray(values).dtype.kind in "biuf"
+    except ValueError:  # of uneven lengths
+        return False
+
+
 _NONE: tuple[Callable[[Any], bool], str] = (lambda v: v is None, "None")
 _BOOL: tuple[Callable[[Any], bool], str] = (lambda v: isinstance(v, (bool, np.bool_)), "a bool")
 _NONNEGATIVE: tuple[Callable[[Any], bool], str] = (
@@ -268,6 +276,11 @@ _ARRAY: tuple[Callable[[Any], bool], str] = (
     lambda v: any(hasattr(v, name) for name in ("__len__", "shape", "__array__")) and not np.isscalar(v),
     "an array-like",
 )
+_NUMBERS: tuple[Callable[[Any], bool], str] = (
+    lambda v: _ARRAY[0](v) and _holds_numbers(v),
+    "an array-like of numbers",
+)
+_CALLABLE: tuple[Callable[[Any], bool], str] = (callable, "a callable")
 _CONSTRAINTS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "n_components": _integer(1),
     "covariance_type": _one_of(STRUCTURES),
@@ -275,7 +288,7 @@ _CONSTRAINTS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "reg_covar": _NONNEGATIVE,
     "max_iter": _integer(0),
     "n_init": _integer(1),
-    "init_params": _one_of(METHODS),
+    "init_params": _either(_one_of(METHODS), _NUMBERS, _CALLABLE),
     "weights_init": _either(_ARRAY, _NONE),
     "means_init": _either(_ARRAY, _NONE),
     "precisions_init": _either(_ARRAY, _NONE),
@@ -284,6 +297,7 @@ _CONSTRAINTS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "verbose": _either(_integer(0), _BOOL),
     "verbose_interval": _integer(1),
     "n_threads": _either(_integer(1), _NONE),
+    "drop_restarts": _BOOL,
 }
 
 

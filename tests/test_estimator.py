@@ -84,7 +84,7 @@ def test_parity(X: Array, sklearn_mixture: Any, structure: str, max_iter: int) -
     options = {**start(X, structure), "tol": 0.0, "max_iter": max_iter}
     ours, theirs = GaussianMixture(**options).fit(X), sklearn_mixture(**options).fit(X)
     assert_same_fit(ours, theirs, 1e-8)
-    assert set(FITTED) == {name for name in vars(ours) if name.endswith("_")}
+    assert {*FITTED, "fits_"} == {name for name in vars(ours) if name.endswith("_")}
     for method in ("score_samples", "predict_proba", "score", "bic", "aic"):
         np.testing.assert_allclose(getattr(ours, method)(X), getattr(theirs, method)(X), rtol=1e-8, atol=1e-12)
     np.testing.assert_array_equal(ours.predict(X), theirs.predict(X))
@@ -358,7 +358,7 @@ def test_fit_makes_no_pass_for_labels(X: Array, monkeypatch: pytest.MonkeyPatch)
     assert len(calls) == 1
 
 
-@pytest.mark.parametrize("place", ["fastgmm.gaussian_mixture.initialize", "fastgmm.gaussian_mixture.np.array"])
+@pytest.mark.parametrize("place", ["fastgmm.gaussian_mixture.prepare", "fastgmm.gaussian_mixture.np.array"])
 @pytest.mark.parametrize("method", ["fit", "fit_predict"])
 def test_interrupted_fit_changes_nothing(X: Array, monkeypatch: pytest.MonkeyPatch, method: str, place: str) -> None:
     """Ctrl-C before or after EM leaves a fitted estimator as it was."""

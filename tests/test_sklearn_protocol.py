@@ -75,10 +75,10 @@ def test_main_checks_of_other_structures(structure: str) -> None:
 
 
 def test_signature() -> None:
-    """Arguments, their order, kinds and defaults are scikit-learn's, and n_threads follows."""
+    """Arguments, their order, kinds and defaults are scikit-learn's, and ours follow."""
     ours = inspect.signature(GaussianMixture).parameters
     theirs = inspect.signature(mixture.GaussianMixture).parameters
-    assert list(ours) == [*theirs, "n_threads"]
+    assert list(ours) == [*theirs, "n_threads", "drop_restarts"]
     assert ours["n_threads"].default is None
     for name, parameter in theirs.items():
         assert (ours[name].default, ours[name].kind) == (parameter.default, parameter.kind), name
@@ -96,7 +96,7 @@ def test_get_and_set_params() -> None:
     start = np.zeros((2, 2))
     model = GaussianMixture(2, means_init=start)
     assert model.get_params()["means_init"] is start
-    assert list(model.get_params()) == sorted([*mixture.GaussianMixture().get_params(), "n_threads"])
+    assert list(model.get_params()) == sorted([*mixture.GaussianMixture().get_params(), "n_threads", "drop_restarts"])
     assert model.set_params(tol=0.5) is model
     assert model.tol == 0.5
     with pytest.raises(ValueError, match=r"Invalid parameter 'k' for estimator .*Valid parameters are: \['cov"):

@@ -1,72 +1,42 @@
-"""Where EM starts: the first responsibilities, and the parameters that follow from them."""
+"""Where EM starts: the methods by name, and what the user may give in place of one."""
 
 from collections.abc import Callable
-
-import numpy as np
+from typing import Any
 
 from ..model.parameters import Parameters
-from ..model.statistics import Statistics
 from ..model.structures import Structure
 from ..sources.array import ArraySource
-from .kmeans import Random, kmeans, seed, subsample
+from .given import from_array, from_callable
+from .kmeans import Random
+from .race import from_race
+from .starts import Goal, Start, from_hierarchy, from_kmeans, from_kmeans_seeds, from_random, from_random_rows
+
+METHODS: dict[str, Callable[[ArraySource, Goal, Random], Start]] = {
+    "kmeans": from_kmeans,
+    "k-means++": from_kmeans_seeds,
+    "random": from_random,
+    "random_from_data": from_random_rows,
+    "hierarchical": from_hierarchy,
+    "best": from_race,
+}
+
+
+def prepare(source: ArraySource, goal: Goal, method: Any, random_state: Random) -> Start:
+    """Draw the random numbers of a start: `method` is a name, a function, or an array of labels or responsibilities."""
+    if isinstance(method, str):
+        return METHODS[method](source, goal, random_state)
+    if callable(method):
+        return from_callable(source, goal, method, random_state)
+    return from_array(source, goal, method)
 
 
 def initialize(
     source: ArraySource,
     structure: Structure,
     n_components: int,
-    method: str,
+    method: Any,
     random_state: Random,
     reg_covar: float,
 ) -> Parameters:
     """Parameters at the start: one M-step from the responsibilities that `method` gives."""
-    return structure.maximize(METHODS[method](source, structure, n_components, random_state), reg_covar)
-
-
-def from_kmeans(source: ArraySource, structure: Structure, n_components: int, random_state: Random) -> Statistics:
-    """Each row belongs to the nearest center of a k-means clustering."""
-    centers = kmeans(source, n_components, random_state)
-    labels = source.assign(centers)[0]
-    return source.statistics_given(structure, centers, lambda rows: one_hot(labels[rows], n_components))
-
-
-def from_kmeans_seeds(source: ArraySource, structure: Structure, n_components: int, random_state: Random) -> Statistics:
-    """Components stand on rows chosen by k-means++."""
-    sample, rows = subsample(source, n_components, random_state)
-    chosen = seed(sample, n_components, random_state)
-    return from_rows(source, structure, chosen if rows is None else rows[chosen])
-
-
-def from_random_rows(source: ArraySource, structure: Structure, n_components: int, random_state: Random) -> Statistics:
-    """Components stand on rows chosen at random."""
-    return from_rows(source, structure, random_state.choice(source.n_samples, size=n_components, replace=False))
-
-
-def from_random(source: ArraySource, structure: Structure, n_components: int, random_state: Random) -> Statistics:
-    """Responsibilities are uniform random numbers, normalized, drawn row by row."""
-
-    def draw(rows: slice) -> np.ndarray:
-        responsibilities = random_state.uniform(size=(rows.stop - rows.start, n_components)).astype(source.dtype)
-        return responsibilities / responsibilities.sum(axis=1, keepdims=True)
-
-    return source.statistics_given(structure, np.tile(source.origin, (n_components, 1)), draw)
-
-
-def from_rows(source: ArraySource, structure: Structure, indices: np.ndarray) -> Statistics:
-    """Each component owns one row alone, so that its covariance is `reg_covar` times the identity."""
-    rows = source.take(indices)
-    identity = np.eye(len(indices))
-    return rows.statistics_given(structure, rows.rows(slice(None)), lambda part: identity[part])
-
-
-def one_hot(labels: np.ndarray, n_components: int) -> np.ndarray:
-    """Responsibilities (N, K) of hard assignments."""
-    return (labels[:, None] == np.arange(n_components)).astype(np.float64)
-
-
-METHODS: dict[str, Callable[[ArraySource, Structure, int, Random], Statistics]] = {
-    "kmeans": from_kmeans,
-    "k-means++": from_kmeans_seeds,
-    "random": from_random,
-    "random_from_data": from_random_rows,
-}
+    return prepare(source, Goal(structure, n_components, reg_covar), method, random_state)(source)

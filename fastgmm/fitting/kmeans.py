@@ -1,41 +1,61 @@
-"""k-means, for the start of EM: greedy k-means++ seeding (Arthur & Vassilvitskii 2007) and Lloyd's iteration."""
+"""k-means, for the start of EM: greedy k-means++ seeding (Arthur & Vassilvitskii 2007) and Lloyd's iteration.
+
+All random numbers are drawn before the work begins, so that several clusterings can be drawn in order and run side by
+side. Large data are sampled twice: seeds, and centers near enough to move little afterwards, come from few rows.
+"""
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
 from ..sources.array import ArraySource
 
-SAMPLE_NUMBERS = 1 << 22  # seeds and centers are sought on a sample of about this many numbers at the most,
-SAMPLE_ROWS_PER_CENTER = 256  # and of at least so many rows per center
+SEEDING_ROWS = 1 << 14  # seeds are sought on a sample of this many rows,
+SEEDING_ROWS_PER_CENTER = 64  # or of so many per center where that is more;
+SAMPLE_NUMBERS = 1 << 20  # centers on a sample of about this many numbers,
+SAMPLE_ROWS_PER_CENTER = 256  # or of so many rows per center where that is more
 
 Random = np.random.RandomState | np.random.Generator
 
 
-def subsample(source: ArraySource, n_centers: int, random_state: Random) -> tuple[ArraySource, np.ndarray | None]:
-    """Rows drawn without replacement, in their order, and their indices; the source itself when it is small."""
-    n_rows = max(SAMPLE_NUMBERS // source.n_features, SAMPLE_ROWS_PER_CENTER * n_centers)
-    if source.n_samples <= n_rows:
-        return source, None
-    rows = np.sort(random_state.choice(source.n_samples, n_rows, replace=False))
-    return source.take(rows), rows
+class Draws(NamedTuple):
+    """The random numbers of one clustering."""
+
+    samples: list[np.ndarray | None]  # indices of the rows to seek seeds and then centers on; None means all rows
+    first: int  # which row of the first sample is the first seed
+    uniforms: np.ndarray  # (K - 1, number of trials), for the others
 
 
-def seed(source: ArraySource, n_centers: int, random_state: Random) -> np.ndarray:
-    """Indices of `n_centers` rows spread over the data.
+def draw(n_samples: int, n_features: int, n_centers: int, random_state: Random) -> Draws:
+    """Draw what `seeds` and `kmeans` need."""
+    many = max(SAMPLE_NUMBERS // n_features, SAMPLE_ROWS_PER_CENTER * n_centers)
+    few = min(many, max(SEEDING_ROWS, SEEDING_ROWS_PER_CENTER * n_centers))
+    sizes = sorted({min(few, n_samples), min(many, n_samples)})
+    samples = [None if size == n_samples else draw_rows(n_samples, size, random_state) for size in sizes]
+    first = int(random_state.choice(sizes[0]))
+    return Draws(samples, first, random_state.uniform(size=(n_centers - 1, 3 + int(math.log(n_centers)))))
+
+
+def draw_rows(n_samples: int, size: int, random_state: Random) -> np.ndarray:
+    """Indices of some rows in their order: the rows are cut into as many runs of equal length, each run gives one."""
+    ends = np.arange(size + 1) * n_samples // size
+    return ends[:-1] + (random_state.uniform(size=size) * np.diff(ends)).astype(np.intp)
+
+
+def seed(source: ArraySource, first: int, uniforms: np.ndarray) -> np.ndarray:
+    """Indices of rows spread over the data.
 
     Each next row is drawn with probability proportional to its squared distance to the nearest row chosen so far; of
-    2 + log K such candidates the one that lowers the sum of these distances most is taken.
+    3 + log K such candidates the one that lowers the sum of these distances most is taken.
     """
-    n_trials = 2 + int(math.log(n_centers))
-    chosen = np.empty(n_centers, np.intp)
-    chosen[0] = random_state.choice(source.n_samples)
+    chosen = np.empty(len(uniforms) + 1, np.intp)
+    chosen[0] = first
     closest = np.full(source.n_samples, np.inf, source.dtype)
     potential = source.potentials(source.rows(chosen[:1]), closest, update=True)[0]
-    for c in range(1, n_centers):
+    for c, draws in enumerate(uniforms, start=1):
         cumulative = np.cumsum(closest, dtype=np.float64)
-        draws = random_state.uniform(size=n_trials) * potential
-        candidates = np.minimum(np.searchsorted(cumulative, draws), source.n_samples - 1)
+        candidates = np.minimum(np.searchsorted(cumulative, draws * potential), source.n_samples - 1)
         best = np.argmin(source.potentials(source.rows(candidates), closest))
         chosen[c] = candidates[best]
         potential = source.potentials(source.rows(chosen[c : c + 1]), closest, update=True)[0]
@@ -44,13 +64,14 @@ def seed(source: ArraySource, n_centers: int, random_state: Random) -> np.ndarra
 
 def lloyd(source: ArraySource, centers: np.ndarray, max_iter: int = 100, tol: float = 1e-4) -> np.ndarray:
     """Move centers to the means of their rows until they move less than `tol` times the variance of the data."""
-    variance = np.trace(source.scatter) / source.n_samples / source.n_features
+    total = np.trace(source.scatter)
+    variance, nothing = total / source.n_samples / source.n_features, np.finfo(source.dtype).eps ** 2 * total
     for _ in range(max_iter):
-        _, counts, sums, _ = source.assign(centers)
+        _, counts, sums, inertia = source.assign(centers)
         empty = counts == 0
         moved = np.where(empty[:, None], 0.0, sums / np.maximum(counts, 1)[:, None])
         centers = centers + moved
-        if empty.any():
+        if empty.any() and inertia > nothing:
             centers[empty] = farthest(source, centers[~empty], int(empty.sum()))
         elif (moved**2).sum() <= tol * variance:
             break
@@ -62,10 +83,24 @@ def farthest(source: ArraySource, centers: np.ndarray, count: int) -> np.ndarray
     closest = np.full(source.n_samples, np.inf, source.dtype)
     for center in centers:
         source.potentials(center[None], closest, update=True)
-    return source.rows(np.argsort(closest)[-count:])
+    return source.rows(np.argpartition(closest, -count)[-count:])
 
 
-def kmeans(source: ArraySource, n_centers: int, random_state: Random) -> np.ndarray:
-    """Centers (K, D) of a k-means clustering, sought on a sample when the data are large."""
-    sample, _ = subsample(source, n_centers, random_state)
-    return lloyd(sample, sample.rows(seed(sample, n_centers, random_state)))
+def seeds(source: ArraySource, draws: Draws) -> np.ndarray:
+    """Indices of rows (K,) chosen by k-means++."""
+    rows = draws.samples[0]
+    chosen = seed(sampled(source, rows), draws.first, draws.uniforms)
+    return chosen if rows is None else rows[chosen]
+
+
+def kmeans(source: ArraySource, draws: Draws) -> np.ndarray:
+    """Centers (K, D) of a k-means clustering."""
+    centers = source.rows(seeds(source, draws))
+    for rows in draws.samples:
+        centers = lloyd(sampled(source, rows), centers)
+    return centers
+
+
+def sampled(source: ArraySource, rows: np.ndarray | None) -> ArraySource:
+    """The source of some rows, or of all."""
+    return source if rows is None else source.take(rows)

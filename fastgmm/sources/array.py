@@ -1,6 +1,7 @@
 """Rows in memory: an array of any strides, or anything that looks like one."""
 
 from collections.abc import Callable, Iterator
+from copy import copy
 from functools import cached_property
 from types import ModuleType, TracebackType
 from typing import Any, Self
@@ -52,6 +53,16 @@ class ArraySource:
     def take(self, indices: np.ndarray) -> Self:
         """A source of some rows only, on the same threads."""
         return type(self)(self.X[indices], self.workers, self.kernels)
+
+    def inline(self) -> Self:
+        """The same rows, worked on by the calling thread alone."""
+        quiet = copy(self)
+        quiet.workers = Workers(1)
+        return quiet
+
+    def work(self, structure: Structure, n_components: int) -> int:
+        """Multiply-adds of a pass over the rows; from `GROUP_WORK` on threads share it."""
+        return self.n_samples * work_per_row(structure.kind, self.n_features, n_components)
 
     # ---- what EM asks for
 

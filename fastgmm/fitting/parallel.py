@@ -1,0 +1,22 @@
+"""Several fits on the same rows at once."""
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from ..model.structures import Structure
+from ..sources.array import GROUP_WORK, ArraySource
+
+R = TypeVar("R")
+
+LEAST_WORK = 1 << 20  # multiply-adds of a pass below which threads wait for the interpreter most of the time
+
+
+def side_by_side(
+    source: ArraySource, structure: Structure, n_components: int, tasks: Sequence[Callable[[ArraySource], R]]
+) -> list[R]:
+    """Results of tasks on the same rows, each on one thread where passes over the rows are too short to be shared."""
+    if len(tasks) == 1 or not LEAST_WORK <= source.work(structure, n_components) < GROUP_WORK:
+        return [task(source) for task in tasks]
+    _ = source.origin  # computed once
+    quiet = source.inline()
+    return list(source.workers.map(lambda task: task(quiet), tasks, len(tasks)))

@@ -1,0 +1,76 @@
+"""The start called "best": several cheap ones race through a few passes of EM, and the leader wins.
+
+That the best of many short runs of EM goes on is due to Biernacki, Celeux and Govaert (2003); stopping the worse half
+again and again is successive halving (Jamieson and Talwalkar 2016).
+"""
+
+import math
+from dataclasses import dataclass
+from functools import partial
+
+from ..model.parameters import Parameters
+from ..sources.array import ArraySource
+from .em import expectation_maximization
+from .kmeans import Random, draw_rows, sampled
+from .parallel import side_by_side
+from .starts import Goal, Start, kmeans_centers, nearest, nearest_standardized, random_centers, seed_centers
+
+RACE_ROWS = 1 << 14  # the race is run on a sample of this many rows,
+RACE_ROWS_PER_COMPONENT = 256  # or of so many per component where that is more
+CENTERS = (kmeans_centers, seed_centers, random_centers)  # who runs: these,
+SCALES = (nearest, nearest_standardized)  # each with features as they are and with equal spreads
+LEGS = (3, 6)  # passes of EM, after each of which the worse half stops
+
+
+def from_race(source: ArraySource, goal: Goal, random_state: Random) -> Start:
+    """The parameters of who leads at the end, on a sample of the rows when there are many."""
+    n_rows = max(RACE_ROWS, RACE_ROWS_PER_COMPONENT * goal.n_components)
+    rows = None if source.n_samples <= n_rows else draw_rows(source.n_samples, n_rows, random_state)
+    track = sampled(source, rows)
+    starts = [
+        partial(scale, goal=goal, centers=centers(track, goal.n_components, random_state))
+        for centers in CENTERS
+        for scale in SCALES
+    ]
+
+    def race(source: ArraySource) -> Parameters:
+        track, field = sampled(source, rows), [Runner(goal, start) for start in starts]
+        for n_passes in LEGS:
+            legs = [partial(runner.run, n_passes=n_passes) for runner in field]
+            side_by_side(track, goal.structure, goal.n_components, legs)
+            field = sorted(field, key=lambda runner: -runner.bound)[: len(field) // 2]
+        return field[0].position()
+
+    return race
+
+
+@dataclass(slots=True)
+class Runner:
+    """One start and how far it has come."""
+
+    goal: Goal
+    start: Start
+    parameters: Parameters | None = None
+    bound: float = -math.inf
+    error: ValueError | None = None
+
+    def run(self, source: ArraySource, n_passes: int) -> None:
+        """Go on for some passes; a covariance that becomes ill-defined puts it last."""
+        try:
+            if self.parameters is None:
+                self.parameters = self.start(source)
+            structure, reg_covar = self.goal.structure, self.goal.reg_covar
+            fit = expectation_maximization(
+                source, structure, self.parameters, tol=0.0, max_iter=n_passes, reg_covar=reg_covar
+            )
+        except ValueError as error:
+            self.bound, self.error = -math.inf, error
+        else:
+            self.parameters, self.bound = fit.parameters, fit.lower_bounds[-1]
+
+    def position(self) -> Parameters:
+        """Where it is."""
+        if self.parameters is None:
+            assert self.error is not None
+            raise self.error
+        return self.parameters
