@@ -90,8 +90,8 @@ class GaussianMixture(Mixture):
         process may use. The results do not depend on it.
     drop_restarts : bool, default=True
         With ``n_init`` of two or more, give up initializations that can hardly become the best: after 10, 20, 40, ...
-        iterations those whose lower bound, with three times the gain that Aitken's rule projects from the last two
-        gains, lies below the largest one reached. False runs all of them to their ends.
+        iterations those whose lower bound would stay below the largest one reached even if it gained ten times what
+        Aitken's rule projected in any of the last five iterations. False runs all of them to their ends.
 
     Attributes
     ----------

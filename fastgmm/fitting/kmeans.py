@@ -11,7 +11,7 @@ import numpy as np
 
 from ..sources.array import ArraySource
 
-SEEDING_ROWS = 1 << 14  # seeds are sought on a sample of this many rows,
+SEEDING_ROWS = 1 << 13  # seeds are sought on a sample of this many rows,
 SEEDING_ROWS_PER_CENTER = 64  # or of so many per center where that is more;
 SAMPLE_NUMBERS = 1 << 20  # centers on a sample of about this many numbers,
 SAMPLE_ROWS_PER_CENTER = 256  # or of so many rows per center where that is more

@@ -15,7 +15,8 @@ from .parallel import side_by_side
 from .starts import Start
 
 FIRST_LEG = 10  # iterations after which restarts are compared for the first time; then after twice as many, and so on
-PATIENCE = 3.0  # how many times its projected gain a restart may lack to the best one
+PATIENCE = 10.0  # how many times its projected gain a restart may lack to the best one,
+MEMORY = 5  # by the most hopeful of so many projections: EM may rest on a plateau and climb again
 
 EM = Callable[..., Fit]  # (source, parameters=, max_iter=, previous_bound=, on_iteration=)
 
@@ -111,17 +112,20 @@ def best_fit(
 
 
 def projected(bounds: Sequence[float]) -> float:
-    """A bound that EM will hardly pass: the last one and `PATIENCE` times the gain that Aitken's rule projects.
+    """A bound that EM will hardly pass: the most that any of the last few iterations made one expect."""
+    return max(forecast(*bounds[end - 3 : end]) for end in range(len(bounds), len(bounds) - MEMORY, -1))
+
+
+def forecast(before: float, last: float, now: float) -> float:
+    """The bound now and `PATIENCE` times the gain that Aitken's rule projects from three of them.
 
     Where gains shrink by the same factor each time, those to come sum up to gain * factor / (1 - factor). As long as
-    they grow nothing can be said.
+    they grow there is no saying.
     """
-    if len(bounds) < 3:
-        return math.inf
-    before, gain = bounds[-2] - bounds[-3], bounds[-1] - bounds[-2]
+    previous, gain = last - before, now - last
     if gain <= 0.0:
-        return bounds[-1]
-    return bounds[-1] + PATIENCE * gain**2 / (before - gain) if gain < before else math.inf
+        return now
+    return now + PATIENCE * gain**2 / (previous - gain) if gain < previous else math.inf
 
 
 class Stopped(Exception):

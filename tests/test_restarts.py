@@ -1,0 +1,206 @@
+"""Restarts: the best of several fits, the same for any number of threads, and what is told of each."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fastgmm import GaussianMixture
+from fastgmm.fitting import parallel, restarts
+from fastgmm.fitting.parallel import side_by_side
+from fastgmm.fitting.restarts import forecast, projected
+from fastgmm.model.structures import STRUCTURES
+from fastgmm.sources.array import GROUP_WORK, ArraySource
+
+Array = np.ndarray[Any, Any]
+MANY = 8
+
+
+def overlapping(n_samples: int = 1500, n_components: int = 6) -> Array:
+    """Rows of overlapping groups, on which EM is slow and starts end in different places."""
+    rng = np.random.default_rng(0)
+    centers = 1.5 * rng.normal(size=(n_components, 2))
+    return centers[rng.integers(n_components, size=n_samples)] + rng.normal(size=(n_samples, 2))
+
+
+@pytest.fixture(scope="module")
+def X() -> Array:
+    """Small data, of which a pass is one group of rows."""
+    return overlapping()
+
+
+def options(**changes: Any) -> dict[str, Any]:
+    """A fit from several starts."""
+    return {
+        "init_params": "random_from_data",
+        "n_init": MANY,
+        "tol": 1e-4,
+        "max_iter": 300,
+        "random_state": 0,
+        **changes,
+    }
+
+
+def bits(model: Any) -> bytes:
+    """Everything fitted that is not a time."""
+    records = [tuple(record[2:]) for record in model.fits_]
+    arrays = (model.weights_, model.means_, model.covariances_, np.array(model.lower_bounds_), np.array(records, float))
+    return b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)
+
+
+# The same result --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("drop", [False, True])
+@pytest.mark.parametrize("method", ["kmeans", "k-means++", "random", "random_from_data", "best"])
+def test_threads_change_nothing(X: Array, method: str, drop: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One, two or five threads, side by side or in order: the same bits, for the fit and for every restart."""
+    monkeypatch.setattr(parallel, "LEAST_WORK", 0)
+    found = {
+        bits(GaussianMixture(6, **options(init_params=method, n_threads=n, drop_restarts=drop)).fit(X))
+        for n in (1, 2, 5)
+    }
+    monkeypatch.setattr(parallel, "LEAST_WORK", 1 << 60)
+    found.add(bits(GaussianMixture(6, **options(init_params=method, n_threads=2, drop_restarts=drop)).fit(X)))
+    assert len(found) == 1
+
+
+def test_printing_changes_nothing(X: Array, capsys: pytest.CaptureFixture[str]) -> None:
+    """A fit that prints goes on in order, with the same result, and tells which starts are dropped."""
+    quiet = GaussianMixture(6, **options()).fit(X)
+    assert bits(GaussianMixture(6, **options(verbose=1)).fit(X)) == bits(quiet)
+    lines = capsys.readouterr().out.splitlines()
+    dropped = [number for number, record in enumerate(quiet.fits_) if record.dropped]
+    assert dropped
+    assert {line for line in lines if "dropped" in line} == {f"Initialization {number} dropped." for number in dropped}
+    assert lines.count("Initialization converged.") == sum(record.converged for record in quiet.fits_)
+
+
+@pytest.mark.parametrize("structure", STRUCTURES)
+def test_undropped_restarts_are_separate_fits(X: Array, structure: str) -> None:
+    """Without dropping, n_init fits are what as many fits from one stream of random numbers are."""
+    stream = np.random.RandomState(5)
+    changes = {"covariance_type": structure, "max_iter": 40, "random_state": stream}
+    alone = [GaussianMixture(6, **options(**changes, n_init=1)).fit(X) for _ in range(MANY)]
+    changes |= {"random_state": np.random.RandomState(5), "drop_restarts": False}
+    together = GaussianMixture(6, **options(**changes)).fit(X)
+    assert [record[2:] for record in together.fits_] == [fit.fits_[0][2:] for fit in alone]
+    best = max(alone, key=lambda fit: fit.lower_bound_)
+    np.testing.assert_array_equal(together.means_, best.means_)
+    assert together.lower_bounds_ == best.lower_bounds_
+
+
+def test_a_survivor_is_not_disturbed(X: Array) -> None:
+    """A restart that is interrupted to be compared goes on as if nothing had happened."""
+    dropping = GaussianMixture(6, **options()).fit(X)
+    undisturbed = GaussianMixture(6, **options(drop_restarts=False)).fit(X)
+    pairs = list(zip(dropping.fits_, undisturbed.fits_, strict=True))
+    assert any(kept.dropped for kept, _ in pairs) and any(kept.n_iter > 20 and not kept.dropped for kept, _ in pairs)
+    for kept, free in pairs:
+        assert not free.dropped
+        assert kept.start_bound == free.start_bound
+        if kept.dropped:
+            assert kept.n_iter in (10, 20, 40, 80, 160) and kept.n_iter <= free.n_iter and not kept.converged
+            assert kept.lower_bound < dropping.lower_bound_
+        else:
+            assert kept[2:] == free[2:]
+
+
+# What is told -----------------------------------------------------------------------------------------------------
+
+
+def test_records(X: Array) -> None:
+    """Each restart has its times, bounds and fate; the best is the one whose attributes the estimator has."""
+    model = GaussianMixture(6, **options()).fit(X)
+    assert len(model.fits_) == MANY
+    best = max(model.fits_, key=lambda record: record.lower_bound)
+    assert (best.n_iter, best.lower_bound, best.converged) == (model.n_iter_, model.lower_bound_, model.converged_)
+    assert best.start_bound == model.lower_bounds_[0]
+    for record in model.fits_:
+        assert record.seconds_initialization > 0 and record.seconds_em > 0
+        assert record.start_bound < record.lower_bound
+
+
+def test_records_without_iterations_and_of_warm_starts(X: Array) -> None:
+    """max_iter=0 has no bounds; a warm start is one fit from where the last one ended."""
+    (record,) = GaussianMixture(3, max_iter=0).fit(X).fits_
+    assert record.n_iter == 0 and record.start_bound == record.lower_bound == -np.inf and not record.converged
+    model = GaussianMixture(3, n_init=4, warm_start=True, random_state=0, tol=1e-9, max_iter=5).fit(X)
+    assert len(model.fits_) == 4
+    last = model.lower_bound_
+    model.fit(X)
+    assert len(model.fits_) == 1
+    assert model.fits_[0].start_bound > last
+
+
+# The rule ---------------------------------------------------------------------------------------------------------
+
+
+def test_projection() -> None:
+    """Gains that shrink by a factor c have c / (1 - c) times the last one still to come."""
+    bounds = [1 - 0.5**n for n in range(12)]
+    for n in range(2, 12):
+        to_come = 1 - bounds[n]
+        assert forecast(*bounds[n - 2 : n + 1]) == pytest.approx(bounds[n] + restarts.PATIENCE * to_come, rel=1e-12)
+    assert projected(bounds) == forecast(*bounds[5:8])  # the most hopeful of the last five
+    assert forecast(0.0, 1.0, 3.0) == forecast(0.0, 1.0, 2.0) == np.inf
+    assert projected([*bounds, bounds[-1] + 1.0, *[bounds[-1] + 1.0] * 3]) == np.inf
+    assert forecast(0.0, 1.0, 1.0) == 1.0
+    assert forecast(0.0, 1.0, 1.0 - 1e-15) == 1.0 - 1e-15
+
+
+@pytest.mark.parametrize("n_init", [1, 2])
+def test_never_dropped(X: Array, n_init: int) -> None:
+    """A single start is never dropped, nor is the best of two."""
+    model = GaussianMixture(6, **options(n_init=n_init)).fit(X)
+    assert not all(record.dropped for record in model.fits_)
+
+
+# Threads ----------------------------------------------------------------------------------------------------------
+
+
+def test_side_by_side() -> None:
+    """Passes of medium size run on a thread each, others in the caller's; results come in order."""
+    structure, counted = STRUCTURES["full"], []
+
+    def task(number: int) -> Any:
+        """Tell who works."""
+
+        def work(source: ArraySource) -> tuple[int, str, int]:
+            counted.append(number)
+            return number, threading.current_thread().name, source.workers.n_threads
+
+        return work
+
+    for n_samples, several in ((100, False), (20_000, True), (400_000, False)):
+        with ArraySource(np.zeros((n_samples, 2)), n_threads=2) as source:
+            assert several == (parallel.LEAST_WORK <= source.work(structure, 4) < GROUP_WORK)
+            numbers, names, threads = zip(*side_by_side(source, structure, 4, [task(n) for n in range(5)]), strict=True)
+            assert numbers == (0, 1, 2, 3, 4)
+            assert {name.startswith("fastgmm") for name in names} == {several}
+            assert set(threads) == {1 if several else 2}
+
+
+def test_failure_stops_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first failing restart in order raises, and those that run beside it end at their next iteration."""
+    X = overlapping(20_000)
+    calls = []
+
+    def initial(rows: Array, n_components: int, random_state: Any) -> Array:
+        """Good means, but for the second restart, whose two equal rows leave a component without a spread."""
+        calls.append(len(calls))
+        if len(calls) == 2:
+            labels = np.zeros(len(rows))
+            labels[0] = 1
+            return labels
+        return rows[random_state.choice(len(rows), n_components, replace=False)]
+
+    model = GaussianMixture(
+        2, init_params=initial, n_init=4, reg_covar=0, tol=0, max_iter=100_000, n_threads=2, random_state=0
+    )
+    with pytest.raises(ValueError, match="covariance"):
+        model.fit(X)
+    assert not hasattr(model, "fits_")
