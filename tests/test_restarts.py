@@ -20,9 +20,9 @@ MANY = 8
 
 
 def overlapping(n_samples: int = 1500, n_components: int = 6) -> Array:
-    """Rows of overlapping groups, on which EM is slow and starts end in different places."""
+    """Rows of groups some of which overlap, so that EM is slow and starts end in different places."""
     rng = np.random.default_rng(0)
-    centers = 1.5 * rng.normal(size=(n_components, 2))
+    centers = 4 * rng.normal(size=(n_components, 2))
     return centers[rng.integers(n_components, size=n_samples)] + rng.normal(size=(n_samples, 2))
 
 
@@ -37,8 +37,8 @@ def options(**changes: Any) -> dict[str, Any]:
     return {
         "init_params": "random_from_data",
         "n_init": MANY,
-        "tol": 1e-4,
-        "max_iter": 300,
+        "tol": 1e-7,
+        "max_iter": 1000,
         "random_state": 0,
         **changes,
     }
@@ -60,11 +60,11 @@ def test_threads_change_nothing(X: Array, method: str, drop: bool, monkeypatch: 
     """One, two or five threads, side by side or in order: the same bits, for the fit and for every restart."""
     monkeypatch.setattr(parallel, "LEAST_WORK", 0)
     found = {
-        bits(GaussianMixture(6, **options(init_params=method, n_threads=n, drop_restarts=drop)).fit(X))
+        bits(GaussianMixture(6, **options(init_params=method, n_threads=n, drop_restarts=drop, tol=1e-5)).fit(X))
         for n in (1, 2, 5)
     }
     monkeypatch.setattr(parallel, "LEAST_WORK", 1 << 60)
-    found.add(bits(GaussianMixture(6, **options(init_params=method, n_threads=2, drop_restarts=drop)).fit(X)))
+    found.add(bits(GaussianMixture(6, **options(init_params=method, n_threads=2, drop_restarts=drop, tol=1e-5)).fit(X)))
     assert len(found) == 1
 
 
@@ -103,7 +103,7 @@ def test_a_survivor_is_not_disturbed(X: Array) -> None:
         assert not free.dropped
         assert kept.start_bound == free.start_bound
         if kept.dropped:
-            assert kept.n_iter in (10, 20, 40, 80, 160) and kept.n_iter <= free.n_iter and not kept.converged
+            assert kept.n_iter in (10, 20, 40, 80, 160, 320, 640) and kept.n_iter <= free.n_iter and not kept.converged
             assert kept.lower_bound < dropping.lower_bound_
         else:
             assert kept[2:] == free[2:]
