@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from .exceptions import ConvergenceWarning, compatible
 from .fitting.em import Fit, expectation_maximization
 from .fitting.initialization import prepare
-from .fitting.restarts import FitRecord, best_fit
+from .fitting.restarts import FitRecord, Plan, best_fit
 from .fitting.starts import Goal, Start
 from .mixture import Mixture
 from .model.parameters import Parameters
@@ -320,12 +320,12 @@ class GaussianMixture(Mixture):
             starts: list[Start] = [lambda _: previous]
         else:
             starts = [self._start(source, given, random_state) for _ in range(self.n_init)]
+        em = partial(expectation_maximization, structure=structure, tol=self.tol, reg_covar=self.reg_covar)
         return best_fit(
             source,
             structure,
             self.n_components,
-            starts,
-            partial(expectation_maximization, structure=structure, tol=self.tol, reg_covar=self.reg_covar),
+            [Plan(start, em) for start in starts],
             max_iter=self.max_iter,
             drop=bool(self.drop_restarts),
             progress=Progress(self.verbose, self.verbose_interval),

@@ -19,4 +19,6 @@ def side_by_side(
         return [task(source) for task in tasks]
     _ = source.origin  # computed once
     quiet = source.inline()
-    return list(source.workers.map(lambda task: task(quiet), tasks, len(tasks)))
+    results: list[R] = []
+    source.workers.run(lambda task: task(quiet), tasks, len(tasks), results.append)
+    return results

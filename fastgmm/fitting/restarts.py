@@ -18,7 +18,12 @@ FIRST_LEG = 10  # iterations after which restarts are compared for the first tim
 PATIENCE = 10.0  # how many times its projected gain a restart may lack to the best one,
 MEMORY = 5  # by the most hopeful of so many projections: EM may rest on a plateau and climb again
 
-EM = Callable[..., Fit]  # (source, parameters=, max_iter=, previous_bound=, on_iteration=)
+
+class Plan(NamedTuple):
+    """What a restart is to do."""
+
+    start: Start
+    em: Callable[..., Fit]  # (source, parameters=, max_iter=, previous_bound=, on_iteration=)
 
 
 class Progress(Protocol):
@@ -69,8 +74,7 @@ def best_fit(
     source: ArraySource,
     structure: Structure,
     n_components: int,
-    starts: Sequence[Start],
-    em: EM,
+    plans: Sequence[Plan],
     *,
     max_iter: int,
     drop: bool,
@@ -83,12 +87,12 @@ def best_fit(
     If hopeless ones are to be dropped, restarts go on in legs and are compared after each, all with the same number of
     iterations: nothing depends on how many run at a time. `in_order` keeps them from running side by side.
     """
-    restarts = [Restart(number, start, previous_bound) for number, start in enumerate(starts)]
+    restarts = [Restart(number, plan, previous_bound) for number, plan in enumerate(plans)]
     legs = drop and len(restarts) > 1
     running, limit, stop = restarts, FIRST_LEG if legs else max_iter, Event()
     while running:
         limit = min(limit, max_iter)
-        tasks = [partial(r.run, em=em, limit=limit, last=max_iter, progress=progress, stop=stop) for r in running]
+        tasks = [partial(r.run, limit=limit, last=max_iter, progress=progress, stop=stop) for r in running]
         try:
             if in_order:
                 for task in tasks:
@@ -137,7 +141,7 @@ class Restart:
     """One start and how far its fit has come."""
 
     number: int
-    start: Start
+    plan: Plan
     previous_bound: float
     fit: Fit | None = None
     ended: bool = False
@@ -145,11 +149,19 @@ class Restart:
     seconds_initialization: float = 0.0
     seconds_em: float = 0.0
 
-    def run(self, source: ArraySource, em: EM, limit: int, last: int, progress: Progress, stop: Event) -> None:
+    def run(self, source: ArraySource, limit: int, last: int, progress: Progress, stop: Event) -> None:
         """Begin or go on, up to `limit` iterations, of which `last` are the most there will ever be."""
+        try:
+            self._run(source, limit, last, progress, stop)
+        except BaseException:
+            stop.set()
+            raise
+
+    def _run(self, source: ArraySource, limit: int, last: int, progress: Progress, stop: Event) -> None:
+        """The same, without a word to the others when it fails."""
         progress.begin(self.number, self.seconds_initialization + self.seconds_em)
         done, begun = self.n_iter, perf_counter()
-        parameters = self.start(source) if self.fit is None else self.fit.parameters
+        parameters = self.plan.start(source) if self.fit is None else self.fit.parameters
         started = perf_counter()
 
         def on_iteration(n_iter: int, lower_bound: float, change: float) -> None:
@@ -157,7 +169,7 @@ class Restart:
                 raise Stopped
             progress.iteration(done + n_iter, lower_bound, change)
 
-        fit = em(
+        fit = self.plan.em(
             source,
             parameters=parameters,
             max_iter=limit - done,
