@@ -9,12 +9,14 @@ import pytest
 import reference as twin
 
 from fastgmm import GaussianMixture
+from fastgmm.fitting import kmeans, race
 from fastgmm.fitting.initialization import initialize
 from fastgmm.model.structures import STRUCTURES
 from fastgmm.sources.array import ArraySource
 
 Array = np.ndarray[Any, Any]
-METHODS = ("kmeans", "k-means++", "random", "random_from_data")
+METHODS = ("kmeans", "k-means++", "random", "random_from_data", "best")
+ALL_METHODS = (*METHODS, "hierarchical")  # which draws nothing from small data
 STREAMS = {"RandomState": np.random.RandomState, "Generator": np.random.default_rng}
 
 
@@ -68,7 +70,7 @@ def test_a_stream_moves_on(method: str) -> None:
     assert len(starts) > 1
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", ALL_METHODS)
 def test_random_state_of_the_estimator(method: str) -> None:
     """An int, a RandomState and a Generator each reproduce; an int means the RandomState of that seed."""
     X, _, _ = blobs(300, 2, 4, 3.0, 2)
@@ -229,7 +231,7 @@ def test_as_many_components_as_rows(method: str, structure: str) -> None:
 
 
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", ALL_METHODS)
 @pytest.mark.parametrize("offset", [0.0, 1e6])
 def test_duplicated_rows(method: str, structure: str, offset: float) -> None:
     """Fewer distinct rows than components: a finite start all the same, its means inside the data's range."""
@@ -244,7 +246,7 @@ def test_duplicated_rows(method: str, structure: str, offset: float) -> None:
         assert np.all(used >= X.min(axis=0) - slack) and np.all(used <= X.max(axis=0) + slack)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", ALL_METHODS)
 def test_far_from_the_origin(method: str) -> None:
     """Blobs of unit spread 1e7 from the origin: k-means distances must not be formed from squared norms."""
     X, _, _ = blobs(400, 2, 4, 30.0, 12)
@@ -255,7 +257,7 @@ def test_far_from_the_origin(method: str) -> None:
     np.testing.assert_allclose(far.weights[order], near.weights, rtol=1e-12)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", ALL_METHODS)
 @pytest.mark.parametrize("n_samples", [1, 2, 3])
 def test_tiny(method: str, n_samples: int) -> None:
     """One component on one, two or three rows."""
@@ -263,5 +265,185 @@ def test_tiny(method: str, n_samples: int) -> None:
     got = start(X, "full", 1, method, 0)
     assert got.weights.shape == (1,) and got.means.shape == (1, 2)
     assert np.all(np.isfinite(got.covariances))
-    if method in ("kmeans", "random"):
+    if method in ("kmeans", "random", "hierarchical"):
         np.testing.assert_allclose(got.means[0], X.mean(axis=0), rtol=1e-12)
+
+
+# Large data --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["kmeans", "k-means++", "best"])
+def test_samples_of_large_data(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where only some rows are looked at, separated blobs are found all the same, from all rows for k-means."""
+    for name, value in (("SEEDING_ROWS", 64), ("SEEDING_ROWS_PER_CENTER", 8), ("SAMPLE_NUMBERS", 600),
+                        ("SAMPLE_ROWS_PER_CENTER", 16)):  # fmt: skip
+        monkeypatch.setattr(kmeans, name, value)
+    monkeypatch.setattr(race, "RACE_ROWS", 300)
+    monkeypatch.setattr(race, "RACE_ROWS_PER_COMPONENT", 16)
+    X, labels, _ = blobs(1000, 3, 4, 30.0, 13)
+    for seed in range(5):
+        got = start(X, "full", 4, method, seed)
+        owners = twin.squared_distances(X, got.means).argmin(axis=0)
+        assert sorted(labels[owners].tolist()) == [0, 1, 2, 3]
+        order = np.argsort(labels[owners])
+        if method == "kmeans":
+            np.testing.assert_allclose(got.weights[order], np.bincount(labels) / 1000, rtol=1e-12)
+        if method == "best":
+            np.testing.assert_allclose(got.weights[order], np.bincount(labels) / 1000, atol=0.06)
+
+
+@pytest.mark.parametrize("kind", STREAMS)
+@pytest.mark.parametrize(("n_samples", "size"), [(10, 10), (10, 9), (11, 5), (1000, 7), (10**12, 100)])
+def test_rows_of_a_sample(kind: str, n_samples: int, size: int) -> None:
+    """Distinct rows in order, one from each run of equal length."""
+    for seed in range(5):
+        rows = kmeans.draw_rows(n_samples, size, STREAMS[kind](seed))
+        assert len(rows) == size and rows[0] >= 0 and rows[-1] < n_samples
+        assert np.all(np.diff(rows) > 0)
+        assert np.all(abs(rows / n_samples - (np.arange(size) + 0.5) / size) <= 1 / size + 1 / n_samples)
+
+
+def test_lloyd_ends_when_no_distinct_row_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """More centers than distinct rows: some stay empty, and no more passes are spent on them."""
+    passes = []
+    assign = ArraySource.assign
+    monkeypatch.setattr(ArraySource, "assign", lambda *a: passes.append(a) or assign(*a))
+    start(np.repeat(np.array([[0.0, 1.0], [4.0, -2.0]]), 20, axis=0), "full", 5, "kmeans", 0)
+    assert len(passes) <= 3
+
+
+# The race ----------------------------------------------------------------------------------------------------------
+
+
+def test_best_is_better() -> None:
+    """On wine, whose features have very different scales, "best" beats every k-means start by far."""
+    X = pytest.importorskip("sklearn.datasets").load_wine().data
+    fits = {
+        method: [GaussianMixture(3, init_params=method, random_state=seed).fit(X).lower_bound_ for seed in range(8)]
+        for method in ("kmeans", "best")
+    }
+    assert min(fits["best"]) > max(fits["kmeans"]) + 0.1
+
+
+@pytest.mark.parametrize("structure", twin.STRUCTURES)
+def test_best_is_where_a_cheap_start_has_come(structure: str) -> None:
+    """The start is better than where any one of a few passes of EM leads from the default start."""
+    X, _, _ = blobs(600, 3, 6, 2.5, 14)
+    for seed in range(3):
+        best = GaussianMixture(6, covariance_type=structure, init_params="best", max_iter=1, random_state=seed)
+        usual = GaussianMixture(6, covariance_type=structure, max_iter=1, random_state=seed)
+        assert best.fit(X).lower_bound_ > usual.fit(X).lower_bound_
+
+
+def test_best_survives_bad_runners() -> None:
+    """A start whose covariance collapses is out of the race; when all do, the error is that of EM."""
+    X = np.concatenate([np.zeros((30, 2)), np.random.default_rng(0).normal(size=(60, 2)) + 5])
+    with pytest.raises(ValueError, match="covariance"):
+        GaussianMixture(2, init_params="best", reg_covar=0, random_state=0).fit(X)
+    assert GaussianMixture(2, init_params="best", random_state=0).fit(X).converged_
+
+
+# What the user gives -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("structure", twin.STRUCTURES)
+def test_labels_and_responsibilities(structure: str, dtype: str) -> None:
+    """The start is the M-step of what is given, exact far from the origin too."""
+    X, labels, _ = blobs(300, 3, 4, 6.0, 15)
+    X = (X + 300.0).astype(dtype)
+    rng = np.random.default_rng(0)
+    soft = rng.dirichlet(np.ones(4), size=300)
+    hard = np.eye(4)[labels]
+    options = {"covariance_type": structure, "max_iter": 0, "reg_covar": 1e-3}
+    rtol = 1e-10 if dtype == "float64" else 2e-4
+    for given, responsibilities in (
+        (labels, hard),
+        (labels.tolist(), hard),
+        (labels.astype(np.uint8), hard),
+        (labels.astype(np.float32), hard),
+        (hard, hard),
+        (soft, soft),
+        (soft.tolist(), soft),
+        (np.asfortranarray(soft), soft),
+        (lambda rows, k, stream: labels, hard),
+        (lambda rows, k, stream: soft, soft),
+    ):
+        want = twin.maximize(structure, X.astype(np.float64), responsibilities, reg_covar=1e-3)
+        got = GaussianMixture(4, init_params=given, **options).fit(X)
+        np.testing.assert_allclose(got.weights_, want.weights.astype(float), rtol=rtol)
+        np.testing.assert_allclose(got.means_, want.means.astype(float), rtol=rtol)
+        np.testing.assert_allclose(got.covariances_, want.covariances.astype(float), rtol=rtol, atol=10 * rtol)
+
+
+def test_callable_means_and_arguments() -> None:
+    """A callable sees the rows, read-only, the number of components and the stream; its means attract the rows."""
+    X, labels, centers = blobs(200, 2, 3, 12.0, 16)
+    seen = []
+
+    def initial(rows: Array, n_components: int, random_state: Any) -> Array:
+        """Means near the centers."""
+        seen.append((rows, n_components, random_state))
+        return centers + random_state.uniform(-1, 1, size=centers.shape)
+
+    fit = GaussianMixture(3, init_params=initial, random_state=3, n_init=2, max_iter=0).fit(X)
+    want = GaussianMixture(3, init_params=labels, max_iter=0).fit(X)
+    np.testing.assert_allclose(fit.means_, want.means_, rtol=1e-12)
+    assert len(seen) == 2
+    for rows, n_components, random_state in seen:
+        np.testing.assert_array_equal(rows, X)
+        assert not rows.flags.writeable and X.flags.writeable
+        assert n_components == 3
+        assert random_state is seen[0][2] and isinstance(random_state, np.random.RandomState)
+
+
+def test_a_component_without_rows() -> None:
+    """Labels need not use every component: its weight is next to nothing, all is finite."""
+    X, _, _ = blobs(50, 2, 2, 5.0, 17)
+    fit = GaussianMixture(3, init_params=np.repeat([0, 2], 25), max_iter=0).fit(X)
+    assert fit.weights_[1] < 1e-10
+    assert np.all(np.isfinite(fit.means_)) and np.all(np.isfinite(fit.precisions_cholesky_))
+
+
+N = 20
+GIVEN = [
+    (np.full(N, 2), r"the label 2 for row 0.* from 0 to n_components - 1 = 1"),
+    (np.r_[np.zeros(N - 1), -1], r"the label -1.0 for row 19"),
+    (np.r_[0.5, np.zeros(N - 1)], r"the label 0.5 for row 0"),
+    (np.r_[0, np.nan, np.zeros(N - 2)], r"the label nan for row 1"),
+    (np.zeros(N - 1, int), r"shape \(19,\), but must be labels of shape \(20,\), responsibilities of shape \(20, 2\)"),
+    (np.zeros((N, 3)), r"shape \(20, 3\)"),
+    (np.zeros((N, 2, 1)), r"shape \(20, 2, 1\)"),
+    (np.array(1), r"shape \(\)"),
+    (np.full((N, 2), 0.4), r"row 0 that sum to 0.8, but must sum to 1.*Divide"),
+    (np.r_[[[0.5, 0.5]] * (N - 1), [[1.5, -0.5]]], r"the responsibility -0.5 for row 19"),
+    (np.r_[[[np.nan, 0.5]], [[0.5, 0.5]] * (N - 1)], r"the responsibility nan for row 0"),
+    (np.r_[[[np.inf, 0.0]], [[0.5, 0.5]] * (N - 1)], r"the responsibility inf for row 0"),
+]
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+@pytest.mark.parametrize(("given", "words"), GIVEN)
+def test_bad_arrays(given: Array, words: str, wrapped: bool) -> None:
+    """Wrong labels and responsibilities are refused with the value seen, given as they are or by a callable."""
+    X = np.random.default_rng(0).normal(size=(N, 3))
+    name = "returned by init_params" if wrapped else "^init_params"
+    model = GaussianMixture(2, init_params=(lambda *_: given) if wrapped else given)
+    with pytest.raises(ValueError, match=f"{name}.*{words}"):
+        model.fit(X)
+
+
+@pytest.mark.parametrize(
+    ("returned", "words"),
+    [
+        (np.zeros((3, 2)), r"shape \(3, 2\).*or means of shape \(2, 3\)"),
+        (np.full((2, 3), np.inf), "means with NaN or infinity"),
+        (None, "dtype object, which holds no numbers"),
+        (["a"] * N, "holds no numbers"),
+    ],
+)
+def test_bad_callables(returned: Any, words: str) -> None:
+    """What a callable returns is checked as well."""
+    X = np.random.default_rng(0).normal(size=(N, 3))
+    with pytest.raises(ValueError, match=words):
+        GaussianMixture(2, init_params=lambda *_: returned).fit(X)

@@ -154,6 +154,18 @@ def test_clone(X: Array) -> None:
         check_is_fitted(copied)
 
 
+@pytest.mark.parametrize("given", [np.arange(100) % 2, np.full((100, 2), 0.5).tolist(), lambda X, k, stream: X[:k]])
+def test_clone_with_given_start(X: Array, given: Any) -> None:
+    """Arrays and callables as init_params are parameters like others: stored untouched, copied, set, shown."""
+    model = GaussianMixture(2, init_params=given)
+    assert model.get_params()["init_params"] is given
+    copied = clone(model)
+    np.testing.assert_array_equal(copied.fit(X).means_, model.fit(X).means_)
+    assert model.set_params(init_params="kmeans").set_params(init_params=given).init_params is given
+    assert repr(model).startswith("GaussianMixture(init_params=")
+    pickle.loads(pickle.dumps(copied.set_params(init_params="best")))
+
+
 def test_fitted_by_hand() -> None:
     """Parameters set by hand count as fitted."""
     model = GaussianMixture()
