@@ -65,8 +65,8 @@ class GaussianMixture(Mixture):
         * 'random': at random;
         * 'random_from_data': at rows chosen at random;
         * 'hierarchical': at clusters of Ward's hierarchy of at most 2000 rows, features in units of their spread;
-        * 'best': where the best of six cheap starts has come after a few iterations on at most 16384 rows (256 per
-          component where that is more);
+        * 'best': where the best of four cheap starts has come after a dozen iterations on at most 16384 rows (256 per
+          component where that is more): k-means and random rows, with features as they are and with equal spreads;
         * array-like of shape (n_samples,): at these labels, from 0 to n_components - 1;
         * array-like of shape (n_samples, n_components): at these responsibilities, each row summing to one;
         * a callable: at what ``init_params(X, n_components, random_state)`` returns, which is labels,

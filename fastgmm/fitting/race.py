@@ -13,13 +13,13 @@ from ..sources.array import ArraySource
 from .em import expectation_maximization
 from .kmeans import Random, draw_rows, sampled
 from .parallel import side_by_side
-from .starts import Goal, Start, kmeans_centers, nearest, nearest_standardized, random_centers, seed_centers
+from .starts import Goal, Start, kmeans_centers, nearest, nearest_standardized, random_centers
 
 RACE_ROWS = 1 << 14  # the race is run on a sample of this many rows,
 RACE_ROWS_PER_COMPONENT = 256  # or of so many per component where that is more
-CENTERS = (kmeans_centers, seed_centers, random_centers)  # who runs: these,
+CENTERS = (kmeans_centers, random_centers)  # who runs: these,
 SCALES = (nearest, nearest_standardized)  # each with features as they are and with equal spreads
-LEGS = (3, 6)  # passes of EM, after each of which the worse half stops
+LEGS = (4, 8)  # passes of EM, after each of which the worse half stops
 
 
 def from_race(source: ArraySource, goal: Goal, random_state: Random) -> Start:
@@ -38,7 +38,7 @@ def from_race(source: ArraySource, goal: Goal, random_state: Random) -> Start:
         for n_passes in LEGS:
             legs = [partial(runner.run, n_passes=n_passes) for runner in field]
             side_by_side(track, goal.structure, goal.n_components, legs)
-            field = sorted(field, key=lambda runner: -runner.bound)[: len(field) // 2]
+            field = sorted(field, key=lambda runner: -runner.bound)[: max(1, len(field) // 2)]
         return field[0].position()
 
     return race

@@ -77,12 +77,6 @@ def kmeans_centers(source: ArraySource, n_components: int, random_state: Random)
     return lambda source: kmeans(source, draws)
 
 
-def seed_centers(source: ArraySource, n_components: int, random_state: Random) -> Centers:
-    """Rows chosen by k-means++."""
-    draws = draw(source.n_samples, source.n_features, n_components, random_state)
-    return lambda source: source.rows(seeds(source, draws))
-
-
 def random_centers(source: ArraySource, n_components: int, random_state: Random) -> Centers:
     """Rows chosen at random."""
     rows = random_state.choice(source.n_samples, size=n_components, replace=False)
