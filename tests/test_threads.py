@@ -66,7 +66,7 @@ def test_bits_of_one_pass(structure: str, dtype: str) -> None:
             assert answers(X, structure, parameters, n_threads) == first, f"{shape} with {n_threads} threads"
 
 
-@pytest.mark.parametrize("method", ["kmeans", "k-means++", "random", "random_from_data"])
+@pytest.mark.parametrize("method", ["kmeans", "k-means++", "random", "random_from_data", "hierarchical", "best"])
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
 def test_bits_of_a_fit(structure: str, method: str) -> None:
     """A whole fit, from initialization on, has the same bits for any thread count."""
