@@ -65,6 +65,7 @@ FITS = {
     "diag": "GaussianMixture(8, covariance_type='diag', init_params='random_from_data', reg_covar=1.0, random_state=0, "
     "max_iter=3, tol=0).fit",
     "kmeans": "GaussianMixture(8, random_state=0, max_iter=1, tol=0).fit",
+    "best": "GaussianMixture(8, init_params='best', random_state=0, max_iter=1, tol=0).fit",
     "k-means++": "GaussianMixture(8, init_params='k-means++', random_state=0, max_iter=1, tol=0).fit",
 }
 
@@ -73,6 +74,12 @@ FITS = {
 def test_fit(tmp_path: Path, name: str) -> None:
     """2 000 000 x 10, K = 8: at most 64 MB above the array itself (responsibilities alone would be 122 MB)."""
     assert growth(tmp_path, FITS[name]) <= 64 * MEGABYTE
+
+
+def test_fit_hierarchical(tmp_path: Path) -> None:
+    """Beside that, 2000 x 2000 distances and the products they are made of, and later a label for each row."""
+    fit = "GaussianMixture(8, init_params='hierarchical', random_state=0, max_iter=1, tol=0).fit"
+    assert growth(tmp_path, fit) <= (64 + 64) * MEGABYTE
 
 
 def test_fit_float32(tmp_path: Path) -> None:

@@ -98,7 +98,8 @@ def merging_costs(points: np.ndarray) -> np.ndarray:
     """Half the squared distances between points (n, n), which is what joining two of them costs; inf with itself."""
     centered = points - points.mean(axis=0)
     half = 0.5 * np.einsum("ij,ij->i", centered, centered)
-    costs = half[:, None] + half - np.einsum("ik,jk->ij", centered, centered)
+    costs = half[:, None] + half
+    costs -= np.einsum("ik,jk->ij", centered, centered)  # no BLAS, whose bits could depend on threads
     np.maximum(costs, 0.0, out=costs)
     np.fill_diagonal(costs, np.inf)
     return costs
