@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import _thread
+import itertools
+import threading
 from typing import Any
 
 import numpy as np
@@ -9,9 +12,11 @@ import pytest
 
 from fastgmm import GaussianMixture
 from fastgmm.fitting import parallel, restarts
+from fastgmm.fitting.em import Fit
 from fastgmm.fitting.parallel import side_by_side
-from fastgmm.fitting.restarts import forecast, projected
+from fastgmm.fitting.restarts import Plan, best_fit, forecast, projected
 from fastgmm.model.structures import STRUCTURES
+from fastgmm.progress import Progress
 from fastgmm.sources.array import GROUP_WORK, ArraySource
 
 Array = np.ndarray[Any, Any]
@@ -181,23 +186,53 @@ def test_side_by_side() -> None:
             assert set(threads) == {1 if several else 2}
 
 
-def test_failure_stops_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first failing restart in order raises, and those that run beside it end at their next iteration."""
-    X = overlapping(20_000)
-    calls = []
+@pytest.mark.parametrize("drop", [False, True])
+@pytest.mark.parametrize("n_threads", [1, 2, 4])
+def test_the_first_failure_counts(n_threads: int, drop: bool) -> None:
+    """The error is that of the first restart in order, whichever fails first; those after it are stopped."""
+    told = []
 
-    def initial(rows: Array, n_components: int, random_state: Any) -> Array:
-        """Good means, but for the second restart, whose two equal rows leave a component without a spread."""
-        calls.append(len(calls))
-        if len(calls) == 2:
-            labels = np.zeros(len(rows))
-            labels[0] = 1
-            return labels
-        return rows[random_state.choice(len(rows), n_components, replace=False)]
+    def em(error: Exception | None, n_iter: int) -> Any:
+        """A fit that iterates so many times and then fails or ends."""
 
-    model = GaussianMixture(
-        2, init_params=initial, n_init=4, reg_covar=0, tol=0, max_iter=100_000, n_threads=2, random_state=0
-    )
-    with pytest.raises(ValueError, match="covariance"):
-        model.fit(X)
-    assert not hasattr(model, "fits_")
+        def fit(source: ArraySource, on_iteration: Any, **options: Any) -> Fit:
+            for n in range(1, n_iter + 1):
+                on_iteration(n, -1.0 / n, 0.0)
+            told.append(error)
+            if error is not None:
+                raise error
+            return Fit(None, [-1.0] * 3, True)  # type: ignore[arg-type]
+
+        return fit
+
+    first, second = ValueError("first"), ValueError("second")
+    fits = [em(None, 5), em(first, 10_000), em(None, 10**15), em(second, 1), em(second, 1)]
+    plans = [Plan(lambda _: None, fit) for fit in fits]  # type: ignore[arg-type, return-value]
+    with ArraySource(np.zeros((20_000, 2)), n_threads) as source, pytest.raises(ValueError) as caught:
+        best_fit(source, STRUCTURES["full"], 4, plans, max_iter=10**15, drop=drop, progress=Progress(0, 1))
+    assert caught.value is first
+    assert told[0] is None
+
+
+def test_interruption_stops_all() -> None:
+    """Ctrl-C in one restart ends the others at their next iteration, and is not kept back."""
+
+    def endless(source: ArraySource, on_iteration: Any, **options: Any) -> Fit:
+        """A fit that ends only when it is stopped."""
+        for n in itertools.count(1):
+            on_iteration(n, -1.0 / n, 0.0)
+        raise AssertionError
+
+    def interrupted(source: ArraySource, **options: Any) -> Fit:
+        """A fit during which Ctrl-C is pressed."""
+        raise KeyboardInterrupt
+
+    def pressed(source: ArraySource, **options: Any) -> Fit:
+        """A fit that is over when Ctrl-C is pressed, so that this thread may be waiting for the other."""
+        threading.Timer(0.2, _thread.interrupt_main).start()
+        return Fit(None, [-1.0] * 3, True)  # type: ignore[arg-type]
+
+    for order in ((interrupted, endless, endless), (endless, interrupted, endless), (pressed, endless)):
+        plans = [Plan(lambda _: None, fit) for fit in order]  # type: ignore[arg-type, return-value]
+        with ArraySource(np.zeros((20_000, 2)), 2) as source, pytest.raises(KeyboardInterrupt):
+            best_fit(source, STRUCTURES["full"], 4, plans, max_iter=10**15, drop=False, progress=Progress(0, 1))

@@ -22,7 +22,8 @@ Random = np.random.RandomState | np.random.Generator
 class Draws(NamedTuple):
     """The random numbers of one clustering."""
 
-    samples: list[np.ndarray | None]  # indices of the rows to seek seeds and then centers on; None means all rows
+    sizes: list[int]  # of the samples to seek seeds and then centers on; the number of rows stands for all of them
+    sample: int  # seed from which the samples are drawn when they are needed
     first: int  # which row of the first sample is the first seed
     uniforms: np.ndarray  # (K - 1, number of trials), for the others
 
@@ -32,9 +33,9 @@ def draw(n_samples: int, n_features: int, n_centers: int, random_state: Random) 
     many = max(SAMPLE_NUMBERS // n_features, SAMPLE_ROWS_PER_CENTER * n_centers)
     few = min(many, max(SEEDING_ROWS, SEEDING_ROWS_PER_CENTER * n_centers))
     sizes = sorted({min(few, n_samples), min(many, n_samples)})
-    samples = [None if size == n_samples else draw_rows(n_samples, size, random_state) for size in sizes]
+    sample = 0 if sizes[0] == n_samples else int(random_state.choice(2**31 - 1))
     first = int(random_state.choice(sizes[0]))
-    return Draws(samples, first, random_state.uniform(size=(n_centers - 1, 3 + int(math.log(n_centers)))))
+    return Draws(sizes, sample, first, random_state.uniform(size=(n_centers - 1, 3 + int(math.log(n_centers)))))
 
 
 def draw_rows(n_samples: int, size: int, random_state: Random) -> np.ndarray:
@@ -88,7 +89,7 @@ def farthest(source: ArraySource, centers: np.ndarray, count: int) -> np.ndarray
 
 def seeds(source: ArraySource, draws: Draws) -> np.ndarray:
     """Indices of rows (K,) chosen by k-means++."""
-    rows = draws.samples[0]
+    rows = sample_rows(source, draws.sizes[0], draws.sample)
     chosen = seed(sampled(source, rows), draws.first, draws.uniforms)
     return chosen if rows is None else rows[chosen]
 
@@ -96,9 +97,14 @@ def seeds(source: ArraySource, draws: Draws) -> np.ndarray:
 def kmeans(source: ArraySource, draws: Draws) -> np.ndarray:
     """Centers (K, D) of a k-means clustering."""
     centers = source.rows(seeds(source, draws))
-    for rows in draws.samples:
-        centers = lloyd(sampled(source, rows), centers)
+    for size in draws.sizes:
+        centers = lloyd(sampled(source, sample_rows(source, size, draws.sample)), centers)
     return centers
+
+
+def sample_rows(source: ArraySource, size: int, seed: int) -> np.ndarray | None:
+    """Indices of a sample; None for all rows."""
+    return None if size == source.n_samples else draw_rows(source.n_samples, size, np.random.RandomState(seed))
 
 
 def sampled(source: ArraySource, rows: np.ndarray | None) -> ArraySource:

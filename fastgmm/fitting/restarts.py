@@ -4,7 +4,6 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from threading import Event
 from time import perf_counter
 from typing import NamedTuple, Protocol
 
@@ -88,22 +87,25 @@ def best_fit(
     iterations: nothing depends on how many run at a time. `in_order` keeps them from running side by side.
     """
     restarts = [Restart(number, plan, previous_bound) for number, plan in enumerate(plans)]
-    legs = drop and len(restarts) > 1
-    running, limit, stop = restarts, FIRST_LEG if legs else max_iter, Event()
+    in_legs = drop and len(restarts) > 1
+    running, limit = restarts, FIRST_LEG if in_legs else max_iter
     while running:
-        limit = min(limit, max_iter)
-        tasks = [partial(r.run, limit=limit, last=max_iter, progress=progress, stop=stop) for r in running]
+        leg = Leg(min(limit, max_iter), max_iter, progress)
+        tasks = [partial(restart.run, leg=leg) for restart in running]
         try:
             if in_order:
                 for task in tasks:
                     task(source)
             else:
                 side_by_side(source, structure, n_components, tasks)
-        except BaseException:
-            stop.set()
+        except BaseException:  # Ctrl-C while waiting for the other threads
+            leg.first_failed = -1
             raise
+        for restart in running:
+            if restart.error is not None:
+                raise restart.error
         running = [restart for restart in running if not restart.ended]
-        if legs:
+        if in_legs:
             highest = max(restart.lower_bound for restart in restarts)
             for restart in running:
                 if projected(restart.lower_bounds) < highest:
@@ -132,8 +134,18 @@ def forecast(before: float, last: float, now: float) -> float:
     return now + PATIENCE * gain**2 / (previous - gain) if gain < previous else math.inf
 
 
+@dataclass(slots=True)
+class Leg:
+    """How far restarts are to go, and who of them has failed: those after it need not go on."""
+
+    limit: int
+    max_iter: int
+    progress: Progress
+    first_failed: float = math.inf
+
+
 class Stopped(Exception):
-    """Raised in the threads of the other restarts when one has failed or the user has interrupted."""
+    """Raised in a restart that need not go on."""
 
 
 @dataclass(slots=True)
@@ -144,43 +156,49 @@ class Restart:
     plan: Plan
     previous_bound: float
     fit: Fit | None = None
+    error: Exception | None = None
     ended: bool = False
     dropped: bool = False
     seconds_initialization: float = 0.0
     seconds_em: float = 0.0
 
-    def run(self, source: ArraySource, limit: int, last: int, progress: Progress, stop: Event) -> None:
-        """Begin or go on, up to `limit` iterations, of which `last` are the most there will ever be."""
+    def run(self, source: ArraySource, leg: Leg) -> None:
+        """Begin or go on; of errors the one of the first restart counts, as if they ran in order."""
         try:
-            self._run(source, limit, last, progress, stop)
-        except BaseException:
-            stop.set()
+            if self.number < leg.first_failed:
+                self._run(source, leg)
+        except Stopped:
+            pass
+        except Exception as error:
+            self.error, leg.first_failed = error, min(self.number, leg.first_failed)
+        except BaseException:  # Ctrl-C: the threads are waited for, so they must know before it is passed on
+            leg.first_failed = -1
             raise
 
-    def _run(self, source: ArraySource, limit: int, last: int, progress: Progress, stop: Event) -> None:
-        """The same, without a word to the others when it fails."""
+    def _run(self, source: ArraySource, leg: Leg) -> None:
+        """Find the start if there is none yet, and iterate up to the limit."""
+        progress, done, begun = leg.progress, self.n_iter, perf_counter()
         progress.begin(self.number, self.seconds_initialization + self.seconds_em)
-        done, begun = self.n_iter, perf_counter()
         parameters = self.plan.start(source) if self.fit is None else self.fit.parameters
         started = perf_counter()
 
         def on_iteration(n_iter: int, lower_bound: float, change: float) -> None:
-            if stop.is_set():
+            if self.number > leg.first_failed:
                 raise Stopped
             progress.iteration(done + n_iter, lower_bound, change)
 
         fit = self.plan.em(
             source,
             parameters=parameters,
-            max_iter=limit - done,
+            max_iter=leg.limit - done,
             previous_bound=self.lower_bounds[-1] if self.lower_bounds else self.previous_bound,
             on_iteration=on_iteration,
         )
         self.seconds_initialization += started - begun
         self.seconds_em += perf_counter() - started
         self.fit = replace(fit, lower_bounds=self.lower_bounds + fit.lower_bounds)
-        self.ended = fit.converged or self.n_iter < limit or self.n_iter >= last
-        if self.ended and last > 0:
+        self.ended = fit.converged or self.n_iter < leg.limit or self.n_iter >= leg.max_iter
+        if self.ended and leg.max_iter > 0:
             progress.end(self.lower_bound, fit.converged)
 
     @property
