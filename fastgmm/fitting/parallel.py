@@ -3,6 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+import numpy as np
+
 from ..model.structures import Structure
 from ..sources.array import GROUP_WORK, ArraySource
 
@@ -18,7 +20,11 @@ def side_by_side(
     if len(tasks) == 1 or not LEAST_WORK <= source.work(structure, n_components) < GROUP_WORK:
         return [task(source) for task in tasks]
     _ = source.origin  # computed once
-    quiet = source.inline()
-    results: list[R] = []
-    source.workers.run(lambda task: task(quiet), tasks, len(tasks), results.append)
+    quiet, handling, results = source.inline(), np.geterr(), list[R]()
+
+    def work(task: Callable[[ArraySource], R]) -> R:
+        with np.errstate(**handling):  # which threads do not inherit
+            return task(quiet)
+
+    source.workers.run(work, tasks, len(tasks), results.append)
     return results
