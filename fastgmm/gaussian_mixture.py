@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable
 from copy import copy
 from dataclasses import replace
+from time import perf_counter
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .exceptions import ConvergenceWarning, compatible
+from .exceptions import ConvergenceWarning, DegenerateComponentWarning, compatible
+from .fitting.convergence import CALLBACK, INTERRUPT, MAX_ITER, MAX_TIME, Options
+from .fitting.degeneracy import Maximization, Repair, summary
 from .fitting.em import Fit, expectation_maximization
 from .fitting.initialization import initialize
 from .mixture import Mixture
@@ -32,6 +36,16 @@ __all__ = ["GaussianMixture"]
 
 Starts = tuple[NDArray[np.float64] | None, NDArray[np.float64] | None, NDArray[np.float64] | None]
 
+# What the warning says of a fit that ended before it converged; the first in scikit-learn's words.
+NOT_CONVERGED = {
+    MAX_ITER: "Best performing initialization did not converge. Try different init parameters, or increase max_iter, "
+    "tol, or check for degenerate data.",
+    MAX_TIME: "The fit stopped at max_time = {max_time} s before it converged, with the best parameters so far. Allow "
+    "more time, increase tol, or try acceleration='squarem'.",
+    CALLBACK: "The callback stopped the fit before it converged; the best parameters so far are kept.",
+    INTERRUPT: "The fit was interrupted before it converged; the best parameters so far are kept.",
+}
+
 
 class GaussianMixture(Mixture):
     """Gaussian mixture fitted by expectation-maximization (EM).
@@ -46,9 +60,11 @@ class GaussianMixture(Mixture):
         A general covariance matrix per component, one general matrix for all, a diagonal one per component, or a
         single variance per component.
     tol : float, default=1e-3
-        EM stops when the mean log-likelihood per sample changes by less than this from one iteration to the next.
-    reg_covar : float, default=1e-6
-        Added to the diagonal of each covariance matrix, in squared units of the data.
+        EM stops when the mean log-likelihood per sample changes by less than this from one iteration to the next, or
+        as ``convergence`` says; 0 lets it run to ``max_iter``.
+    reg_covar : float or 'auto', default=1e-6
+        Added to the diagonal of each covariance matrix, in squared units of the data. 'auto' adds a millionth of each
+        feature's variance (for 'spherical' of their mean), so that results do not change with the units of the data.
     max_iter : int, default=100
         Largest number of EM iterations; 0 keeps the starting values.
     n_init : int, default=1
@@ -70,6 +86,26 @@ class GaussianMixture(Mixture):
         1 prints initializations and iterations, 2 also times and changes of the log-likelihood.
     verbose_interval : int, default=10
         Number of iterations from one printed line to the next.
+    acceleration : {None, 'squarem'}, default=None
+        'squarem' extrapolates from each two EM steps; a point that turns out worse is given up, so that the
+        likelihood never falls. Where components overlap this takes a third of the passes or fewer; every pass counts
+        in ``n_iter_``.
+    convergence : {'likelihood', 'parameters', 'aitken'}, default='likelihood'
+        What has to be less than ``tol``. 'likelihood': the last change of the mean log-likelihood, which may be small
+        far from the optimum. 'parameters': the largest change of a parameter in an iteration, weights relative to
+        themselves, means and covariances in standard deviations of their component. 'aitken': the distance of the
+        mean log-likelihood to its limit, projected from the last three iterations.
+    max_time : float, default=None
+        Seconds from the call of ``fit`` after which it stops at the end of the iteration; None sets no limit.
+    degenerate : {'repair', 'raise'}, default='repair'
+        What happens when a component empties or collapses onto a point, a line, repeated rows or fewer rows than
+        features. 'repair': an empty one is held as it was; a collapsed one gets the most likely covariance among
+        those whose variances are, in every direction, at least a millionth of its own, or where it has none, of all
+        rows'; a warning names it. 'raise': a ValueError, as in scikit-learn.
+    callback : callable, default=None
+        Called after each iteration as ``callback(iteration, lower_bound, elapsed)``, with the number of the iteration
+        from 1, the mean log-likelihood before its M-step and the seconds since the call of ``fit``. A true return
+        value stops the fit.
     n_threads : int, default=None
         Number of threads; None takes ``FASTGMM_NUM_THREADS``, else ``OMP_NUM_THREADS``, else the cores that this
         process may use. The results do not depend on it.
@@ -89,12 +125,18 @@ class GaussianMixture(Mixture):
         Upper triangular factors U with precision = U U^T; square roots for 'diag' and 'spherical'.
     converged_ : bool
         Whether the best fit ended because of ``tol``.
+    stop_reason_ : {'tol', 'max_iter', 'max_time', 'callback', 'interrupt'}
+        What ended the fit: the first means convergence, the last Ctrl-C.
+    degenerate_ : list of Repair
+        Repairs of components in the best fit: named tuples of ``iteration`` (0 is the start), ``component`` (None is
+        the tied covariance), ``problem`` and ``remedy``.
     n_iter_ : int
-        Number of iterations of the best fit.
+        Number of iterations of the best fit: passes over the rows, those that an acceleration spent in vain included.
     lower_bound_ : float
         Mean log-likelihood per sample before the last M-step of the best fit.
     lower_bounds_ : list of float, of length n_iter_
-        The same before each of its M-steps.
+        The same before each of its M-steps. A pass at an extrapolated point that was given up has no M-step: it
+        repeats the value before.
     n_features_in_ : int
         Number of features seen by ``fit``.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -104,13 +146,24 @@ class GaussianMixture(Mixture):
     -----
     The methods that use a mixture read ``weights_``, ``means_`` and ``precisions_cholesky_`` (`sample` reads
     ``covariances_``), so a mixture with known parameters is made by setting them, without ``fit``. Attributes have the
-    dtype of the rows fitted: float32 for float32 rows, else float64. A ``fit`` that raises an exception or is
-    interrupted leaves the estimator as it was.
+    dtype of the rows fitted: float32 for float32 rows, else float64. A ``fit`` that raises an exception leaves the
+    estimator as it was. One that is interrupted by Ctrl-C after its first iteration ends with the best parameters so
+    far and a ConvergenceWarning; before that, KeyboardInterrupt is raised.
+
+    Random numbers are drawn by the initialization alone, from ``random_state``, one start after another, and before
+    work is divided among threads: the same seed gives the same bits for any number of threads. Another instruction
+    set (``FASTGMM_SIMD``) may change the last bits, and with them, rarely, the optimum that is found.
 
     References
     ----------
     A. P. Dempster, N. M. Laird, D. B. Rubin. Maximum likelihood from incomplete data via the EM algorithm. Journal
     of the Royal Statistical Society B 39(1), 1977.
+
+    R. Varadhan, C. Roland. Simple and globally convergent methods for accelerating the convergence of any EM algorithm
+    (SQUAREM). Scandinavian Journal of Statistics 35(2), 2008.
+
+    R. J. Hathaway. A constrained formulation of maximum-likelihood estimation for normal mixture distributions. Annals
+    of Statistics 13(2), 1985.
 
     C. M. Bishop. Pattern Recognition and Machine Learning. Springer, 2006, section 9.2.
 
@@ -128,6 +181,8 @@ class GaussianMixture(Mixture):
     """
 
     converged_: bool
+    stop_reason_: str
+    degenerate_: list[Repair]
     n_iter_: int
     lower_bound_: float
     lower_bounds_: list[float]
@@ -138,7 +193,7 @@ class GaussianMixture(Mixture):
         *,
         covariance_type: str = "full",
         tol: float = 1e-3,
-        reg_covar: float = 1e-6,
+        reg_covar: float | str = 1e-6,
         max_iter: int = 100,
         n_init: int = 1,
         init_params: str = "kmeans",
@@ -149,6 +204,11 @@ class GaussianMixture(Mixture):
         warm_start: bool = False,
         verbose: int = 0,
         verbose_interval: int = 10,
+        acceleration: str | None = None,
+        convergence: str = "likelihood",
+        max_time: float | None = None,
+        degenerate: str = "repair",
+        callback: Callable[[int, float, float], object] | None = None,
         n_threads: int | None = None,
     ) -> None:
         self.n_components = n_components
@@ -165,6 +225,11 @@ class GaussianMixture(Mixture):
         self.warm_start = warm_start
         self.verbose = verbose
         self.verbose_interval = verbose_interval
+        self.acceleration = acceleration
+        self.convergence = convergence
+        self.max_time = max_time
+        self.degenerate = degenerate
+        self.callback = callback
         self.n_threads = n_threads
 
     def fit(self, X: Any, y: Any = None) -> Self:
@@ -186,15 +251,19 @@ class GaussianMixture(Mixture):
         ------
         ValueError
             If a constructor argument is out of range, if ``X`` holds NaN, infinity or complex numbers, is not
-            two-dimensional or has fewer rows than 2 or ``n_components``, if a starting value does not fit, or if a
-            covariance becomes ill-defined.
+            two-dimensional or has fewer rows than 2 or ``n_components``, if squares of its numbers overflow, if a
+            starting value does not fit, or, with ``degenerate='raise'``, if a covariance becomes ill-defined.
         TypeError
             If ``X`` is sparse or a constructor argument has the wrong type.
+        KeyboardInterrupt
+            If Ctrl-C comes before the first iteration is done.
 
         Warns
         -----
         ConvergenceWarning
-            If the best fit reached ``max_iter``.
+            If the fit ended before it converged: at ``max_iter``, at ``max_time``, by the callback or by Ctrl-C.
+        DegenerateComponentWarning
+            If components of the best fit were repaired.
 
         Examples
         --------
@@ -260,15 +329,19 @@ class GaussianMixture(Mixture):
 
     def _estimate(self, source: ArraySource, names: NDArray[np.object_] | None) -> dict[str, Any]:
         """Run EM and return the fitted attributes, leaving the estimator as it is."""
-        fit = self._best_fit(source)
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # what overflows is refused or repaired
+            fit = self._best_fit(source)
+            attributes = self._attributes(fit, source.dtype)
         if not fit.converged and self.max_iter > 0:
+            message = NOT_CONVERGED[fit.stop_reason].format(max_time=self.max_time)
+            warnings.warn(message, compatible(ConvergenceWarning), stacklevel=3)
+        if fit.repairs:
             warnings.warn(
-                "Best performing initialization did not converge. Try different init parameters, or increase "
-                "max_iter, tol, or check for degenerate data.",
-                compatible(ConvergenceWarning),
+                f"Components were repaired: {summary(fit.repairs)}. Decrease n_components, increase reg_covar, or "
+                "check for constant, collinear or repeated data; degenerate_ lists all repairs.",
+                DegenerateComponentWarning,
                 stacklevel=3,
             )
-        attributes = self._attributes(fit, source.dtype)
         return attributes if names is None else attributes | {"feature_names_in_": names}
 
     def _best_fit(self, source: ArraySource) -> Fit:
@@ -276,27 +349,44 @@ class GaussianMixture(Mixture):
         starts = self._starting_values(source.n_features)
         random_state = check_random_state(self.random_state)
         progress = Progress(self.verbose, self.verbose_interval)
+        options = self._options()
         warm = self.warm_start and hasattr(self, "converged_")
         best: Fit | None = None
-        for number in range(1 if warm else self.n_init):
-            progress.begin(number)
-            start = self._previous(source.n_features) if warm else self._start(source, starts, random_state)
-            fit = expectation_maximization(
-                source,
-                self._structure(),
-                start,
-                tol=self.tol,
-                max_iter=self.max_iter,
-                reg_covar=self.reg_covar,
-                previous_bound=float(self.lower_bound_) if warm else -math.inf,
-                on_iteration=progress.iteration,
-            )
-            if self.max_iter > 0:
-                progress.end(_last_bound(fit), fit.converged)
-            if best is None or self.max_iter == 0 or _last_bound(fit) > _last_bound(best):
-                best = fit
+        try:
+            for number in range(1 if warm else self.n_init):
+                progress.begin(number)
+                maximize = Maximization(source, self._structure(), self.reg_covar, self.degenerate)
+                if warm:
+                    start = self._previous(source.n_features)
+                else:
+                    start = self._start(source, starts, random_state, maximize)
+                fit = expectation_maximization(
+                    source,
+                    self._structure(),
+                    start,
+                    tol=self.tol,
+                    max_iter=self.max_iter,
+                    maximize=maximize,
+                    options=options,
+                    previous_bound=float(self.lower_bound_) if warm else -math.inf,
+                    on_iteration=progress.iteration,
+                )
+                if self.max_iter > 0:
+                    progress.end(_last_bound(fit), fit.stop_reason)
+                if best is None or self.max_iter == 0 or _last_bound(fit) > _last_bound(best):
+                    best = fit
+                if fit.stop_reason in (MAX_TIME, CALLBACK, INTERRUPT):
+                    return replace(best, stop_reason=fit.stop_reason)
+        except KeyboardInterrupt:
+            if best is None:
+                raise
+            return replace(best, stop_reason=INTERRUPT)
         assert best is not None
         return best
+
+    def _options(self) -> Options:
+        """Return how EM goes on and when it ends, with the clock started."""
+        return Options(self.acceleration, self.convergence, self.max_time, self.callback, perf_counter())
 
     def _starting_values(self, n_features: int) -> Starts:
         """Return the user's starting weights, means and precisions, checked; None for those not given."""
@@ -313,14 +403,17 @@ class GaussianMixture(Mixture):
         source: ArraySource,
         starts: Starts,
         random_state: np.random.RandomState | np.random.Generator,
+        maximize: Maximization,
     ) -> Parameters:
         """Return the parameters to start from: the user's, completed by ``init_params``."""
         structure = self._structure()
         weights, means, precisions = starts
         if weights is None or means is None or precisions is None:
-            # Covariances found beside given precisions are thrown away: a large reg_covar keeps them from failing.
-            reg_covar = self.reg_covar if precisions is None else 1.0
-            found = initialize(source, structure, self.n_components, self.init_params, random_state, reg_covar)
+            if precisions is not None:  # what is found beside them is thrown away, and so are its repairs
+                maximize = Maximization(source, structure, 1.0, "repair")
+            found = initialize(
+                source, structure, self.n_components, self.init_params, random_state, self.reg_covar, maximize
+            )
             weights = found.weights if weights is None else weights
             means = found.means if means is None else means
             if precisions is None:
@@ -349,8 +442,17 @@ class GaussianMixture(Mixture):
             "precisions_cholesky_": parameters.precisions_cholesky,
         }
         bounds = [dtype.type(bound) for bound in fit.lower_bounds]
-        return {name: np.array(values, dtype=dtype) for name, values in arrays.items()} | {
+        rounded = {name: np.array(values, dtype=dtype) for name, values in arrays.items()}
+        if not all(np.isfinite(values).all() for values in rounded.values()):
+            raise ValueError(
+                f"The covariances or precisions of the mixture overflow in {dtype}: the means are as large as "
+                f"{np.abs(parameters.means).max():.3g}. Divide each column of X by its standard deviation"
+                f"{', or pass float64 rows' if dtype == np.float32 else ''}."
+            )
+        return rounded | {
             "converged_": fit.converged,
+            "stop_reason_": fit.stop_reason,
+            "degenerate_": fit.repairs,
             "n_iter_": len(bounds),
             "lower_bound_": bounds[-1] if bounds else -math.inf,
             "lower_bounds_": bounds,

@@ -24,10 +24,9 @@ def fit_report(mixture: Any, table: Table, labels: NDArray[np.int64], source: st
     n_components = len(mixture.weights_)
     rows, columns = table.values.shape
     n_threads = mixture.n_threads or default_n_threads()
-    iterations = counted(mixture.n_iter_, "iteration")
-    stopped = f"converged after {iterations} (tol {mixture.tol:g})"
+    stopped = f"converged after {counted(mixture.n_iter_, 'iteration')} (tol {mixture.tol:g})"
     if not mixture.converged_:
-        stopped = f"NOT {stopped}: allow more with --max-iter"
+        stopped = f"NOT {stopped}: allow more with --{mixture.stop_reason_.replace('_', '-')}"
     return "\n".join(
         [
             f"Gaussian mixture of {counted(n_components, 'component')}, {mixture.covariance_type} covariance",

@@ -8,6 +8,7 @@ from ..model.parameters import Parameters
 from ..model.statistics import Statistics
 from ..model.structures import Structure
 from ..sources.array import ArraySource
+from .degeneracy import Maximization
 from .kmeans import Random, kmeans, seed, subsample
 
 
@@ -17,10 +18,15 @@ def initialize(
     n_components: int,
     method: str,
     random_state: Random,
-    reg_covar: float,
+    reg_covar: float | str,
+    maximize: Maximization | None = None,
 ) -> Parameters:
-    """Parameters at the start: one M-step from the responsibilities that `method` gives."""
-    return structure.maximize(METHODS[method](source, structure, n_components, random_state), reg_covar)
+    """Parameters at the start: one M-step from the responsibilities that `method` gives.
+
+    `maximize` is the M-step, by default that of `structure` with `reg_covar`.
+    """
+    maximize = maximize or Maximization(source, structure, reg_covar)
+    return maximize(METHODS[method](source, structure, n_components, random_state))
 
 
 def from_kmeans(source: ArraySource, structure: Structure, n_components: int, random_state: Random) -> Statistics:

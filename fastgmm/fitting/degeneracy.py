@@ -1,0 +1,231 @@
+"""The M-step that never gives up: a component that empties or collapses is repaired, the others stay as they are."""
+
+from functools import cached_property
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from ..model.factors import IllDefinedCovariance, inverse
+from ..model.parameters import Parameters
+from ..model.statistics import Statistics
+from ..model.structures import Structure, Totals
+
+EPS = float(np.finfo(np.float64).eps)
+EMPTY = 1e3  # times the machine epsilon of the rows: a component of fewer rows is empty
+RIDGE = 1e-6  # a repaired variance, relative to the component's own or to that of all rows; also `reg_covar="auto"`
+ROUNDING = 4.0  # roundoffs of the mean that a standard deviation must exceed to be more than noise
+
+
+class Repair(NamedTuple):
+    """What was wrong with a component after an M-step, and what was done about it.
+
+    Attributes
+    ----------
+    iteration : int
+        Number of the M-step, from 1; 0 is the one that turns the first responsibilities into parameters.
+    component : int or None
+        Number of the component, from 0; None for the covariance that all share.
+    problem : str
+    remedy : str
+    """
+
+    iteration: int
+    component: int | None
+    problem: str
+    remedy: str
+
+
+class Rows(Totals, Protocol):
+    """What a repair asks of a source: the size and the spread of its rows."""
+
+    @property
+    def n_samples(self) -> int:
+        """Number of rows."""
+
+
+class Maximization:
+    """The M-step of a structure, transactional for each component.
+
+    What `Structure.maximize` makes of healthy statistics is passed on as it is. Only where it fails, where a component
+    has no rows left, or where a covariance is singular to rounding, components are looked at one by one:
+
+    * An empty component keeps its mean and its covariance, and hardly any weight: the likelihood does not notice. At
+      the start, where it has neither, it gets the weight of one row and the spread of all.
+    * A collapsed component (on a point, a line, repeated rows, fewer rows than features) gets the most likely
+      covariance among those whose variance is nowhere below `RIDGE` times its scale: eigenvalues, with features in
+      units of the scale, are clipped from below. The scale of a feature is the component's own variance, and where it
+      has none, that of all rows. This is the M-step under a constraint in the manner of Hathaway, under which the
+      likelihood is bounded; so EM goes on as it should, in the units of the data, whatever these are.
+
+    Both use nothing but the statistics and the spread of all rows, so they serve every source. Other libraries hold
+    (Armadillo), clip eigenvalues (mlpack), give up (mclust) or raise (scikit-learn, what `degenerate="raise"` does).
+
+    References
+    ----------
+    R. J. Hathaway. A constrained formulation of maximum-likelihood estimation for normal mixture distributions. Annals
+    of Statistics 13(2), 1985.
+
+    S. Ingrassia. A likelihood-based constrained algorithm for multivariate normal mixture models. Statistical Methods
+    and Applications 13, 2004.
+    """
+
+    def __init__(
+        self, source: Rows, structure: Structure, reg_covar: float | str = 0.0, degenerate: str = "raise"
+    ) -> None:
+        self.source = source
+        self.structure = structure
+        self.degenerate = degenerate
+        self.repairs: list[Repair] = []
+        self._reg_covar = reg_covar
+
+    def __call__(self, statistics: Statistics, previous: Parameters | None = None, iteration: int = 0) -> Parameters:
+        """M-step, repaired where needed; `previous` are the parameters the statistics were taken under."""
+        try:
+            parameters = self.structure.maximize(statistics, self.reg_covar)
+        except IllDefinedCovariance:
+            if self.degenerate == "raise":
+                raise
+            return self._repair(statistics, previous, iteration)
+        if self.degenerate == "raise" or self._healthy(statistics, parameters):
+            return parameters
+        return self._repair(statistics, previous, iteration)
+
+    @cached_property
+    def reg_covar(self) -> float | np.ndarray:
+        """What is added to every variance."""
+        return RIDGE * self._pooled(self.spread) if isinstance(self._reg_covar, str) else self._reg_covar
+
+    @cached_property
+    def spread(self) -> np.ndarray:
+        """Variance of all rows along each feature (D,), positive: that of the others where a feature is constant."""
+        origin = self.source.origin
+        variances = np.diagonal(self.source.scatter) / self.source.n_samples
+        if not np.isfinite(variances).all():
+            raise ValueError(
+                f"The rows are too large to be fitted: squares of their distances overflow (their mean is as large as "
+                f"{np.abs(origin).max():.3g}). Divide each column by its standard deviation, or drop outliers."
+            )
+        varies = variances > (1e3 * EPS * origin) ** 2
+        usual = variances[varies].mean() if varies.any() else 0.0
+        fallback = np.maximum(usual, EPS * origin**2)
+        return np.where(varies, variances, np.where(fallback > 0, fallback, 1.0))
+
+    def _pooled(self, values: np.ndarray) -> np.ndarray:
+        """Numbers of each feature (D,) as the structure adds them to covariances: their mean (1,) for spherical."""
+        shared = len(self.structure.covariance_shape(1, len(values))) == 1
+        return values.mean(keepdims=True) if shared else values
+
+    @staticmethod
+    def _noise(means: np.ndarray, resolution: float) -> np.ndarray:
+        """Standard deviations (K, D) that are no more than rounding, or whose precision the rows' type cannot hold."""
+        largest = np.finfo(np.float32 if resolution > 1e-10 else np.float64).max
+        return ROUNDING * EPS * np.abs(means) + 1e3 / np.sqrt(largest)
+
+    def _sound(self, parameters: Parameters, resolution: float) -> bool:
+        """Whether variances exceed rounding, along each feature and given the features before it."""
+        structure = self.structure
+        smallest = self._noise(parameters.means, resolution)
+        if structure.triangular:
+            relative = max(10 * parameters.means.shape[1] * EPS, (ROUNDING * resolution) ** 2)
+            smallest += np.sqrt(relative * structure.diagonals(parameters.covariances))
+        return bool((structure.diagonals(parameters.precisions_cholesky) * smallest).max() < 1)
+
+    def _healthy(self, statistics: Statistics, parameters: Parameters) -> bool:
+        """Whether no component is empty or collapsed."""
+        return statistics.counts.min() > EMPTY * statistics.resolution and self._sound(
+            parameters, statistics.resolution
+        )
+
+    # ---- the slow path
+
+    def _repair(self, statistics: Statistics, previous: Parameters | None, iteration: int) -> Parameters:
+        """The M-step component by component."""
+        self._check(statistics, previous)
+        structure, resolution = self.structure, statistics.resolution
+        weights, means, covariances = structure.estimate(statistics, self.reg_covar)
+        one_for_all = structure.triangular and covariances.ndim == 2
+        empty = statistics.counts <= EMPTY * resolution
+        for k in np.flatnonzero(empty):
+            means[k] = statistics.reference[k]
+            if previous is None:
+                weights[k] = 1 / statistics.n_samples
+                remedy = "given the weight of one row and the spread of all"
+            else:
+                remedy = "held as it was"
+            if not one_for_all:
+                covariances[k] = self._wide() if previous is None else self._covariance(previous.precisions_cholesky[k])
+            self.repairs.append(Repair(iteration, int(k), "empty", remedy))
+        weights /= weights.sum()
+        parts = [slice(None)] if one_for_all else [slice(k, k + 1) for k in np.flatnonzero(~empty)]
+        for part in parts:
+            candidate = weights[part], means[part], covariances[part]
+            if not self._acceptable(candidate, resolution):
+                covariances[part] = self._widened(covariances[part], means[part], resolution)
+                self.repairs.append(
+                    Repair(
+                        iteration,
+                        None if one_for_all else int(part.start),
+                        "collapsed to rounding",
+                        f"variances raised to at least {RIDGE:g} of its own or of all rows'",
+                    )
+                )
+        return structure.from_covariances(weights, means, covariances)
+
+    def _check(self, statistics: Statistics, previous: Parameters | None) -> None:
+        """Refuse rows, and parameters to start from, that overflow."""
+        finite = all(np.isfinite(part).all() for part in (statistics.counts, statistics.sums, statistics.scatters))
+        if finite and (previous is None or np.isfinite(statistics.log_likelihood)):
+            return
+        _ = self.spread  # refuses rows that are too large
+        raise ValueError(
+            "The parameters to start from give some row no density at all (log-likelihood "
+            f"{statistics.log_likelihood:g}): it lies too many standard deviations from every mean. Start with means "
+            "among the rows, with smaller precisions, or drop outliers."
+        )
+
+    def _acceptable(self, candidate: tuple[np.ndarray, np.ndarray, np.ndarray], resolution: float) -> bool:
+        """Whether a part of the parameters has a sound factor."""
+        try:
+            return self._sound(self.structure.from_covariances(*candidate), resolution)
+        except IllDefinedCovariance:
+            return False
+
+    def _wide(self) -> np.ndarray:
+        """The covariance of one component that spreads over all rows, without correlations."""
+        return np.diag(self.spread) if self.structure.triangular else np.squeeze(self._pooled(self.spread))
+
+    def _covariance(self, factor: np.ndarray) -> np.ndarray:
+        """The covariance of one component from its precision factor."""
+        if not self.structure.triangular:
+            return 1 / factor**2
+        lower = inverse(factor[None])[0].T
+        return np.einsum("ij,kj->ik", lower, lower)
+
+    def _widened(self, covariances: np.ndarray, means: np.ndarray, resolution: float) -> np.ndarray:
+        """The most likely covariance whose variance is nowhere below `RIDGE` times its scale."""
+        structure = self.structure
+        variances = structure.diagonals(covariances)[0]
+        floor = 4 * self._noise(means, resolution).max(axis=0) ** 2
+        floor = floor.max(keepdims=True) if len(variances) < len(floor) else floor
+        wide = np.maximum(self._pooled(self.spread), floor / RIDGE)
+        if not structure.triangular:
+            return np.where(variances > floor, variances, RIDGE * wide).reshape(covariances.shape)
+        scales = np.sqrt(np.where(variances > floor / RIDGE, variances, wide))
+        scales = scales[:, None] * scales
+        relative = covariances.reshape(scales.shape) / scales
+        values, vectors = np.linalg.eigh(relative if np.isfinite(relative).all() else np.zeros_like(relative))
+        clipped = np.einsum("ij,j,kj->ik", vectors, np.maximum(values, RIDGE), vectors)
+        return (scales * (clipped + clipped.T) / 2).reshape(covariances.shape)
+
+
+def summary(repairs: list[Repair]) -> str:
+    """One line for each component that was repaired: when, why and how."""
+    lines = []
+    for component in dict.fromkeys(repair.component for repair in repairs):
+        own = [repair for repair in repairs if repair.component == component]
+        name = "the tied covariance" if component is None else f"component {component}"
+        first, last = own[0].iteration, own[-1].iteration
+        when = f"iteration {first}" if first == last else f"iterations {first} to {last}, {len(own)} times"
+        told = "; ".join(dict.fromkeys(f"{repair.problem}: {repair.remedy}" for repair in own))
+        lines.append(f"{name} ({when}) was {told}")
+    return ".\n".join(lines)
