@@ -16,6 +16,9 @@ RIDGE = 1e-6  # a repaired variance, relative to the component's own or to that 
 ROUNDING = 4.0  # roundoffs of the mean that a standard deviation must exceed to be more than noise
 
 
+RAISED = f"variances raised to at least {RIDGE:g} of its own, or of all rows' where it had none"
+
+
 class Repair(NamedTuple):
     """What was wrong with a component after an M-step, and what was done about it.
 
@@ -54,8 +57,8 @@ class Maximization:
     * A collapsed component (on a point, a line, repeated rows, fewer rows than features) gets the most likely
       covariance among those whose variance is nowhere below `RIDGE` times its scale: eigenvalues, with features in
       units of the scale, are clipped from below. The scale of a feature is the component's own variance, and where it
-      has none, that of all rows. This is the M-step under a constraint in the manner of Hathaway, under which the
-      likelihood is bounded; so EM goes on as it should, in the units of the data, whatever these are.
+      has none, that of all rows. From then on the component stays under this constraint (in the manner of Hathaway),
+      under which the likelihood is bounded and EM never lowers it.
 
     Both use nothing but the statistics and the spread of all rows, so they serve every source. Other libraries hold
     (Armadillo), clip eigenvalues (mlpack), give up (mclust) or raise (scikit-learn, what `degenerate="raise"` does).
@@ -76,6 +79,7 @@ class Maximization:
         self.structure = structure
         self.degenerate = degenerate
         self.repairs: list[Repair] = []
+        self.scales: dict[int | None, np.ndarray] = {}  # variances (D,), spherical (1,), of components that collapsed
         self._reg_covar = reg_covar
 
     def __call__(self, statistics: Statistics, previous: Parameters | None = None, iteration: int = 0) -> Parameters:
@@ -86,7 +90,7 @@ class Maximization:
             if self.degenerate == "raise":
                 raise
             return self._repair(statistics, previous, iteration)
-        if self.degenerate == "raise" or self._healthy(statistics, parameters):
+        if self.degenerate == "raise" or (not self.scales and self._healthy(statistics, parameters)):
             return parameters
         return self._repair(statistics, previous, iteration)
 
@@ -115,18 +119,20 @@ class Maximization:
         shared = len(self.structure.covariance_shape(1, len(values))) == 1
         return values.mean(keepdims=True) if shared else values
 
-    @staticmethod
-    def _noise(means: np.ndarray, resolution: float) -> np.ndarray:
+    def _noise(self, means: np.ndarray, resolution: float) -> np.ndarray:
         """Standard deviations (K, D) that are no more than rounding, or whose precision the rows' type cannot hold."""
         largest = np.finfo(np.float32 if resolution > 1e-10 else np.float64).max
-        return ROUNDING * EPS * np.abs(means) + 1e3 / np.sqrt(largest)
+        noise = ROUNDING * EPS * np.abs(means) + 1e3 / np.sqrt(largest)
+        if self.structure.framed:
+            noise += ROUNDING * resolution * np.abs(means - self.source.origin)
+        return noise
 
     def _sound(self, parameters: Parameters, resolution: float) -> bool:
         """Whether variances exceed rounding, along each feature and given the features before it."""
         structure = self.structure
         smallest = self._noise(parameters.means, resolution)
         if structure.triangular:
-            relative = max(10 * parameters.means.shape[1] * EPS, (ROUNDING * resolution) ** 2)
+            relative = max(100 * parameters.means.shape[1] * EPS, (ROUNDING * resolution) ** 2)
             smallest += np.sqrt(relative * structure.diagonals(parameters.covariances))
         return bool((structure.diagonals(parameters.precisions_cholesky) * smallest).max() < 1)
 
@@ -158,17 +164,15 @@ class Maximization:
         weights /= weights.sum()
         parts = [slice(None)] if one_for_all else [slice(k, k + 1) for k in np.flatnonzero(~empty)]
         for part in parts:
-            candidate = weights[part], means[part], covariances[part]
-            if not self._acceptable(candidate, resolution):
-                covariances[part] = self._widened(covariances[part], means[part], resolution)
-                self.repairs.append(
-                    Repair(
-                        iteration,
-                        None if one_for_all else int(part.start),
-                        "collapsed to rounding",
-                        f"variances raised to at least {RIDGE:g} of its own or of all rows'",
-                    )
-                )
+            name = None if one_for_all else int(part.start)
+            if name not in self.scales:
+                if self._acceptable((weights[part], means[part], covariances[part]), resolution):
+                    continue
+                self.scales[name] = self._scale(covariances[part], means[part], resolution)
+            raised = self._raised(covariances[part], self.scales[name])
+            if raised is not None:
+                covariances[part] = raised
+                self.repairs.append(Repair(iteration, name, "collapsed to rounding", RAISED))
         return structure.from_covariances(weights, means, covariances)
 
     def _check(self, statistics: Statistics, previous: Parameters | None) -> None:
@@ -201,19 +205,23 @@ class Maximization:
         lower = inverse(factor[None])[0].T
         return np.einsum("ij,kj->ik", lower, lower)
 
-    def _widened(self, covariances: np.ndarray, means: np.ndarray, resolution: float) -> np.ndarray:
-        """The most likely covariance whose variance is nowhere below `RIDGE` times its scale."""
-        structure = self.structure
-        variances = structure.diagonals(covariances)[0]
-        floor = 4 * self._noise(means, resolution).max(axis=0) ** 2
-        floor = floor.max(keepdims=True) if len(variances) < len(floor) else floor
-        wide = np.maximum(self._pooled(self.spread), floor / RIDGE)
-        if not structure.triangular:
-            return np.where(variances > floor, variances, RIDGE * wide).reshape(covariances.shape)
-        scales = np.sqrt(np.where(variances > floor / RIDGE, variances, wide))
-        scales = scales[:, None] * scales
+    def _scale(self, covariances: np.ndarray, means: np.ndarray, resolution: float) -> np.ndarray:
+        """Variances of a collapsed component, those of all rows where it has none; more than rounding in any case."""
+        variances = self.structure.diagonals(covariances)[0]
+        least = 4 * self._noise(means, resolution).max(axis=0) ** 2 / RIDGE
+        least = least.max(keepdims=True) if len(variances) < len(least) else least
+        return np.where(variances > least, variances, np.maximum(self._pooled(self.spread), least))
+
+    def _raised(self, covariances: np.ndarray, scale: np.ndarray) -> np.ndarray | None:
+        """The most likely covariance whose variance is nowhere below `RIDGE` times the scale; None for the given."""
+        if not self.structure.triangular:
+            raised = np.fmax(covariances, (RIDGE * scale).reshape(covariances.shape))
+            return None if np.array_equal(raised, covariances) else raised
+        scales = np.sqrt(scale[:, None]) * np.sqrt(scale)
         relative = covariances.reshape(scales.shape) / scales
         values, vectors = np.linalg.eigh(relative if np.isfinite(relative).all() else np.zeros_like(relative))
+        if values.min() >= RIDGE:
+            return None
         clipped = np.einsum("ij,j,kj->ik", vectors, np.maximum(values, RIDGE), vectors)
         return (scales * (clipped + clipped.T) / 2).reshape(covariances.shape)
 

@@ -77,6 +77,7 @@ class Structure(ABC):
     name: str
     kind: int
     triangular: bool  # whether a precision factor is a matrix, not numbers along its diagonal
+    framed: bool  # whether kernels put rows into a frame that components share, with its rounding
 
     @abstractmethod
     def covariance_shape(self, n_components: int, n_features: int) -> tuple[int, ...]:
@@ -199,6 +200,7 @@ class Full(Structure):
     name = "full"
     kind = 0
     triangular = True
+    framed = False
 
     def covariance_shape(self, n_components: int, n_features: int) -> tuple[int, ...]:
         return n_components, n_features, n_features
@@ -265,6 +267,7 @@ class Tied(Structure):
     name = "tied"
     kind = 2
     triangular = True
+    framed = True
 
     def covariance_shape(self, n_components: int, n_features: int) -> tuple[int, ...]:
         return n_features, n_features
@@ -343,6 +346,7 @@ class Diagonal(Structure):
     name = "diag"
     kind = 1
     triangular = False
+    framed = False
 
     def covariance_shape(self, n_components: int, n_features: int) -> tuple[int, ...]:
         return n_components, n_features
@@ -396,6 +400,7 @@ class Spherical(Diagonal):
 
     name = "spherical"
     kind = 2
+    framed = True
 
     def covariance_shape(self, n_components: int, n_features: int) -> tuple[int, ...]:
         return (n_components,)
