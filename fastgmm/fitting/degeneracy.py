@@ -1,5 +1,6 @@
 """The M-step that never gives up: a component that empties or collapses is repaired, the others stay as they are."""
 
+import math
 from functools import cached_property
 from typing import NamedTuple, Protocol
 
@@ -17,6 +18,9 @@ ROUNDING = 4.0  # roundoffs of the mean that a standard deviation must exceed to
 
 
 RAISED = f"variances raised to at least {RIDGE:g} of its own, or of all rows' where it had none"
+
+# Standard deviations whose precision float64 and float32 hold, with room for correlations.
+SMALLEST = [1e3 / math.sqrt(np.finfo(dtype).max) for dtype in (np.float64, np.float32)]
 
 
 class Repair(NamedTuple):
@@ -121,8 +125,8 @@ class Maximization:
 
     def _noise(self, means: np.ndarray, resolution: float) -> np.ndarray:
         """Standard deviations (K, D) that are no more than rounding, or whose precision the rows' type cannot hold."""
-        largest = np.finfo(np.float32 if resolution > 1e-10 else np.float64).max
-        noise = ROUNDING * EPS * np.abs(means) + 1e3 / np.sqrt(largest)
+        noise = ROUNDING * EPS * np.abs(means)
+        noise += SMALLEST[resolution > EPS]
         if self.structure.framed:
             noise += ROUNDING * resolution * np.abs(means - self.source.origin)
         return noise
@@ -133,14 +137,14 @@ class Maximization:
         smallest = self._noise(parameters.means, resolution)
         if structure.triangular:
             relative = max(100 * parameters.means.shape[1] * EPS, (ROUNDING * resolution) ** 2)
-            smallest += np.sqrt(relative * structure.diagonals(parameters.covariances))
-        return bool((structure.diagonals(parameters.precisions_cholesky) * smallest).max() < 1)
+            smallest += math.sqrt(relative) * np.sqrt(structure.diagonals(parameters.covariances))
+        smallest *= structure.diagonals(parameters.precisions_cholesky)
+        return bool(np.maximum.reduce(smallest, axis=None) < 1)
 
     def _healthy(self, statistics: Statistics, parameters: Parameters) -> bool:
         """Whether no component is empty or collapsed."""
-        return statistics.counts.min() > EMPTY * statistics.resolution and self._sound(
-            parameters, statistics.resolution
-        )
+        resolution = statistics.resolution
+        return np.minimum.reduce(statistics.counts) > EMPTY * resolution and self._sound(parameters, resolution)
 
     # ---- the slow path
 

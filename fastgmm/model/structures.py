@@ -213,7 +213,7 @@ class Full(Structure):
         return products + np.swapaxes(products, 1, 2)
 
     def diagonals(self, values: np.ndarray) -> np.ndarray:
-        return np.einsum("kii->ki", values)
+        return values.diagonal(axis1=1, axis2=2)
 
     def divide(self, scatters: np.ndarray, counts: np.ndarray, n_features: int) -> np.ndarray:
         return scatters / counts[:, None, None]
@@ -280,7 +280,7 @@ class Tied(Structure):
         return products + products.T
 
     def diagonals(self, values: np.ndarray) -> np.ndarray:
-        return np.einsum("ii->i", values)[None]
+        return values.diagonal()[None]
 
     def divide(self, scatters: np.ndarray, counts: np.ndarray, n_features: int) -> np.ndarray:
         return scatters / counts.sum()
