@@ -49,6 +49,10 @@ class Rows(Totals, Protocol):
     def n_samples(self) -> int:
         """Number of rows."""
 
+    @property
+    def dtype(self) -> np.dtype:
+        """Their type."""
+
 
 class Maximization:
     """The M-step of a structure, transactional for each component.
@@ -108,10 +112,12 @@ class Maximization:
         """Variance of all rows along each feature (D,), positive: that of the others where a feature is constant."""
         origin = self.source.origin
         variances = np.diagonal(self.source.scatter) / self.source.n_samples
-        if not np.isfinite(variances).all():
+        dtype = np.dtype(self.source.dtype)
+        if not variances.max() < np.finfo(dtype).max / 4:
             raise ValueError(
-                f"The rows are too large to be fitted: squares of their distances overflow (their mean is as large as "
-                f"{np.abs(origin).max():.3g}). Divide each column by its standard deviation, or drop outliers."
+                f"The rows are too large to be fitted: squares of their distances overflow in {dtype} (their mean is "
+                f"as large as {np.abs(origin).max():.3g}). Divide each column by its standard deviation, or drop "
+                "outliers."
             )
         varies = variances > (1e3 * EPS * origin) ** 2
         usual = variances[varies].mean() if varies.any() else 0.0
