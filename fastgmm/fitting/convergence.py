@@ -24,13 +24,17 @@ class Rule(ABC):
         self.structure = structure
         self.tol = tol
         self.bounds = [previous_bound]
+        self.leap = 0.0  # what the last extrapolation gained
 
     def met(self, bound: float, before: Parameters, after: Parameters, jumped: bool) -> bool:
         """Whether EM has converged, having led from `before`, of mean log-likelihood `bound`, to `after`.
 
         `jumped` says that no EM step led to `before`, so that there is no gain to judge.
         """
-        self.bounds = [bound] if jumped else [*self.bounds[-2:], bound]
+        if jumped:
+            self.leap = bound - self.bounds[-1]
+            self.bounds = []
+        self.bounds = [*self.bounds[-2:], bound]
         return not jumped and self.distance(before, after) < self.tol
 
     @abstractmethod
@@ -39,10 +43,13 @@ class Rule(ABC):
 
 
 class LikelihoodRule(Rule):
-    """The mean log-likelihood has changed by less than `tol` in the last EM step: scikit-learn's rule."""
+    """The mean log-likelihood has changed by less than `tol` in the last EM step: scikit-learn's rule.
+
+    Where EM is accelerated the last extrapolation must have gained less, too.
+    """
 
     def distance(self, before: Parameters, after: Parameters) -> float:
-        return abs(self.bounds[-1] - self.bounds[-2]) if len(self.bounds) > 1 else math.inf
+        return max(abs(self.bounds[-1] - self.bounds[-2]), self.leap) if len(self.bounds) > 1 else math.inf
 
 
 class ParametersRule(Rule):
