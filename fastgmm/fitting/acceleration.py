@@ -9,7 +9,7 @@ from ..model.factors import inverse
 from ..model.parameters import Parameters
 from ..model.structures import Structure
 
-BURN_IN = 5  # EM steps before the first extrapolation, which could otherwise leave the basin of attraction
+NEAR = 0.05  # length of an EM step, in standard deviations, above which it is not extrapolated
 FIRST_LIMIT = 4.0  # of the step length, and what it grows by where it was too short
 
 
@@ -33,7 +33,8 @@ class Squarem(Plain):
     along the slowest direction. The guard is free: the pass at the new point gives its likelihood, and when this is
     below that of th1, the pass was in vain and EM goes on from th2. After an accepted point an EM step follows, so
     that a cycle is three passes, and convergence is judged by EM steps alone. The length is limited by a bound that
-    grows by its use and shrinks with each refusal.
+    grows by its use and shrinks with each refusal. Long steps, in which a basin of attraction is chosen, are left to
+    EM alone.
 
     Parameters are unconstrained (`Coordinates`), so that weights stay positive and covariances positive definite, and
     in units of the components, so that nothing depends on the units of the data.
@@ -48,7 +49,6 @@ class Squarem(Plain):
         self.structure = structure
         self.jumped = False
         self.limit = FIRST_LIMIT
-        self.wait = BURN_IN
         self.start: Parameters | None = None
         self.length = 0.0
 
@@ -57,9 +57,6 @@ class Squarem(Plain):
             self.jumped = False
             if self.length == self.limit:
                 self.limit *= FIRST_LIMIT
-            return after
-        if self.wait:
-            self.wait -= 1
             return after
         if self.start is None:
             self.start = before
@@ -75,7 +72,10 @@ class Squarem(Plain):
     def _extrapolate(self, start: Parameters, first: Parameters, second: Parameters) -> Parameters | None:
         """The point that two EM steps point to; None where it is hardly another, or not finite."""
         chart = Chart(self.structure, start)
-        r, twice = chart.coordinates(first), chart.coordinates(second)
+        r = chart.coordinates(first)
+        if chart.length(r) > NEAR:
+            return None
+        twice = chart.coordinates(second)
         v = Coordinates(*(b - 2 * a for a, b in zip(r, twice, strict=True)))
         bend = chart.length(v)
         self.length = min(chart.length(r) / bend, self.limit) if bend > 0 else self.limit
