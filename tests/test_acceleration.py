@@ -76,7 +76,7 @@ def test_same_optimum_in_half_the_passes(structure: str) -> None:
     """From the same starts: EM's limit, to within 1e-5 per row, in at most half the passes (median)."""
     ratios = []
     for seed in range(10):
-        X, start = problem(structure, seed)
+        X, start = problem(structure, seed, separation=0.7)
         source = ArraySource(X)
         plain, fast = (
             np.array(run(source, structure, start, name, 1e-9, 10_000).lower_bounds) for name in (None, "squarem")
