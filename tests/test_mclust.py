@@ -1,8 +1,9 @@
 """Never below mclust: log-likelihoods of its published tables, on Iris and Old Faithful, four structures, K = 1 to 4.
 
 L. Scrucca, C. Fraley, T. B. Murphy, A. E. Raftery. Model-Based Clustering, Classification, and Density Estimation
-Using mclust in R. Chapman and Hall/CRC, 2023 (Old Faithful, chapter 3), and mclust 6.0.0 with its defaults (Iris).
-Of Old Faithful with K = 4 no figures are at hand. mclust's BIC is 2 log L - df log N; it stops EM early, so that a direct maximizer should not be below.
+Using mclust in R. Chapman and Hall/CRC, 2023 (Old Faithful, chapter 3; no figures are at hand for K = 4), and mclust
+6.0.0 with its defaults (Iris). mclust's BIC is 2 log L - df log N; it stops EM early, so that a direct maximizer should
+not be below.
 """
 
 from __future__ import annotations
