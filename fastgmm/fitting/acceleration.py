@@ -105,12 +105,9 @@ class Chart:
     def __init__(self, structure: Structure, origin: Parameters) -> None:
         self.structure = structure
         self.origin = origin
-        self.lower = self._lower(origin)
-        if structure.triangular:
-            self.deviations = np.sqrt((self.lower**2).sum(axis=2))
-        else:
-            self.deviations = self.lower
-        self.factors = self._logarithmic(self.lower)
+        lower = self._lower(origin)
+        self.deviations = np.sqrt((lower**2).sum(axis=2)) if structure.triangular else lower
+        self.factors = self._logarithmic(lower)
 
     def coordinates(self, parameters: Parameters) -> Coordinates:
         """The coordinates of parameters."""

@@ -15,8 +15,6 @@ EPS = float(np.finfo(np.float64).eps)
 EMPTY = 1e3  # times the machine epsilon of the rows: a component of fewer rows is empty
 RIDGE = 1e-6  # a repaired variance, relative to the component's own or to that of all rows; also `reg_covar="auto"`
 ROUNDING = 4.0  # roundoffs of the mean that a standard deviation must exceed to be more than noise
-
-
 RAISED = f"variances raised to at least {RIDGE:g} of its own, or of all rows' where it had none"
 
 # Standard deviations whose precision float64 and float32 hold, with room for correlations.
@@ -92,14 +90,15 @@ class Maximization:
 
     def __call__(self, statistics: Statistics, previous: Parameters | None = None, iteration: int = 0) -> Parameters:
         """M-step, repaired where needed; `previous` are the parameters the statistics were taken under."""
+        careful = self.degenerate == "repair"
         try:
             parameters = self.structure.maximize(statistics, self.reg_covar)
         except IllDefinedCovariance:
-            if self.degenerate == "raise":
+            if not careful:
                 raise
-            return self._repair(statistics, previous, iteration)
-        if self.degenerate == "raise" or (not self.scales and self._healthy(statistics, parameters)):
-            return parameters
+        else:
+            if not careful or (not self.scales and self._healthy(statistics, parameters)):
+                return parameters
         return self._repair(statistics, previous, iteration)
 
     @cached_property
@@ -126,8 +125,8 @@ class Maximization:
 
     def _pooled(self, values: np.ndarray) -> np.ndarray:
         """Numbers of each feature (D,) as the structure adds them to covariances: their mean (1,) for spherical."""
-        shared = len(self.structure.covariance_shape(1, len(values))) == 1
-        return values.mean(keepdims=True) if shared else values
+        one_for_features = len(self.structure.covariance_shape(1, len(values))) == 1
+        return values.mean(keepdims=True) if one_for_features else values
 
     def _noise(self, means: np.ndarray, resolution: float) -> np.ndarray:
         """Standard deviations (K, D) that are no more than rounding, or whose precision the rows' type cannot hold."""
@@ -174,15 +173,15 @@ class Maximization:
         weights /= weights.sum()
         parts = [slice(None)] if one_for_all else [slice(k, k + 1) for k in np.flatnonzero(~empty)]
         for part in parts:
-            name = None if one_for_all else int(part.start)
-            if name not in self.scales:
+            which = None if one_for_all else int(part.start)
+            if which not in self.scales:
                 if self._acceptable((weights[part], means[part], covariances[part]), resolution):
                     continue
-                self.scales[name] = self._scale(covariances[part], means[part], resolution)
-            raised = self._raised(covariances[part], self.scales[name])
+                self.scales[which] = self._scale(covariances[part], means[part], resolution)
+            raised = self._raised(covariances[part], self.scales[which])
             if raised is not None:
                 covariances[part] = raised
-                self.repairs.append(Repair(iteration, name, "collapsed to rounding", RAISED))
+                self.repairs.append(Repair(iteration, which, "collapsed to rounding", RAISED))
         return structure.from_covariances(weights, means, covariances)
 
     def _check(self, statistics: Statistics, previous: Parameters | None) -> None:
