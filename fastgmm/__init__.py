@@ -1,7 +1,14 @@
 """Gaussian mixture models by EM: a compiled drop-in for scikit-learn's GaussianMixture."""
 
 from .config import __version__, show_config
-from .exceptions import ConvergenceWarning, NotFittedError
+from .exceptions import ConvergenceWarning, DegenerateComponentWarning, NotFittedError
 from .gaussian_mixture import GaussianMixture
 
-__all__ = ["ConvergenceWarning", "GaussianMixture", "NotFittedError", "__version__", "show_config"]
+__all__ = [
+    "ConvergenceWarning",
+    "DegenerateComponentWarning",
+    "GaussianMixture",
+    "NotFittedError",
+    "__version__",
+    "show_config",
+]

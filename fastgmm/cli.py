@@ -99,6 +99,8 @@ def _parser() -> Parser:
     fit.add_argument(
         "--reg-covar", metavar="R", type=_at_least(0.0), default=1e-6, help="added to each variance; default: 1e-6"
     )
+    fit.add_argument("--acceleration", choices=("squarem",), help="extrapolate, for fewer iterations; default: none")
+    fit.add_argument("--max-time", metavar="S", type=_at_least(0.001), help="stop after S seconds; default: never")
     fit.add_argument("--threads", metavar="N", type=_at_least(1), help="default: the cores this process may use")
 
     config = commands.add_parser("config", help="say how fastgmm was built", description="Say how fastgmm was built.")
@@ -153,6 +155,8 @@ def fit_file(chosen: argparse.Namespace) -> None:
         max_iter=chosen.max_iter,
         n_init=chosen.n_init,
         random_state=chosen.seed,
+        acceleration=chosen.acceleration,
+        max_time=chosen.max_time,
         n_threads=chosen.threads,
     )
     labels, seconds = _timed_fit(mixture, table.values)
@@ -178,6 +182,8 @@ def _timed_fit(mixture: Any, values: NDArray[Any]) -> tuple[NDArray[np.int64], f
             labels = mixture.fit_predict(values)
         except ValueError as error:
             raise CommandError(f"cannot fit: {error}") from error
+    if mixture.stop_reason_ == "interrupt":
+        raise KeyboardInterrupt
     for warning in caught:
         print("fastgmm: warning:", *str(warning.message).split(), file=sys.stderr)
     return labels, time.perf_counter() - start

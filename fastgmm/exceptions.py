@@ -10,7 +10,7 @@ import sys
 from functools import cache
 from typing import Any, TypeVar
 
-__all__ = ["ConvergenceWarning", "InvalidParameterError", "NotFittedError", "compatible"]
+__all__ = ["ConvergenceWarning", "DegenerateComponentWarning", "InvalidParameterError", "NotFittedError", "compatible"]
 
 
 class _Portable:
@@ -36,7 +36,7 @@ class NotFittedError(_Portable, ValueError, AttributeError):
 
 
 class ConvergenceWarning(_Portable, UserWarning):
-    """Issued when EM stopped at ``max_iter`` before the gain fell below ``tol``.
+    """Issued when EM stopped before it converged: at ``max_iter``, ``max_time``, by the callback or by Ctrl-C.
 
     Examples
     --------
@@ -44,6 +44,20 @@ class ConvergenceWarning(_Portable, UserWarning):
     >>> with warnings.catch_warnings():
     ...     warnings.simplefilter("error", fastgmm.ConvergenceWarning)
     ...     _ = fastgmm.GaussianMixture().fit([[0.0], [1.0], [3.0]])
+    """
+
+
+class DegenerateComponentWarning(UserWarning):
+    """Issued when components emptied or collapsed and were repaired: it names them and what was done.
+
+    Examples
+    --------
+    >>> import warnings, fastgmm
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore", fastgmm.DegenerateComponentWarning)
+    ...     mixture = fastgmm.GaussianMixture(reg_covar=0).fit([[0.0, 1.0], [1.0, 1.0], [2.0, 1.0]])
+    >>> mixture.degenerate_[0].problem
+    'collapsed to rounding'
     """
 
 

@@ -8,16 +8,19 @@ from collections.abc import Callable
 from copy import copy
 from dataclasses import replace
 from functools import partial
+from time import perf_counter
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .exceptions import ConvergenceWarning, compatible
+from .exceptions import ConvergenceWarning, DegenerateComponentWarning, compatible
+from .fitting.convergence import CALLBACK, INTERRUPT, MAX_ITER, MAX_TIME, Options
+from .fitting.degeneracy import Maximization, Repair, summary
 from .fitting.em import Fit, expectation_maximization
 from .fitting.initialization import prepare
 from .fitting.restarts import FitRecord, Plan, best_fit
-from .fitting.starts import Goal, Start
+from .fitting.starts import Goal, Start, fixed
 from .mixture import Mixture
 from .model.parameters import Parameters
 from .progress import Progress
@@ -36,6 +39,16 @@ __all__ = ["GaussianMixture"]
 
 Starts = tuple[NDArray[np.float64] | None, NDArray[np.float64] | None, NDArray[np.float64] | None]
 
+# What the warning says of a fit that ended before it converged; the first in scikit-learn's words.
+NOT_CONVERGED = {
+    MAX_ITER: "Best performing initialization did not converge. Try different init parameters, or increase max_iter, "
+    "tol, or check for degenerate data.",
+    MAX_TIME: "The fit stopped at max_time = {max_time} s before it converged, with the best parameters so far. Allow "
+    "more time, increase tol, or try acceleration='squarem'.",
+    CALLBACK: "The callback stopped the fit before it converged; the best parameters so far are kept.",
+    INTERRUPT: "The fit was interrupted before it converged; the best parameters so far are kept.",
+}
+
 
 class GaussianMixture(Mixture):
     """Gaussian mixture fitted by expectation-maximization (EM).
@@ -50,9 +63,11 @@ class GaussianMixture(Mixture):
         A general covariance matrix per component, one general matrix for all, a diagonal one per component, or a
         single variance per component.
     tol : float, default=1e-3
-        EM stops when the mean log-likelihood per sample changes by less than this from one iteration to the next.
-    reg_covar : float, default=1e-6
-        Added to the diagonal of each covariance matrix, in squared units of the data.
+        EM stops when the mean log-likelihood per sample changes by less than this from one iteration to the next, or
+        as ``convergence`` says; 0 lets it run to ``max_iter``.
+    reg_covar : float or 'auto', default=1e-6
+        Added to the diagonal of each covariance matrix, in squared units of the data. 'auto' adds a millionth of each
+        feature's variance (for 'spherical' of their mean), so that results do not change with the units of the data.
     max_iter : int, default=100
         Largest number of EM iterations; 0 keeps the starting values.
     n_init : int, default=1
@@ -85,6 +100,26 @@ class GaussianMixture(Mixture):
         1 prints initializations and iterations, 2 also times and changes of the log-likelihood.
     verbose_interval : int, default=10
         Number of iterations from one printed line to the next.
+    acceleration : {None, 'squarem'}, default=None
+        'squarem' extrapolates from each two EM steps; a point that turns out worse is given up, so that the
+        likelihood never falls. Where components overlap this takes a third of the passes or fewer; every pass counts
+        in ``n_iter_``.
+    convergence : {'likelihood', 'parameters', 'aitken'}, default='likelihood'
+        What has to be less than ``tol``. 'likelihood': the last change of the mean log-likelihood, which may be small
+        far from the optimum. 'parameters': the largest change of a parameter in an iteration, weights relative to
+        themselves, means and covariances in standard deviations of their component. 'aitken': the distance of the
+        mean log-likelihood to its limit, projected from the last three iterations.
+    max_time : float, default=None
+        Seconds from the call of ``fit`` after which it stops at the end of the iteration; None sets no limit.
+    degenerate : {'repair', 'raise'}, default='repair'
+        What happens when a component empties or collapses onto a point, a line, repeated rows or fewer rows than
+        features. 'repair': an empty one is held as it was; a collapsed one gets the most likely covariance among
+        those whose variances are, in every direction, at least a millionth of its own, or where it has none, of all
+        rows'; a warning names it. 'raise': a ValueError, as in scikit-learn.
+    callback : callable, default=None
+        Called after each iteration as ``callback(iteration, lower_bound, elapsed)``, with the number of the iteration
+        from 1, the mean log-likelihood before its M-step and the seconds since the call of ``fit``. A true return
+        value stops the fit.
     n_threads : int, default=None
         Number of threads; None takes ``FASTGMM_NUM_THREADS``, else ``OMP_NUM_THREADS``, else the cores that this
         process may use. The results do not depend on it.
@@ -108,12 +143,18 @@ class GaussianMixture(Mixture):
         Upper triangular factors U with precision = U U^T; square roots for 'diag' and 'spherical'.
     converged_ : bool
         Whether the best fit ended because of ``tol``.
+    stop_reason_ : {'tol', 'max_iter', 'max_time', 'callback', 'interrupt'}
+        What ended the fit: the first means convergence, the last Ctrl-C.
+    degenerate_ : list of Repair
+        Repairs of components in the best fit: named tuples of ``iteration`` (0 is the start), ``component`` (None is
+        the tied covariance), ``problem`` and ``remedy``.
     n_iter_ : int
-        Number of iterations of the best fit.
+        Number of iterations of the best fit: passes over the rows, those that an acceleration spent in vain included.
     lower_bound_ : float
         Mean log-likelihood per sample before the last M-step of the best fit.
     lower_bounds_ : list of float, of length n_iter_
-        The same before each of its M-steps.
+        The same before each of its M-steps. A pass at an extrapolated point that was given up has no M-step: it
+        repeats the value before.
     fits_ : list of FitRecord, of length n_init
         What became of each initialization: ``seconds_initialization``, ``seconds_em``, ``n_iter``, ``start_bound`` (the
         mean log-likelihood at the start), ``lower_bound``, ``converged``, ``dropped``.
@@ -126,8 +167,9 @@ class GaussianMixture(Mixture):
     -----
     The methods that use a mixture read ``weights_``, ``means_`` and ``precisions_cholesky_`` (`sample` reads
     ``covariances_``), so a mixture with known parameters is made by setting them, without ``fit``. Attributes have the
-    dtype of the rows fitted: float32 for float32 rows, else float64. A ``fit`` that raises an exception or is
-    interrupted leaves the estimator as it was.
+    dtype of the rows fitted: float32 for float32 rows, else float64. A ``fit`` that raises an exception leaves the
+    estimator as it was. One that is interrupted by Ctrl-C after its first iteration ends with the best parameters so
+    far and a ConvergenceWarning; before that, KeyboardInterrupt is raised.
 
     All random numbers are drawn from ``random_state``, initialization after initialization and before the first
     iteration; EM itself draws none. So the same data, ``random_state`` and instruction set (see
@@ -147,6 +189,12 @@ class GaussianMixture(Mixture):
     C. Biernacki, G. Celeux, G. Govaert. Choosing starting values for the EM algorithm for getting the highest
     likelihood in multivariate Gaussian mixture models. Computational Statistics & Data Analysis 41, 2003.
 
+    R. Varadhan, C. Roland. Simple and globally convergent methods for accelerating the convergence of any EM algorithm
+    (SQUAREM). Scandinavian Journal of Statistics 35(2), 2008.
+
+    R. J. Hathaway. A constrained formulation of maximum-likelihood estimation for normal mixture distributions. Annals
+    of Statistics 13(2), 1985.
+
     C. M. Bishop. Pattern Recognition and Machine Learning. Springer, 2006, section 9.2.
 
     Examples
@@ -163,6 +211,8 @@ class GaussianMixture(Mixture):
     """
 
     converged_: bool
+    stop_reason_: str
+    degenerate_: list[Repair]
     n_iter_: int
     lower_bound_: float
     lower_bounds_: list[float]
@@ -174,7 +224,7 @@ class GaussianMixture(Mixture):
         *,
         covariance_type: str = "full",
         tol: float = 1e-3,
-        reg_covar: float = 1e-6,
+        reg_covar: float | str = 1e-6,
         max_iter: int = 100,
         n_init: int = 1,
         init_params: str | Callable[..., ArrayLike] | ArrayLike = "kmeans",
@@ -185,6 +235,11 @@ class GaussianMixture(Mixture):
         warm_start: bool = False,
         verbose: int = 0,
         verbose_interval: int = 10,
+        acceleration: str | None = None,
+        convergence: str = "likelihood",
+        max_time: float | None = None,
+        degenerate: str = "repair",
+        callback: Callable[[int, float, float], object] | None = None,
         n_threads: int | None = None,
         drop_restarts: bool = True,
     ) -> None:
@@ -202,6 +257,11 @@ class GaussianMixture(Mixture):
         self.warm_start = warm_start
         self.verbose = verbose
         self.verbose_interval = verbose_interval
+        self.acceleration = acceleration
+        self.convergence = convergence
+        self.max_time = max_time
+        self.degenerate = degenerate
+        self.callback = callback
         self.n_threads = n_threads
         self.drop_restarts = drop_restarts
 
@@ -224,15 +284,19 @@ class GaussianMixture(Mixture):
         ------
         ValueError
             If a constructor argument is out of range, if ``X`` holds NaN, infinity or complex numbers, is not
-            two-dimensional or has fewer rows than 2 or ``n_components``, if a starting value does not fit, or if a
-            covariance becomes ill-defined.
+            two-dimensional or has fewer rows than 2 or ``n_components``, if squares of its numbers overflow, if a
+            starting value does not fit, or, with ``degenerate='raise'``, if a covariance becomes ill-defined.
         TypeError
             If ``X`` is sparse or a constructor argument has the wrong type.
+        KeyboardInterrupt
+            If Ctrl-C comes before the first iteration is done.
 
         Warns
         -----
         ConvergenceWarning
-            If the best fit reached ``max_iter``.
+            If the fit ended before it converged: at ``max_iter``, at ``max_time``, by the callback or by Ctrl-C.
+        DegenerateComponentWarning
+            If components of the best fit were repaired.
 
         Examples
         --------
@@ -298,15 +362,19 @@ class GaussianMixture(Mixture):
 
     def _estimate(self, source: ArraySource, names: NDArray[np.object_] | None) -> dict[str, Any]:
         """Run EM and return the fitted attributes, leaving the estimator as it is."""
-        fit, records = self._best_fit(source)
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # what overflows is refused or repaired
+            fit, records = self._best_fit(source)
+            attributes = self._attributes(fit, source.dtype) | {"fits_": records}
         if not fit.converged and self.max_iter > 0:
+            message = NOT_CONVERGED[fit.stop_reason].format(max_time=self.max_time)
+            warnings.warn(message, compatible(ConvergenceWarning), stacklevel=3)
+        if fit.repairs:
             warnings.warn(
-                "Best performing initialization did not converge. Try different init parameters, or increase "
-                "max_iter, tol, or check for degenerate data.",
-                compatible(ConvergenceWarning),
+                f"Components were repaired: {summary(fit.repairs)}. Decrease n_components, increase reg_covar, or "
+                "check for constant, collinear or repeated data; degenerate_ lists all repairs.",
+                DegenerateComponentWarning,
                 stacklevel=3,
             )
-        attributes = self._attributes(fit, source.dtype) | {"fits_": records}
         return attributes if names is None else attributes | {"feature_names_in_": names}
 
     def _best_fit(self, source: ArraySource) -> tuple[Fit, list[FitRecord]]:
@@ -314,24 +382,34 @@ class GaussianMixture(Mixture):
         structure = self._structure()
         given = self._starting_values(source.n_features)
         random_state = check_random_state(self.random_state)
+        options = self._options()
         warm = self.warm_start and hasattr(self, "converged_")
-        if warm:
-            previous = self._previous(source.n_features)
-            starts: list[Start] = [lambda _: previous]
-        else:
-            starts = [self._start(source, given, random_state) for _ in range(self.n_init)]
-        em = partial(expectation_maximization, structure=structure, tol=self.tol, reg_covar=self.reg_covar)
+        plans = []
+        for _ in range(1 if warm else self.n_init):
+            maximize = Maximization(source, structure, self.reg_covar, self.degenerate)
+            if warm:
+                start = fixed(self._previous(source.n_features))
+            else:
+                start = self._start(source, given, random_state, maximize)
+            em = partial(
+                expectation_maximization, structure=structure, tol=self.tol, maximize=maximize, options=options
+            )
+            plans.append(Plan(start, em))
         return best_fit(
             source,
             structure,
             self.n_components,
-            [Plan(start, em) for start in starts],
+            plans,
             max_iter=self.max_iter,
             drop=bool(self.drop_restarts),
             progress=Progress(self.verbose, self.verbose_interval),
             previous_bound=float(self.lower_bound_) if warm else -math.inf,
-            in_order=self.verbose > 0,
+            in_order=self.verbose > 0 or self.callback is not None,
         )
+
+    def _options(self) -> Options:
+        """Return how EM goes on and when it ends, with the clock started."""
+        return Options(self.acceleration, self.convergence, self.max_time, self.callback, perf_counter())
 
     def _starting_values(self, n_features: int) -> Starts:
         """Return the user's starting weights, means and precisions, checked; None for those not given."""
@@ -344,17 +422,20 @@ class GaussianMixture(Mixture):
         )
 
     def _start(
-        self, source: ArraySource, given: Starts, random_state: np.random.RandomState | np.random.Generator
+        self,
+        source: ArraySource,
+        given: Starts,
+        random_state: np.random.RandomState | np.random.Generator,
+        maximize: Maximization,
     ) -> Start:
         """Draw a start: the user's parameters, completed by ``init_params``."""
         structure = self._structure()
         weights, means, precisions = given
         if weights is not None and means is not None and precisions is not None:
-            complete = structure.from_precisions(weights, means, precisions)
-            return lambda _: complete
-        # Covariances found beside given precisions are thrown away: a large reg_covar keeps them from failing.
-        goal = Goal(structure, self.n_components, self.reg_covar if precisions is None else 1.0)
-        drawn = prepare(source, goal, self.init_params, random_state)
+            return fixed(structure.from_precisions(weights, means, precisions))
+        if precisions is not None:  # what is found beside them is thrown away, and so are its repairs
+            maximize = Maximization(source, structure, 1.0, "repair")
+        drawn = prepare(source, Goal(structure, self.n_components, maximize), self.init_params, random_state)
 
         def start(source: ArraySource) -> Parameters:
             found = drawn(source)
@@ -387,8 +468,17 @@ class GaussianMixture(Mixture):
             "precisions_cholesky_": parameters.precisions_cholesky,
         }
         bounds = [dtype.type(bound) for bound in fit.lower_bounds]
-        return {name: np.array(values, dtype=dtype) for name, values in arrays.items()} | {
+        rounded = {name: np.array(values, dtype=dtype) for name, values in arrays.items()}
+        if not all(np.isfinite(values).all() for values in rounded.values()):
+            raise ValueError(
+                f"The covariances or precisions of the mixture overflow in {dtype}: the means are as large as "
+                f"{np.abs(parameters.means).max():.3g}. Divide each column of X by its standard deviation"
+                f"{', or pass float64 rows' if dtype == np.float32 else ''}."
+            )
+        return rounded | {
             "converged_": fit.converged,
+            "stop_reason_": fit.stop_reason,
+            "degenerate_": fit.repairs,
             "n_iter_": len(bounds),
             "lower_bound_": bounds[-1] if bounds else -math.inf,
             "lower_bounds_": bounds,

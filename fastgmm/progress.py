@@ -38,11 +38,12 @@ class Progress:
             self.previous = now
         print(line)
 
-    def end(self, lower_bound: float, converged: bool) -> None:
-        """Report how an initialization ended."""
+    def end(self, lower_bound: float, stop_reason: str) -> None:
+        """Report how an initialization ended: in scikit-learn's words where it has any."""
         if not self.verbose:
             return
-        line = f"Initialization {'converged' if converged else 'did not converge'}."
+        ends = {"tol": "converged", "max_iter": "did not converge"}
+        line = f"Initialization {ends.get(stop_reason, f'did not converge (stopped: {stop_reason})')}."
         if self.verbose > 1:
             line += f" time lapse {perf_counter() - self.started:.5f}s\t lower bound {lower_bound:.5f}."
         print(line)

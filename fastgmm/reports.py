@@ -16,6 +16,7 @@ from .tables import Table, counted
 
 __all__ = ["adjusted_rand_index", "comparison_report", "components_report", "fit_report", "standard_deviations"]
 
+STOPPED = {"max_iter": "allow more with --max-iter", "max_time": "allow more with --max-time"}
 MAX_WIDTH, MAX_COLUMNS, MAX_COMPONENTS = 100, 12, 50  # of the printed table
 
 
@@ -24,10 +25,9 @@ def fit_report(mixture: Any, table: Table, labels: NDArray[np.int64], source: st
     n_components = len(mixture.weights_)
     rows, columns = table.values.shape
     n_threads = mixture.n_threads or default_n_threads()
-    iterations = counted(mixture.n_iter_, "iteration")
-    stopped = f"converged after {iterations} (tol {mixture.tol:g})"
+    stopped = f"converged after {counted(mixture.n_iter_, 'iteration')} (tol {mixture.tol:g})"
     if not mixture.converged_:
-        stopped = f"NOT {stopped}: allow more with --max-iter"
+        stopped = f"NOT {stopped}: {STOPPED.get(mixture.stop_reason_, f'stopped by {mixture.stop_reason_}')}"
     return "\n".join(
         [
             f"Gaussian mixture of {counted(n_components, 'component')}, {mixture.covariance_type} covariance",

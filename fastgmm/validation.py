@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from . import kernels
 from .exceptions import InvalidParameterError, NotFittedError, compatible
+from .fitting.acceleration import ACCELERATIONS
+from .fitting.convergence import RULES
 from .fitting.initialization import METHODS
 from .model.structures import STRUCTURES
 
@@ -280,12 +282,16 @@ _NUMBERS: tuple[Callable[[Any], bool], str] = (
     lambda v: _ARRAY[0](v) and _holds_numbers(v),
     "an array-like of numbers",
 )
+_POSITIVE: tuple[Callable[[Any], bool], str] = (
+    lambda v: isinstance(v, Real) and 0.0 < float(v) < math.inf,
+    "a float in the range (0.0, inf)",
+)
 _CALLABLE: tuple[Callable[[Any], bool], str] = (callable, "a callable")
 _CONSTRAINTS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "n_components": _integer(1),
     "covariance_type": _one_of(STRUCTURES),
     "tol": _NONNEGATIVE,
-    "reg_covar": _NONNEGATIVE,
+    "reg_covar": _either(_NONNEGATIVE, _one_of(["auto"])),
     "max_iter": _integer(0),
     "n_init": _integer(1),
     "init_params": _either(_one_of(METHODS), _NUMBERS, _CALLABLE),
@@ -296,6 +302,11 @@ _CONSTRAINTS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "warm_start": _BOOL,
     "verbose": _either(_integer(0), _BOOL),
     "verbose_interval": _integer(1),
+    "acceleration": _either(_one_of(ACCELERATIONS), _NONE),
+    "convergence": _one_of(RULES),
+    "max_time": _either(_POSITIVE, _NONE),
+    "degenerate": _one_of(["repair", "raise"]),
+    "callback": _either(_CALLABLE, _NONE),
     "n_threads": _either(_integer(1), _NONE),
     "drop_restarts": _BOOL,
 }

@@ -23,6 +23,7 @@ Array = np.ndarray[Any, Any]
 STRUCTURES = ("full", "tied", "diag", "spherical")
 ARRAYS = ("weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_")
 FITTED = (*ARRAYS, "converged_", "n_iter_", "lower_bound_", "lower_bounds_", "n_features_in_")
+OURS = ("degenerate_", "fits_", "stop_reason_")
 K, D = 3, 4
 
 
@@ -84,7 +85,7 @@ def test_parity(X: Array, sklearn_mixture: Any, structure: str, max_iter: int) -
     options = {**start(X, structure), "tol": 0.0, "max_iter": max_iter}
     ours, theirs = GaussianMixture(**options).fit(X), sklearn_mixture(**options).fit(X)
     assert_same_fit(ours, theirs, 1e-8)
-    assert {*FITTED, "fits_"} == {name for name in vars(ours) if name.endswith("_")}
+    assert {*FITTED, *OURS} == {name for name in vars(ours) if name.endswith("_")}
     for method in ("score_samples", "predict_proba", "score", "bic", "aic"):
         np.testing.assert_allclose(getattr(ours, method)(X), getattr(theirs, method)(X), rtol=1e-8, atol=1e-12)
     np.testing.assert_array_equal(ours.predict(X), theirs.predict(X))

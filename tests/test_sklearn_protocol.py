@@ -74,12 +74,24 @@ def test_main_checks_of_other_structures(structure: str) -> None:
 # Signature and parameters -----------------------------------------------------------------------------------------
 
 
+OURS = {
+    "acceleration": None,
+    "convergence": "likelihood",
+    "max_time": None,
+    "degenerate": "repair",
+    "callback": None,
+    "n_threads": None,
+    "drop_restarts": True,
+}
+
+
 def test_signature() -> None:
     """Arguments, their order, kinds and defaults are scikit-learn's, and ours follow."""
     ours = inspect.signature(GaussianMixture).parameters
     theirs = inspect.signature(mixture.GaussianMixture).parameters
-    assert list(ours) == [*theirs, "n_threads", "drop_restarts"]
-    assert ours["n_threads"].default is None
+    assert list(ours) == [*theirs, *OURS]
+    assert {name: ours[name].default for name in OURS} == OURS
+    assert all(ours[name].kind is inspect.Parameter.KEYWORD_ONLY for name in OURS)
     for name, parameter in theirs.items():
         assert (ours[name].default, ours[name].kind) == (parameter.default, parameter.kind), name
 
@@ -96,10 +108,10 @@ def test_get_and_set_params() -> None:
     start = np.zeros((2, 2))
     model = GaussianMixture(2, means_init=start)
     assert model.get_params()["means_init"] is start
-    assert list(model.get_params()) == sorted([*mixture.GaussianMixture().get_params(), "n_threads", "drop_restarts"])
+    assert list(model.get_params()) == sorted([*mixture.GaussianMixture().get_params(), *OURS])
     assert model.set_params(tol=0.5) is model
     assert model.tol == 0.5
-    with pytest.raises(ValueError, match=r"Invalid parameter 'k' for estimator .*Valid parameters are: \['cov"):
+    with pytest.raises(ValueError, match=r"Invalid parameter 'k' for estimator .*Valid parameters are: \['acc"):
         model.set_params(tol=0.25, k=3)
     assert model.tol == 0.5
 

@@ -6,6 +6,7 @@ from typing import Any
 from ..model.parameters import Parameters
 from ..model.structures import Structure
 from ..sources.array import ArraySource
+from .degeneracy import Maximization
 from .given import from_array, from_callable
 from .kmeans import Random
 from .race import from_race
@@ -36,7 +37,9 @@ def initialize(
     n_components: int,
     method: Any,
     random_state: Random,
-    reg_covar: float,
+    reg_covar: float | str,
 ) -> Parameters:
     """Parameters at the start: one M-step from the responsibilities that `method` gives."""
-    return prepare(source, Goal(structure, n_components, reg_covar), method, random_state)(source)
+    return prepare(
+        source, Goal(structure, n_components, Maximization(source, structure, reg_covar)), method, random_state
+    )(source)

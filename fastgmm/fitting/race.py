@@ -5,6 +5,7 @@ again and again is successive halving (Jamieson and Talwalkar 2016).
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -28,13 +29,14 @@ def from_race(source: ArraySource, goal: Goal, random_state: Random) -> Start:
     rows = None if source.n_samples <= n_rows else draw_rows(source.n_samples, n_rows, random_state)
     track = sampled(source, rows)
     starts = [
-        partial(scale, goal=goal, centers=centers(track, goal.n_components, random_state))
+        partial(scale, centers=centers(track, goal.n_components, random_state))
         for centers in CENTERS
         for scale in SCALES
     ]
 
     def race(source: ArraySource) -> Parameters:
-        track, field = sampled(source, rows), [Runner(goal, start) for start in starts]
+        track = sampled(source, rows)
+        field = [Runner(goal._replace(maximize=goal.maximize.on(track)), start) for start in starts]
         for n_passes in LEGS:
             legs = [partial(runner.run, n_passes=n_passes) for runner in field]
             side_by_side(track, goal.structure, goal.n_components, legs)
@@ -49,7 +51,7 @@ class Runner:
     """One start and how far it has come."""
 
     goal: Goal
-    start: Start
+    start: Callable[..., Parameters]
     parameters: Parameters | None = None
     bound: float = -math.inf
     error: ValueError | None = None
@@ -58,10 +60,9 @@ class Runner:
         """Go on for some passes; a covariance that becomes ill-defined puts it last."""
         try:
             if self.parameters is None:
-                self.parameters = self.start(source)
-            structure, reg_covar = self.goal.structure, self.goal.reg_covar
+                self.parameters = self.start(source, goal=self.goal)
             fit = expectation_maximization(
-                source, structure, self.parameters, tol=0.0, max_iter=n_passes, reg_covar=reg_covar
+                source, self.goal.structure, self.parameters, tol=0.0, max_iter=n_passes, maximize=self.goal.maximize
             )
         except ValueError as error:
             self.bound, self.error = -math.inf, error

@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 
 from ..model.structures import Structure
 from ..sources.array import ArraySource
+from .convergence import CALLBACK, INTERRUPT, MAX_ITER, MAX_TIME
 from .em import Fit
 from .parallel import side_by_side
 from .starts import Start
@@ -34,7 +35,7 @@ class Progress(Protocol):
     def iteration(self, n_iter: int, lower_bound: float, change: float) -> None:
         """It has done an iteration."""
 
-    def end(self, lower_bound: float, converged: bool) -> None:
+    def end(self, lower_bound: float, stop_reason: str) -> None:
         """It has ended."""
 
     def drop(self, number: int) -> None:
@@ -98,12 +99,14 @@ def best_fit(
                     task(source)
             else:
                 side_by_side(source, structure, n_components, tasks)
-        except BaseException:  # Ctrl-C while waiting for the other threads
-            leg.first_failed = -1
-            raise
+        except KeyboardInterrupt:  # while this thread was waiting for the others
+            leg.stop_reason = INTERRUPT
+            source.workers.close()
         for restart in running:
             if restart.error is not None:
                 raise restart.error
+        if leg.stop_reason is not None:
+            break
         running = [restart for restart in running if not restart.ended]
         if in_legs:
             highest = max(restart.lower_bound for restart in restarts)
@@ -113,8 +116,10 @@ def best_fit(
                     progress.drop(restart.number)
             running, limit = [restart for restart in running if not restart.dropped], 2 * limit
     best = max(restarts, key=lambda restart: restart.lower_bound) if max_iter > 0 else restarts[-1]
-    assert best.fit is not None
-    return best.fit, [restart.record() for restart in restarts]
+    if best.fit is None:
+        raise KeyboardInterrupt
+    fit = best.fit if leg.stop_reason is None else replace(best.fit, stop_reason=leg.stop_reason)
+    return fit, [restart.record() for restart in restarts]
 
 
 def projected(bounds: Sequence[float]) -> float:
@@ -142,6 +147,7 @@ class Leg:
     max_iter: int
     progress: Progress
     first_failed: float = math.inf
+    stop_reason: str | None = None  # why all have to end
 
 
 class Stopped(Exception):
@@ -165,15 +171,14 @@ class Restart:
     def run(self, source: ArraySource, leg: Leg) -> None:
         """Begin or go on; of errors the one of the first restart counts, as if they ran in order."""
         try:
-            if self.number < leg.first_failed:
+            if self.number < leg.first_failed and leg.stop_reason is None:
                 self._run(source, leg)
         except Stopped:
             pass
+        except KeyboardInterrupt:  # before the first iteration
+            leg.stop_reason = INTERRUPT
         except Exception as error:
             self.error, leg.first_failed = error, min(self.number, leg.first_failed)
-        except BaseException:  # Ctrl-C: the threads are waited for, so they must know before it is passed on
-            leg.first_failed = -1
-            raise
 
     def _run(self, source: ArraySource, leg: Leg) -> None:
         """Find the start if there is none yet, and iterate up to the limit."""
@@ -185,6 +190,8 @@ class Restart:
         def on_iteration(n_iter: int, lower_bound: float, change: float) -> None:
             if self.number > leg.first_failed:
                 raise Stopped
+            if leg.stop_reason == INTERRUPT:
+                raise KeyboardInterrupt  # which EM takes for Ctrl-C
             progress.iteration(done + n_iter, lower_bound, change)
 
         fit = self.plan.em(
@@ -197,9 +204,11 @@ class Restart:
         self.seconds_initialization += started - begun
         self.seconds_em += perf_counter() - started
         self.fit = replace(fit, lower_bounds=self.lower_bounds + fit.lower_bounds)
-        self.ended = fit.converged or self.n_iter < leg.limit or self.n_iter >= leg.max_iter
+        if fit.stop_reason in (MAX_TIME, CALLBACK, INTERRUPT):
+            leg.stop_reason = fit.stop_reason
+        self.ended = fit.stop_reason != MAX_ITER or self.n_iter >= leg.max_iter
         if self.ended and leg.max_iter > 0:
-            progress.end(self.lower_bound, fit.converged)
+            progress.end(self.lower_bound, fit.stop_reason)
 
     @property
     def lower_bounds(self) -> list[float]:

@@ -9,9 +9,9 @@ from typing import NamedTuple
 import numpy as np
 
 from ..model.parameters import Parameters
-from ..model.statistics import Statistics
 from ..model.structures import STRUCTURES, Structure
 from ..sources.array import ArraySource
+from .degeneracy import Maximization
 from .hierarchical import draw_sample, grow, nearest_clusters, spread
 from .kmeans import Random, draw, kmeans, seeds
 
@@ -21,11 +21,7 @@ class Goal(NamedTuple):
 
     structure: Structure
     n_components: int
-    reg_covar: float
-
-    def maximize(self, statistics: Statistics) -> Parameters:
-        """The M-step."""
-        return self.structure.maximize(statistics, self.reg_covar)
+    maximize: Maximization  # the M-step
 
 
 Start = Callable[[ArraySource], Parameters]  # of the source it was drawn for
@@ -66,6 +62,11 @@ def from_hierarchy(source: ArraySource, goal: Goal, random_state: Random) -> Sta
     """Each row belongs to its cluster in Ward's hierarchy, or to the nearest cluster where that is of a sample."""
     sample = draw_sample(source.n_samples, goal.n_components, random_state)
     return lambda source: from_labels(source, goal, nearest_clusters(source, grow(source, sample), goal.n_components))
+
+
+def fixed(parameters: Parameters) -> Start:
+    """Parameters that are known already."""
+    return lambda _: parameters
 
 
 # ---- centers, for k-means and for the race

@@ -5,10 +5,14 @@ import numpy as np
 from .. import kernels
 
 
-def ill_defined(component: int | None) -> ValueError:
+class IllDefinedCovariance(ValueError):
+    """A covariance is not positive definite."""
+
+
+def ill_defined(component: int | None) -> IllDefinedCovariance:
     """The error for a covariance that is not positive definite."""
     which = "the tied covariance" if component is None else f"component {component}"
-    return ValueError(
+    return IllDefinedCovariance(
         f"Fitting the mixture failed: {which} has an ill-defined empirical covariance (its rows lie on a point or "
         "in a subspace). Decrease n_components, increase reg_covar, or scale the input data."
     )
@@ -58,8 +62,8 @@ def reciprocal_root(variances: np.ndarray) -> np.ndarray:
     return 1 / np.sqrt(variances)
 
 
-def add_to_diagonal(matrices: np.ndarray, value: float) -> np.ndarray:
-    """matrices + value I, in place."""
+def add_to_diagonal(matrices: np.ndarray, value: float | np.ndarray) -> np.ndarray:
+    """matrices + value I, or + diag(value), in place."""
     diagonal = np.einsum("...ii->...i", matrices)
     diagonal += value
     return matrices

@@ -77,6 +77,8 @@ class Structure(ABC):
 
     name: str
     kind: int
+    triangular: bool  # whether a precision factor is a matrix, not numbers along its diagonal
+    framed: bool  # whether kernels put rows into a frame that components share, with its rounding
 
     @abstractmethod
     def covariance_shape(self, n_components: int, n_features: int) -> tuple[int, ...]:
@@ -91,12 +93,16 @@ class Structure(ABC):
         """u_k v_k^T + v_k u_k^T of each component, (K, D) each, in the shape of `Statistics.scatters`."""
 
     @abstractmethod
+    def diagonals(self, values: np.ndarray) -> np.ndarray:
+        """Diagonals of covariances, precisions or factors, (K, D), or with 1 for K or D where these are shared."""
+
+    @abstractmethod
     def divide(self, scatters: np.ndarray, counts: np.ndarray, n_features: int) -> np.ndarray:
         """Covariances from scatters about the means."""
 
     @abstractmethod
-    def regularize(self, covariances: np.ndarray, reg_covar: float) -> np.ndarray:
-        """Add `reg_covar` to every variance."""
+    def regularize(self, covariances: np.ndarray, reg_covar: float | np.ndarray) -> np.ndarray:
+        """Add `reg_covar`, a number or one for each feature (spherical: a number), to every variance."""
 
     @abstractmethod
     def factorize(self, covariances: np.ndarray) -> np.ndarray:
@@ -128,16 +134,22 @@ class Structure(ABC):
         """Parameters from weights, means and covariances."""
         return Parameters(weights, means, covariances, self.factorize(covariances))
 
-    def maximize(self, statistics: Statistics, reg_covar: float) -> Parameters:
+    def maximize(self, statistics: Statistics, reg_covar: float | np.ndarray) -> Parameters:
         """M-step: the parameters under which the statistics are most likely.
 
-        Raises ValueError when a covariance is not positive definite.
+        Raises IllDefinedCovariance, a ValueError, when a covariance is not positive definite.
         """
+        return self.from_covariances(*self.estimate(statistics, reg_covar))
+
+    def estimate(
+        self, statistics: Statistics, reg_covar: float | np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Weights, means and covariances of the M-step, whether positive definite or not."""
         counts = statistics.counts + 10 * statistics.resolution
         shifts = statistics.sums / counts[:, None]
         scatters = statistics.scatters - 0.5 * self.crossed(statistics.sums, shifts)
         covariances = self.regularize(self.divide(scatters, counts, shifts.shape[1]), reg_covar)
-        return self.from_covariances(counts / counts.sum(), statistics.reference + shifts, covariances)
+        return counts / counts.sum(), statistics.reference + shifts, covariances
 
     def unit(self, means: np.ndarray) -> Parameters:
         """Equal weights and unit covariances: the frame in which given responsibilities are accumulated."""
@@ -188,6 +200,8 @@ class Full(Structure):
 
     name = "full"
     kind = 0
+    triangular = True
+    framed = False
 
     def covariance_shape(self, n_components: int, n_features: int) -> tuple[int, ...]:
         return n_components, n_features, n_features
@@ -199,10 +213,13 @@ class Full(Structure):
         products = u[:, :, None] * v[:, None, :]
         return products + np.swapaxes(products, 1, 2)
 
+    def diagonals(self, values: np.ndarray) -> np.ndarray:
+        return values.diagonal(axis1=1, axis2=2)
+
     def divide(self, scatters: np.ndarray, counts: np.ndarray, n_features: int) -> np.ndarray:
         return scatters / counts[:, None, None]
 
-    def regularize(self, covariances: np.ndarray, reg_covar: float) -> np.ndarray:
+    def regularize(self, covariances: np.ndarray, reg_covar: float | np.ndarray) -> np.ndarray:
         return add_to_diagonal(covariances, reg_covar)
 
     def factorize(self, covariances: np.ndarray) -> np.ndarray:
@@ -250,6 +267,8 @@ class Tied(Structure):
 
     name = "tied"
     kind = 2
+    triangular = True
+    framed = True
 
     def covariance_shape(self, n_components: int, n_features: int) -> tuple[int, ...]:
         return n_features, n_features
@@ -261,10 +280,13 @@ class Tied(Structure):
         products = np.einsum("ki,kj->ij", u, v)
         return products + products.T
 
+    def diagonals(self, values: np.ndarray) -> np.ndarray:
+        return values.diagonal()[None]
+
     def divide(self, scatters: np.ndarray, counts: np.ndarray, n_features: int) -> np.ndarray:
         return scatters / counts.sum()
 
-    def regularize(self, covariances: np.ndarray, reg_covar: float) -> np.ndarray:
+    def regularize(self, covariances: np.ndarray, reg_covar: float | np.ndarray) -> np.ndarray:
         return add_to_diagonal(covariances, reg_covar)
 
     def factorize(self, covariances: np.ndarray) -> np.ndarray:
@@ -324,6 +346,8 @@ class Diagonal(Structure):
 
     name = "diag"
     kind = 1
+    triangular = False
+    framed = False
 
     def covariance_shape(self, n_components: int, n_features: int) -> tuple[int, ...]:
         return n_components, n_features
@@ -334,10 +358,13 @@ class Diagonal(Structure):
     def crossed(self, u: np.ndarray, v: np.ndarray) -> np.ndarray:
         return 2 * u * v
 
+    def diagonals(self, values: np.ndarray) -> np.ndarray:
+        return values
+
     def divide(self, scatters: np.ndarray, counts: np.ndarray, n_features: int) -> np.ndarray:
         return scatters / counts[:, None]
 
-    def regularize(self, covariances: np.ndarray, reg_covar: float) -> np.ndarray:
+    def regularize(self, covariances: np.ndarray, reg_covar: float | np.ndarray) -> np.ndarray:
         return covariances + reg_covar
 
     def factorize(self, covariances: np.ndarray) -> np.ndarray:
@@ -374,6 +401,7 @@ class Spherical(Diagonal):
 
     name = "spherical"
     kind = 2
+    framed = True
 
     def covariance_shape(self, n_components: int, n_features: int) -> tuple[int, ...]:
         return (n_components,)
@@ -383,6 +411,9 @@ class Spherical(Diagonal):
 
     def crossed(self, u: np.ndarray, v: np.ndarray) -> np.ndarray:
         return 2 * (u * v).sum(axis=1)
+
+    def diagonals(self, values: np.ndarray) -> np.ndarray:
+        return values[:, None]
 
     def divide(self, scatters: np.ndarray, counts: np.ndarray, n_features: int) -> np.ndarray:
         return scatters / (counts * n_features)

@@ -1,0 +1,180 @@
+"""Small problems that other libraries give up on: every fit must end, with finite parameters and an honest trace.
+
+Run `python bench/stress.py --problems 10000`; bench/README.md says what is drawn and what is checked.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import traceback
+import warnings
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fastgmm import GaussianMixture
+from fastgmm.model.structures import STRUCTURES
+
+Array = np.ndarray[Any, Any]
+
+ROUGH = {"float64": 1e-9, "float32": 1e-5}  # rounding of a bound, relative to its size and that of the dimension
+
+
+def draw(seed: int) -> tuple[Array, dict[str, Any], list[str]]:
+    """Rows, constructor arguments, and what is bad about them."""
+    rng = np.random.default_rng(seed)
+    n, d = int(rng.integers(2, 120)), int(rng.integers(1, 9))
+    dtype = str(rng.choice(["float64", "float32"]))
+    X = rng.normal(size=(n, d)) + rng.integers(0, 3, size=(n, 1)) * rng.normal(scale=3.0, size=d)
+    bad = [str(name) for name in rng.choice(list(BAD), size=rng.integers(0, 4), replace=False)]
+    for name in bad:
+        X = BAD[name](rng, X)
+    k = int(rng.integers(1, min(len(X), 12) + 1))
+    if "as many components as rows" in bad:
+        k = len(X)
+    largest = (150 if dtype == "float64" else 15) - (13 if "outlier" in bad else 4)
+    if rng.random() < 0.3:
+        X = X * 10.0 ** int(rng.integers(-largest, largest + 1))
+        bad.append("scale")
+    options = {
+        "n_components": k,
+        "covariance_type": str(rng.choice(list(STRUCTURES))),
+        "reg_covar": [0.0, 0.0, 1e-6, "auto"][int(rng.integers(4))],
+        "init_params": str(rng.choice(["kmeans", "k-means++", "random", "random_from_data"])),
+        "tol": [1e-3, 1e-9][int(rng.integers(2))],
+        "max_iter": 60,
+        "acceleration": [None, "squarem"][int(rng.integers(2))],
+        "convergence": str(rng.choice(["likelihood", "parameters", "aitken"])),
+        "random_state": seed,
+    }
+    return X.astype(dtype), options, bad
+
+
+def duplicated(rng: np.random.Generator, X: Array) -> Array:
+    """Few different rows, each many times."""
+    return X[rng.integers(0, max(1, len(X) // int(rng.integers(2, 20))), size=len(X))]
+
+
+def constant(rng: np.random.Generator, X: Array) -> Array:
+    """Columns of one value each."""
+    columns = rng.random(X.shape[1]) < 0.5
+    return np.where(columns, rng.choice([0.0, 1.0, -7.3, 1e5], size=X.shape[1]), X)
+
+
+def collinear(rng: np.random.Generator, X: Array) -> Array:
+    """A feature that follows from the others."""
+    return np.column_stack([X, X @ rng.normal(size=X.shape[1])])
+
+
+def outlier(rng: np.random.Generator, X: Array) -> Array:
+    """A row very far away."""
+    X = X.copy()
+    X[rng.integers(len(X))] = rng.normal(size=X.shape[1]) * 1e12
+    return X
+
+
+def few_rows(rng: np.random.Generator, X: Array) -> Array:
+    """Fewer rows than features."""
+    return X[: max(2, X.shape[1] // 2)]
+
+
+def far(rng: np.random.Generator, X: Array) -> Array:
+    """Rows far from the origin."""
+    return X + rng.normal(size=X.shape[1]) * 1e6
+
+
+def whole(rng: np.random.Generator, X: Array) -> Array:
+    """Whole numbers, so that many rows coincide along features."""
+    return np.round(X)
+
+
+BAD = {
+    "duplicated": duplicated,
+    "constant": constant,
+    "collinear": collinear,
+    "outlier": outlier,
+    "few rows": few_rows,
+    "far": far,
+    "whole": whole,
+    "as many components as rows": lambda rng, X: X[:40],
+}
+
+
+def check(seed: int) -> tuple[list[str], list[str], bool]:
+    """What went wrong with one problem, what was bad about it, and whether something was repaired."""
+    X, options, bad = draw(seed)
+    wrong = []
+    model = GaussianMixture(**options)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", message="Best performing initialization|Components were repaired")
+        try:
+            model.fit(X)
+            labels, scores, probabilities = model.predict(X), model.score_samples(X), model.predict_proba(X)
+        except Exception:
+            return [f"exception: {traceback.format_exc()}"], bad, False
+    for name in ("weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_"):
+        if not np.isfinite(getattr(model, name)).all():
+            wrong.append(f"{name} is not finite")
+    if not (np.isfinite(scores).all() and np.isfinite(probabilities).all() and labels.min() >= 0):
+        wrong.append("scores or probabilities are not finite")
+    if abs(model.weights_.sum() - 1) > 1e-5 or model.weights_.min() < 0:
+        wrong.append("weights are no weights")
+    bounds = np.array(model.lower_bounds_, dtype=np.float64)
+    if not np.isfinite(bounds).all():
+        wrong.append("a bound is not finite")
+    elif options["reg_covar"] == 0.0:
+        repaired = {repair.iteration for repair in model.degenerate_}
+        slack = ROUGH[X.dtype.name] * (np.abs(bounds[1:]) + X.shape[1]) + amplified(model, X)
+        for i in np.flatnonzero(np.diff(bounds) < -slack):
+            if not {i + 1, i + 2} & repaired:  # the fall shows in the pass after the M-step
+                wrong.append(f"likelihood falls after iteration {i + 1} from {bounds[i]} to {bounds[i + 1]}")
+    return wrong, bad, bool(model.degenerate_)
+
+
+def amplified(model: GaussianMixture, X: Array) -> float:
+    """Rounding of the mean log-likelihood where the covariances are nearly singular: their largest variance inflation.
+
+    A row's square of a whitened residual has the error of the residual in units of its standard deviation given the
+    features before it, and the covariance's own rounding weighs as much.
+    """
+    structure = STRUCTURES[model.covariance_type]
+    variances, pivots = (structure.diagonals(getattr(model, n)) for n in ("covariances_", "precisions_cholesky_"))
+    inflation = float((variances * pivots.astype(np.float64) ** 2).max())
+    return 10 * X.shape[1] * inflation * float(np.finfo(np.float64).eps)
+
+
+def main() -> int:
+    """Fit all problems; the exit status says whether anything went wrong."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--problems", type=int, default=10_000)
+    parser.add_argument("--first", type=int, default=0, help="seed of the first")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="write the counts as JSON")
+    chosen = parser.parse_args()
+    kinds, repaired, failures = Counter[str](), 0, 0
+    for seed in range(chosen.first, chosen.first + chosen.problems):
+        wrong, bad, mended = check(seed)
+        kinds.update(bad or ["ordinary"])
+        repaired += mended
+        failures += bool(wrong)
+        for line in wrong:
+            print(f"problem {seed} ({', '.join(bad)}; {draw(seed)[1]}): {line}", flush=True)
+    record = {
+        "first": chosen.first,
+        "problems": chosen.problems,
+        "failures": failures,
+        "with repairs": repaired,
+        "kinds": dict(kinds),
+    }
+    print(json.dumps(record))
+    if chosen.output:
+        chosen.output.write_text(json.dumps(record, indent=1) + "\n")
+    return failures > 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

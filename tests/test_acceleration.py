@@ -1,0 +1,209 @@
+"""SQUAREM: the same optimum in fewer passes, counted honestly, with a likelihood that never falls."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import reference as twin
+
+from fastgmm import GaussianMixture
+from fastgmm.datasets import load_faithful, load_iris
+from fastgmm.fitting.acceleration import Chart, Squarem
+from fastgmm.fitting.convergence import LikelihoodRule, Options
+from fastgmm.fitting.em import Fit, expectation_maximization
+from fastgmm.model.parameters import Parameters
+from fastgmm.model.statistics import Statistics
+from fastgmm.model.structures import STRUCTURES, Structure
+from fastgmm.sources.array import ArraySource
+
+Array = np.ndarray[Any, Any]
+
+
+def problem(structure: str, seed: int, dtype: str = "float64", separation: float = 0.9) -> tuple[Array, Parameters]:
+    """Overlapping rows, and a start at some of them."""
+    rng = np.random.default_rng(seed)
+    X = twin.sample(rng, twin.random_model(rng, structure, 3, 3, separation=separation), 500, dtype)
+    rule = STRUCTURES[structure]
+    shape = rule.covariance_shape(3, 3)
+    covariances = np.broadcast_to(np.eye(3) if rule.triangular else 1.0, shape) * float(X.var())
+    means = X[rng.choice(500, 3, replace=False)].astype(np.float64)
+    return X, rule.from_covariances(np.full(3, 1 / 3), means, np.ascontiguousarray(covariances))
+
+
+class Counting:
+    """A source that is nothing but `statistics`, of two halves of the rows, and counts its passes."""
+
+    def __init__(self, X: Array) -> None:
+        self.halves = ArraySource(X[: len(X) // 2]), ArraySource(X[len(X) // 2 :])
+        self.passes = 0
+
+    def statistics(self, structure: Structure, parameters: Parameters) -> Statistics:
+        """Both halves, merged."""
+        self.passes += 1
+        one, two = (half.statistics(structure, parameters) for half in self.halves)
+        return one.merge(two)
+
+
+def run(
+    source: Any, structure: str, start: Parameters, acceleration: str | None, tol: float = 0.0, max_iter: int = 150
+) -> Fit:
+    """EM, accelerated or not, without a ridge."""
+    return expectation_maximization(
+        source,
+        STRUCTURES[structure],
+        start,
+        tol=tol,
+        max_iter=max_iter,
+        reg_covar=0.0,
+        options=Options(acceleration=acceleration),
+    )
+
+
+@pytest.mark.parametrize(("dtype", "slack"), [("float64", 8 * 2.0**-53), ("float32", 4 * 2.0**-24)])
+@pytest.mark.parametrize("structure", twin.STRUCTURES)
+def test_likelihood_never_falls(structure: str, dtype: str, slack: float) -> None:
+    """Not in an EM step, not by an extrapolation."""
+    for seed in range(4):
+        X, start = problem(structure, seed, dtype)
+        bounds = np.array(run(ArraySource(X), structure, start, "squarem").lower_bounds)
+        assert np.all(np.diff(bounds) >= -slack * np.abs(bounds[1:]))
+
+
+@pytest.mark.parametrize("structure", twin.STRUCTURES)
+def test_same_optimum_in_half_the_passes(structure: str) -> None:
+    """From the same starts: EM's limit, to within 1e-5 per row, in at most half the passes (median)."""
+    ratios = []
+    for seed in range(10):
+        X, start = problem(structure, seed, separation=0.7)
+        source = ArraySource(X)
+        plain, fast = (
+            np.array(run(source, structure, start, name, 1e-9, 10_000).lower_bounds) for name in (None, "squarem")
+        )
+        assert fast[-1] > plain[-1] - 1e-6
+        target = plain[-1] - 1e-5
+        ratios.append(float(np.argmax(fast >= target) + 1) / float(np.argmax(plain >= target) + 1))
+    assert np.median(ratios) < 0.5
+
+
+@pytest.mark.parametrize("structure", twin.STRUCTURES)
+@pytest.mark.parametrize("tol", [1e-3, 1e-6])
+def test_never_below_plain_em(structure: str, tol: float) -> None:
+    """Both stopped by the same tol, the accelerated fit is not lower by more than tol."""
+    for data in (load_iris().data, load_faithful().data):
+        for seed in range(3):
+            options = {"covariance_type": structure, "tol": tol, "max_iter": 10_000, "random_state": seed}
+            plain, fast = (GaussianMixture(3, **options, acceleration=name).fit(data) for name in (None, "squarem"))
+            assert fast.converged_
+            assert fast.lower_bound_ >= plain.lower_bound_ - tol
+
+
+@pytest.mark.parametrize("structure", twin.STRUCTURES)
+def test_no_loss_on_separated_data(structure: str) -> None:
+    """Where EM needs a handful of passes SQUAREM needs at most a fifth more."""
+    X, start = problem(structure, 3, separation=12.0)
+    start = Parameters(start.weights, X[[0, 1, 2]], start.covariances, start.precisions_cholesky)
+    plain, fast = (
+        np.array(run(ArraySource(X), structure, start, name, 1e-9).lower_bounds) for name in (None, "squarem")
+    )
+    target = plain[-1] - 1e-5
+    assert np.argmax(fast >= target) + 1 <= 1.2 * (np.argmax(plain >= target) + 1)
+
+
+@pytest.mark.parametrize("structure", twin.STRUCTURES)
+def test_every_pass_counts(structure: str) -> None:
+    """n_iter is the number of passes, on a source that offers no more than `statistics`."""
+    X, start = problem(structure, 0)
+    source = Counting(X)
+    fit = run(source, structure, start, "squarem", 1e-7, 3000)
+    assert fit.converged
+    assert len(fit.lower_bounds) == source.passes
+    whole = run(ArraySource(X), structure, start, "squarem", 1e-7, 3000)
+    assert fit.lower_bounds[-1] == pytest.approx(whole.lower_bounds[-1], abs=1e-7)
+
+
+@pytest.mark.parametrize("structure", twin.STRUCTURES)
+def test_refused_extrapolations(structure: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each one costs one pass, which repeats the bound before; what remains is plain EM, bit for bit."""
+    X, start = problem(structure, 1)
+
+    def astray(self: Squarem, start: Parameters, first: Parameters, second: Parameters) -> Parameters:
+        """A point that no row is near."""
+        return Parameters(second.weights, second.means + 100.0, second.covariances, second.precisions_cholesky)
+
+    monkeypatch.setattr(Squarem, "_extrapolate", astray)
+    fast = run(ArraySource(X), structure, start, "squarem", max_iter=61)
+    kept = [bound for i, bound in enumerate(fast.lower_bounds) if i % 3 != 2]
+    refused = fast.lower_bounds[2::3]
+    assert refused == fast.lower_bounds[1::3][: len(refused)]
+    plain = run(ArraySource(X), structure, start, None, max_iter=len(kept))
+    assert kept == plain.lower_bounds
+    np.testing.assert_array_equal(fast.parameters.means, plain.parameters.means)
+
+
+def test_points_without_density_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A point at which the likelihood is -inf or NaN ends nothing."""
+    X, start = problem("full", 1)
+
+    def nowhere(self: Squarem, start: Parameters, first: Parameters, second: Parameters) -> Parameters:
+        """A point that gives no row any density."""
+        return Parameters(second.weights, second.means + 1e200, second.covariances, second.precisions_cholesky)
+
+    monkeypatch.setattr(Squarem, "_extrapolate", nowhere)
+    fit = run(ArraySource(X), "full", start, "squarem", max_iter=30)
+    assert np.isfinite(fit.lower_bounds).all() and np.isfinite(fit.parameters.means).all()
+
+
+def test_convergence_is_judged_by_em_steps() -> None:
+    """Neither an extrapolated point nor the step after a large extrapolation converges."""
+    unit = STRUCTURES["full"].unit(np.zeros((1, 1)))
+    rule = LikelihoodRule(STRUCTURES["full"], 1e-3)
+    told = [(-3.0, False), (-2.5, False), (-2.4999, True), (-2.4998, False), (-2.0, True), (-1.9999, False)]
+    met = [rule.met(bound, unit, unit, jumped) for bound, jumped in told]
+    assert met == [False, False, False, True, False, False]
+
+
+# Coordinates ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("structure", twin.STRUCTURES)
+def test_chart(structure: str) -> None:
+    """The way to coordinates and back; the origin's are zero; any coordinates are parameters."""
+    X, start = problem(structure, 5)
+    first, second = (run(ArraySource(X), structure, start, None, max_iter=n).parameters for n in (3, 9))
+    chart = Chart(STRUCTURES[structure], first)
+    assert max(np.abs(part).max() for part in chart.coordinates(first)) < 1e-12
+    there = chart.coordinates(second)
+    back = chart.parameters(there)
+    for name in ("weights", "means", "precisions_cholesky"):
+        np.testing.assert_allclose(getattr(back, name), getattr(second, name), rtol=1e-9, atol=1e-11)
+    rng = np.random.default_rng(0)
+    wild = chart.parameters(type(there)(*(3 * rng.normal(size=part.shape) for part in there)))
+    assert wild.weights.min() > 0 and wild.weights.sum() == pytest.approx(1)
+    assert STRUCTURES[structure].diagonals(wild.precisions_cholesky).min() > 0
+
+
+@pytest.mark.parametrize("structure", twin.STRUCTURES)
+def test_units_do_not_matter(structure: str) -> None:
+    """In other units (powers of two, spherical: one for all) the same passes lead to the same bounds."""
+    X, start = problem(structure, 6)
+    units = np.full(3, 2.0**40) if structure == "spherical" else np.array([2.0**-30, 1.0, 2.0**20])
+    scaled = {
+        "full": lambda: start.covariances * np.outer(units, units),
+        "tied": lambda: start.covariances * np.outer(units, units),
+        "diag": lambda: start.covariances * units**2,
+        "spherical": lambda: start.covariances * units[0] ** 2,
+    }[structure]()
+    moved = STRUCTURES[structure].from_covariances(start.weights, start.means * units, scaled)
+    one = run(ArraySource(X), structure, start, "squarem").lower_bounds
+    two = run(ArraySource(X * units), structure, moved, "squarem").lower_bounds
+    np.testing.assert_allclose(np.array(two) + np.log(units).sum(), one, rtol=1e-6)
+
+
+def test_threads_do_not_matter() -> None:
+    """The bits of an accelerated fit are the same for any number of threads."""
+    rng = np.random.default_rng(0)
+    X = twin.sample(rng, twin.random_model(rng, "full", 4, 5, separation=0.8), 30_011)
+    fits = [GaussianMixture(4, acceleration="squarem", tol=1e-4, random_state=0, n_threads=n).fit(X) for n in (1, 2, 3)]
+    assert len({(model.means_.tobytes(), tuple(model.lower_bounds_)) for model in fits}) == 1

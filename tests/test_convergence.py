@@ -1,0 +1,309 @@
+"""When a fit stops and what it says of it: rules of convergence, time limit, callback, Ctrl-C."""
+
+from __future__ import annotations
+
+import _thread
+import itertools
+import math
+import re
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+import reference as twin
+
+from fastgmm import ConvergenceWarning, GaussianMixture
+from fastgmm.fitting.convergence import RULES, AitkenRule, ParametersRule
+from fastgmm.model.parameters import Parameters
+from fastgmm.model.structures import STRUCTURES
+from fastgmm.reports import fit_report
+from fastgmm.sources.array import ArraySource
+from fastgmm.tables import Table
+
+Array = np.ndarray[Any, Any]
+
+
+def problem(structure: str = "full", n_samples: int = 600) -> tuple[Array, dict[str, Any]]:
+    """Overlapping rows and an explicit start from which EM takes some hundred iterations."""
+    rng = np.random.default_rng(2)
+    X = twin.sample(rng, twin.random_model(rng, structure, 3, 2, separation=1.0), n_samples)
+    shape = STRUCTURES[structure].covariance_shape(3, 2)
+    precisions = np.broadcast_to(np.eye(2) if structure in ("full", "tied") else 1.0, shape)
+    start = {"weights_init": np.full(3, 1 / 3), "means_init": X[:3], "precisions_init": precisions}
+    return X, {"n_components": 3, "covariance_type": structure, **start}
+
+
+def quiet_fit(X: Array, **options: Any) -> GaussianMixture:
+    """A fit whose warnings are not looked at."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return GaussianMixture(**options).fit(X)
+
+
+# Rules ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("structure", twin.STRUCTURES)
+@pytest.mark.parametrize("tol", [1e-2, 1e-3])
+def test_parameters_rule(structure: str, tol: float) -> None:
+    """EM stops at the first iteration that moves no parameter by tol, in dense NumPy."""
+    X, start = problem(structure)
+    rule, source = STRUCTURES[structure], ArraySource(X)
+    path = [rule.from_precisions(start["weights_init"], start["means_init"], start["precisions_init"])]
+    while len(path) < 1500:
+        path.append(rule.maximize(source.statistics(rule, path[-1]), 1e-6))
+
+    def distance(before: Parameters, after: Parameters) -> float:
+        """The largest change, from dense covariances."""
+        old, new = (twin.dense(structure, model.covariances, 3, 2).astype(float) for model in (before, after))
+        deviations = np.sqrt(np.diagonal(old, axis1=1, axis2=2))
+        return max(
+            np.abs(after.weights / before.weights - 1).max(),
+            np.abs((after.means - before.means) / deviations).max(),
+            np.abs((new - old) / (deviations[:, :, None] * deviations[:, None, :])).max(),
+        )
+
+    distances = np.array([distance(before, after) for before, after in itertools.pairwise(path)])
+    stop = int(np.flatnonzero(distances < tol)[0]) + 1
+    model = GaussianMixture(**start, tol=tol, max_iter=1500, convergence="parameters").fit(X)
+    assert (model.n_iter_, model.converged_, model.stop_reason_) == (stop, True, "tol")
+    np.testing.assert_array_equal(model.means_, path[stop].means)
+
+
+@pytest.mark.parametrize("structure", twin.STRUCTURES)
+def test_aitken_rule(structure: str) -> None:
+    """Where EM has come to its linear rate it stops about tol from the limit; scikit-learn's rule, several tol."""
+    X, start = problem(structure)
+    limit = quiet_fit(X, **start, tol=1e-14, max_iter=20_000).lower_bound_
+    gaps = [
+        limit - GaussianMixture(**start, tol=1e-7, max_iter=20_000, convergence=name).fit(X).lower_bound_
+        for name in ("aitken", "likelihood")
+    ]
+    assert 0.3e-7 < gaps[0] < 1.5e-7
+    assert gaps[1] > 5e-7
+
+
+def test_aitken_on_a_geometric_series() -> None:
+    """Bounds that approach their limit geometrically: the projected distance is the true one."""
+    rule = AitkenRule(STRUCTURES["full"], 1e-4)
+    unit = STRUCTURES["full"].unit(np.zeros((1, 1)))
+    bounds = [-1.0 - 0.9**n for n in range(200)]
+    met = [rule.met(bound, unit, unit, jumped=False) for bound in bounds]
+    assert np.flatnonzero(met)[0] == np.flatnonzero(np.array(bounds) > -1.0 - 1e-4)[0]
+
+
+def test_aitken_waits_for_three_steps() -> None:
+    """Neither two bounds, nor growing gains, nor bounds across an extrapolation tell a limit."""
+    unit = STRUCTURES["full"].unit(np.zeros((1, 1)))
+    rule = AitkenRule(STRUCTURES["full"], 1e3)
+    assert not any(rule.met(bound, unit, unit, jumped=False) for bound in (-3.0, -2.0))
+    assert rule.met(-1.5, unit, unit, jumped=False)
+    assert not rule.met(-0.5, unit, unit, jumped=False)
+    assert not rule.met(-0.4, unit, unit, jumped=True)
+    assert not rule.met(-0.3, unit, unit, jumped=False)
+    assert rule.met(-0.25, unit, unit, jumped=False)
+
+
+@pytest.mark.parametrize("name", list(RULES))
+def test_zero_tolerance_never_converges(name: str) -> None:
+    """At tol = 0 each rule lets EM run to max_iter."""
+    X, start = problem("spherical", n_samples=40)
+    model = quiet_fit(X, **start, tol=0.0, max_iter=400, convergence=name)
+    assert (model.n_iter_, model.converged_, model.stop_reason_) == (400, False, "max_iter")
+
+
+def test_weights_of_zero_in_the_start() -> None:
+    """A start with an empty component does not divide by zero."""
+    X, start = problem()
+    start["weights_init"] = [0.5, 0.5, 0.0]
+    rule = ParametersRule(STRUCTURES["full"], 1e-3)
+    assert rule.leap == 0.0
+    model = quiet_fit(X, **start, convergence="parameters", max_iter=30)
+    assert np.isfinite(model.means_).all()
+
+
+# Callback and time ------------------------------------------------------------------------------------------------
+
+
+def test_callback() -> None:
+    """It is told every iteration, its bound and growing times, and a true answer ends the fit there."""
+    X, start = problem()
+    told: list[tuple[int, float, float]] = []
+
+    def callback(iteration: int, lower_bound: float, elapsed: float) -> bool:
+        """Stop after the seventh."""
+        told.append((iteration, lower_bound, elapsed))
+        return iteration == 7
+
+    model = GaussianMixture(**start, tol=0.0, callback=callback)
+    with pytest.warns(ConvergenceWarning, match="callback stopped the fit"):
+        model.fit(X)
+    assert [news[0] for news in told] == list(range(1, 8))
+    assert [news[1] for news in told] == model.lower_bounds_
+    times = [news[2] for news in told]
+    assert times == sorted(times) and times[0] > 0
+    assert (model.n_iter_, model.converged_, model.stop_reason_) == (7, False, "callback")
+    np.testing.assert_array_equal(model.means_, quiet_fit(X, **start, tol=0.0, max_iter=7).means_)
+
+
+def test_callback_hears_of_the_last_iteration() -> None:
+    """Convergence does not skip it, and wins over its answer."""
+    X, start = problem()
+    told: list[int] = []
+    plain = GaussianMixture(**start, tol=1e-2).fit(X)
+    model = GaussianMixture(**start, tol=1e-2, callback=lambda n, *_: told.append(n) or n == plain.n_iter_).fit(X)
+    assert told[-1] == model.n_iter_ == plain.n_iter_
+    assert model.stop_reason_ == "tol"
+
+
+def test_callback_that_raises() -> None:
+    """Its exception is the caller's, and the estimator stays as it was."""
+    X, start = problem()
+
+    def callback(*_: Any) -> bool:
+        """Fail."""
+        raise ZeroDivisionError
+
+    model = GaussianMixture(**start, callback=callback)
+    with pytest.raises(ZeroDivisionError):
+        model.fit(X)
+    assert not hasattr(model, "means_")
+
+
+def test_time_limit() -> None:
+    """A fit ends after the first iteration beyond its time; a long limit changes nothing."""
+    X, start = problem()
+    model = GaussianMixture(**start, tol=0.0, max_time=1e-9)
+    with pytest.warns(ConvergenceWarning, match=r"stopped at max_time = 1e-09 s"):
+        model.fit(X)
+    assert (model.n_iter_, model.converged_, model.stop_reason_) == (1, False, "max_time")
+    one, two = (GaussianMixture(**start, max_time=limit).fit(X) for limit in (None, 1e6))
+    assert one.lower_bounds_ == two.lower_bounds_ and two.stop_reason_ == "tol"
+
+
+def test_stop_ends_all_starts() -> None:
+    """A stop ends the whole fit, not one of its starts, and keeps the best of them."""
+    X, _ = problem()
+    ended: list[float] = []
+
+    def callback(iteration: int, lower_bound: float, elapsed: float) -> bool:
+        """Stop in the third start."""
+        if iteration == 1:
+            ended.append(-math.inf)
+        ended[-1] = lower_bound
+        return len(ended) == 3
+
+    with pytest.warns(ConvergenceWarning, match="callback stopped"):
+        model = GaussianMixture(3, n_init=9, random_state=0, callback=callback).fit(X)
+    assert len(ended) == 3
+    assert (model.converged_, model.stop_reason_, model.lower_bound_) == (False, "callback", max(ended))
+
+
+# Interruption -----------------------------------------------------------------------------------------------------
+
+
+def test_interruption_keeps_the_best() -> None:
+    """Ctrl-C in the sixth iteration: what five left, marked not converged, with a warning that says so."""
+    X, start = problem()
+
+    def callback(iteration: int, *_: float) -> None:
+        """Interrupt as the terminal would."""
+        if iteration == 5:
+            _thread.interrupt_main()
+
+    model = GaussianMixture(**start, tol=0.0, max_iter=10**7, callback=callback)
+    with pytest.warns(ConvergenceWarning, match="interrupted"):
+        model.fit(X)
+    assert (model.converged_, model.stop_reason_) == (False, "interrupt")
+    assert 5 <= model.n_iter_ <= 6
+    want = quiet_fit(X, **start, tol=0.0, max_iter=model.n_iter_)
+    np.testing.assert_array_equal(model.means_, want.means_)
+    assert model.lower_bounds_ == want.lower_bounds_
+
+
+def test_interruption_in_a_later_start() -> None:
+    """Ctrl-C while the second start is sought keeps the first fit."""
+    X, _ = problem()
+    starts: list[int] = []
+
+    def interrupted(source: Any) -> Any:
+        """Be interrupted."""
+        raise KeyboardInterrupt
+
+    class Interrupting(GaussianMixture):
+        """Is interrupted in its second initialization."""
+
+        def _start(self, *args: Any) -> Any:
+            """Draw starts of which the second is interrupted."""
+            starts.append(1)
+            return interrupted if len(starts) == 2 else super()._start(*args)
+
+    with pytest.warns(ConvergenceWarning, match="interrupted"):
+        model = Interrupting(3, n_init=5, drop_restarts=False, random_state=0).fit(X)
+    assert model.stop_reason_ == "interrupt"
+    assert [record.n_iter > 0 for record in model.fits_] == [True, False, False, False, False]
+    np.testing.assert_array_equal(model.means_, GaussianMixture(3, random_state=0).fit(X).means_)
+
+
+def test_interruption_before_the_first_iteration(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With nothing to keep KeyboardInterrupt is the caller's."""
+    X, _ = problem()
+    model = GaussianMixture(3)
+
+    def interrupted(*_: Any) -> None:
+        """Be interrupted."""
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(model, "_start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X)
+    assert not hasattr(model, "means_")
+
+
+# Words ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"tol": 1e-2}, r"converged after \d+ iterations \(tol 0\.01\)"),
+        ({"tol": 0.0, "max_iter": 3}, r"NOT converged after 3 iterations \(tol 0\): allow more with --max-iter"),
+        ({"tol": 0.0, "max_time": 1e-9}, r"NOT converged after 1 iteration \(tol 0\): allow more with --max-time"),
+        ({"tol": 0.0, "callback": lambda *_: True}, r"NOT converged after 1 iteration \(tol 0\): stopped by callback"),
+    ],
+)
+def test_report_and_verbose(options: dict[str, Any], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The report and verbose say why the fit stopped."""
+    X, start = problem()
+    model = quiet_fit(X, **start, **options, verbose=1)
+    report = fit_report(model, Table(X, ["a", "b"]), model.predict(X), "rows", 1.0)
+    assert re.search(rf"^stopped +{told}$", report, re.MULTILINE)
+    ends = {
+        "tol": "Initialization converged.",
+        "max_iter": "Initialization did not converge.",
+        "max_time": "Initialization did not converge (stopped: max_time).",
+        "callback": "Initialization did not converge (stopped: callback).",
+    }
+    assert capsys.readouterr().out.splitlines()[-1] == ends[model.stop_reason_]
+
+
+@pytest.mark.parametrize(
+    ("name", "bad", "words"),
+    [
+        ("acceleration", "anderson", "a str among {'squarem'} or None"),
+        ("acceleration", True, "a str among {'squarem'} or None"),
+        ("convergence", "gain", "a str among {'likelihood', 'parameters', 'aitken'}"),
+        ("convergence", None, "a str among {'likelihood', 'parameters', 'aitken'}"),
+        ("max_time", 0.0, r"a float in the range \(0.0, inf\) or None"),
+        ("max_time", -1, r"a float in the range \(0.0, inf\) or None"),
+        ("max_time", math.inf, r"a float in the range \(0.0, inf\) or None"),
+        ("max_time", math.nan, r"a float in the range \(0.0, inf\) or None"),
+        ("max_time", "1 s", r"a float in the range \(0.0, inf\) or None"),
+        ("callback", "print", "a callable or None"),
+    ],
+)
+def test_arguments_are_checked(name: str, bad: Any, words: str) -> None:
+    """Each argument is refused with its name, what it may be and the value seen."""
+    with pytest.raises(ValueError, match=rf"The '{name}' parameter of GaussianMixture must be {words}. Got "):
+        GaussianMixture(**{name: bad}).fit(np.eye(3))
