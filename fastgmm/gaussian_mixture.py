@@ -126,7 +126,8 @@ class GaussianMixture(Mixture):
     drop_restarts : bool, default=True
         With ``n_init`` of two or more, give up initializations that can hardly become the best: after 10, 20, 40, ...
         iterations those whose lower bound would stay below the largest one reached even if it gained ten times what
-        Aitken's rule projected in any of the last five iterations. False runs all of them to their ends.
+        Aitken's rule projected in any of the last five iterations. False runs all of them to their ends, and so does
+        ``acceleration``, whose gains cannot be projected.
 
     Attributes
     ----------
@@ -401,7 +402,7 @@ class GaussianMixture(Mixture):
             self.n_components,
             plans,
             max_iter=self.max_iter,
-            drop=bool(self.drop_restarts),
+            drop=bool(self.drop_restarts) and self.acceleration is None,  # which does not gain step by step
             progress=Progress(self.verbose, self.verbose_interval),
             previous_bound=float(self.lower_bound_) if warm else -math.inf,
             in_order=self.verbose > 0 or self.callback is not None,
