@@ -6,11 +6,18 @@ the rows are in memory.
 
 from __future__ import annotations
 
+import ctypes
+import mmap
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from fastgmm import kernels
+from fastgmm.model.structures import STRUCTURES
+from fastgmm.sources.array import ArraySource
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 
@@ -87,3 +94,27 @@ def test_predictions(tmp_path: Path, method: str, result: int) -> None:
     """predict_proba, predict and score_samples add their result and at most 32 MB."""
     fit = f"GaussianMixture(8, init_params='random_from_data', random_state=0, max_iter=0).fit(X).{method}"
     assert growth(tmp_path, fit) <= result + 32 * MEGABYTE
+
+
+@pytest.mark.parametrize("variant", kernels.variants_available())
+def test_nothing_is_read_past_the_last_row(variant: str) -> None:
+    """Rows that end where a forbidden page begins: reading one byte further would end the process."""
+    page = mmap.PAGESIZE
+    libc = ctypes.CDLL(None, use_errno=True)
+    memory = mmap.mmap(-1, 17 * page)
+    start = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+    assert libc.mprotect(ctypes.c_void_p(start + 16 * page), ctypes.c_size_t(page), 0) == 0
+    numbers = np.random.default_rng(0).normal(size=2000)
+    for dtype in (np.float32, np.float64):
+        for n_samples, n_features in ((1, 1), (3, 2), (16, 1), (33, 3), (64, 5), (63, 7), (40, 9), (32, 17), (16, 31)):
+            count = n_samples * n_features
+            values = numbers[:count].astype(dtype)
+            X = np.frombuffer(memory, dtype, count, 16 * page - values.nbytes).reshape(n_samples, n_features)
+            X[...] = values.reshape(X.shape)
+            for structure in STRUCTURES.values():
+                parameters = structure.unit(np.zeros((2, n_features)))
+                model = structure.kernel_model(parameters, X.dtype, np.zeros(n_features))
+                module = kernels.load(variant)
+                found = ArraySource(X, 1, module).log_likelihoods(model)
+                assert np.array_equal(found, ArraySource(X.copy(), 1, module).log_likelihoods(model))
+                ArraySource(X, 1, module).statistics(structure, parameters)

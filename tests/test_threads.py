@@ -18,6 +18,7 @@ import reference as twin
 from fastgmm import GaussianMixture
 from fastgmm.model.structures import STRUCTURES
 from fastgmm.sources.array import ArraySource
+from fastgmm.sources.threads import Workers
 
 Array = np.ndarray[Any, Any]
 THREADS = (1, 2, 3, 7)
@@ -211,3 +212,49 @@ def test_interrupt(tmp_path: Path, n_threads: int, explicit: bool) -> None:
     assert words[:1] == ["stopped"] and words[3:] == ["alive"], out + err
     assert words[2] == "nothing" or (explicit and words[2] == "interrupt")
     assert float(words[1]) - sent < 1.0
+
+
+@pytest.mark.parametrize("n_threads", [1, 2, 5])
+def test_results_are_collected_in_order(n_threads: int) -> None:
+    """Items are taken and results collected in order, however long each takes; every item once."""
+    taken, collected = [], []
+
+    def items() -> Any:
+        """Numbers, noted when they are taken."""
+        for i in range(40):
+            taken.append(i)
+            yield i
+
+    def work(i: int) -> int:
+        """Early items last longer."""
+        time.sleep(0.002 if i % 3 == 0 else 0)
+        return i * i
+
+    workers = Workers(n_threads)
+    workers.run(work, items(), 40, collected.append)
+    workers.close()
+    assert taken == list(range(40))
+    assert collected == [i * i for i in range(40)]
+
+
+@pytest.mark.parametrize("n_threads", [1, 2, 5])
+def test_an_error_in_a_thread_reaches_the_caller(n_threads: int) -> None:
+    """The first error ends the work of all threads and is raised; the workers can be used again."""
+    done = []
+
+    def work(i: int) -> int:
+        """Fails once."""
+        if i == 7:
+            raise ZeroDivisionError("seven")
+        time.sleep(0.001)
+        done.append(i)
+        return i
+
+    workers = Workers(n_threads)
+    with pytest.raises(ZeroDivisionError, match="seven"):
+        workers.run(work, range(1000), 1000, lambda _: None)
+    assert len(done) < 20
+    again: list[int] = []
+    workers.run(lambda i: i, range(9), 9, again.append)
+    workers.close()
+    assert again == list(range(9))

@@ -1,6 +1,6 @@
 """Sums of a block under its responsibilities. The notation is that of kernels.pyx."""
 from libc.stdint cimport int32_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memset
 
 from blocks cimport Layout
 from tiles cimport LANES_F32, LANES_F64, floating, moments, products, triangle, weights
@@ -53,19 +53,19 @@ cdef inline void accumulate_triangular(const Layout* at, floating* work, double*
     cdef Py_ssize_t* fill = <Py_ssize_t*> (work + at.fill)
     cdef int32_t active
     cdef int32_t[256] chosen     # at least B
-    cdef const floating* p
+    cdef const floating* restrict p
     cdef floating* y
-    cdef floating* r
+    cdef floating* restrict r
     for k in range(at.K):
         p = work + at.p + k * B
         active = 0
+        r = work + at.r + k * P + fill[k]
         for n in range(B):
+            r[n] = p[n]
             active += p[n] > 0
         if active == 0:
             continue
-        r = work + at.r + k * P + fill[k]
         if 2 * active > B:
-            memcpy(r, p, B * sizeof(floating))
             active = <int32_t> B
         else:
             i = 0

@@ -1,7 +1,5 @@
 """Blocks of rows and where their tiles stand in a workspace. The notation is that of kernels.pyx."""
-from libc.string cimport memset
-
-from tiles cimport LANES_F32, LANES_F64, TILE_COLUMNS, floating, whiten
+from tiles cimport LANES_F32, LANES_F64, TILE_COLUMNS, floating, transpose, whiten
 
 cdef enum:
     TRIANGULAR = 0
@@ -9,9 +7,8 @@ cdef enum:
     ISOTROPIC = 2
 
 cdef enum:
-    CENTER_IN_TILE = 64         # features up to which the whitening tile subtracts the mean itself
     PADDING_BYTES = 512
-    BUFFER_BYTES = 1 << 20      # the buffers of all components together should stay in a second-level cache
+    BUFFER_BYTES = 1 << 23      # the buffers of all components together should stay in a third-level cache
 
 
 cdef struct Layout:
@@ -20,13 +17,12 @@ cdef struct Layout:
     Py_ssize_t D, K, B, C
     Py_ssize_t P            # C padded: a row of a buffer must not be a power of two away from the next
     Py_ssize_t x            # (D, B)     the block, transposed; for ISOTROPIC in its frame
-    Py_ssize_t z            # (D, B)     the block about a component's mean
     Py_ssize_t p            # (K, B)     log densities, then responsibilities
     Py_ssize_t d2           # (K, B)     squared distances (ISOTROPIC)
-    Py_ssize_t nearest      # (B,)       largest log density, or smallest distance, of each sample so far
+    Py_ssize_t best         # (B,)       largest log density, or smallest distance, of each sample
+    Py_ssize_t row          # (B,)       the component that has it, an integer of the size of the numbers
     Py_ssize_t scores       # (B,)       log-likelihood of each sample
-    Py_ssize_t factors      # (K, triangle) packed W_k, panel by panel (TRIANGULAR)
-    Py_ssize_t frame        # in double: the packed W of ISOTROPIC, then (D, B), (D, B) and (B,) to apply it
+    Py_ssize_t frame        # (D, B), (D, B) and (B,) in double, to enter the frame of ISOTROPIC
     Py_ssize_t y            # (K, D, P)  whitened samples waiting to be added to the scatter (TRIANGULAR)
     Py_ssize_t r            # (K, P)     their responsibilities
     Py_ssize_t u            # (4, P)     four rows of r y
@@ -46,7 +42,7 @@ cdef inline Layout layout(int kind, Py_ssize_t D, Py_ssize_t K, bint accumulatin
     cdef Layout at
     cdef Py_ssize_t lanes = LANES_F64 if itemsize == 8 else LANES_F32
     cdef Py_ssize_t tile = TILE_COLUMNS * lanes
-    cdef Py_ssize_t pad = max(lanes, 16), packed = D * (D + 1) // 2, size = 0, doubles
+    cdef Py_ssize_t pad = max(lanes, 16), size = 0
     at.kind, at.D, at.K = kind, D, K
     if accumulating:    # long blocks: sums over lanes are then a small part
         at.B = (2048 if kind != TRIANGULAR else 1024 if D <= 8 else 512) // itemsize
@@ -55,14 +51,12 @@ cdef inline Layout layout(int kind, Py_ssize_t D, Py_ssize_t K, bint accumulatin
     at.B = (at.B + tile - 1) // tile * tile
     at.C = at.P = at.B
     at.x = take(&size, D * at.B, pad)
-    at.z = take(&size, D * at.B if kind == TRIANGULAR else 0, pad)
     at.p = take(&size, K * at.B, pad)
     at.d2 = take(&size, K * at.B if kind == ISOTROPIC else 0, pad)
-    at.nearest = take(&size, at.B, pad)
+    at.best = take(&size, at.B, pad)
+    at.row = take(&size, at.B, pad)
     at.scores = take(&size, at.B, pad)
-    at.factors = take(&size, K * packed if kind == TRIANGULAR else 0, pad)
-    doubles = (packed + 8) // 8 * 8 + (2 * D + 1) * at.B + D
-    at.frame = take(&size, doubles * 8 // itemsize if kind == ISOTROPIC else 0, pad)
+    at.frame = take(&size, (2 * D + 1) * at.B * 8 // itemsize if kind == ISOTROPIC else 0, pad)
     if kind == TRIANGULAR and accumulating:
         at.C = min(max(BUFFER_BYTES // (K * D * itemsize), 2 * at.B), 512) // at.B * at.B
         at.P = at.C + PADDING_BYTES // itemsize
@@ -79,48 +73,51 @@ cdef inline floating* aligned(floating* p) noexcept nogil:
     return <floating*> ((<size_t> p + 63) & ~(<size_t> 63))
 
 
+cdef inline Py_ssize_t whole_vectors(
+    Py_ssize_t row_stride,
+    Py_ssize_t rows,
+    Py_ssize_t left,
+    Py_ssize_t D,
+    floating zero,              # tells the type
+) noexcept nogil:
+    """How many of the rows `transpose` may take: whole vectors of them, and no number read past the last row."""
+    cdef Py_ssize_t lanes = LANES_F64 if floating is double else LANES_F32
+    cdef Py_ssize_t n = rows // lanes * lanes, readable = (left - 1) * row_stride + D * <Py_ssize_t> sizeof(floating)
+    if D >= lanes:
+        return n
+    if row_stride <= 0:
+        return 0
+    while n > 0 and (n - 1) * row_stride + lanes * <Py_ssize_t> sizeof(floating) > readable:
+        n -= lanes
+    return n
+
+
 cdef inline void load_block(
     const char* X,              # IN   address of the block's first row
     Py_ssize_t row_stride,      # IN   in bytes, any sign
     Py_ssize_t column_stride,
     Py_ssize_t rows,            # IN   1 .. B
+    Py_ssize_t left,            # IN   rows from here to the end of the array
     Py_ssize_t D,
     Py_ssize_t B,
     floating* x,                # OUT  (D, B); lanes past the last row repeat it, so that they stay finite
 ) noexcept nogil:
     """Transpose a block of rows into its tile."""
-    cdef Py_ssize_t n, i
+    cdef Py_ssize_t n, i, done = 0
     cdef const char* p
     cdef floating last
-    if -64 < column_stride < 64 and D > 16:     # a row spans several cache lines: read each once
-        for n in range(rows):
-            p = X + n * row_stride
-            for i in range(D):
-                x[i * B + n] = (<const floating*> (p + i * column_stride))[0]
-    else:
-        for i in range(D):
-            p = X + i * column_stride
-            for n in range(rows):
-                x[i * B + n] = (<const floating*> (p + n * row_stride))[0]
+    if column_stride == sizeof(floating):
+        done = whole_vectors(row_stride, rows, left, D, <floating> 0)
+        transpose(done, D, X, row_stride, x, B)
+    for i in range(D):
+        p = X + i * column_stride
+        for n in range(done, rows):
+            x[i * B + n] = (<const floating*> (p + n * row_stride))[0]
     if rows < B:
         for i in range(D):
             last = x[i * B + rows - 1]
             for n in range(rows, B):
                 x[i * B + n] = last
-
-
-cdef inline void subtract(
-    const floating* x,          # IN   (D, B)
-    const floating* center,     # IN   (D,)
-    Py_ssize_t D,
-    Py_ssize_t B,
-    floating* z,                # OUT  (D, B)  x - center; may be x itself
-) noexcept nogil:
-    """The block about a center: correctly rounded differences, however far the origin is."""
-    cdef Py_ssize_t n, i
-    for i in range(D):
-        for n in range(B):
-            z[i * B + n] = x[i * B + n] - center[i]
 
 
 cdef inline void pack_triangle(
@@ -129,50 +126,37 @@ cdef inline void pack_triangle(
     floating* w,                # OUT  (D (D + 1) / 2,)  W in the order of the whitening tile
 ) noexcept nogil:
     """Panels of four rows of W; inside a panel column by column, from the diagonal down."""
-    cdef Py_ssize_t i0, i, j, stop, t = 0
+    cdef Py_ssize_t i0, i, j, stop, above
     for i0 in range(0, D, 4):
         stop = min(i0 + 4, D)
-        for j in range(stop):
+        above = i0 if stop == i0 + 4 else 0     # columns with four numbers
+        for j in range(above):
+            for i in range(4):
+                w[i] = U[j * D + i0 + i]
+            w += 4
+        for j in range(above, stop):
             for i in range(max(i0, j), stop):
-                w[t] = U[j * D + i]
-                t += 1
-
-
-cdef inline void pack_model(
-    const Layout* at,
-    const floating[::1] factors,
-    const double[::1] rotation,
-    floating* work,
-) noexcept nogil:
-    """Put the triangular factors into the order of the whitening tile."""
-    cdef Py_ssize_t k, packed = at.D * (at.D + 1) // 2
-    if at.kind == TRIANGULAR:
-        for k in range(at.K):
-            pack_triangle(&factors[k * at.D * at.D], at.D, work + at.factors + k * packed)
-    elif at.kind == ISOTROPIC and rotation.shape[0] > 0:
-        pack_triangle(&rotation[0], at.D, <double*> (work + at.frame))
+                w[0] = U[j * D + i]
+                w += 1
 
 
 cdef inline void enter_frame(
     const Layout* at,
-    const double[::1] origin,
-    const double[::1] rotation,
-    floating* work,             # INOUT  x
+    const double[::1] origin,       # IN     (D,)
+    const double[::1] rotation,     # IN     packed W, or nothing
+    floating* work,                 # INOUT  x
 ) noexcept nogil:
     """ISOTROPIC: replace the block by W (x - origin), or x - origin without a rotation."""
     cdef Py_ssize_t n, i, D = at.D, B = at.B
     cdef floating* x = work + at.x
-    cdef double* w = <double*> (work + at.frame)
-    cdef double* z = w + (D * (D + 1) // 2 + 8) // 8 * 8
+    cdef double* z = <double*> (work + at.frame)
     cdef double* y = z + D * B
     cdef double* q = y + D * B
-    cdef double* zero = q + B
     for i in range(D):
         for n in range(B):
             z[i * B + n] = x[i * B + n] - origin[i]
     if rotation.shape[0] > 0:
-        memset(zero, 0, D * sizeof(double))
-        whiten(B, D, <double> 0, w, zero, <const double*> NULL, z, B, y, B, q)
+        whiten(B, D, <double> 0, &rotation[0], <const double*> NULL, <const double*> NULL, z, B, y, B, q)
         z = y
     for n in range(D * B):
         x[n] = <floating> z[n]

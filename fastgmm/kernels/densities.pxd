@@ -1,7 +1,7 @@
 """Log densities of a block under a model, or responsibilities from outside. The notation is that of kernels.pyx."""
 from libc.string cimport memset
 
-from blocks cimport CENTER_IN_TILE, DIAGONAL, ISOTROPIC, TRIANGULAR, Layout, subtract
+from blocks cimport DIAGONAL, ISOTROPIC, TRIANGULAR, Layout
 from tiles cimport distances, floating, whiten
 
 
@@ -10,26 +10,19 @@ cdef inline void log_densities(
     const floating[::1] offsets,        # IN   (K,)  c_k
     const floating[:, ::1] centers,     # IN   (K, D)
     const floating[:, ::1] residues,    # IN     (K, D), TRIANGULAR
-    const floating[::1] factors,        # IN   s_k of DIAGONAL (K, D) and ISOTROPIC (K,)
+    const floating[::1] factors,        # IN   packed W_k, s_k of DIAGONAL (K, D) or ISOTROPIC (K,)
     floating* work,                     # INOUT  fills p, and y (TRIANGULAR) or d2 (ISOTROPIC)
 ) noexcept nogil:
     """p[k, n] = log of weight times density of component k at sample n."""
     cdef Py_ssize_t k, n, D = at.D, B = at.B, packed = D * (D + 1) // 2
     cdef Py_ssize_t* fill = <Py_ssize_t*> (work + at.fill)
     cdef floating* x = work + at.x
-    cdef floating* z = work + at.z
-    cdef const floating* center
     cdef floating* restrict p
     cdef const floating* restrict d2
     cdef floating c, s
     if at.kind == TRIANGULAR:
         for k in range(at.K):
-            center = &centers[k, 0]
-            if D > CENTER_IN_TILE:
-                subtract(x, center, D, B, z)
-                center = NULL
-            whiten(B, D, offsets[k], work + at.factors + k * packed, &residues[k, 0], center,
-                   z if center == NULL else x, B,
+            whiten(B, D, offsets[k], &factors[k * packed], &residues[k, 0], &centers[k, 0], x, B,
                    work + at.y + (k * D * at.P + fill[k] if at.P > B else 0), at.P, work + at.p + k * B)
     elif at.kind == DIAGONAL:
         distances(B, at.K, D, x, B, &centers[0, 0], &factors[0], work + at.p, B)

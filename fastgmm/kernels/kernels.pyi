@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 Rows = NDArray[Any]  # float32 or float64, the same for all arguments of a call
 
 def workspace_size(kind: int, n_features: int, n_components: int, accumulating: bool, itemsize: int) -> int: ...
+def pack(factors: Rows, packed: Rows) -> None: ...
 def accumulate(
     X: Rows,
     responsibilities: Rows | None,

@@ -32,9 +32,9 @@ from libc.string cimport memcpy, memset
 
 from accumulation cimport accumulate_diagonal, accumulate_isotropic, accumulate_triangular, flush
 from algebra cimport cholesky, congruence, copy_rows, invert_upper, padded
-from blocks cimport DIAGONAL, ISOTROPIC, TRIANGULAR, Layout, aligned, enter_frame, layout, load_block, pack_model
+from blocks cimport DIAGONAL, ISOTROPIC, TRIANGULAR, Layout, aligned, enter_frame, layout, load_block, pack_triangle
 from densities cimport clear_lanes, given_responsibilities, log_densities
-from tiles cimport distances, exp_all, floating, log_all, normalize
+from tiles cimport TILE_COLUMNS, distances, exp_all, floating, largest, log_all, minimum, normalize, smallest
 
 cdef extern from *:
     """
@@ -49,6 +49,25 @@ def workspace_size(int kind, Py_ssize_t n_features, Py_ssize_t n_components, bin
                    Py_ssize_t itemsize):
     """How many numbers a workspace must hold."""
     return layout(kind, n_features, n_components, accumulating, itemsize).size + 64 // itemsize
+
+
+def pack(
+    const floating[:, :, ::1] factors,          # IN     (K, D, D) upper triangular precision Cholesky
+    floating[:, ::1] packed,                    # OUT    (K, D (D + 1) / 2)  W_k in the order in which it is read
+):
+    """Put triangular factors into the order of the whitening tile."""
+    cdef Py_ssize_t k, D = factors.shape[1]
+    with nogil:
+        for k in range(factors.shape[0]):
+            pack_triangle(&factors[k, 0, 0], D, &packed[k, 0])
+
+
+cdef inline Py_ssize_t integer(const floating* numbers, Py_ssize_t n) noexcept nogil:
+    """Number n of an array of integers as large as the floating-point numbers."""
+    if floating is double:
+        return (<const int64_t*> numbers)[n]
+    else:
+        return (<const int32_t*> numbers)[n]
 
 
 cdef double total(const floating* scores, Py_ssize_t n) noexcept nogil:
@@ -71,9 +90,9 @@ def accumulate(
     const floating[::1] offsets,                # IN     (K,)    c_k
     const floating[:, ::1] centers,             # IN     (K, D)  mu_k or m_k
     const floating[:, ::1] residues,            # IN     (K, D)  TRIANGULAR only
-    const floating[::1] factors,                # IN     precision Cholesky (K, D, D), (K, D) or (K,), flat
+    const floating[::1] factors,                # IN     packed W_k (see `pack`), s_k (K, D) flat, or s_k (K,)
     const double[::1] origin,                   # IN     (D,)    ISOTROPIC only
-    const double[::1] rotation,                 # IN     (D, D) flat, or empty: ISOTROPIC only
+    const double[::1] rotation,                 # IN     packed W, or empty: ISOTROPIC only
     floating[::1] workspace,                    # SCRATCH
     double[::1] out,                            # OUT    sums per component, then the log-likelihood
 ):
@@ -87,19 +106,18 @@ def accumulate(
         B = at.B
         memset(&out[0], 0, out.shape[0] * sizeof(double))
         memset(work + at.fill, 0, at.K * sizeof(Py_ssize_t))
-        pack_model(&at, factors, rotation, work)
         for block in range((N + B - 1) // B):
             n0 = block * B
             rows = min(B, N - n0)
-            load_block(<const char*> &X[n0, 0], X.strides[0], X.strides[1], rows, at.D, B, work + at.x)
+            load_block(<const char*> &X[n0, 0], X.strides[0], X.strides[1], rows, N - n0, at.D, B, work + at.x)
             if kind == ISOTROPIC:
                 enter_frame(&at, origin, rotation, work)
             if responsibilities is None:
                 log_densities(&at, offsets, centers, residues, factors, work)
-                normalize(B, K, cut, work + at.p, B, work + at.scores)
+                normalize(rows == B, B, K, cut, work + at.p, B, work + at.scores)
                 if rows < B:
                     clear_lanes(&at, rows, work)
-                log_likelihood[0] += total(work + at.scores, rows)
+                log_likelihood[0] += total(work + at.scores, rows if rows < B else B // TILE_COLUMNS)
             else:
                 given_responsibilities(&at, &responsibilities[n0, 0], rows, centers, residues, work)
             if kind == TRIANGULAR:
@@ -133,31 +151,23 @@ def posterior(
     cdef Layout at = layout(kind, centers.shape[1], K, False, sizeof(floating))
     cdef floating* work = aligned(&workspace[0])
     cdef floating* p
-    cdef floating* peak
     cdef bint normalized = log_likelihoods is not None or responsibilities is not None
     with nogil:
         B = at.B
         memset(work + at.fill, 0, at.K * sizeof(Py_ssize_t))
-        pack_model(&at, factors, rotation, work)
         for block in range((N + B - 1) // B):
             n0 = block * B
             rows = min(B, N - n0)
-            load_block(<const char*> &X[n0, 0], X.strides[0], X.strides[1], rows, at.D, B, work + at.x)
+            load_block(<const char*> &X[n0, 0], X.strides[0], X.strides[1], rows, N - n0, at.D, B, work + at.x)
             if kind == ISOTROPIC:
                 enter_frame(&at, origin, rotation, work)
             log_densities(&at, offsets, centers, residues, factors, work)
             if labels is not None:
-                peak = work + at.nearest
-                memcpy(peak, work + at.p, B * sizeof(floating))
-                memset(&labels[n0], 0, rows * sizeof(int64_t))
-                for k in range(1, K):
-                    p = work + at.p + k * B
-                    for n in range(rows):
-                        if p[n] > peak[n]:
-                            peak[n] = p[n]
-                            labels[n0 + n] = k
+                largest(B, K, work + at.p, B, work + at.best, work + at.row)
+                for n in range(rows):
+                    labels[n0 + n] = integer(work + at.row, n)
             if normalized:
-                normalize(B, K, <floating> 0, work + at.p, B, work + at.scores)
+                normalize(False, B, K, <floating> 0, work + at.p, B, work + at.scores)
             if log_likelihoods is not None:
                 memcpy(&log_likelihoods[n0], work + at.scores, rows * sizeof(floating))
             if responsibilities is not None:
@@ -213,6 +223,25 @@ def all_finite(const floating[:, :] X):
 # ---- k-means ------------------------------------------------------------------------------------------
 
 
+cdef inline void add_row(
+    const floating* x,              # IN     (D,)
+    const double* origin,           # IN     (D,)
+    Py_ssize_t D,
+    double* restrict sums,          # INOUT  (D,)
+) noexcept nogil:
+    """Add a row about the origin to the sums of its center."""
+    cdef Py_ssize_t i
+    for i in range(D):
+        sums[i] += <floating> (x[i] - origin[i])
+
+
+cdef inline void add_column(const floating* x, Py_ssize_t step, Py_ssize_t D, double* sums) noexcept nogil:
+    """The same from a column of a block that is about the origin."""
+    cdef Py_ssize_t i
+    for i in range(D):
+        sums[i] += x[i * step]
+
+
 def assign(
     const floating[:, :] X,                     # IN     (N, D)
     const floating[:, ::1] centers,             # IN     (K, D)  about `origin`
@@ -222,41 +251,30 @@ def assign(
     double[::1] out,                            # OUT    counts (K), sums of rows about the origin (K, D), inertia
 ):
     """Lloyd's pass: nearest centers, and the sums from which the next centers follow."""
-    cdef Py_ssize_t N = X.shape[0], D = centers.shape[1], K = centers.shape[0], n, i, k, block, n0, rows, B
+    cdef Py_ssize_t N = X.shape[0], D = centers.shape[1], K = centers.shape[0], n, k, block, n0, rows, B
     cdef Layout at = layout(ISOTROPIC, D, K, True, sizeof(floating))
     cdef floating* work = aligned(&workspace[0])
-    cdef floating* p
-    cdef floating* nearest
-    cdef double* sums
     cdef const double[::1] none = origin[:0]
-    cdef double part
+    cdef bint in_rows = D >= 8 and X.strides[1] == sizeof(floating)     # long rows are quicker read where they lie
     with nogil:
         B = at.B
         memset(&out[0], 0, out.shape[0] * sizeof(double))
-        nearest = work + at.nearest
         for block in range((N + B - 1) // B):
             n0 = block * B
             rows = min(B, N - n0)
-            load_block(<const char*> &X[n0, 0], X.strides[0], X.strides[1], rows, D, B, work + at.x)
+            load_block(<const char*> &X[n0, 0], X.strides[0], X.strides[1], rows, N - n0, D, B, work + at.x)
             enter_frame(&at, origin, none, work)
             distances(B, K, D, work + at.x, B, &centers[0, 0], <const floating*> NULL, work + at.d2, B)
-            memcpy(nearest, work + at.d2, B * sizeof(floating))
-            memset(&labels[n0], 0, rows * sizeof(int32_t))
-            for k in range(1, K):
-                p = work + at.d2 + k * B
-                for n in range(rows):
-                    if p[n] < nearest[n]:
-                        nearest[n] = p[n]
-                        labels[n0 + n] = <int32_t> k
-            part = 0
+            smallest(B, K, work + at.d2, B, work + at.best, work + at.row)
+            out[K + K * D] += total(work + at.best, rows)
             for n in range(rows):
-                part += nearest[n]
-                k = labels[n0 + n]
+                k = integer(work + at.row, n)
+                labels[n0 + n] = <int32_t> k
                 out[k] += 1
-                sums = &out[K + k * D]
-                for i in range(D):
-                    sums[i] += (work + at.x)[i * B + n]
-            out[K + K * D] += part
+                if in_rows:
+                    add_row(&X[n0 + n, 0], &origin[0], D, &out[K + k * D])
+                else:
+                    add_column(work + at.x + n, B, D, &out[K + k * D])
 
 
 def potentials(
@@ -269,12 +287,10 @@ def potentials(
     double[::1] out,                            # OUT    (T,)  sum of min(closest, squared distance to candidate t)
 ):
     """k-means++: what each candidate for the next center would leave as the sum of squared distances."""
-    cdef Py_ssize_t N = X.shape[0], D = candidates.shape[1], T = candidates.shape[0], n, t, block, n0, rows, B
+    cdef Py_ssize_t N = X.shape[0], D = candidates.shape[1], T = candidates.shape[0], t, block, n0, rows, B
     cdef Layout at = layout(ISOTROPIC, D, T, True, sizeof(floating))
     cdef floating* work = aligned(&workspace[0])
-    cdef floating* p
-    cdef floating value
-    cdef double part
+    cdef floating* d2
     cdef const double[::1] none = origin[:0]
     with nogil:
         B = at.B
@@ -282,18 +298,16 @@ def potentials(
         for block in range((N + B - 1) // B):
             n0 = block * B
             rows = min(B, N - n0)
-            load_block(<const char*> &X[n0, 0], X.strides[0], X.strides[1], rows, D, B, work + at.x)
+            load_block(<const char*> &X[n0, 0], X.strides[0], X.strides[1], rows, N - n0, D, B, work + at.x)
             enter_frame(&at, origin, none, work)
             distances(B, T, D, work + at.x, B, &candidates[0, 0], <const floating*> NULL, work + at.d2, B)
+            memset(work + at.best, 0, B * sizeof(floating))
+            memcpy(work + at.best, &closest[n0], rows * sizeof(floating))
             for t in range(T):
-                p = work + at.d2 + t * B
-                part = 0
-                for n in range(rows):
-                    value = p[n] if p[n] < closest[n0 + n] else closest[n0 + n]
-                    part += value
-                    if update:
-                        closest[n0 + n] = value
-                out[t] += part
+                d2 = work + at.d2 + t * B
+                out[t] += minimum(B, work + at.best, d2, d2)
+            if update:
+                memcpy(&closest[n0], work + at.d2, rows * sizeof(floating))
 
 
 # ---- small dense algebra, in double precision ---------------------------------------------------------

@@ -18,6 +18,7 @@
 #if defined(__GNUC__) || defined(__clang__)
   #define ALWAYS_INLINE static inline __attribute__((always_inline))
   #define NO_INLINE static __attribute__((noinline, unused))
+  #define PREFETCH(address) __builtin_prefetch(address)
   #if defined(__AVX512F__)
     #define VECTOR_BYTES 64
     #define FASTGMM_LANES_F64 8
@@ -36,6 +37,7 @@
   #define FASTGMM_LANES_F32 1
   #define ALWAYS_INLINE static __forceinline
   #define NO_INLINE static __declspec(noinline)
+  #define PREFETCH(address)
 #endif
 
 /* Tiles are four rows high. Their other side is what the register file holds beside the operands:
@@ -56,6 +58,16 @@
 #define ODD_8 1, 3, 5, 7, 9, 11, 13, 15
 #define EVEN_16 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30
 #define ODD_16 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31
+
+/* The lower, and the upper, halves of two vectors, lane by lane in turn. */
+#define LOWER_2 0, 2
+#define UPPER_2 1, 3
+#define LOWER_4 0, 4, 1, 5
+#define UPPER_4 2, 6, 3, 7
+#define LOWER_8 0, 8, 1, 9, 2, 10, 3, 11
+#define UPPER_8 4, 12, 5, 13, 6, 14, 7, 15
+#define LOWER_16 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
+#define UPPER_16 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
 
 /* ln2 is split so that n times its upper part is exact also without fused multiply-add. The polynomials are
  * Chebyshev interpolants: exp_terms of (e^r - 1 - r) / r^2 on |r| <= ln2 / 2, log_terms of

@@ -1,5 +1,6 @@
 """The register tiles of tiles.h, one name for both precisions. Tiles are four rows high."""
 from libc.float cimport DBL_MAX, DBL_MIN, FLT_MAX, FLT_MIN
+from libc.stdint cimport int32_t, int64_t
 
 
 ctypedef fused floating:
@@ -18,9 +19,13 @@ cdef extern from "tiles.h" nogil:
     void log_all_f64(Py_ssize_t n, const double* x, double* out)
     void log_all_f32(Py_ssize_t n, const float* x, float* out)
 
-    void normalize_f64(Py_ssize_t n, Py_ssize_t k, double cut, double lowest, double smallest,
+    void transpose_f64(Py_ssize_t n, Py_ssize_t d, const char* rows, Py_ssize_t row_stride,
+                       double* x, Py_ssize_t ldx)
+    void transpose_f32(Py_ssize_t n, Py_ssize_t d, const char* rows, Py_ssize_t row_stride,
+                       float* x, Py_ssize_t ldx)
+    void normalize_f64(int pooled, Py_ssize_t n, Py_ssize_t k, double cut, double lowest, double smallest,
                        double* p, Py_ssize_t ldp, double* scores)
-    void normalize_f32(Py_ssize_t n, Py_ssize_t k, float cut, float lowest, float smallest,
+    void normalize_f32(int pooled, Py_ssize_t n, Py_ssize_t k, float cut, float lowest, float smallest,
                        float* p, Py_ssize_t ldp, float* scores)
     void whiten_f64(Py_ssize_t n, Py_ssize_t d, double offset, const double* w, const double* c, const double* center,
                     const double* x, Py_ssize_t ldx, double* y, Py_ssize_t ldy, double* p)
@@ -46,6 +51,12 @@ cdef extern from "tiles.h" nogil:
                      const double* d, Py_ssize_t ldd, double* out)
     void weights_f32(int m, Py_ssize_t n, const float* r, Py_ssize_t ldr,
                      const float* d, Py_ssize_t ldd, float* out)
+    void largest_f64(Py_ssize_t n, Py_ssize_t k, const double* p, Py_ssize_t ldp, double* best, int64_t* row)
+    void largest_f32(Py_ssize_t n, Py_ssize_t k, const float* p, Py_ssize_t ldp, float* best, int32_t* row)
+    void smallest_f64(Py_ssize_t n, Py_ssize_t k, const double* p, Py_ssize_t ldp, double* best, int64_t* row)
+    void smallest_f32(Py_ssize_t n, Py_ssize_t k, const float* p, Py_ssize_t ldp, float* best, int32_t* row)
+    double minimum_f64(Py_ssize_t n, const double* a, const double* b, double* out)
+    double minimum_f32(Py_ssize_t n, const float* a, const float* b, float* out)
 
     void multiply(int m, Py_ssize_t depth, const double* a, Py_ssize_t sa, Py_ssize_t ta,
                   const double* b, Py_ssize_t ldb, double* c, Py_ssize_t ldc)
@@ -65,13 +76,21 @@ cdef inline void log_all(Py_ssize_t n, const floating* x, floating* out) noexcep
         log_all_f32(n, x, out)
 
 
-cdef inline void normalize(Py_ssize_t n, Py_ssize_t k, floating cut, floating* p, Py_ssize_t ldp,
+cdef inline void transpose(Py_ssize_t n, Py_ssize_t d, const char* rows, Py_ssize_t row_stride,
+                           floating* x, Py_ssize_t ldx) noexcept nogil:
+    if floating is double:
+        transpose_f64(n, d, rows, row_stride, x, ldx)
+    else:
+        transpose_f32(n, d, rows, row_stride, x, ldx)
+
+
+cdef inline void normalize(int pooled, Py_ssize_t n, Py_ssize_t k, floating cut, floating* p, Py_ssize_t ldp,
                            floating* scores) noexcept nogil:
     """With a cut, a sample infinitely far from every component takes no part in a sum; without, it has NaN."""
     if floating is double:
-        normalize_f64(n, k, cut, -DBL_MAX, DBL_MIN if cut > 0 else 0, p, ldp, scores)
+        normalize_f64(pooled, n, k, cut, -DBL_MAX, DBL_MIN if cut > 0 else 0, p, ldp, scores)
     else:
-        normalize_f32(n, k, cut, -FLT_MAX, FLT_MIN if cut > 0 else 0, p, ldp, scores)
+        normalize_f32(pooled, n, k, cut, -FLT_MAX, FLT_MIN if cut > 0 else 0, p, ldp, scores)
 
 
 cdef inline void whiten(Py_ssize_t n, Py_ssize_t d, floating offset, const floating* w, const floating* c,
@@ -122,3 +141,28 @@ cdef inline void weights(int m, Py_ssize_t n, const floating* r, Py_ssize_t ldr,
         weights_f64(m, n, r, ldr, d, ldd, out)
     else:
         weights_f32(m, n, r, ldr, d, ldd, out)
+
+
+cdef inline void largest(Py_ssize_t n, Py_ssize_t k, const floating* p, Py_ssize_t ldp,
+                         floating* best, void* row) noexcept nogil:
+    """`row` holds integers of the size of the numbers."""
+    if floating is double:
+        largest_f64(n, k, p, ldp, best, <int64_t*> row)
+    else:
+        largest_f32(n, k, p, ldp, best, <int32_t*> row)
+
+
+cdef inline void smallest(Py_ssize_t n, Py_ssize_t k, const floating* p, Py_ssize_t ldp,
+                          floating* best, void* row) noexcept nogil:
+    """`row` holds integers of the size of the numbers."""
+    if floating is double:
+        smallest_f64(n, k, p, ldp, best, <int64_t*> row)
+    else:
+        smallest_f32(n, k, p, ldp, best, <int32_t*> row)
+
+
+cdef inline double minimum(Py_ssize_t n, const floating* a, const floating* b, floating* out) noexcept nogil:
+    if floating is double:
+        return minimum_f64(n, a, b, out)
+    else:
+        return minimum_f32(n, a, b, out)

@@ -31,7 +31,7 @@ ALWAYS_INLINE void NAME(whiten_panel)(
     VEC acc[TILE_ROWS][TILE_COLUMNS], zj[TILE_COLUMNS];
     for (int a = 0; a < m; a++)
         for (int v = 0; v < TILE_COLUMNS; v++)
-            acc[a][v] = (VEC){0} + c[i0 + a];
+            acc[a][v] = centered ? (VEC){0} + c[i0 + a] : (VEC){0};
     for (ptrdiff_t j = 0; j < i0; j++, w += m, x += ldx) {
         LOAD_COLUMN(j)
         for (int a = 0; a < m; a++)
@@ -58,8 +58,8 @@ ALWAYS_INLINE void NAME(whiten_panel)(
 #define WHITEN(m, centered) \
     NAME(whiten_panel)(m, centered, i0, i0 + m == d, offset, w, c, center, x + s, ldx, y + s, ldy, p + s)
 
-/* n samples (a multiple of the tile's width), all rows, and p = offset - |y|^2 / 2. Without a center (NULL), x
- * is about it already. */
+/* n samples (a multiple of the tile's width), all rows, and p = offset - |y|^2 / 2. c and the center may be NULL
+ * together, for zero. */
 NO_INLINE void NAME(whiten)(
     ptrdiff_t n, ptrdiff_t d, REAL offset, const REAL *w, const REAL *c, const REAL *center,
     const REAL *x, ptrdiff_t ldx, REAL *y, ptrdiff_t ldy, REAL *p)
@@ -142,10 +142,12 @@ NO_INLINE void NAME(products)(
 /* Rows y_0 .. y_m against themselves under weights r: for b <= a, out[4 a + b] = sum_n r y_a y_b.
  * The places above the diagonal serve for sum_n r y_a (1, 2, 3, 6) and sum_n r (7). With `keep`, u_a = r y_a
  * is stored for the tiles beside. */
+static const int NAME(first)[TILE_ROWS] = {1, 2, 3, 6};
+
 ALWAYS_INLINE void NAME(triangle_tile)(
-    const int m, const int keep, ptrdiff_t n, const REAL *r, const REAL *y, ptrdiff_t ldy, REAL *u, ptrdiff_t ldu, REAL *out)
+    const int m, const int keep, const int scatter, const int sums, ptrdiff_t n, const REAL *r, const REAL *y,
+    ptrdiff_t ldy, REAL *u, ptrdiff_t ldu, REAL *out)
 {
-    static const int first[TILE_ROWS] = {1, 2, 3, 6};
     VEC acc[16];
     for (int t = 0; t < 16; t++)
         acc[t] = (VEC){0};
@@ -156,30 +158,44 @@ ALWAYS_INLINE void NAME(triangle_tile)(
             VEC ua = rs * yb[a];
             if (keep)
                 NAME(store)(u + a * ldu + s, ua);
-            acc[first[a]] += ua;
-            for (int b = 0; b <= a; b++)
-                acc[4 * a + b] += ua * yb[b];
+            if (sums)
+                acc[NAME(first)[a]] += ua;
+            if (scatter)
+                for (int b = 0; b <= a; b++)
+                    acc[4 * a + b] += ua * yb[b];
         }
-        acc[7] += rs;
+        if (sums)
+            acc[7] += rs;
     }
     NAME(sum_lanes)(acc, out);
 }
 
-#define TRIANGLE(m, keep) NAME(triangle_tile)(m, keep, n, r, y, ldy, u, ldu, out)
+/* With 16 registers the 15 accumulators of a full tile leave none for operands: its sums get a pass of their own. */
+#define TRIANGLE(m, keep) \
+    if (m < TILE_ROWS || TILE_COLUMNS == 4) \
+        NAME(triangle_tile)(m, keep, 1, 1, n, r, y, ldy, u, ldu, out); \
+    else { \
+        REAL sums[16]; \
+        NAME(triangle_tile)(m, keep, 1, 0, n, r, y, ldy, u, ldu, out); \
+        NAME(triangle_tile)(m, 0, 0, 1, n, r, y, ldy, u, ldu, sums); \
+        for (int a = 0; a < m; a++) \
+            out[NAME(first)[a]] = sums[NAME(first)[a]]; \
+        out[7] = sums[7]; \
+    }
 
 /* u may be NULL when the products are not needed. */
 NO_INLINE void NAME(triangle)(
     int m, ptrdiff_t n, const REAL *r, const REAL *y, ptrdiff_t ldy, REAL *u, ptrdiff_t ldu, REAL *out)
 {
     switch (2 * m + (u != NULL)) {
-    case 2: TRIANGLE(1, 0); break;
-    case 3: TRIANGLE(1, 1); break;
-    case 4: TRIANGLE(2, 0); break;
-    case 5: TRIANGLE(2, 1); break;
-    case 6: TRIANGLE(3, 0); break;
-    case 7: TRIANGLE(3, 1); break;
-    case 8: TRIANGLE(4, 0); break;
-    default: TRIANGLE(4, 1);
+    case 2: TRIANGLE(1, 0) break;
+    case 3: TRIANGLE(1, 1) break;
+    case 4: TRIANGLE(2, 0) break;
+    case 5: TRIANGLE(2, 1) break;
+    case 6: TRIANGLE(3, 0) break;
+    case 7: TRIANGLE(3, 1) break;
+    case 8: TRIANGLE(4, 0) break;
+    default: TRIANGLE(4, 1)
     }
 }
 
@@ -193,16 +209,18 @@ ALWAYS_INLINE void NAME(distance_tile)(
     for (int a = 0; a < m; a++)
         for (int v = 0; v < TILE_COLUMNS; v++)
             acc[a][v] = (VEC){0};
-    for (ptrdiff_t i = 0; i < d; i++)
-        for (int v = 0; v < TILE_COLUMNS; v++) {
-            VEC yi = NAME(load)(y + i * ldy + v * LANES);
-            for (int a = 0; a < m; a++) {
-                VEC t = yi - centers[a * d + i];
+    for (ptrdiff_t i = 0; i < d; i++) {
+        VEC yi[TILE_COLUMNS];
+        for (int v = 0; v < TILE_COLUMNS; v++)
+            yi[v] = NAME(load)(y + i * ldy + v * LANES);
+        for (int a = 0; a < m; a++)
+            for (int v = 0; v < TILE_COLUMNS; v++) {
+                VEC t = yi[v] - centers[a * d + i];
                 if (scaled)
                     t *= scales[a * d + i];
                 acc[a][v] += t * t;
             }
-        }
+    }
     for (int a = 0; a < m; a++)
         for (int v = 0; v < TILE_COLUMNS; v++)
             NAME(store)(out + a * ldo + v * LANES, acc[a][v]);
@@ -293,6 +311,53 @@ NO_INLINE void NAME(weights)(
     }
 }
 
+/* ---- which of k rows is best at each sample ---- */
+
+/* The largest (or smallest) of p (k, n) at each of n samples, a multiple of LANES, and its row: the first among equals. */
+ALWAYS_INLINE void NAME(extreme)(
+    const int largest, ptrdiff_t n, ptrdiff_t n_rows, const REAL *p, ptrdiff_t ldp, REAL *best, BITS *row)
+{
+    for (ptrdiff_t s = 0; s < n; s += LANES) {
+        VEC value = NAME(load)(p + s);
+        MASK found = {0};
+        for (ptrdiff_t k = 1; k < n_rows; k++) {
+            VEC t = NAME(load)(p + k * ldp + s);
+            MASK better = largest ? MASK_OF(t > value) : MASK_OF(t < value);
+            value = SELECT(better, t, value);
+            found = (better & (BITS)k) | (~better & found);
+        }
+        NAME(store)(best + s, value);
+        memcpy(row + s, &found, sizeof found);
+    }
+}
+NO_INLINE void NAME(largest)(
+    ptrdiff_t n, ptrdiff_t n_rows, const REAL *p, ptrdiff_t ldp, REAL *best, BITS *row)
+{
+    NAME(extreme)(1, n, n_rows, p, ldp, best, row);
+}
+NO_INLINE void NAME(smallest)(
+    ptrdiff_t n, ptrdiff_t n_rows, const REAL *p, ptrdiff_t ldp, REAL *best, BITS *row)
+{
+    NAME(extreme)(0, n, n_rows, p, ldp, best, row);
+}
+
+/* out = min(a, b) of n numbers, a multiple of LANES; returns their sum. */
+NO_INLINE double NAME(minimum)(ptrdiff_t n, const REAL *a, const REAL *b, REAL *out)
+{
+    VEC total = {0};
+    double sum = 0;
+    REAL lanes[LANES];
+    for (ptrdiff_t s = 0; s < n; s += LANES) {
+        VEC u = NAME(load)(a + s), v = NAME(load)(b + s), least = SELECT(u < v, u, v);
+        NAME(store)(out + s, least);
+        total += least;
+    }
+    NAME(store)(lanes, total);
+    for (int lane = 0; lane < LANES; lane++)
+        sum += lanes[lane];
+    return sum;
+}
+
 /* Ready for the other precision. */
 #undef PRODUCTS
 #undef DISTANCES
@@ -302,6 +367,7 @@ NO_INLINE void NAME(weights)(
 #undef AS_BITS
 #undef AS_REAL
 #undef SELECT
+#undef MASK_OF
 #undef REAL
 #undef BITS
 #undef NAME

@@ -9,6 +9,7 @@ typedef BITS NAME(bits) __attribute__((vector_size(VECTOR_BYTES)));
 #define AS_BITS(v) ((MASK)(v))
 #define AS_REAL(b) ((VEC)(b))
 #define SELECT(mask, a, b) ((VEC)(((mask) & (MASK)(a)) | (~(mask) & (MASK)(b))))
+#define MASK_OF(comparison) (comparison)
 #else
 typedef REAL NAME(vector);
 typedef BITS NAME(bits);
@@ -19,6 +20,7 @@ ALWAYS_INLINE VEC NAME(as_real)(MASK b) { VEC v; memcpy(&v, &b, sizeof v); retur
 #define AS_BITS(v) NAME(as_bits)(v)
 #define AS_REAL(b) NAME(as_real)(b)
 #define SELECT(mask, a, b) ((mask) ? (a) : (b))
+#define MASK_OF(comparison) (-(MASK)(comparison)) /* all bits, as in a vector */
 #endif
 
 ALWAYS_INLINE VEC NAME(load)(const REAL *p)
@@ -56,6 +58,53 @@ ALWAYS_INLINE void NAME(sum_lanes)(VEC *a, REAL *out)
 
 #undef ADD_NEIGHBOURS
 
+/* x[i][n], i < count, from LANES rows of at least LANES readable numbers each. Every round interleaves the first half
+ * of the vectors with the second; after log2 LANES of them rows are columns. What is not wanted costs nothing where
+ * `most` >= count is a constant. */
+ALWAYS_INLINE void NAME(transpose_square)(
+    const int most, ptrdiff_t count, const char *rows, ptrdiff_t row_stride, ptrdiff_t ahead, REAL *x, ptrdiff_t ldx)
+{
+    VEC a[LANES];
+    for (int n = 0; n < LANES; n++) {
+        memcpy(&a[n], rows + n * row_stride, sizeof a[n]);
+        PREFETCH(rows + n * row_stride + ahead);
+    }
+#if LANES > 1
+    for (int round = 1; round < LANES; round *= 2) {
+        VEC b[LANES];
+        for (int n = 0; n < LANES / 2; n++) {
+            b[2 * n] = __builtin_shufflevector(a[n], a[n + LANES / 2], FASTGMM_CAT(LOWER_, LANES));
+            b[2 * n + 1] = __builtin_shufflevector(a[n], a[n + LANES / 2], FASTGMM_CAT(UPPER_, LANES));
+        }
+        memcpy(a, b, sizeof a);
+    }
+#endif
+    for (int i = 0; i < most && i < count; i++)
+        NAME(store)(x + i * ldx, a[i]);
+}
+
+/* x (d, n) from n rows of d numbers side by side, n a multiple of LANES. With fewer than LANES features the LANES
+ * numbers from the start of each row on must be readable. */
+NO_INLINE void NAME(transpose)(
+    ptrdiff_t n, ptrdiff_t d, const char *rows, ptrdiff_t row_stride, REAL *x, ptrdiff_t ldx)
+{
+    const ptrdiff_t ahead = n * row_stride; /* fetch what is likely to come next */
+    for (ptrdiff_t s = 0; s < n; s += LANES, rows += LANES * row_stride, x += LANES) {
+        if (d < LANES && d <= 2)
+            NAME(transpose_square)(2, d, rows, row_stride, ahead, x, ldx);
+        else if (d < LANES && d <= 4)
+            NAME(transpose_square)(4, d, rows, row_stride, ahead, x, ldx);
+        else if (d < LANES)
+            NAME(transpose_square)(LANES, d, rows, row_stride, ahead, x, ldx);
+        else
+            for (ptrdiff_t i = 0; i < d; i += LANES) {
+                ptrdiff_t first = i + LANES <= d ? i : d - LANES; /* the last square overlaps the one before */
+                NAME(transpose_square)(
+                    LANES, LANES, rows + first * sizeof(REAL), row_stride, ahead, x + first * ldx, ldx);
+            }
+    }
+}
+
 /* ---- exp, log, log-sum-exp ---- */
 
 /* exp(x) for x <= 0, branch-free: x = n ln2 + r with n rounded by adding a large constant (Cody & Waite 1980),
@@ -89,43 +138,62 @@ ALWAYS_INLINE VEC NAME(log)(VEC x)
     return n * LN2_HIGH + (f + (n * LN2_LOW - s * (f - 2 * z * q)));
 }
 
-/* Log densities p (k, n) become responsibilities, those below `cut` 0; scores[n] = log sum_k exp p[k, n].
- * n is a multiple of the tile's width. A total below `smallest` (a sample infinitely far from every component) counts as that. */
-NO_INLINE void NAME(normalize)(
-    ptrdiff_t n, ptrdiff_t n_components, REAL cut, REAL lowest, REAL smallest, REAL *p, ptrdiff_t ldp, REAL *scores)
+/* Log densities p (k, n) of one tile become responsibilities, those below `cut` 0. scores[v] = log sum_k exp p[k, n] of
+ * each vector v of samples or, pooled, scores[0] the sum of these: one logarithm, of the product of the totals.
+ * A sample infinitely far from every component has the score -inf and, below a total of `smallest`, no share in any. */
+ALWAYS_INLINE void NAME(normalize_tile)(
+    const int pooled, ptrdiff_t n_components, REAL cut, REAL lowest, REAL smallest, REAL *p, ptrdiff_t ldp, REAL *scores)
 {
-    for (ptrdiff_t s = 0; s < n; s += TILE_COLUMNS * LANES) {
-        VEC peak[TILE_COLUMNS], top[TILE_COLUMNS], total[TILE_COLUMNS];
-        for (int v = 0; v < TILE_COLUMNS; v++) {
-            peak[v] = NAME(load)(p + s + v * LANES);
-            total[v] = (VEC){0};
-        }
-        for (ptrdiff_t k = 1; k < n_components; k++)
-            for (int v = 0; v < TILE_COLUMNS; v++) {
-                VEC t = NAME(load)(p + k * ldp + s + v * LANES);
-                peak[v] = SELECT(t > peak[v], t, peak[v]);
-            }
-        for (int v = 0; v < TILE_COLUMNS; v++)
-            top[v] = SELECT(peak[v] < lowest, (VEC){0} + lowest, peak[v]);
-        for (ptrdiff_t k = 0; k < n_components; k++)
-            for (int v = 0; v < TILE_COLUMNS; v++) {
-                REAL *place = p + k * ldp + s + v * LANES;
-                VEC e = NAME(exp)(NAME(load)(place) - top[v]);
-                NAME(store)(place, e);
-                total[v] += e;
-            }
-        for (int v = 0; v < TILE_COLUMNS; v++) {
-            VEC t = SELECT(total[v] < smallest, (VEC){0} + smallest, total[v]);
-            NAME(store)(scores + s + v * LANES, peak[v] + NAME(log)(t));
-            total[v] = 1 / t;
-        }
-        for (ptrdiff_t k = 0; k < n_components; k++)
-            for (int v = 0; v < TILE_COLUMNS; v++) {
-                REAL *place = p + k * ldp + s + v * LANES;
-                VEC r = NAME(load)(place) * total[v];
-                NAME(store)(place, SELECT(r < cut, (VEC){0}, r));
-            }
+    VEC peak[TILE_COLUMNS], top[TILE_COLUMNS], total[TILE_COLUMNS], product = (VEC){0} + (REAL)1;
+    for (int v = 0; v < TILE_COLUMNS; v++) {
+        peak[v] = NAME(load)(p + v * LANES);
+        total[v] = (VEC){0};
     }
+    for (ptrdiff_t k = 1; k < n_components; k++)
+        for (int v = 0; v < TILE_COLUMNS; v++) {
+            VEC t = NAME(load)(p + k * ldp + v * LANES);
+            peak[v] = SELECT(t > peak[v], t, peak[v]);
+        }
+    for (int v = 0; v < TILE_COLUMNS; v++)
+        top[v] = SELECT(peak[v] < lowest, (VEC){0} + lowest, peak[v]);
+    for (ptrdiff_t k = 0; k < n_components; k++)
+        for (int v = 0; v < TILE_COLUMNS; v++) {
+            REAL *place = p + k * ldp + v * LANES;
+            VEC e = NAME(exp)(NAME(load)(place) - top[v]);
+            NAME(store)(place, e);
+            total[v] += e;
+        }
+    for (int v = 0; v < TILE_COLUMNS; v++) {
+        VEC t = SELECT(total[v] < smallest, (VEC){0} + smallest, total[v]);
+        if (!pooled)
+            NAME(store)(scores + v * LANES, peak[v] + NAME(log)(t));
+        product *= SELECT(t < 1, (VEC){0} + (REAL)1, t);
+        total[v] = 1 / t;
+    }
+    if (pooled) {
+        for (int v = 1; v < TILE_COLUMNS; v++)
+            peak[0] += peak[v];
+        NAME(store)(scores, peak[0] + NAME(log)(product));
+    }
+    for (ptrdiff_t k = 0; k < n_components; k++)
+        for (int v = 0; v < TILE_COLUMNS; v++) {
+            REAL *place = p + k * ldp + v * LANES;
+            VEC r = NAME(load)(place) * total[v];
+            NAME(store)(place, SELECT(r < cut, (VEC){0}, r));
+        }
+}
+
+/* n samples, a multiple of the tile's width; n scores or, pooled, as many as there are columns of tiles. */
+NO_INLINE void NAME(normalize)(
+    int pooled, ptrdiff_t n, ptrdiff_t n_components, REAL cut, REAL lowest, REAL smallest, REAL *p, ptrdiff_t ldp,
+    REAL *scores)
+{
+    if (pooled)
+        for (ptrdiff_t s = 0; s < n; s += TILE_COLUMNS * LANES, scores += LANES)
+            NAME(normalize_tile)(1, n_components, cut, lowest, smallest, p + s, ldp, scores);
+    else
+        for (ptrdiff_t s = 0; s < n; s += TILE_COLUMNS * LANES, scores += TILE_COLUMNS * LANES)
+            NAME(normalize_tile)(0, n_components, cut, lowest, smallest, p + s, ldp, scores);
 }
 
 /* out = exp(x), x <= 0, or log(x), x >= 1, for any n. */

@@ -41,6 +41,14 @@ def inverse(factors: np.ndarray) -> np.ndarray:
     return out
 
 
+def packed(factors: np.ndarray) -> np.ndarray:
+    """A stack (K, D, D) of upper triangular factors in the order in which the kernels read them, flat."""
+    factors = np.ascontiguousarray(factors)
+    out = np.empty((len(factors), factors.shape[1] * (factors.shape[1] + 1) // 2), factors.dtype)
+    kernels.CHOSEN.pack(factors, out)
+    return out.ravel()
+
+
 def log_determinants(factors: np.ndarray) -> np.ndarray:
     """Log-determinants of a stack of triangular factors."""
     return np.log(np.diagonal(factors, axis1=-2, axis2=-1)).sum(axis=-1)

@@ -3,9 +3,10 @@
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from types import ModuleType, TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from .. import kernels as compiled
 from ..model.parameters import Parameters
@@ -15,7 +16,7 @@ from .threads import Workers
 
 TRIANGULAR, DIAGONAL, ISOTROPIC = range(3)  # kinds of kernels.pyx
 
-GROUP_WORK = 1 << 24  # multiply-adds below which cutting rows into groups costs more than threads bring
+GROUP_WORK = 1 << 23  # multiply-adds below which cutting rows into groups costs more than threads bring
 MOST_GROUPS = 64
 MOST_GROUP_WORK = 1 << 30  # above which Ctrl-C would have to wait too long
 BLOCK = 512  # groups are whole blocks of the kernels
@@ -36,6 +37,7 @@ class ArraySource:
         self.dtype = X.dtype
         self.workers = n_threads if isinstance(n_threads, Workers) else Workers(n_threads)
         self.kernels = kernels or compiled.CHOSEN
+        self._workspaces: dict[tuple[int, np.dtype], list[np.ndarray]] = {}  # idle ones, kept from pass to pass
 
     def __enter__(self) -> Self:
         return self
@@ -97,12 +99,10 @@ class ArraySource:
         labels = np.empty(self.n_samples, np.int32)
         about = (centers - self.origin).astype(self.dtype)
 
-        def task(rows: slice, workspace: np.ndarray) -> np.ndarray:
-            out = np.empty(len(centers) * (1 + self.n_features) + 1)
+        def task(rows: slice, workspace: np.ndarray, out: np.ndarray) -> None:
             self.kernels.assign(self.X[rows], about, self.origin, workspace, labels[rows], out)
-            return out
 
-        sums = sum(self._map(task, ISOTROPIC, len(centers)))
+        sums = self._sum(task, len(centers) * (1 + self.n_features) + 1, ISOTROPIC, len(centers))
         counts, first = sums[: len(centers)], sums[len(centers) : -1].reshape(centers.shape)
         return labels, counts, first - counts[:, None] * (centers - self.origin), float(sums[-1])
 
@@ -110,12 +110,10 @@ class ArraySource:
         """Sum over rows of min(closest, squared distance to a candidate), for each; `update` keeps the minimum."""
         about = (candidates - self.origin).astype(self.dtype)
 
-        def task(rows: slice, workspace: np.ndarray) -> np.ndarray:
-            out = np.empty(len(candidates))
+        def task(rows: slice, workspace: np.ndarray, out: np.ndarray) -> None:
             self.kernels.potentials(self.X[rows], about, self.origin, workspace, closest[rows], update, out)
-            return out
 
-        return sum(self._map(task, ISOTROPIC, len(candidates)))
+        return self._sum(task, len(candidates), ISOTROPIC, len(candidates))
 
     # ---- what does not depend on parameters
 
@@ -132,13 +130,11 @@ class ArraySource:
         unit = Parameters(np.ones(1), self.origin[None], identity, identity)
         model = STRUCTURES["full"].kernel_model(unit, np.dtype(np.float64))
 
-        def task(rows: slice, workspace: np.ndarray) -> np.ndarray:
+        def task(rows: slice, workspace: np.ndarray, out: np.ndarray) -> None:
             X = self.X[rows].astype(np.float64, copy=False)
-            out = np.empty(n_sums(model))
             self.kernels.accumulate(X, np.ones((len(X), 1)), *model, workspace, out)
-            return out
 
-        sums = sum(self._map(task, TRIANGULAR, 1, np.dtype(np.float64)))
+        sums = self._sum(task, n_sums(model), TRIANGULAR, 1, dtype=np.dtype(np.float64))
         lower = np.zeros((self.n_features, self.n_features))
         lower[np.tril_indices(self.n_features)] = sums[1 + self.n_features : -1]
         return lower + np.tril(lower, -1).T
@@ -151,18 +147,16 @@ class ArraySource:
         """Run `accumulate` over all groups and add up what they leave."""
         model = structure.kernel_model(parameters, self.dtype, self.origin)
 
-        def task(item: tuple[slice, np.ndarray | None], workspace: np.ndarray) -> np.ndarray:
+        def task(item: tuple[slice, np.ndarray | None], workspace: np.ndarray, out: np.ndarray) -> None:
             rows, given = item
-            out = np.empty(n_sums(model))
             self.kernels.accumulate(self.X[rows], given, *model, workspace, out)
-            return out
 
         def items(groups: Iterator[slice]) -> Iterator[tuple[slice, np.ndarray | None]]:
             for rows in groups:
                 given = None if responsibilities is None else responsibilities(rows)
                 yield rows, given if given is None else np.ascontiguousarray(given, self.dtype)
 
-        sums = sum(self._map(task, model.kind, len(model.centers), prepare=items))
+        sums = self._sum(task, n_sums(model), model.kind, len(model.centers), prepare=items)
         return structure.statistics(parameters, model, sums, self, self.n_samples, float(np.finfo(self.dtype).eps))
 
     def _posterior(self, model: KernelModel, *outputs: np.ndarray | None) -> None:
@@ -172,35 +166,57 @@ class ArraySource:
             parts = (None if out is None else out[rows] for out in outputs)
             self.kernels.posterior(self.X[rows], *model, workspace, *parts)
 
-        for _ in self._map(task, model.kind, len(model.centers), accumulating=False):
-            pass
+        self._each(task, model.kind, len(model.centers), lambda _: None, accumulating=False)
 
-    def _map(
+    def _sum(self, task: Callable[..., None], size: int, kind: int, n_components: int, **how: Any) -> np.ndarray:
+        """Sum over all groups of what `task(item, workspace, out)` leaves in its `out`."""
+        total = np.zeros(size)
+        spare: list[np.ndarray] = []
+
+        def partial(item: object, workspace: np.ndarray) -> np.ndarray:
+            out = reused(spare, size, np.float64)
+            task(item, workspace, out)
+            return out
+
+        def add(sums: np.ndarray) -> None:
+            np.add(total, sums, out=total)
+            spare.append(sums)
+
+        self._each(partial, kind, n_components, add, **how)
+        return total
+
+    def _each(
         self,
         task: Callable,
         kind: int,
         n_components: int,
-        dtype: np.dtype | None = None,
+        collect: Callable[[Any], object],
         *,
+        dtype: np.dtype | None = None,
         accumulating: bool = True,
         prepare: Callable[[Iterator[slice]], Iterator] = iter,
-    ) -> Iterator:
+    ) -> None:
         """`task(rows, workspace)` for every group, in parallel when there are several; results in order."""
         dtype = dtype or self.dtype
         size = self.kernels.workspace_size(kind, self.n_features, n_components, accumulating, dtype.itemsize)
-        idle: list[np.ndarray] = []
+        idle = self._workspaces.setdefault((size, dtype), [])
 
         def run(item: object) -> object:
-            try:
-                workspace = idle.pop()
-            except IndexError:
-                workspace = np.empty(size, dtype)
+            workspace = reused(idle, size, dtype)
             result = task(item, workspace)
             idle.append(workspace)
             return result
 
         groups = cut(self.n_samples, work_per_row(kind, self.n_features, n_components))
-        return self.workers.map(run, prepare(iter(groups)), len(groups))
+        self.workers.run(run, prepare(iter(groups)), len(groups), collect)
+
+
+def reused(spare: list[np.ndarray], size: int, dtype: DTypeLike) -> np.ndarray:
+    """An array from the list, or a new one when it is empty."""
+    try:
+        return spare.pop()
+    except IndexError:
+        return np.empty(size, dtype)
 
 
 def n_sums(model: KernelModel) -> int:

@@ -1,11 +1,11 @@
 """Threads over groups of rows, with results in order."""
 
 import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import cached_property
-from typing import TypeVar
+from threading import Lock
+from typing import Generic, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -22,8 +22,46 @@ def default_n_threads() -> int:
     return os.cpu_count() or 1
 
 
+class InOrder(Generic[T, R]):
+    """Items that several threads work off; results are collected one at a time, in the order of the items."""
+
+    def __init__(self, function: Callable[[T], R], items: Iterable[T], collect: Callable[[R], object]) -> None:
+        self._function, self._collect = function, collect
+        self._items = enumerate(items)
+        self._stopped = False
+        self._taking, self._handing_in = Lock(), Lock()
+        self._early: dict[int, R] = {}  # results that wait for one before them
+        self._next = 0
+
+    def work(self) -> None:
+        """Take items until none is left; an error here stops the other threads too."""
+        try:
+            while not self._stopped:
+                with self._taking:
+                    taken = next(self._items, None)
+                if taken is None:
+                    return
+                number, item = taken
+                self._hand_in(number, self._function(item))
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Let no thread take another item."""
+        self._stopped = True
+
+    def _hand_in(self, number: int, result: R) -> None:
+        """Collect what is complete up to here."""
+        with self._handing_in:
+            self._early[number] = result
+            while self._next in self._early:
+                self._collect(self._early.pop(self._next))
+                self._next += 1
+
+
 class Workers:
-    """A number of threads, started when there is work for several and gone after `close`."""
+    """A number of threads, the caller's among them; the others start when there is work and are gone after `close`."""
 
     def __init__(self, n_threads: int | None = None) -> None:
         self._wanted = n_threads
@@ -34,27 +72,25 @@ class Workers:
         """How many threads, looked up only when it matters."""
         return self._wanted or default_n_threads()
 
-    def map(self, function: Callable[[T], R], items: Iterable[T], n_items: int) -> Iterator[R]:
-        """Results of `function` in the order of the items."""
+    def run(self, function: Callable[[T], R], items: Iterable[T], n_items: int, collect: Callable[[R], object]) -> None:
+        """Call `function` for each item, and `collect` with its results in the order of the items."""
         if n_items == 1 or self.n_threads == 1:
-            return map(function, items)
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(self.n_threads, thread_name_prefix="fastgmm")
-        return self._in_order(self._pool, function, items)
-
-    def _in_order(self, pool: ThreadPoolExecutor, function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
-        """At most two rounds of work ahead of the reader; what has not started when it leaves is cancelled."""
-        pending: deque[Future[R]] = deque()
-        try:
             for item in items:
-                pending.append(pool.submit(function, item))
-                if len(pending) > 2 * self.n_threads:
-                    yield pending.popleft().result()
-            while pending:
-                yield pending.popleft().result()
+                collect(function(item))
+            return
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self.n_threads - 1, thread_name_prefix="fastgmm")
+        queue = InOrder(function, items, collect)
+        others: list[Future[None]] = []
+        try:
+            others += [self._pool.submit(queue.work) for _ in range(min(self.n_threads, n_items) - 1)]
+            queue.work()
         finally:
-            for future in pending:
-                future.cancel()
+            queue.stop()
+            others = [other for other in others if not other.cancel()]
+            wait(others)
+        for other in others:
+            other.result()
 
     def close(self) -> None:
         """Wait for what runs, and let the threads go."""
