@@ -119,8 +119,9 @@ class Maximization:
                 f"as large as {np.abs(origin).max():.3g}). Divide each column by its standard deviation, or drop "
                 "outliers."
             )
-        varies = variances > (1e3 * EPS * origin) ** 2
-        return np.where(varies, variances, np.where(origin != 0, (1e-3 * origin) ** 2, 1.0))
+        least, typical = SMALLEST[dtype.itemsize < 8] ** 2, (1e-3 * origin) ** 2
+        varies = variances > np.maximum((1e3 * EPS * origin) ** 2, least)
+        return np.where(varies, variances, np.where(typical > least, typical, 1.0))
 
     def _pooled(self, values: np.ndarray) -> np.ndarray:
         """Numbers of each feature (D,) as the structure adds them to covariances: their mean (1,) for spherical."""
