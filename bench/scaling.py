@@ -28,6 +28,8 @@ from fastgmm.sources.array import ArraySource
 ROWS = (10_000, 30_000, 100_000, 300_000, 1_000_000, 3_000_000, 10_000_000)
 COMPONENTS = (4, 8, 16, 32, 64, 128, 256)
 FEATURES = (2, 4, 8, 16, 32, 64, 128, 256)
+SPREADS = (0.3, 5.0, 6.0, 7.5, 10.0, 20.0)  # of the means: from all rows in all components to one component each
+SPREAD_AT = (32, 16)  # D and K of that panel
 USUAL = {"N": 100_000, "D": 8, "K": 8}  # what does not vary in a panel
 LONG = {"D": 20_000, "threads": 1_000_000}  # rows of the panels that need fewer or more
 QUICK = 10  # by how much fewer rows a trial has
@@ -52,7 +54,10 @@ class Panel:
     def work(self) -> np.ndarray[Any, Any]:
         """What the time should be proportional to, up to a factor."""
         x = np.array(self.values, float)
-        return {"N": x, "K": x, "D": x**2 + 5 * x + EXP, "threads": 1 / x}[self.quantity]
+        d = SPREAD_AT[0]
+        product = d * (d + 1) / 2 + 2 * d
+        skipping = product + EXP + x / 100 * product  # the M-step costs its active share
+        return {"N": x, "K": x, "D": x**2 + 5 * x + EXP, "threads": 1 / x, "active": skipping}[self.quantity]
 
     def relative(self, seconds: list[list[float]]) -> np.ndarray[Any, Any]:
         """Time over work, in units of what it is where the work is largest (for threads: of one thread)."""
@@ -60,13 +65,20 @@ class Panel:
         return cost / cost[np.argmax(self.work())]
 
 
-def draw(n: int, d: int, k: int) -> tuple[np.ndarray[Any, Any], Parameters]:
-    """Rows that belong a little to every component, so that an iteration skips nothing, and these components."""
+def draw(n: int, d: int, k: int, spread: float = SPREADS[0]) -> tuple[np.ndarray[Any, Any], Parameters]:
+    """Components and rows of them; at the least spread rows belong a little to each, and nothing is skipped."""
     rng = np.random.default_rng([d, k])
-    means = rng.normal(scale=0.3 / math.sqrt(d), size=(k, d))
+    means = rng.normal(scale=spread / math.sqrt(d), size=(k, d))
     covariances = np.broadcast_to(np.eye(d), (k, d, d)).copy()
     parameters = STRUCTURES["full"].from_covariances(np.full(k, 1 / k), means, covariances)
-    return rng.normal(size=(n, d)), parameters
+    return means[np.arange(n) % k] + rng.normal(size=(n, d)), parameters
+
+
+def active_percent(X: np.ndarray[Any, Any], parameters: Parameters) -> int:
+    """The share of responsibilities that reach the M-step, those of at least u / K."""
+    structure = STRUCTURES["full"]
+    r = ArraySource(X).responsibilities(structure.kernel_model(parameters, X.dtype))
+    return round(100 * float(np.mean(r >= np.finfo(X.dtype).eps / 2 / r.shape[1])))
 
 
 def timer(X: np.ndarray[Any, Any], parameters: Parameters, threads: int) -> Timer:
@@ -112,6 +124,10 @@ def panels(threads: int, quick: bool) -> list[tuple[Panel, Callable[[], list[Tim
         X, parameters = draw(many, d, k)
         return [timer(X, parameters, count) for count in counts]
 
+    spread_n = USUAL["N"] // 2 // scale
+    drawn = [draw(spread_n, *SPREAD_AT, spread) for spread in SPREADS]
+    shares = [active_percent(*each) for each in drawn]
+
     return [
         (Panel("N", f"D = {d}, K = {k}", rows), by_rows),
         (
@@ -123,6 +139,10 @@ def panels(threads: int, quick: bool) -> list[tuple[Panel, Callable[[], list[Tim
             lambda: [timer(*draw(few, each, k), threads) for each in FEATURES],
         ),
         (Panel("threads", f"N = {many:,}, D = {d}, K = {k}", counts), by_threads),
+        (
+            Panel("active", f"N = {spread_n:,}, D = {SPREAD_AT[0]}, K = {SPREAD_AT[1]}", shares),
+            lambda: [timer(*each, threads) for each in drawn],
+        ),
     ]
 
 
@@ -161,7 +181,7 @@ def verdict(rows: Panel) -> str:
 
 
 def draw_picture(measured: list[Panel], path: Path) -> None:
-    """Four small log-log panels: what was measured, and what is proportional to the work."""
+    """Small panels, all but the last log-log: what was measured, and what is proportional to the work."""
     try:
         import matplotlib
     except ImportError:
@@ -171,11 +191,18 @@ def draw_picture(measured: list[Panel], path: Path) -> None:
     from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter, StrMethodFormatter
 
     blue, orange = "#0072b2", "#d55e00"  # Okabe and Ito: told apart by every eye
-    words = {"N": "rows N", "K": "components K", "D": "features D", "threads": "threads"}
-    ideal = {"N": "linear", "K": "linear", "D": "D² + 5D + 21", "threads": "1 / threads"}
+    words = {"N": "rows N", "K": "components K", "D": "features D", "threads": "threads", "active": "active pairs, %"}
+    ideal = {
+        "N": "linear",
+        "K": "linear",
+        "D": "D² + 5D + 21",
+        "threads": "1 / threads",
+        "active": "E + share of M-step",
+    }
     plt.rcParams.update({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False})
-    figure, grid = plt.subplots(2, 2, figsize=(5, 4.6), layout="constrained")
-    for panel, axes in zip(measured, grid.flat, strict=True):
+    figure, grid = plt.subplots(3, 2, figsize=(5, 6.7), layout="constrained")
+    grid[2, 1].set_axis_off()
+    for panel, axes in zip(measured, grid.flat, strict=False):
         x, y, work = np.array(panel.values), 1e3 * np.median(panel.seconds, axis=1), panel.work()
         anchor = int(np.argmax(work))
         axes.loglog(x, work * y[anchor] / work[anchor], color=orange, linestyle="--", label=ideal[panel.quantity])
@@ -190,6 +217,8 @@ def draw_picture(measured: list[Panel], path: Path) -> None:
         if panel.quantity == "threads":
             axes.set_ylim(work.min() / work[anchor] * y[anchor] / 2, 2 * y.max())
             axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        if panel.quantity == "active":
+            axes.set(xscale="linear", yscale="linear", xlim=(0, 105), ylim=(0, 1.15 * y.max()))
         axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.yaxis.set_minor_formatter(NullFormatter())
@@ -240,12 +269,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, default=7, help="how often everything is timed (default 7)")
     parser.add_argument("--quick", action="store_true", help="a tenth of the rows, three repeats: a trial, no result")
     parser.add_argument("--output", type=Path, metavar="FILE", help="write everything measured as JSON")
-    parser.add_argument("--picture", type=Path, metavar="FILE", help="draw the four curves (needs matplotlib)")
+    parser.add_argument("--picture", type=Path, metavar="FILE", help="draw the curves (needs matplotlib)")
     return parser.parse_args()
 
 
 def main() -> None:
-    """Measure the four curves, print the table, write what was asked for."""
+    """Measure the curves, print the table, write what was asked for."""
     options = arguments()
     told = surroundings(options.threads)
     print(*(f"{key}: {value}" for key, value in told.items()), sep="\n", end="\n\n")

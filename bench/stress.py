@@ -128,7 +128,9 @@ def check(seed: int) -> tuple[list[str], list[str], bool]:
     if not np.isfinite(bounds).all():
         wrong.append("a bound is not finite")
     elif options["reg_covar"] == 0.0:
-        repaired = {repair.iteration for repair in model.degenerate_}
+        named = [repair for repair in reversed(model.degenerate_) if repair.iteration]
+        first = {repair[1:]: repair.iteration for repair in named}  # afterwards a component is under its constraint
+        repaired = {0, *first.values()}
         slack = ROUGH[X.dtype.name] * (np.abs(bounds[1:]) + X.shape[1]) + amplified(model, X)
         for i in np.flatnonzero(np.diff(bounds) < -slack):
             if not {i + 1, i + 2} & repaired:  # the fall shows in the pass after the M-step
@@ -137,15 +139,21 @@ def check(seed: int) -> tuple[list[str], list[str], bool]:
 
 
 def amplified(model: GaussianMixture, X: Array) -> float:
-    """Rounding of the mean log-likelihood where the covariances are nearly singular: their largest variance inflation.
+    """Rounding of the mean log-likelihood beyond that of ordinary sums.
 
-    A row's square of a whitened residual has the error of the residual in units of its standard deviation given the
-    features before it, and the covariance's own rounding weighs as much.
+    Covariances that are nearly singular amplify their own rounding by their largest variance inflation. Rows and means
+    are rounded relative to their distance from the origin, and from the mean of the rows where a kernel starts from
+    that; what counts is this in standard deviations.
     """
-    structure = STRUCTURES[model.covariance_type]
-    variances, pivots = (structure.diagonals(getattr(model, n)) for n in ("covariances_", "precisions_cholesky_"))
-    inflation = float((variances * pivots.astype(np.float64) ** 2).max())
-    return 10 * X.shape[1] * inflation * float(np.finfo(np.float64).eps)
+    structure, means = STRUCTURES[model.covariance_type], model.means_.astype(np.float64)
+    variances, pivots = (
+        structure.diagonals(getattr(model, name).astype(np.float64))
+        for name in ("covariances_", "precisions_cholesky_")
+    )
+    inflation = 10 * float((variances * pivots**2).max()) * float(np.finfo(np.float64).eps)
+    distances = np.abs(means) + np.abs(means - X.mean(axis=0, dtype=np.float64))
+    blur = float((distances * pivots).max()) * float(np.finfo(X.dtype).eps)
+    return X.shape[1] * (inflation + blur + blur**2)
 
 
 def main() -> int:

@@ -102,8 +102,9 @@ class GaussianMixture(Mixture):
         Number of iterations from one printed line to the next.
     acceleration : {None, 'squarem'}, default=None
         'squarem' extrapolates from each two EM steps; a point that turns out worse is given up, so that the
-        likelihood never falls. Where components overlap this takes a third of the passes or fewer; every pass counts
-        in ``n_iter_``.
+        likelihood never falls. Where components overlap this takes about a third of the passes to the same
+        likelihood; every pass counts in ``n_iter_``. The last extrapolation, too, must have gained less than ``tol``,
+        so that a fit ends nearer to its optimum than without. That may, rarely, be another optimum.
     convergence : {'likelihood', 'parameters', 'aitken'}, default='likelihood'
         What has to be less than ``tol``. 'likelihood': the last change of the mean log-likelihood, which may be small
         far from the optimum. 'parameters': the largest change of a parameter in an iteration, weights relative to
@@ -114,8 +115,8 @@ class GaussianMixture(Mixture):
     degenerate : {'repair', 'raise'}, default='repair'
         What happens when a component empties or collapses onto a point, a line, repeated rows or fewer rows than
         features. 'repair': an empty one is held as it was; a collapsed one gets the most likely covariance among
-        those whose variances are, in every direction, at least a millionth of its own, or where it has none, of all
-        rows'; a warning names it. 'raise': a ValueError, as in scikit-learn.
+        those whose variances are, in every direction, at least a millionth of its own, or where it has none, of the
+        other components' or of all rows'; a warning names it. 'raise': a ValueError, as in scikit-learn.
     callback : callable, default=None
         Called after each iteration as ``callback(iteration, lower_bound, elapsed)``, with the number of the iteration
         from 1, the mean log-likelihood before its M-step and the seconds since the call of ``fit``. A true return

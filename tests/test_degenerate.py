@@ -41,10 +41,14 @@ def fit(X: Array, **options: Any) -> tuple[GaussianMixture, list[str]]:
 
 
 def falls(model: GaussianMixture) -> list[int]:
-    """Iterations after which the likelihood falls by more than rounding though nothing was repaired then."""
+    """Iterations after which the likelihood falls by more than rounding though no component was first repaired then.
+
+    Afterwards a component is held, or under a constraint that EM keeps; so there the likelihood may not fall.
+    """
     bounds = np.array(model.lower_bounds_, dtype=np.float64)
     slack = (1e-9 if model.means_.dtype == np.float64 else 1e-5) * (1 + np.abs(bounds[1:]))
-    named = {repair.iteration for repair in model.degenerate_}
+    later = [repair for repair in reversed(model.degenerate_) if repair.iteration]
+    named = {0, *{repair[1:]: repair.iteration for repair in later}.values()}
     return [i + 1 for i in np.flatnonzero(np.diff(bounds) < -slack) if not {i + 1, i + 2} & named]
 
 
@@ -81,7 +85,7 @@ def test_healthy_neighbors_keep_their_bits() -> None:
     assert np.array_equal(got.covariances[0], covariances[0])
     ((iteration, component, problem, remedy),) = maximize.repairs
     assert (iteration, component) == (0, 1) and problem and remedy
-    np.testing.assert_allclose(got.covariances[1], np.diag(RIDGE * X.var(axis=0)), rtol=0.05, atol=1e-12)
+    np.testing.assert_allclose(got.covariances[1], RIDGE * np.diag(np.diag(covariances[0])), rtol=1e-9, atol=1e-15)
 
 
 # What is repaired, and how ----------------------------------------------------------------------------------------
@@ -116,6 +120,8 @@ def collapsing(name: str) -> tuple[Array, dict[str, Any]]:
             return X * 1e-150, {"n_components": 3}
         case "huge":
             return X * 1e149, {"n_components": 3}
+        case "squares are zero":
+            return X * 1e-200, {"n_components": 3}
     raise KeyError(name)
 
 
@@ -132,6 +138,7 @@ CASES = (
     "duplicated many times",
     "tiny",
     "huge",
+    "squares are zero",
 )
 
 
@@ -148,7 +155,7 @@ def test_fits_end(name: str, structure: str, acceleration: str | None) -> None:
 
 
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
-@pytest.mark.parametrize("name", [name for name in CASES if name not in ("tiny", "huge")])
+@pytest.mark.parametrize("name", [name for name in CASES if name not in ("tiny", "huge", "squares are zero")])
 def test_fits_end_float32(name: str, structure: str) -> None:
     """The same in float32."""
     X, options = collapsing(name)

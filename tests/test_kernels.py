@@ -501,3 +501,33 @@ def test_all_finite(variant: str, dtype: str) -> None:
                     kept, X[place] = X[place], value
                     assert not module.all_finite(X)
                     X[place] = kept
+
+
+@pytest.mark.parametrize("separation", [1.5, 3.0])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("structure", twin.STRUCTURES)
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_skipping_is_exact_to_rounding(variant: str, structure: str, dtype: str, separation: float) -> None:
+    """Leaving out responsibilities below u / K changes the statistics no more than rounding does.
+
+    The dense path, which takes all responsibilities as they are given, is the reference.
+    """
+    n_components, n_features = 6, 5
+    rng = np.random.default_rng(8)
+    model = twin.random_model(rng, structure, n_components, n_features, separation=separation)
+    X = twin.sample(rng, model, 3001, dtype)
+    rule, source = STRUCTURES[structure], ArraySource(X, n_threads=1, kernels=kernels.load(variant))
+    parameters = parameters_of(model)
+    r = source.responsibilities(rule.kernel_model(parameters, X.dtype))
+    u = float(np.finfo(dtype).eps) / 2
+    assert np.count_nonzero((r > 0) & (r < u / n_components)) > 100, "nothing to skip: this test tests nothing"
+
+    sparse = rule.maximize(source.statistics(rule, parameters), 0.0)
+    dense = rule.maximize(source.statistics_given(rule, parameters.means, lambda rows: r[rows]), 0.0)
+    tolerance = 200 * u * n_features
+    np.testing.assert_allclose(sparse.weights, dense.weights, rtol=tolerance)
+    scale = np.sqrt(np.abs(np.diagonal(twin.dense(structure, dense.covariances, *dense.means.shape), 0, 1, 2)))
+    assert np.all(np.abs(sparse.means - dense.means) <= tolerance * scale.astype(float))
+    np.testing.assert_allclose(
+        sparse.covariances, dense.covariances, rtol=0, atol=10 * tolerance * np.abs(dense.covariances).max()
+    )

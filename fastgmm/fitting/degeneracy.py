@@ -15,7 +15,7 @@ EPS = float(np.finfo(np.float64).eps)
 EMPTY = 1e3  # times the machine epsilon of the rows: a component of fewer rows is empty
 RIDGE = 1e-6  # a repaired variance, relative to the component's own or to that of all rows; also `reg_covar="auto"`
 ROUNDING = 4.0  # roundoffs of the mean that a standard deviation must exceed to be more than noise
-RAISED = f"variances raised to at least {RIDGE:g} of its own, or of all rows' where it had none"
+RAISED = f"variances raised to at least {RIDGE:g} of its own, or of the usual ones where it had none"
 
 # Standard deviations whose precision float64 and float32 hold, with room for correlations.
 SMALLEST = [1e3 / math.sqrt(np.finfo(dtype).max) for dtype in (np.float64, np.float32)]
@@ -62,9 +62,10 @@ class Maximization:
       the start, where it has neither, it gets the weight of one row and the spread of all.
     * A collapsed component (on a point, a line, repeated rows, fewer rows than features) gets the most likely
       covariance among those whose variance is nowhere below `RIDGE` times its scale: eigenvalues, with features in
-      units of the scale, are clipped from below. The scale of a feature is the component's own variance, and where it
-      has none, that of all rows. From then on the component stays under this constraint (in the manner of Hathaway),
-      under which the likelihood is bounded and EM never lowers it.
+      units of the scale, are clipped from below. The scale of a feature is the component's own variance; where it has
+      none, the median of the others'; where they have none, that of all rows. From then on the component stays under
+      this constraint (in the manner of Hathaway), under which the likelihood is bounded and EM never lowers it. The
+      start alone does not bind: there a component may be a single row.
 
     Both use nothing but the statistics and the spread of all rows, so they serve every source. Other libraries hold
     (Armadillo), clip eigenvalues (mlpack), give up (mclust) or raise (scikit-learn, what `degenerate="raise"` does).
@@ -85,7 +86,7 @@ class Maximization:
         self.structure = structure
         self.degenerate = degenerate
         self.repairs: list[Repair] = []
-        self.scales: dict[int | None, np.ndarray] = {}  # variances (D,), spherical (1,), of components that collapsed
+        self.scales: dict[int | None, np.ndarray] = {}  # variances (D,), spherical (1,), of components so constrained
         self._reg_covar = reg_covar
 
     def __call__(self, statistics: Statistics, previous: Parameters | None = None, iteration: int = 0) -> Parameters:
@@ -112,7 +113,7 @@ class Maximization:
 
     @cached_property
     def spread(self) -> np.ndarray:
-        """Variance of all rows along each feature (D,), positive: that of the others where a feature is constant."""
+        """Variance of all rows along each feature (D,); of a constant one, that of a thousandth of its value, or 1."""
         origin = self.source.origin
         variances = np.diagonal(self.source.scatter) / self.source.n_samples
         dtype = np.dtype(self.source.dtype)
@@ -122,10 +123,9 @@ class Maximization:
                 f"as large as {np.abs(origin).max():.3g}). Divide each column by its standard deviation, or drop "
                 "outliers."
             )
-        varies = variances > (1e3 * EPS * origin) ** 2
-        usual = variances[varies].mean() if varies.any() else 0.0
-        fallback = np.maximum(usual, EPS * origin**2)
-        return np.where(varies, variances, np.where(fallback > 0, fallback, 1.0))
+        least, typical = SMALLEST[dtype.itemsize < 8] ** 2, (1e-3 * origin) ** 2
+        varies = variances > np.maximum((1e3 * EPS * origin) ** 2, least)
+        return np.where(varies, variances, np.where(typical > least, typical, 1.0))
 
     def _pooled(self, values: np.ndarray) -> np.ndarray:
         """Numbers of each feature (D,) as the structure adds them to covariances: their mean (1,) for spherical."""
@@ -176,13 +176,17 @@ class Maximization:
             self.repairs.append(Repair(iteration, int(k), "empty", remedy))
         weights /= weights.sum()
         parts = [slice(None)] if one_for_all else [slice(k, k + 1) for k in np.flatnonzero(~empty)]
+        scales = self._scales(covariances, means, resolution)
         for part in parts:
             which = None if one_for_all else int(part.start)
-            if which not in self.scales:
+            scale = self.scales.get(which)
+            if scale is None:
                 if self._acceptable((weights[part], means[part], covariances[part]), resolution):
                     continue
-                self.scales[which] = self._scale(covariances[part], means[part], resolution)
-            raised = self._raised(covariances[part], self.scales[which])
+                scale = scales[which or 0]
+                if previous is not None:
+                    self.scales[which] = scale
+            raised = self._raised(covariances[part], scale)
             if raised is not None:
                 covariances[part] = raised
                 self.repairs.append(Repair(iteration, which, "collapsed to rounding", RAISED))
@@ -218,12 +222,17 @@ class Maximization:
         lower = inverse(factor[None])[0].T
         return np.einsum("ij,kj->ik", lower, lower)
 
-    def _scale(self, covariances: np.ndarray, means: np.ndarray, resolution: float) -> np.ndarray:
-        """Variances of a collapsed component, those of all rows where it has none; more than rounding in any case."""
-        variances = self.structure.diagonals(covariances)[0]
-        least = 4 * self._noise(means, resolution).max(axis=0) ** 2 / RIDGE
-        least = least.max(keepdims=True) if len(variances) < len(least) else least
-        return np.where(variances > least, variances, np.maximum(self._pooled(self.spread), least))
+    def _scales(self, covariances: np.ndarray, means: np.ndarray, resolution: float) -> np.ndarray:
+        """Variances of components, (K, D), or 1 where shared: those usual where one has none, all above rounding."""
+        variances = self.structure.diagonals(covariances)
+        least = 4 * self._noise(means, resolution) ** 2 / RIDGE
+        for axis in (0, 1):
+            if variances.shape[axis] < least.shape[axis]:
+                least = least.max(axis=axis, keepdims=True)
+        real = (variances > least) & np.isfinite(variances)
+        some = real.any(axis=0)
+        usual = np.nanmedian(np.where(real | ~some, variances, np.nan), axis=0)
+        return np.where(real, variances, np.maximum(np.where(some, usual, self._pooled(self.spread)), least))
 
     def _raised(self, covariances: np.ndarray, scale: np.ndarray) -> np.ndarray | None:
         """The most likely covariance whose variance is nowhere below `RIDGE` times the scale; None for the given."""

@@ -62,6 +62,8 @@ def expectation_maximization(
                 fitted = maximize(statistics, parameters, n_iter)
                 bound = statistics.mean_log_likelihood
                 converged = rule.met(bound, parameters, fitted, step.jumped)
+                if maximize.scales:
+                    step = Plain()  # an extrapolated point could break the constraint on what has collapsed
                 parameters = step.next(parameters, fitted)
             bounds.append(bound)
             if on_iteration is not None:

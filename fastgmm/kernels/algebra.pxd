@@ -29,6 +29,7 @@ cdef inline void product(
     int m,              # IN   number of rows, at most 4
     Py_ssize_t first,   # IN   columns from this one on (and those of its tile before it)
     Py_ssize_t depth,
+    Py_ssize_t below,   # IN   b is zero from this row on in its first column, one row later in each next one
     const double* a,    # IN   the first factor, rows `sa` apart, columns `ta` apart
     Py_ssize_t sa,
     Py_ssize_t ta,
@@ -39,7 +40,7 @@ cdef inline void product(
     """A few rows of a matrix product."""
     cdef Py_ssize_t width = TILE_COLUMNS * LANES_F64, tile
     for tile in range(first // width, P // width):
-        multiply(m, depth, a, sa, ta, b + tile * width, P, c + tile * width, P)
+        multiply(m, min(depth, below + (tile + 1) * width), a, sa, ta, b + tile * width, P, c + tile * width, P)
 
 
 cdef inline bint cholesky(
@@ -55,7 +56,7 @@ cdef inline bint cholesky(
     memset(U, 0, D * P * sizeof(double))
     for i0 in range(0, D, 4):
         m = <int> min(4, D - i0)
-        product(m, i0, i0, U + i0, 1, P, U, P, work)
+        product(m, i0, i0, 0, U + i0, 1, P, U, P, work)
         for i in range(i0, i0 + m):
             for j in range(i, D):
                 U[i * P + j] = A[i * D + j] - work[(i - i0) * P + j]
@@ -87,7 +88,7 @@ cdef inline void invert_upper(
         i0 = ((D + 3) // 4 - 1 - panel) * 4
         m = <int> min(4, D - i0)
         below = i0 + m
-        product(m, below, D - below, U + i0 * P + below, P, 1, V + below * P, P, work)
+        product(m, below, D - below, -below, U + i0 * P + below, P, 1, V + below * P, P, work)
         for i in range(below - 1, i0 - 1, -1):
             for j in range(below, D):
                 V[i * P + j] = -work[(i - i0) * P + j]
@@ -124,10 +125,10 @@ cdef inline void congruence(
             full[j * P + i] = full[i * P + j]
     for i0 in range(0, D, 4):
         m = <int> min(4, D - i0)
-        product(m, 0, D, full + i0 * P, P, 1, U, P, SU + i0 * P)
+        product(m, 0, D, 0, full + i0 * P, P, 1, U, P, SU + i0 * P)
     for i0 in range(0, D, 4):
         m = <int> min(4, D - i0)
-        product(m, i0, i0 + m, U + i0, 1, P, SU, P, rows)
+        product(m, i0, i0 + m, D, U + i0, 1, P, SU, P, rows)
         for i in range(i0, i0 + m):
             for j in range(i, D):
                 second[i * D + j] = rows[(i - i0) * P + j]

@@ -142,10 +142,12 @@ NO_INLINE void NAME(products)(
 /* Rows y_0 .. y_m against themselves under weights r: for b <= a, out[4 a + b] = sum_n r y_a y_b.
  * The places above the diagonal serve for sum_n r y_a (1, 2, 3, 6) and sum_n r (7). With `keep`, u_a = r y_a
  * is stored for the tiles beside. */
+static const int NAME(first)[TILE_ROWS] = {1, 2, 3, 6};
+
 ALWAYS_INLINE void NAME(triangle_tile)(
-    const int m, const int keep, ptrdiff_t n, const REAL *r, const REAL *y, ptrdiff_t ldy, REAL *u, ptrdiff_t ldu, REAL *out)
+    const int m, const int keep, const int scatter, const int sums, ptrdiff_t n, const REAL *r, const REAL *y,
+    ptrdiff_t ldy, REAL *u, ptrdiff_t ldu, REAL *out)
 {
-    static const int first[TILE_ROWS] = {1, 2, 3, 6};
     VEC acc[16];
     for (int t = 0; t < 16; t++)
         acc[t] = (VEC){0};
@@ -156,30 +158,44 @@ ALWAYS_INLINE void NAME(triangle_tile)(
             VEC ua = rs * yb[a];
             if (keep)
                 NAME(store)(u + a * ldu + s, ua);
-            acc[first[a]] += ua;
-            for (int b = 0; b <= a; b++)
-                acc[4 * a + b] += ua * yb[b];
+            if (sums)
+                acc[NAME(first)[a]] += ua;
+            if (scatter)
+                for (int b = 0; b <= a; b++)
+                    acc[4 * a + b] += ua * yb[b];
         }
-        acc[7] += rs;
+        if (sums)
+            acc[7] += rs;
     }
     NAME(sum_lanes)(acc, out);
 }
 
-#define TRIANGLE(m, keep) NAME(triangle_tile)(m, keep, n, r, y, ldy, u, ldu, out)
+/* With 16 registers the 15 accumulators of a full tile leave none for operands: its sums get a pass of their own. */
+#define TRIANGLE(m, keep) \
+    if (m < TILE_ROWS || TILE_COLUMNS == 4) \
+        NAME(triangle_tile)(m, keep, 1, 1, n, r, y, ldy, u, ldu, out); \
+    else { \
+        REAL sums[16]; \
+        NAME(triangle_tile)(m, keep, 1, 0, n, r, y, ldy, u, ldu, out); \
+        NAME(triangle_tile)(m, 0, 0, 1, n, r, y, ldy, u, ldu, sums); \
+        for (int a = 0; a < m; a++) \
+            out[NAME(first)[a]] = sums[NAME(first)[a]]; \
+        out[7] = sums[7]; \
+    }
 
 /* u may be NULL when the products are not needed. */
 NO_INLINE void NAME(triangle)(
     int m, ptrdiff_t n, const REAL *r, const REAL *y, ptrdiff_t ldy, REAL *u, ptrdiff_t ldu, REAL *out)
 {
     switch (2 * m + (u != NULL)) {
-    case 2: TRIANGLE(1, 0); break;
-    case 3: TRIANGLE(1, 1); break;
-    case 4: TRIANGLE(2, 0); break;
-    case 5: TRIANGLE(2, 1); break;
-    case 6: TRIANGLE(3, 0); break;
-    case 7: TRIANGLE(3, 1); break;
-    case 8: TRIANGLE(4, 0); break;
-    default: TRIANGLE(4, 1);
+    case 2: TRIANGLE(1, 0) break;
+    case 3: TRIANGLE(1, 1) break;
+    case 4: TRIANGLE(2, 0) break;
+    case 5: TRIANGLE(2, 1) break;
+    case 6: TRIANGLE(3, 0) break;
+    case 7: TRIANGLE(3, 1) break;
+    case 8: TRIANGLE(4, 0) break;
+    default: TRIANGLE(4, 1)
     }
 }
 
@@ -193,16 +209,18 @@ ALWAYS_INLINE void NAME(distance_tile)(
     for (int a = 0; a < m; a++)
         for (int v = 0; v < TILE_COLUMNS; v++)
             acc[a][v] = (VEC){0};
-    for (ptrdiff_t i = 0; i < d; i++)
-        for (int v = 0; v < TILE_COLUMNS; v++) {
-            VEC yi = NAME(load)(y + i * ldy + v * LANES);
-            for (int a = 0; a < m; a++) {
-                VEC t = yi - centers[a * d + i];
+    for (ptrdiff_t i = 0; i < d; i++) {
+        VEC yi[TILE_COLUMNS];
+        for (int v = 0; v < TILE_COLUMNS; v++)
+            yi[v] = NAME(load)(y + i * ldy + v * LANES);
+        for (int a = 0; a < m; a++)
+            for (int v = 0; v < TILE_COLUMNS; v++) {
+                VEC t = yi[v] - centers[a * d + i];
                 if (scaled)
                     t *= scales[a * d + i];
                 acc[a][v] += t * t;
             }
-        }
+    }
     for (int a = 0; a < m; a++)
         for (int v = 0; v < TILE_COLUMNS; v++)
             NAME(store)(out + a * ldo + v * LANES, acc[a][v]);

@@ -89,6 +89,10 @@ class Structure(ABC):
         """Free parameters of the covariances."""
 
     @abstractmethod
+    def squared(self, u: np.ndarray) -> np.ndarray:
+        """u_k u_k^T of each component, (K, D), in the shape of `Statistics.scatters`."""
+
+    @abstractmethod
     def crossed(self, u: np.ndarray, v: np.ndarray) -> np.ndarray:
         """u_k v_k^T + v_k u_k^T of each component, (K, D) each, in the shape of `Statistics.scatters`."""
 
@@ -98,11 +102,11 @@ class Structure(ABC):
 
     @abstractmethod
     def divide(self, scatters: np.ndarray, counts: np.ndarray, n_features: int) -> np.ndarray:
-        """Covariances from scatters about the means."""
+        """Covariances from scatters about the means, which may be overwritten."""
 
     @abstractmethod
     def regularize(self, covariances: np.ndarray, reg_covar: float | np.ndarray) -> np.ndarray:
-        """Add `reg_covar`, a number or one for each feature (spherical: a number), to every variance."""
+        """Add `reg_covar`, a number or one for each feature (spherical: a number), to every variance, in place."""
 
     @abstractmethod
     def factorize(self, covariances: np.ndarray) -> np.ndarray:
@@ -147,7 +151,8 @@ class Structure(ABC):
         """Weights, means and covariances of the M-step, whether positive definite or not."""
         counts = statistics.counts + 10 * statistics.resolution
         shifts = statistics.sums / counts[:, None]
-        scatters = statistics.scatters - 0.5 * self.crossed(statistics.sums, shifts)
+        between = self.squared(np.sqrt(counts)[:, None] * shifts)
+        scatters = np.subtract(statistics.scatters, between, out=between)
         covariances = self.regularize(self.divide(scatters, counts, shifts.shape[1]), reg_covar)
         return counts / counts.sum(), statistics.reference + shifts, covariances
 
@@ -209,6 +214,9 @@ class Full(Structure):
     def n_covariance_parameters(self, n_components: int, n_features: int) -> int:
         return n_components * n_features * (n_features + 1) // 2
 
+    def squared(self, u: np.ndarray) -> np.ndarray:
+        return u[:, :, None] * u[:, None, :]
+
     def crossed(self, u: np.ndarray, v: np.ndarray) -> np.ndarray:
         products = u[:, :, None] * v[:, None, :]
         return products + np.swapaxes(products, 1, 2)
@@ -217,7 +225,7 @@ class Full(Structure):
         return values.diagonal(axis1=1, axis2=2)
 
     def divide(self, scatters: np.ndarray, counts: np.ndarray, n_features: int) -> np.ndarray:
-        return scatters / counts[:, None, None]
+        return np.divide(scatters, counts[:, None, None], out=scatters)
 
     def regularize(self, covariances: np.ndarray, reg_covar: float | np.ndarray) -> np.ndarray:
         return add_to_diagonal(covariances, reg_covar)
@@ -275,6 +283,9 @@ class Tied(Structure):
 
     def n_covariance_parameters(self, n_components: int, n_features: int) -> int:
         return n_features * (n_features + 1) // 2
+
+    def squared(self, u: np.ndarray) -> np.ndarray:
+        return 0.5 * self.crossed(u, u)
 
     def crossed(self, u: np.ndarray, v: np.ndarray) -> np.ndarray:
         products = np.einsum("ki,kj->ij", u, v)
@@ -355,6 +366,9 @@ class Diagonal(Structure):
     def n_covariance_parameters(self, n_components: int, n_features: int) -> int:
         return n_components * n_features
 
+    def squared(self, u: np.ndarray) -> np.ndarray:
+        return u**2
+
     def crossed(self, u: np.ndarray, v: np.ndarray) -> np.ndarray:
         return 2 * u * v
 
@@ -365,7 +379,8 @@ class Diagonal(Structure):
         return scatters / counts[:, None]
 
     def regularize(self, covariances: np.ndarray, reg_covar: float | np.ndarray) -> np.ndarray:
-        return covariances + reg_covar
+        covariances += reg_covar
+        return covariances
 
     def factorize(self, covariances: np.ndarray) -> np.ndarray:
         return reciprocal_root(covariances)
@@ -408,6 +423,9 @@ class Spherical(Diagonal):
 
     def n_covariance_parameters(self, n_components: int, n_features: int) -> int:
         return n_components
+
+    def squared(self, u: np.ndarray) -> np.ndarray:
+        return (u**2).sum(axis=1)
 
     def crossed(self, u: np.ndarray, v: np.ndarray) -> np.ndarray:
         return 2 * (u * v).sum(axis=1)
