@@ -98,9 +98,9 @@ cdef inline void accumulate_diagonal(
         weights(m, B, work + at.p + k0 * B, B, work + at.p + k0 * B, B, sums)
         for a in range(m):
             out[(k0 + a) * stride] += sums[a]
-    for k in range(at.K):
-        for i0 in range(0, D, 4):
-            m = <int> min(4, D - i0)
+    for i0 in range(0, D, 4):       # four features of the block stay in the first-level cache
+        m = <int> min(4, D - i0)
+        for k in range(at.K):
             moments(m, B, work + at.p + k * B, work + at.x + i0 * B, B, &centers[k, i0], sums)
             for a in range(m):
                 out[k * stride + 1 + i0 + a] += sums[a]

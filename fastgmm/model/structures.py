@@ -261,7 +261,9 @@ class Full(Structure):
         n_components, n_features = model.centers.shape
         first = np.empty((n_components, n_features))
         second = np.empty((n_components, n_features, n_features))
-        applied = parameters.precisions_cholesky.astype(model.factors.dtype).astype(np.float64, order="C")
+        applied = np.ascontiguousarray(
+            parameters.precisions_cholesky.astype(model.factors.dtype, copy=False), np.float64
+        )
         kernels.CHOSEN.unwhiten(np.ascontiguousarray(sums), applied, algebra_workspace(second), first, second)
         return parameters.means, first, second
 

@@ -22,7 +22,7 @@ STATE_TOL = {
     "float32": 2e-2,
 }  # parameters, in units of the mean weight and of 1 (data have deviations near 1)
 AT_LEAST = 0.03  # seconds of additional iterations in a measurement, by repeating short ones
-PATIENCE = 10.0  # seconds: a slower pair of fits by another library than scikit-learn is not repeated
+PATIENCE = 5.0  # seconds: a slower pair of fits by another library than scikit-learn is not repeated
 SUPPORTED = {  # what a library has; the others have all
     "oneDAL": {("full", "float64"), ("full", "float32"), ("diag", "float64"), ("diag", "float32")},
     "Armadillo": {("full", "float64"), ("diag", "float64")},
