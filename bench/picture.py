@@ -1,4 +1,7 @@
-"""Draw the README's picture from the JSON that compare.py writes: `python bench/picture.py result.json speed.png`."""
+"""Draw the README's picture from the JSON that compare.py wrote, in one run or in several.
+
+Run `python bench/picture.py result.json speed.png`, or with more records in front of the picture.
+"""
 
 from __future__ import annotations
 
@@ -53,6 +56,12 @@ def rows(record: dict[str, Any]) -> Iterator[Row]:
         names = {"same likelihood": SKLEARN, "as it comes": "as it comes"}
         label = f"{problem['name']}, {problem['n_components']}"
         yield Row(FIT, label, {names[key]: value for key, value in found.items() if key in names})
+
+
+def joined(records: list[dict[str, Any]]) -> dict[str, Any]:
+    """The cells and fits of several records, under the surroundings of the first."""
+    parts = ("iterations", "fits")
+    return {**records[0], **{part: [cell for record in records for cell in record.get(part, [])] for part in parts}}
 
 
 def against(cell: summary.Cell, threads: int) -> dict[str, Spread]:
@@ -118,10 +127,10 @@ def fill(axis: Any, panel: str, lines: list[Row]) -> None:
 def main() -> None:
     """Read the record, draw."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("record", type=Path, help="JSON written by compare.py --output")
+    parser.add_argument("records", type=Path, nargs="+", help="JSON written by compare.py --output")
     parser.add_argument("picture", type=Path, help="file to draw, for instance speed.png")
     options = parser.parse_args()
-    draw(json.loads(options.record.read_text()), options.picture)
+    draw(joined([json.loads(path.read_text()) for path in options.records]), options.picture)
 
 
 if __name__ == "__main__":
