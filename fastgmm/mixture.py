@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from .estimator import Estimator
 from .model.parameters import Parameters
-from .model.structures import STRUCTURES, KernelModel, Structure
+from .model.structure import KernelModel, Structure
+from .model.structures import STRUCTURES
 from .sources.array import ArraySource
 from .validation import (
     as_rows,

@@ -15,7 +15,8 @@ from fastgmm.fitting.convergence import LikelihoodRule, Options
 from fastgmm.fitting.em import Fit, expectation_maximization
 from fastgmm.model.parameters import Parameters
 from fastgmm.model.statistics import Statistics
-from fastgmm.model.structures import STRUCTURES, Structure
+from fastgmm.model.structure import Structure
+from fastgmm.model.structures import STRUCTURES
 from fastgmm.sources.array import ArraySource
 
 Array = np.ndarray[Any, Any]

@@ -7,7 +7,7 @@ import numpy as np
 
 from ..model.factors import inverse
 from ..model.parameters import Parameters
-from ..model.structures import Structure
+from ..model.structure import Structure
 
 NEAR = 0.05  # length of an EM step, in standard deviations, above which it is not extrapolated
 FIRST_LIMIT = 4.0  # of the step length, and what it grows by where it was too short

@@ -9,7 +9,7 @@ from time import perf_counter
 import numpy as np
 
 from ..model.parameters import Parameters
-from ..model.structures import Structure
+from ..model.structure import Structure
 
 Callback = Callable[[int, float, float], object]
 

@@ -9,7 +9,7 @@ import numpy as np
 from ..model.factors import IllDefinedCovariance, inverse
 from ..model.parameters import Parameters
 from ..model.statistics import Statistics
-from ..model.structures import Structure, Totals
+from ..model.structure import Structure, Totals
 
 EPS = float(np.finfo(np.float64).eps)
 EMPTY = 1e3  # times the machine epsilon of the rows: a component of fewer rows is empty

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ..model.parameters import Parameters
-from ..model.structures import Structure
+from ..model.structure import Structure
 from ..sources.array import ArraySource
 from .acceleration import Plain, Squarem
 from .convergence import INTERRUPT, MAX_ITER, RULES, TOL, Options

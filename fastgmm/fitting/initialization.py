@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..model.parameters import Parameters
-from ..model.structures import Structure
+from ..model.structure import Structure
 from ..sources.array import ArraySource
 from .degeneracy import Maximization
 from .given import from_array, from_callable

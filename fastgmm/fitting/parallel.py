@@ -5,7 +5,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from ..model.structures import Structure
+from ..model.structure import Structure
 from ..sources.array import GROUP_WORK, ArraySource
 
 R = TypeVar("R")

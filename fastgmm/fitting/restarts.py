@@ -7,7 +7,7 @@ from functools import partial
 from time import perf_counter
 from typing import NamedTuple, Protocol
 
-from ..model.structures import Structure
+from ..model.structure import Structure
 from ..sources.array import ArraySource
 from .convergence import CALLBACK, INTERRUPT, MAX_ITER, MAX_TIME
 from .em import Fit

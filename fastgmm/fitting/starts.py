@@ -9,7 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ..model.parameters import Parameters
-from ..model.structures import STRUCTURES, Structure
+from ..model.structure import Structure
+from ..model.structures import STRUCTURES
 from ..sources.array import ArraySource
 from .degeneracy import Maximization
 from .hierarchical import draw_sample, grow, nearest_clusters, spread

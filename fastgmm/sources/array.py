@@ -12,7 +12,8 @@ from numpy.typing import DTypeLike
 from .. import kernels as compiled
 from ..model.parameters import Parameters
 from ..model.statistics import Statistics
-from ..model.structures import STRUCTURES, DigitsLost, KernelModel, Structure
+from ..model.structure import DigitsLost, KernelModel, Structure
+from ..model.structures import STRUCTURES
 from .threads import Workers
 
 TRIANGULAR, DIAGONAL, ISOTROPIC = range(3)  # kinds of kernels.pyx
