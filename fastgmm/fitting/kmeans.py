@@ -5,7 +5,7 @@ side. Large data are sampled twice: seeds, and centers near enough to move littl
 """
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -16,7 +16,7 @@ SEEDING_ROWS_PER_CENTER = 64  # or of so many per center where that is more;
 SAMPLE_NUMBERS = 1 << 20  # centers on a sample of about this many numbers,
 SAMPLE_ROWS_PER_CENTER = 256  # or of so many rows per center where that is more
 
-Random = np.random.RandomState | np.random.Generator
+Random: TypeAlias = "np.random.RandomState | np.random.Generator"  # as text: numpy.random takes long to import
 
 
 class Draws(NamedTuple):

@@ -22,7 +22,7 @@ cdef struct Layout:
     Py_ssize_t best         # (B,)       largest log density, or smallest distance, of each sample
     Py_ssize_t row          # (B,)       the component that has it, an integer of the size of the numbers
     Py_ssize_t scores       # (B,)       log-likelihood of each sample
-    Py_ssize_t frame        # (D, B), (D, B) and (B,) in double, to enter the frame of ISOTROPIC
+    Py_ssize_t frame        # (D, T), (D, T) and (T,) in double, T a tile's width: to enter the frame of ISOTROPIC
     Py_ssize_t y            # (K, D, P)  whitened samples waiting to be added to the scatter (TRIANGULAR)
     Py_ssize_t r            # (K, P)     their responsibilities
     Py_ssize_t u            # (4, P)     four rows of r y
@@ -42,7 +42,7 @@ cdef inline Layout layout(int kind, Py_ssize_t D, Py_ssize_t K, bint accumulatin
     cdef Layout at
     cdef Py_ssize_t lanes = LANES_F64 if itemsize == 8 else LANES_F32
     cdef Py_ssize_t tile = TILE_COLUMNS * lanes
-    cdef Py_ssize_t pad = max(lanes, 16), size = 0
+    cdef Py_ssize_t pad = max(lanes, 16), size = 0, doubles
     at.kind, at.D, at.K = kind, D, K
     if accumulating:    # long blocks: sums over lanes are then a small part
         at.B = (2048 if kind != TRIANGULAR else 1024 if D <= 8 else 512) // itemsize
@@ -56,7 +56,8 @@ cdef inline Layout layout(int kind, Py_ssize_t D, Py_ssize_t K, bint accumulatin
     at.best = take(&size, at.B, pad)
     at.row = take(&size, at.B, pad)
     at.scores = take(&size, at.B, pad)
-    at.frame = take(&size, (2 * D + 1) * at.B * 8 // itemsize if kind == ISOTROPIC else 0, pad)
+    doubles = (2 * D + 1) * TILE_COLUMNS * LANES_F64
+    at.frame = take(&size, doubles * 8 // itemsize if kind == ISOTROPIC else 0, pad)
     if kind == TRIANGULAR and accumulating:
         at.C = min(max(BUFFER_BYTES // (K * D * itemsize), 2 * at.B), 512) // at.B * at.B
         at.P = at.C + PADDING_BYTES // itemsize
@@ -146,17 +147,20 @@ cdef inline void enter_frame(
     const double[::1] rotation,     # IN     packed W, or nothing
     floating* work,                 # INOUT  x
 ) noexcept nogil:
-    """ISOTROPIC: replace the block by W (x - origin), or x - origin without a rotation."""
-    cdef Py_ssize_t n, i, D = at.D, B = at.B
-    cdef floating* x = work + at.x
+    """ISOTROPIC: replace the block by W (x - origin), or x - origin without a rotation; a tile of samples at a time."""
+    cdef Py_ssize_t n, i, tile, D = at.D, B = at.B, width = TILE_COLUMNS * LANES_F64
+    cdef floating* x
     cdef double* z = <double*> (work + at.frame)
-    cdef double* y = z + D * B
-    cdef double* q = y + D * B
-    for i in range(D):
-        for n in range(B):
-            z[i * B + n] = x[i * B + n] - origin[i]
-    if rotation.shape[0] > 0:
-        whiten(B, D, <double> 0, &rotation[0], <const double*> NULL, <const double*> NULL, z, B, y, B, q)
-        z = y
-    for n in range(D * B):
-        x[n] = <floating> z[n]
+    cdef double* y = z + D * width
+    cdef double* q = y + D * width
+    cdef const double* entered = y if rotation.shape[0] > 0 else z
+    for tile in range(B // width):
+        x = work + at.x + tile * width
+        for i in range(D):
+            for n in range(width):
+                z[i * width + n] = x[i * B + n] - origin[i]
+        if rotation.shape[0] > 0:
+            whiten(width, D, <double> 0, &rotation[0], <const double*> NULL, <const double*> NULL, z, width, y, width, q)
+        for i in range(D):
+            for n in range(width):
+                x[i * B + n] = <floating> entered[i * width + n]

@@ -1,11 +1,15 @@
 """Threads over groups of rows, with results in order."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import cached_property
 from threading import Lock
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -78,6 +82,8 @@ class Workers:
             for item in items:
                 collect(function(item))
             return
+        from concurrent.futures import ThreadPoolExecutor, wait  # half of the time to import fastgmm
+
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self.n_threads - 1, thread_name_prefix="fastgmm")
         queue = InOrder(function, items, collect)
