@@ -17,7 +17,9 @@ from ..team import Setting, Team
 
 TOLERANCE = 1e-3  # nats per sample below scikit-learn's bound that count as reached: the default tol of both
 PATIENCE = 25.0  # seconds after which no further seed is begun,
-AT_LEAST = 3  # except that there are so many
+AT_LEAST = 3  # except that there are so many;
+SHORT = 5.0  # and seconds up to which seeds go on beyond the repeats, where fits are quick and optima many,
+AT_MOST = 50  # to so many
 BOTH_WITHIN = 1.0  # seconds of k-means and two iterations above which only scikit-learn's better setting is measured
 LIMIT = 0.1  # seconds a fit may take in the GMM-benchmark
 
@@ -50,10 +52,11 @@ def measure(team: Team, problem: Problem, thin: int, repeats: int) -> dict[str, 
 
 
 def while_patient(action: Callable[[int], dict[str, Any]], repeats: int) -> list[dict[str, Any]]:
-    """Results of an action for one seed after another; after some time only as many as there must be."""
+    """Results of an action for one seed after another: fewer than the repeats where slow, more where quick."""
     begin, results = time.perf_counter(), []
-    for seed in range(repeats):
-        if seed >= AT_LEAST and time.perf_counter() - begin > PATIENCE:
+    for seed in range(max(repeats, AT_MOST)):
+        elapsed = time.perf_counter() - begin
+        if elapsed > (SHORT if seed >= repeats else PATIENCE) and seed >= min(repeats, AT_LEAST):
             break
         results.append(action(seed))
     return results
