@@ -6,6 +6,7 @@ import contextlib
 import importlib.metadata
 import importlib.util
 import json
+import signal
 import sys
 from pathlib import Path
 
@@ -22,6 +23,8 @@ with contextlib.suppress(ImportError):  # test_minimal.py does without
 
 def pytest_configure() -> None:
     """Refuse to test the source folder, which has no compiled kernels, in place of the installed package."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's background job, whose children inherit it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     spec = importlib.util.find_spec("fastgmm")
     if spec is None:
         raise pytest.UsageError(
