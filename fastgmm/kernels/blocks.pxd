@@ -160,7 +160,8 @@ cdef inline void enter_frame(
             for n in range(width):
                 z[i * width + n] = x[i * B + n] - origin[i]
         if rotation.shape[0] > 0:
-            whiten(width, D, <double> 0, &rotation[0], <const double*> NULL, <const double*> NULL, z, width, y, width, q)
+            whiten(width, D, <double> 0, &rotation[0], <const double*> NULL, <const double*> NULL,
+                   z, width, y, width, q)
         for i in range(D):
             for n in range(width):
                 x[i * B + n] = <floating> entered[i * width + n]
