@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -258,3 +259,28 @@ def test_an_error_in_a_thread_reaches_the_caller(n_threads: int) -> None:
     workers.run(lambda i: i, range(9), 9, again.append)
     workers.close()
     assert again == list(range(9))
+
+
+def test_an_interruption_does_not_wait_for_other_threads() -> None:
+    """Ctrl-C between two items of this thread is raised although another thread is still at work."""
+    begun, told = threading.Event(), threading.Event()
+
+    def items() -> Any:
+        """Two items, and Ctrl-C when this thread asks for a third."""
+        yield from (0, 1)
+        raise KeyboardInterrupt
+
+    def work(i: int) -> None:
+        """What the other thread does lasts until it is told to end; this one waits until that has begun."""
+        if threading.current_thread() is threading.main_thread():
+            assert begun.wait(60)
+        else:
+            begun.set()
+            assert told.wait(60)
+
+    workers = Workers(2)
+    with pytest.raises(KeyboardInterrupt):
+        workers.run(work, items(), 3, lambda _: None)
+    assert begun.is_set()
+    told.set()
+    workers.close()

@@ -91,10 +91,13 @@ class Workers:
         try:
             others += [self._pool.submit(queue.work) for _ in range(min(self.n_threads, n_items) - 1)]
             queue.work()
-        finally:
+        except BaseException:  # Ctrl-C must not wait for what others are at; `close` does
             queue.stop()
-            others = [other for other in others if not other.cancel()]
-            wait(others)
+            for other in others:
+                other.cancel()
+            raise
+        others = [other for other in others if not other.cancel()]
+        wait(others)
         for other in others:
             other.result()
 
