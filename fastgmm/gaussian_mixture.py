@@ -25,6 +25,7 @@ from .mixture import Mixture
 from .model.parameters import Parameters
 from .progress import Progress
 from .sources.array import ArraySource
+from .sources.source import Source
 from .validation import (
     as_rows,
     check_means,
@@ -362,7 +363,7 @@ class GaussianMixture(Mixture):
             )
         return ArraySource(rows, n_threads=self.n_threads)
 
-    def _estimate(self, source: ArraySource, names: NDArray[np.object_] | None) -> dict[str, Any]:
+    def _estimate(self, source: Source, names: NDArray[np.object_] | None) -> dict[str, Any]:
         """Run EM and return the fitted attributes, leaving the estimator as it is."""
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # what overflows is refused or repaired
             fit, records = self._best_fit(source)
@@ -379,7 +380,7 @@ class GaussianMixture(Mixture):
             )
         return attributes if names is None else attributes | {"feature_names_in_": names}
 
-    def _best_fit(self, source: ArraySource) -> tuple[Fit, list[FitRecord]]:
+    def _best_fit(self, source: Source) -> tuple[Fit, list[FitRecord]]:
         """Run EM from each start; return the fit with the largest lower bound, and what became of all."""
         structure = self._structure()
         given = self._starting_values(source.n_features)
@@ -425,7 +426,7 @@ class GaussianMixture(Mixture):
 
     def _start(
         self,
-        source: ArraySource,
+        source: Source,
         given: Starts,
         random_state: np.random.RandomState | np.random.Generator,
         maximize: Maximization,
@@ -439,7 +440,7 @@ class GaussianMixture(Mixture):
             maximize = Maximization(source, structure, 1.0, "repair")
         drawn = prepare(source, Goal(structure, self.n_components, maximize), self.init_params, random_state)
 
-        def start(source: ArraySource) -> Parameters:
+        def start(source: Source) -> Parameters:
             found = drawn(source)
             pi, mu = found.weights if weights is None else weights, found.means if means is None else means
             if precisions is None:

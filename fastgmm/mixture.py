@@ -364,7 +364,7 @@ def _check_shapes(structure: Structure, weights: NDArray[Any], means: NDArray[An
 def _mean_log_likelihood(source: ArraySource, model: KernelModel) -> float:
     """Return the mean log-likelihood per row."""
     with source:
-        return float(source.log_likelihoods(model).mean(dtype=np.float64))
+        return source.log_likelihood(model)
 
 
 def _draw_full(rng: Any, mean: NDArray[Any], covariance: NDArray[Any], count: int) -> NDArray[np.float64]:

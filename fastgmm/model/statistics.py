@@ -26,8 +26,8 @@ class Statistics:
         diagonals, (K, D) diag; its traces, (K,) spherical.
     log_likelihood : float
         sum_n log p(x_n)
-    n_samples : int
-        Number of rows.
+    n_samples : float
+        Number of rows, or the sum of their weights.
     resolution : float
         Machine epsilon of the rows' precision.
     """
@@ -37,7 +37,7 @@ class Statistics:
     sums: np.ndarray
     scatters: np.ndarray
     log_likelihood: float
-    n_samples: int
+    n_samples: float
     resolution: float
 
     def merge(self, other: Self) -> Self:

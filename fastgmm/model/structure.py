@@ -148,7 +148,7 @@ class Structure(ABC):
 
     @property
     def direct(self) -> "Structure":
-        """The structure that accumulates this one's scatters component by component (see `pool`)."""
+        """The structure that accumulates this one's scatters for each component, or for each feature (see `pool`)."""
         return self
 
     def split(self, parameters: Parameters) -> Parameters:
@@ -165,7 +165,7 @@ class Structure(ABC):
         model: KernelModel,
         sums: np.ndarray,
         totals: Totals,
-        n_samples: int,
+        n_samples: float,
         resolution: float,
     ) -> Statistics:
         """Statistics about the means from what `kernels.accumulate` left.

@@ -1,0 +1,38 @@
+"""Arrays mapped from files: what has been read is let go, so that memory holds a few groups of rows, not the file."""
+
+from __future__ import annotations
+
+import mmap
+from typing import Any
+
+import numpy as np
+
+SHARED = ("r", "r+", "w+")  # modes of np.memmap whose pages the file can give back at any time
+
+
+class Mapping:
+    """A file mapped into memory."""
+
+    def __init__(self, file: mmap.mmap) -> None:
+        self.file = file
+        self.start = np.frombuffer(file, np.uint8).ctypes.data
+
+    @classmethod
+    def of(cls, X: np.ndarray) -> Mapping | None:
+        """The mapping behind an array, where its pages may be let go without loss."""
+        if not hasattr(mmap, "MADV_DONTNEED"):
+            return None
+        array: Any = X
+        while isinstance(array, np.ndarray) and not isinstance(array.base, mmap.mmap):
+            array = array.base
+        return cls(array.base) if getattr(array, "mode", None) in SHARED else None
+
+    def release(self, X: np.ndarray) -> None:
+        """Let go of the pages of some rows; whoever reads them again finds them in the file."""
+        columnwise = X.strides[0] < X.strides[1]
+        for part in X.T if columnwise else [X]:
+            spans = [(n - 1) * stride for n, stride in zip(part.shape, part.strides, strict=True)]
+            first = part.ctypes.data + sum(min(span, 0) for span in spans) - self.start
+            end = part.ctypes.data + sum(max(span, 0) for span in spans) - self.start + part.itemsize
+            page = first // mmap.PAGESIZE * mmap.PAGESIZE
+            self.file.madvise(mmap.MADV_DONTNEED, page, end - page)
