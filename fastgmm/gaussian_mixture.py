@@ -21,13 +21,12 @@ from .fitting.em import Fit, expectation_maximization
 from .fitting.initialization import prepare
 from .fitting.restarts import FitRecord, Plan, best_fit
 from .fitting.starts import Goal, Start, fixed
+from .inputs import as_source
 from .mixture import Mixture
 from .model.parameters import Parameters
 from .progress import Progress
-from .sources.array import ArraySource
 from .sources.source import Source
 from .validation import (
-    as_rows,
     check_means,
     check_parameters,
     check_precisions,
@@ -268,7 +267,7 @@ class GaussianMixture(Mixture):
         self.n_threads = n_threads
         self.drop_restarts = drop_restarts
 
-    def fit(self, X: Any, y: Any = None) -> Self:
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
         """Estimate the parameters by EM from ``n_init`` starts and keep the best.
 
         Parameters
@@ -278,6 +277,9 @@ class GaussianMixture(Mixture):
             polars or pyarrow table. A float32 or float64 array is not copied.
         y : None
             Ignored.
+        sample_weight : array-like of shape (n_samples,), default=None
+            How many times each row counts: a row of weight 3 is three equal rows, one of weight 0 is absent. Only
+            ratios matter. None means 1 each.
 
         Returns
         -------
@@ -307,11 +309,11 @@ class GaussianMixture(Mixture):
         >>> GaussianMixture().fit([[0.0], [2.0], [4.0]]).means_
         array([[2.]])
         """
-        with self._source(X) as source:
+        with self._source(X, sample_weight) as source:
             attributes = self._estimate(source, feature_names(X))
         return self._adopt(attributes)
 
-    def fit_predict(self, X: Any, y: Any = None) -> NDArray[np.int64]:
+    def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> NDArray[np.int64]:
         """Fit, and return the most probable component of each row, as ``fit(X).predict(X)`` does.
 
         Parameters
@@ -320,6 +322,8 @@ class GaussianMixture(Mixture):
             As for `fit`.
         y : None
             Ignored.
+        sample_weight : array-like of shape (n_samples,), default=None
+            As for `fit`.
 
         Returns
         -------
@@ -337,7 +341,7 @@ class GaussianMixture(Mixture):
         >>> GaussianMixture(2, means_init=[[0], [9]], random_state=0).fit_predict([[0.0], [1.0], [8.0], [9.0]])
         array([0, 0, 1, 1])
         """
-        with self._source(X) as source:
+        with self._source(X, sample_weight) as source:
             attributes = self._estimate(source, feature_names(X))
             fitted = copy(self)._adopt(attributes)
             labels = source.labels(fitted._kernel_model(source.dtype))
@@ -350,18 +354,20 @@ class GaussianMixture(Mixture):
         self.__dict__ = kept | attributes
         return self
 
-    def _source(self, X: Any) -> ArraySource:
+    def _source(self, X: Any, sample_weight: Any = None) -> Source:
         """Return checked rows as a source, after the checks of the arguments and of the columns' names."""
         name = type(self).__name__
         check_parameters(self.get_params(), name)
         feature_names(X)
-        rows = as_rows(X, name, min_samples=2)
-        if len(rows) < self.n_components:
+        source = as_source(X, name, n_threads=self.n_threads, sample_weight=sample_weight, min_samples=2)
+        n_samples = source.n_samples if source.weights is None else int(np.count_nonzero(source.weights))
+        if n_samples < self.n_components:
+            rows = "" if source.weights is None else " (rows of positive weight)"
             raise ValueError(
                 f"Expected n_samples >= n_components but got n_components = {self.n_components}, "
-                f"n_samples = {len(rows)}. Decrease n_components or pass more rows."
+                f"n_samples = {n_samples}{rows}. Decrease n_components or pass more rows."
             )
-        return ArraySource(rows, n_threads=self.n_threads)
+        return source
 
     def _estimate(self, source: Source, names: NDArray[np.object_] | None) -> dict[str, Any]:
         """Run EM and return the fitted attributes, leaving the estimator as it is."""

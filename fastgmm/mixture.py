@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .estimator import Estimator
+from .inputs import as_source, total_weight
 from .model.parameters import Parameters
 from .model.structure import KernelModel, Structure
 from .model.structures import STRUCTURES
-from .sources.array import ArraySource
+from .sources.source import Source
 from .validation import (
-    as_rows,
     check_attribute_shape,
     check_feature_names,
     check_n_features,
@@ -79,7 +79,7 @@ class Mixture(Estimator):
         with source:
             return source.log_likelihoods(model)
 
-    def score(self, X: Any, y: Any = None) -> float:
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Return the mean log-likelihood per row.
 
         Parameters
@@ -88,6 +88,8 @@ class Mixture(Estimator):
             As for `fit`.
         y : None
             Ignored.
+        sample_weight : array-like of shape (n_samples,), default=None
+            As for `fit`; the mean is weighted.
 
         Returns
         -------
@@ -104,7 +106,7 @@ class Mixture(Estimator):
         >>> round(GaussianMixture(reg_covar=0).fit([[-1.0], [1.0]]).score([[-1.0], [1.0]]), 2)
         -1.42
         """
-        return _mean_log_likelihood(*self._prepare(X))
+        return _mean_log_likelihood(*self._prepare(X, sample_weight))
 
     def predict(self, X: Any) -> NDArray[np.int64]:
         """Return the most probable component of each row.
@@ -171,13 +173,15 @@ class Mixture(Estimator):
         with source:
             return source.responsibilities(model)
 
-    def bic(self, X: Any) -> float:
+    def bic(self, X: Any, sample_weight: Any = None) -> float:
         """Return the Bayesian information criterion of the mixture on ``X``.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
             As for `fit`.
+        sample_weight : array-like of shape (n_samples,), default=None
+            How many times each row counts; their sum stands for n_samples.
 
         Returns
         -------
@@ -200,17 +204,18 @@ class Mixture(Estimator):
         >>> GaussianMixture(2, means_init=[[0], [9]]).fit(X).bic(X) < GaussianMixture(1).fit(X).bic(X)
         True
         """
-        source, model = self._prepare(X)
-        penalty = self._n_parameters() * math.log(source.n_samples)
-        return -2 * source.n_samples * _mean_log_likelihood(source, model) + penalty
+        deviance, n_samples = self._deviance(X, sample_weight)
+        return deviance + self._n_parameters() * math.log(n_samples)
 
-    def aic(self, X: Any) -> float:
+    def aic(self, X: Any, sample_weight: Any = None) -> float:
         """Return the Akaike information criterion of the mixture on ``X``.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
             As for `fit`.
+        sample_weight : array-like of shape (n_samples,), default=None
+            How many times each row counts.
 
         Returns
         -------
@@ -234,8 +239,7 @@ class Mixture(Estimator):
         >>> GaussianMixture(2, means_init=[[0], [9]]).fit(X).aic(X) < GaussianMixture(1).fit(X).aic(X)
         True
         """
-        source, model = self._prepare(X)
-        return -2 * source.n_samples * _mean_log_likelihood(source, model) + 2 * self._n_parameters()
+        return self._deviance(X, sample_weight)[0] + 2 * self._n_parameters()
 
     def sample(self, n_samples: int = 1) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """Draw samples from the mixture.
@@ -285,6 +289,12 @@ class Mixture(Estimator):
         groups = [draw(rng, *component) for component in zip(means, covariances, counts, strict=True)]
         return np.concatenate(groups), labels
 
+    def _deviance(self, X: Any, sample_weight: Any) -> tuple[float, float]:
+        """Return -2 log-likelihood, and the number of rows that it is of."""
+        source, model = self._prepare(X, sample_weight)
+        n_samples = total_weight(source, sample_weight)
+        return -2 * n_samples * _mean_log_likelihood(source, model), n_samples
+
     def _n_parameters(self) -> int:
         """Return the number of free parameters of the mixture."""
         (means,) = fitted_attributes(self, "means_")
@@ -312,15 +322,15 @@ class Mixture(Estimator):
         key = [part for array in arrays for part in (array.shape, array.tobytes())]
         return _small_kernel_model(structure, dtype, *key)
 
-    def _prepare(self, X: Any) -> tuple[ArraySource, KernelModel]:
+    def _prepare(self, X: Any, sample_weight: Any = None) -> tuple[Source, KernelModel]:
         """Return checked rows as a source, and the mixture to be applied to them."""
         name = type(self).__name__
         (means,) = fitted_attributes(self, "means_")
         check_feature_names(X, getattr(self, "feature_names_in_", None), name)
-        rows = as_rows(X, name)
-        model = self._kernel_model(rows.dtype)
-        check_n_features(rows.shape[1], means.shape[1], name)
-        return ArraySource(rows, n_threads=self.n_threads), model
+        source = as_source(X, name, n_threads=self.n_threads, sample_weight=sample_weight)
+        model = self._kernel_model(source.dtype)
+        check_n_features(source.n_features, means.shape[1], name)
+        return source, model
 
 
 _SMALL = 1 << 15  # bytes of parameters up to which what the kernels read is kept from one call to the next
@@ -361,7 +371,7 @@ def _check_shapes(structure: Structure, weights: NDArray[Any], means: NDArray[An
         check_attribute_shape(name, values.shape, structure.covariance_shape(*means.shape))
 
 
-def _mean_log_likelihood(source: ArraySource, model: KernelModel) -> float:
+def _mean_log_likelihood(source: Source, model: KernelModel) -> float:
     """Return the mean log-likelihood per row."""
     with source:
         return source.log_likelihood(model)

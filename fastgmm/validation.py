@@ -146,6 +146,34 @@ def _check_finite(X: Any, rows: NDArray[Any], estimator: str) -> None:
             )
 
 
+def check_sample_weight(sample_weight: Any, n_samples: int, min_samples: int = 1) -> NDArray[np.float64]:
+    """Return the weights of rows: one each, finite and not negative, at least ``min_samples`` of them positive."""
+    weights = _to_floats(sample_weight, "sample_weight").astype(np.float64, copy=False)
+    if weights.shape != (n_samples,):
+        raise ValueError(
+            f"sample_weight.shape == {weights.shape}, expected ({n_samples},)! Pass one weight for each row of X."
+        )
+    wrong = ~((weights >= 0) & (weights < math.inf))
+    if wrong.any():
+        row = int(wrong.argmax())
+        kind = "Negative values" if weights[row] < 0 else "NaN or infinity"
+        raise ValueError(
+            f"{kind} in data passed to `sample_weight`: {weights[row]} for row {row}. Weights count rows: give finite "
+            "numbers that are not negative, 0 for rows to be left out."
+        )
+    positive = int(np.count_nonzero(weights))
+    if positive < min_samples:
+        raise ValueError(
+            f"sample_weight is positive for {positive} of {n_samples} rows, while a minimum of {min_samples} is "
+            "required. Give more rows a weight above zero."
+        )
+    with np.errstate(over="ignore"):
+        total = weights.sum()
+    if not total < math.inf:
+        raise ValueError(f"The sum of sample_weight overflows: its largest value is {weights.max()}. Scale it down.")
+    return weights
+
+
 # ----------------------------------------------------------------------------------------------------------------------
 # Names and number of features
 

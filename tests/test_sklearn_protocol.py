@@ -98,9 +98,10 @@ def test_signature() -> None:
 
 @pytest.mark.parametrize("method", [name for name in dir(mixture.GaussianMixture) if not name.startswith("_")])
 def test_methods(method: str) -> None:
-    """All public methods are there and take the same arguments."""
+    """All public methods are there and take the same arguments first."""
     theirs = inspect.signature(getattr(mixture.GaussianMixture, method))
-    assert list(inspect.signature(getattr(GaussianMixture, method)).parameters) == list(theirs.parameters)
+    ours = inspect.signature(getattr(GaussianMixture, method))
+    assert list(ours.parameters)[: len(theirs.parameters)] == list(theirs.parameters)
 
 
 def test_get_and_set_params() -> None:
