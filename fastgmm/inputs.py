@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from .sources.array import ArraySource
 from .sources.chunks import Chunks, ChunkSource
 from .sources.files import from_array, refuse_iterator
-from .sources.mapped import Mapping
 from .sources.rows import as_rows, check_size
 from .sources.source import Source
 from .validation import check_sample_weight
@@ -26,15 +25,16 @@ def as_source(
     min_samples: int = 1,
 ) -> Source:
     """Return a source of the rows of ``X`` with their weights, of which at least ``min_samples`` are positive."""
-    refuse_iterator(X)
-    if isinstance(X, np.memmap) and (X.dtype.char not in "fd" or not X.dtype.isnative) and Mapping.of(X) is not None:
-        X = from_array(X)
-    if isinstance(X, Chunks) and X.spool:
-        X = spooled(X, estimator)
-    if isinstance(X, Chunks):
-        shape, dtype = survey(X, estimator, min_samples)
-        weights = _weights(sample_weight, shape[0], min_samples)
-        return ChunkSource(X, shape, dtype, n_threads=n_threads, weights=weights)
+    if type(X) is not np.ndarray:
+        refuse_iterator(X)
+        if isinstance(X, np.memmap) and (X.dtype.char not in "fd" or not X.dtype.isnative):
+            X = from_array(X)
+        if isinstance(X, Chunks) and X.spool:
+            X = spooled(X, estimator)
+        if isinstance(X, Chunks):
+            shape, dtype = survey(X, estimator, min_samples)
+            weights = _weights(sample_weight, shape[0], min_samples)
+            return ChunkSource(X, shape, dtype, n_threads=n_threads, weights=weights)
     rows = as_rows(X, estimator, min_samples=min_samples)
     return ArraySource(rows, n_threads=n_threads, weights=_weights(sample_weight, len(rows), min_samples))
 
