@@ -274,7 +274,8 @@ class GaussianMixture(Mixture):
         ----------
         X : array-like of shape (n_samples, n_features)
             Rows of numbers: an array of any order, strides, byte order and numeric dtype, a list, or a pandas,
-            polars or pyarrow table. A float32 or float64 array is not copied.
+            polars or pyarrow table. A float32 or float64 array is not copied, and one that is mapped from a file is
+            read block by block. `fastgmm.sources` takes rows from files and chunks of any kind.
         y : None
             Ignored.
         sample_weight : array-like of shape (n_samples,), default=None

@@ -9,8 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .sources.array import ArraySource
+from .sources.chunks import Chunks, ChunkSource
+from .sources.files import from_array, refuse_iterator
+from .sources.mapped import Mapping
+from .sources.rows import as_rows, check_size
 from .sources.source import Source
-from .validation import as_rows, check_sample_weight
+from .validation import check_sample_weight
 
 
 def as_source(
@@ -22,15 +26,63 @@ def as_source(
     min_samples: int = 1,
 ) -> Source:
     """Return a source of the rows of ``X`` with their weights, of which at least ``min_samples`` are positive."""
+    refuse_iterator(X)
+    if isinstance(X, np.memmap) and (X.dtype.char not in "fd" or not X.dtype.isnative) and Mapping.of(X) is not None:
+        X = from_array(X)
+    if isinstance(X, Chunks) and X.spool:
+        X = spooled(X, estimator)
+    if isinstance(X, Chunks):
+        shape, dtype = survey(X, estimator, min_samples)
+        weights = _weights(sample_weight, shape[0], min_samples)
+        return ChunkSource(X, shape, dtype, n_threads=n_threads, weights=weights)
     rows = as_rows(X, estimator, min_samples=min_samples)
-    weights = None
-    if sample_weight is not None:
-        weights = scaled(check_sample_weight(sample_weight, len(rows), min_samples))
-    return ArraySource(rows, n_threads=n_threads, weights=weights)
+    return ArraySource(rows, n_threads=n_threads, weights=_weights(sample_weight, len(rows), min_samples))
 
 
-def scaled(weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Weights times a power of two, so that their mean is about one: nothing is rounded, nothing overflows."""
+def survey(chunks: Chunks, estimator: str, min_samples: int) -> tuple[tuple[int, int], np.dtype[Any]]:
+    """Read all chunks once: check them, and return their common shape and type."""
+    n_samples, n_features, dtypes = 0, 0, set()
+    for number, rows in enumerate(checked(chunks, estimator)):
+        if number > 0 and rows.shape[1] != n_features:
+            raise ValueError(
+                f"Chunk {number} has {rows.shape[1]} features, but those before it have {n_features}. All chunks must "
+                "have the same columns."
+            )
+        n_samples, n_features = n_samples + len(rows), rows.shape[1]
+        dtypes.add(rows.dtype)
+    check_size((n_samples, n_features), estimator, min_samples)
+    return (n_samples, n_features), np.dtype(np.float32 if dtypes == {np.dtype(np.float32)} else np.float64)
+
+
+def checked(chunks: Chunks, estimator: str) -> Any:
+    """Yield the chunks as finite arrays."""
+    n_samples = 0
+    for chunk in chunks:
+        rows = as_rows(chunk, estimator, min_samples=0, first=n_samples)
+        n_samples += len(rows)
+        yield rows
+
+
+def spooled(chunks: Chunks, estimator: str) -> NDArray[Any]:
+    """Write all chunks to a temporary file, and return it as a mapped array; it is gone when the array is."""
+    from tempfile import TemporaryFile
+
+    n_samples, n_features, dtype = 0, 0, np.dtype(chunks.dtype)
+    with TemporaryFile(prefix="fastgmm-") as file:
+        for rows in checked(chunks, estimator):
+            file.write(np.ascontiguousarray(rows, dtype).data)
+            n_samples, n_features = n_samples + len(rows), rows.shape[1]
+        if n_samples == 0:
+            return np.empty((0, n_features), dtype)
+        file.flush()
+        return np.memmap(file, dtype, "r", shape=(n_samples, n_features))
+
+
+def _weights(sample_weight: Any, n_samples: int, min_samples: int) -> NDArray[np.float64] | None:
+    """Return checked weights times a power of two, so that their mean is about one: no rounding, no overflow."""
+    if sample_weight is None:
+        return None
+    weights = check_sample_weight(sample_weight, n_samples, min_samples)
     weights = np.ldexp(weights, -math.frexp(weights.max())[1])
     return np.ldexp(weights, -math.frexp(weights.mean())[1])
 

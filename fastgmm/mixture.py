@@ -19,6 +19,7 @@ from .validation import (
     check_attribute_shape,
     check_feature_names,
     check_n_features,
+    check_out,
     check_parameters,
     check_random_state,
     check_sample_size,
@@ -48,13 +49,15 @@ class Mixture(Estimator):
     n_features_in_: int
     feature_names_in_: NDArray[np.object_]
 
-    def score_samples(self, X: Any) -> NDArray[Any]:
+    def score_samples(self, X: Any, *, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """Return the log-likelihood of each row.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
             As for `fit`.
+        out : ndarray, default=None
+            Where to put the result, of its shape and type; a memory map serves where it does not fit into memory.
 
         Returns
         -------
@@ -77,7 +80,7 @@ class Mixture(Estimator):
         """
         source, model = self._prepare(X)
         with source:
-            return source.log_likelihoods(model)
+            return source.log_likelihoods(model, check_out(out, (source.n_samples,), source.dtype))
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Return the mean log-likelihood per row.
@@ -108,13 +111,15 @@ class Mixture(Estimator):
         """
         return _mean_log_likelihood(*self._prepare(X, sample_weight))
 
-    def predict(self, X: Any) -> NDArray[np.int64]:
+    def predict(self, X: Any, *, out: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
         """Return the most probable component of each row.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
             As for `fit`.
+        out : ndarray, default=None
+            Where to put the result, of its shape and type; a memory map serves where it does not fit into memory.
 
         Returns
         -------
@@ -141,15 +146,17 @@ class Mixture(Estimator):
         """
         source, model = self._prepare(X)
         with source:
-            return source.labels(model)
+            return source.labels(model, check_out(out, (source.n_samples,), np.dtype(np.int64)))
 
-    def predict_proba(self, X: Any) -> NDArray[Any]:
+    def predict_proba(self, X: Any, *, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """Return the probability of each component for each row.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
             As for `fit`.
+        out : ndarray, default=None
+            Where to put the result, of its shape and type; a memory map serves where it does not fit into memory.
 
         Returns
         -------
@@ -171,7 +178,8 @@ class Mixture(Estimator):
         """
         source, model = self._prepare(X)
         with source:
-            return source.responsibilities(model)
+            shape = (source.n_samples, len(model.centers))
+            return source.responsibilities(model, check_out(out, shape, source.dtype))
 
     def bic(self, X: Any, sample_weight: Any = None) -> float:
         """Return the Bayesian information criterion of the mixture on ``X``.

@@ -35,7 +35,10 @@ class ArraySource(Source):
             self.mapping.release(X)
 
     def take(self, indices: np.ndarray | None) -> Self:
-        return self if indices is None else type(self)(self.X[indices], self.workers, self.kernels)
+        if indices is None:
+            return self
+        X = self.X[indices] if self.mapping is None else self.mapping.take(self.X, indices)
+        return type(self)(X, self.workers, self.kernels)
 
     def rows(self, indices: np.ndarray | slice) -> np.ndarray:
         """Some rows, in float64."""

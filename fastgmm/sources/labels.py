@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
 
 import numpy as np
 
@@ -23,8 +22,7 @@ class Labels(Protocol):
         """The same for a source of some consecutive rows only."""
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(NamedTuple):
     """Labels (N,) given from outside."""
 
     labels: np.ndarray
@@ -36,8 +34,7 @@ class Known:
         return Known(self.labels[rows])
 
 
-@dataclass(frozen=True, slots=True)
-class Nearest:
+class Nearest(NamedTuple):
     """The nearest of some centers (K, D)."""
 
     centers: np.ndarray
@@ -49,8 +46,7 @@ class Nearest:
         return self
 
 
-@dataclass(frozen=True, slots=True)
-class MostProbable:
+class MostProbable(NamedTuple):
     """The most probable component of a mixture."""
 
     model: KernelModel

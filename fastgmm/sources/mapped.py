@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 SHARED = ("r", "r+", "w+")  # modes of np.memmap whose pages the file can give back at any time
+STRETCH_BYTES = 1 << 24  # of a file looked at before its pages are let go
 
 
 class Mapping:
@@ -36,3 +37,16 @@ class Mapping:
             end = part.ctypes.data + sum(max(span, 0) for span in spans) - self.start + part.itemsize
             page = first // mmap.PAGESIZE * mmap.PAGESIZE
             self.file.madvise(mmap.MADV_DONTNEED, page, end - page)
+
+    def take(self, X: np.ndarray, indices: np.ndarray) -> np.ndarray:
+        """Copy some rows, one stretch of the file after the other: each of them maps many around it."""
+        order = np.argsort(indices, kind="stable")
+        stretch = max(1, STRETCH_BYTES // max(1, X[:1].nbytes))
+        ends = np.searchsorted(indices[order], np.arange(stretch, len(X) + stretch, stretch))
+        taken, done = np.empty((len(indices), X.shape[1]), X.dtype), 0
+        for number, end in enumerate(ends):
+            if end > done:
+                taken[order[done:end]] = X[indices[order[done:end]]]
+                self.release(X[number * stretch : (number + 1) * stretch])
+                done = end
+        return taken
