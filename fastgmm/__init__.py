@@ -3,12 +3,18 @@
 from .config import __version__, show_config
 from .exceptions import ConvergenceWarning, DegenerateComponentWarning, NotFittedError
 from .gaussian_mixture import GaussianMixture
+from .model.statistics import Statistics
+from .sufficient import maximize, merge, statistics
 
 __all__ = [
     "ConvergenceWarning",
     "DegenerateComponentWarning",
     "GaussianMixture",
     "NotFittedError",
+    "Statistics",
     "__version__",
+    "maximize",
+    "merge",
     "show_config",
+    "statistics",
 ]

@@ -378,13 +378,7 @@ class GaussianMixture(Mixture):
         if not fit.converged and self.max_iter > 0:
             message = NOT_CONVERGED[fit.stop_reason].format(max_time=self.max_time)
             warnings.warn(message, compatible(ConvergenceWarning), stacklevel=3)
-        if fit.repairs:
-            warnings.warn(
-                f"Components were repaired: {summary(fit.repairs)}. Decrease n_components, increase reg_covar, or "
-                "check for constant, collinear or repeated data; degenerate_ lists all repairs.",
-                DegenerateComponentWarning,
-                stacklevel=3,
-            )
+        warn_of_repairs(fit.repairs, stacklevel=4)
         return attributes if names is None else attributes | {"feature_names_in_": names}
 
     def _best_fit(self, source: Source) -> tuple[Fit, list[FitRecord]]:
@@ -494,3 +488,14 @@ class GaussianMixture(Mixture):
             "lower_bounds_": bounds,
             "n_features_in_": parameters.means.shape[1],
         }
+
+
+def warn_of_repairs(repairs: list[Repair], stacklevel: int) -> None:
+    """Issue the warning that names the components that were repaired, if there are any."""
+    if repairs:
+        warnings.warn(
+            f"Components were repaired: {summary(repairs)}. Decrease n_components, increase reg_covar, or check for "
+            "constant, collinear or repeated data; degenerate_ lists all repairs.",
+            DegenerateComponentWarning,
+            stacklevel=stacklevel,
+        )

@@ -359,6 +359,7 @@ def test_maximize_equals_the_twin(structure: str) -> None:
         log_likelihood=0.0,
         n_samples=400,
         resolution=float(np.finfo(np.float64).eps),
+        covariance_type=structure,
     )
     got = STRUCTURES[structure].maximize(statistics, 1e-3)
     np.testing.assert_allclose(got.weights, want.weights.astype(float), rtol=1e-13)

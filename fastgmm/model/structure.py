@@ -6,6 +6,7 @@ into Statistics. The structures there are stand in structures.py.
 
 import math
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -175,9 +176,14 @@ class Structure(ABC):
         components = sums[:-1].reshape(len(model.centers), -1)
         counts = components[:, 0].copy()
         used, first, second = self.moments(parameters, model, components, totals)
-        shifts = parameters.means - used
-        if shifts.any():
-            moved = counts[:, None] * shifts
-            second = second - self.crossed(first - 0.5 * moved, shifts)
-            first = first - moved
-        return Statistics(parameters.means, counts, first, second, float(sums[-1]), n_samples, resolution)
+        found = Statistics(used, counts, first, second, float(sums[-1]), n_samples, resolution, self.name)
+        return self.about(found, parameters.means)
+
+    def about(self, statistics: Statistics, means: np.ndarray) -> Statistics:
+        """The same statistics with their moments about other means."""
+        shifts = means - statistics.reference
+        if not shifts.any():
+            return statistics
+        moved = statistics.counts[:, None] * shifts
+        scatters = statistics.scatters - self.crossed(statistics.sums - 0.5 * moved, shifts)
+        return replace(statistics, reference=means, sums=statistics.sums - moved, scatters=scatters)

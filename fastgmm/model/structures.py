@@ -177,7 +177,7 @@ class Tied(Structure):
         return Parameters(parameters.weights, parameters.means, covariances, factors)
 
     def pool(self, statistics: Statistics) -> Statistics:
-        return replace(statistics, scatters=statistics.scatters.sum(axis=0))
+        return replace(statistics, scatters=statistics.scatters.sum(axis=0), covariance_type=self.name)
 
 
 class Diagonal(Structure):
@@ -275,7 +275,7 @@ class Spherical(Diagonal):
         return Parameters(parameters.weights, parameters.means, covariances, factors)
 
     def pool(self, statistics: Statistics) -> Statistics:
-        return replace(statistics, scatters=statistics.scatters.sum(axis=1))
+        return replace(statistics, scatters=statistics.scatters.sum(axis=1), covariance_type=self.name)
 
     def kernel_model(self, parameters: Parameters, dtype: np.dtype, origin: np.ndarray | None = None) -> KernelModel:
         factors = parameters.precisions_cholesky
