@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 import warnings
 from copy import deepcopy
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +28,7 @@ _VERSION_KEY = "_fastgmm_version"
 WEIGHTED = ("fit", "partial_fit", "score")  # methods that take sample weights
 
 
+@lru_cache(maxsize=32)
 def _defaults(cls: type[Estimator]) -> dict[str, Any]:
     """Return the constructor's arguments and their defaults in alphabetical order, as scikit-learn lists them."""
     named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
