@@ -14,6 +14,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .distribution import Distribution
 from .exceptions import ConvergenceWarning, DegenerateComponentWarning, compatible
 from .fitting.convergence import CALLBACK, INTERRUPT, MAX_ITER, MAX_TIME, Options
 from .fitting.degeneracy import Maximization, Repair, summary
@@ -21,8 +22,9 @@ from .fitting.em import Fit, expectation_maximization
 from .fitting.initialization import prepare
 from .fitting.restarts import FitRecord, Plan, best_fit
 from .fitting.starts import Goal, Start, fixed
-from .mixture import Mixture
 from .model.parameters import Parameters
+from .outliers import Outliers
+from .persistence import Persistent
 from .progress import Progress
 from .sources.array import ArraySource
 from .validation import (
@@ -50,7 +52,7 @@ NOT_CONVERGED = {
 }
 
 
-class GaussianMixture(Mixture):
+class GaussianMixture(Distribution, Outliers, Persistent):
     """Gaussian mixture fitted by expectation-maximization (EM).
 
     A drop-in for ``sklearn.mixture.GaussianMixture``: same arguments, methods, fitted attributes and exceptions.

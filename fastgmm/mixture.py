@@ -1,10 +1,11 @@
-"""What is done with a mixture once it has parameters: densities, labels, criteria, samples."""
+"""What is said of rows once a mixture has parameters: densities, labels, criteria."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,20 +21,19 @@ from .validation import (
     check_feature_names,
     check_n_features,
     check_parameters,
-    check_random_state,
-    check_sample_size,
     fitted_attributes,
     is_upper_triangular,
 )
 
 __all__ = ["Mixture"]
 
+R = TypeVar("R")
+
 
 class Mixture(Estimator):
-    """The methods that use the parameters of a mixture, fitted or set by hand.
+    """The methods that tell something of rows by the parameters of a mixture, fitted or set by hand.
 
-    They read nothing but the public attributes: ``weights_``, ``means_`` and ``precisions_cholesky_``, or
-    ``covariances_`` to draw samples.
+    They read nothing but the public attributes ``weights_``, ``means_`` and ``precisions_cholesky_``.
     """
 
     covariance_type: str
@@ -237,53 +237,44 @@ class Mixture(Estimator):
         source, model = self._prepare(X)
         return -2 * source.n_samples * _mean_log_likelihood(source, model) + 2 * self._n_parameters()
 
-    def sample(self, n_samples: int = 1) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """Draw samples from the mixture.
+    def icl(self, X: Any) -> float:
+        """Return the integrated completed likelihood criterion: the BIC, and a penalty for rows that lie between.
 
         Parameters
         ----------
-        n_samples : int, default=1
-            Number of samples.
+        X : array-like of shape (n_samples, n_features)
+            As for `fit`.
 
         Returns
         -------
-        X : ndarray of shape (n_samples, n_features)
-            The samples, grouped by component.
-        y : ndarray of shape (n_samples,)
-            The component of each sample.
+        icl : float
+            BIC - 2 sum of the logarithms of each row's largest responsibility; the lower the better.
 
         Raises
         ------
-        NotFittedError
-            If ``weights_``, ``means_`` or ``covariances_`` are missing.
-        ValueError
-            If ``n_samples`` is less than one.
+        NotFittedError, ValueError, TypeError
+            As `score_samples`.
 
-        Notes
-        -----
-        An int as ``random_state`` gives the same samples at each call, and those of scikit-learn.
+        References
+        ----------
+        C. Biernacki, G. Celeux, G. Govaert. Assessing a mixture model for clustering with the integrated completed
+        likelihood. IEEE Transactions on Pattern Analysis and Machine Intelligence 22(7), 2000.
 
         Examples
         --------
         >>> from fastgmm import GaussianMixture
-        >>> mixture = GaussianMixture(2, means_init=[[0], [9]], random_state=0).fit([[0.0], [1.0], [8.0], [9.0]])
-        >>> X, y = mixture.sample(5)
-        >>> X.shape, y
-        ((5, 1), array([0, 0, 0, 1, 1]))
+        >>> X = [[0.0], [1.0], [8.0], [9.0]]
+        >>> mixture = GaussianMixture(2, means_init=[[0], [9]]).fit(X)
+        >>> mixture.bic(X) <= mixture.icl(X) < GaussianMixture(1).fit(X).icl(X)
+        True
         """
-        weights, means, covariances = fitted_attributes(self, "weights_", "means_", "covariances_")
-        _check_shapes(self._structure(), weights, means, covariances_=covariances)
-        check_parameters({"random_state": self.random_state}, type(self).__name__)
-        rng = check_random_state(self.random_state)
-        if np.asarray(self.weights_).dtype == np.float32:  # their sum is rarely as close to one as multinomial demands
-            weights = weights / weights.sum()
-        counts = rng.multinomial(check_sample_size(n_samples), weights)
-        labels = np.repeat(np.arange(len(means), dtype=np.int64), counts)
-        if self.covariance_type == "tied":
-            covariances = np.broadcast_to(covariances, (len(means), *covariances.shape))
-        draw = _draw_full if self.covariance_type in ("full", "tied") else _draw_diagonal
-        groups = [draw(rng, *component) for component in zip(means, covariances, counts, strict=True)]
-        return np.concatenate(groups), labels
+        source, model = self._prepare(X)
+
+        def certainty(rows: slice, responsibilities: NDArray[Any]) -> float:
+            return float(np.log(responsibilities.max(axis=1)).sum(dtype=np.float64))
+
+        with source:
+            return self.bic(X) - 2 * math.fsum(by_blocks(source, model, certainty))
 
     def _n_parameters(self) -> int:
         """Return the number of free parameters of the mixture."""
@@ -323,6 +314,7 @@ class Mixture(Estimator):
         return ArraySource(rows, n_threads=self.n_threads), model
 
 
+_BLOCK = 1 << 16  # values of a block of rows that are worked on at a time
 _SMALL = 1 << 15  # bytes of parameters up to which what the kernels read is kept from one call to the next
 
 
@@ -334,7 +326,7 @@ def _checked_parameters(
     covariances: NDArray[Any],
 ) -> Parameters:
     """Return parameters made of attributes that may have been set by hand."""
-    _check_shapes(structure, weights, means, precisions_cholesky_=factors)
+    check_shapes(structure, weights, means, precisions_cholesky_=factors)
     if structure.name in ("full", "tied") and not is_upper_triangular(factors):
         return structure.from_precisions(weights, means, structure.precisions(factors))
     return Parameters(weights, means, covariances, factors)
@@ -353,7 +345,7 @@ def _small_kernel_model(structure: Structure, dtype: np.dtype[Any], *key: Any) -
     return _kernel_model(structure, dtype, *arrays)
 
 
-def _check_shapes(structure: Structure, weights: NDArray[Any], means: NDArray[Any], **others: NDArray[Any]) -> None:
+def check_shapes(structure: Structure, weights: NDArray[Any], means: NDArray[Any], **others: NDArray[Any]) -> None:
     """Refuse attributes, possibly set by hand, that do not fit together."""
     check_attribute_shape("means_", means.shape, (weights.size, means.shape[-1] if means.ndim == 2 else 1))
     check_attribute_shape("weights_", weights.shape, means.shape[:1])
@@ -367,11 +359,19 @@ def _mean_log_likelihood(source: ArraySource, model: KernelModel) -> float:
         return float(source.log_likelihoods(model).mean(dtype=np.float64))
 
 
-def _draw_full(rng: Any, mean: NDArray[Any], covariance: NDArray[Any], count: int) -> NDArray[np.float64]:
-    """Draw from a Gaussian with a covariance matrix."""
-    return rng.multivariate_normal(mean, covariance, int(count))
+def by_blocks(
+    source: ArraySource, model: KernelModel, task: Callable[[slice, NDArray[Any]], R], values: int = 1
+) -> list[R]:
+    """Return what ``task(rows, responsibilities)`` returns for each block of rows, in their order.
 
+    Threads share the blocks, which hold so many rows that ``values`` for each of their responsibilities fit in a cache.
+    """
+    step = max(1, _BLOCK // (len(model.centers) * values))
+    blocks = [slice(start, min(start + step, source.n_samples)) for start in range(0, source.n_samples, step)]
+    results: list[R] = []
 
-def _draw_diagonal(rng: Any, mean: NDArray[Any], variance: NDArray[Any], count: int) -> NDArray[np.float64]:
-    """Draw from a Gaussian with independent features, of one variance or of a variance each."""
-    return mean + rng.standard_normal(size=(count, len(mean))) * np.sqrt(variance)
+    def run(rows: slice) -> R:
+        return task(rows, ArraySource(source.X[rows], n_threads=1).responsibilities(model))
+
+    source.workers.run(run, blocks, len(blocks), results.append)
+    return results
