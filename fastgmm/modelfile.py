@@ -1,8 +1,8 @@
 """The file a model is kept in: a JSON header and named arrays of floats, with a checksum over all of it.
 
-It is an uncompressed zip file such as ``numpy.savez`` writes, so that ``unzip -p FILE header.json`` shows the header and
-``numpy.load`` the arrays. Reading trusts nothing: no size is believed before it is found in the file, the only types are
-two of floats, and nothing is ever unpickled, evaluated or inflated.
+It is an uncompressed zip file such as ``numpy.savez`` writes: ``unzip -p FILE header.json`` shows the header, and
+``numpy.load`` reads the arrays. Reading trusts nothing: no size is believed before it is found in the file, the only
+types are two of floats, and nothing is ever unpickled, evaluated or inflated.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ ARRAYS = (*PARAMETERS, "lower_bounds_")
 NUMBERS = ("converged_", "stop_reason_", "n_iter_", "lower_bound_", "n_features_in_")
 RECORDS: dict[str, type[NamedTuple]] = {"degenerate_": Repair, "fits_": FitRecord}
 SLACK = 100.0  # roundings for each row of a product by which arrays that belong together may differ
-SKLEARN_STARTS = ("kmeans", "k-means++", "random", "random_from_data")
+SKLEARN_STARTS = ("kmeans", "k-means++", "random", "random_from_data")  # names that it knows for init_params
 REASONS = (TOL, MAX_ITER, MAX_TIME, CALLBACK, INTERRUPT)
 
 
@@ -171,14 +171,8 @@ class Persistent(Mixture):
         }
         dtype = _floats(self.means_).dtype
         mixture = theirs()
-        known = {name: value for name, value in self.get_params().items() if name in mixture.get_params()}
-        if not (isinstance(self.init_params, str) and self.init_params in SKLEARN_STARTS):
-            del known["init_params"]
-        if isinstance(self.reg_covar, str):
-            del known["reg_covar"]
-        if isinstance(self.random_state, np.random.Generator):
-            del known["random_state"]
-        mixture.set_params(**known)
+        params = self.get_params()
+        mixture.set_params(**{n: params[n] for n in mixture.get_params() if n in params and _is_known(n, params[n])})
         vars(mixture).update({name: np.array(values, dtype=dtype) for name, values in found.items()})
         kept = ("converged_", "n_iter_", "lower_bound_", "lower_bounds_", "feature_names_in_")
         vars(mixture).update({name: copy(getattr(self, name)) for name in kept if hasattr(self, name)})
@@ -227,8 +221,8 @@ class Persistent(Mixture):
         kept = (*ARRAYS, *NUMBERS, "feature_names_in_")
         vars(ours).update({name: copy(getattr(mixture, name)) for name in kept if hasattr(mixture, name)})
         ours._parameters()
-        if hasattr(ours, "converged_"):
-            ours.stop_reason_ = TOL if ours.converged_ else MAX_ITER
+        if hasattr(mixture, "converged_"):
+            vars(ours)["stop_reason_"] = TOL if mixture.converged_ else MAX_ITER
         return ours
 
 
@@ -239,6 +233,13 @@ def _sklearn_class() -> type[sklearn.mixture.GaussianMixture]:
     except ImportError as error:
         raise ImportError("This needs scikit-learn: pip install 'fastgmm[sklearn]'") from error
     return GaussianMixture
+
+
+def _is_known(name: str, value: Any) -> bool:
+    """Return whether scikit-learn takes this value for an argument that it shares with fastgmm."""
+    if name == "init_params":
+        return isinstance(value, str) and value in SKLEARN_STARTS
+    return value != "auto" if name == "reg_covar" else not isinstance(value, np.random.Generator)
 
 
 def _contents(model: Any) -> tuple[dict[str, Any], Arrays]:
@@ -296,7 +297,7 @@ def _restored(model: Any, header: dict[str, Any], arrays: Arrays) -> Any:
 
 def _check_mixture(structure: Structure, arrays: Arrays) -> None:
     """Refuse arrays that do not make a mixture, or contradict each other."""
-    weights, means, factors = arrays["weights_"], arrays["means_"], arrays["precisions_cholesky_"]
+    weights, means = arrays["weights_"], arrays["means_"]
     spreads = {name: arrays[name] for name in PARAMETERS[2:] if name in arrays}
     check_shapes(structure, weights, means, **spreads)
     check_weights(weights, len(weights))
@@ -352,7 +353,8 @@ def _checked_numbers(fitted: dict[str, Any], n_features: int, number: type[np.fl
         if name in RECORDS:
             found[name] = [_record(RECORDS[name], values) for values in value]
         elif name == "lower_bound_":
-            found[name] = number(_typed(name, value, float))
+            bound = _typed(name, value, float)
+            found[name] = number(bound) if math.isfinite(bound) else bound  # Python's where there was no iteration
         else:
             found[name] = _typed(name, value, types[name])
     if found.get("stop_reason_", TOL) not in REASONS:

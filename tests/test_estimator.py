@@ -660,7 +660,9 @@ def test_numbers_whose_sum_overflows() -> None:
 # Documentation ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["gaussian_mixture", "mixture", "estimator", "exceptions"])
+@pytest.mark.parametrize(
+    "name", ["gaussian_mixture", "mixture", "distribution", "outliers", "persistence", "estimator", "exceptions"]
+)
 def test_docstrings(name: str) -> None:
     """Every example runs, and every public method has one."""
     module = importlib.import_module(f"fastgmm.{name}")
