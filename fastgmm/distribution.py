@@ -36,7 +36,7 @@ from .validation import (
 
 __all__ = ["Distribution"]
 
-Features = int | str | Sequence[int] | Sequence[str]
+Features = int | str | Sequence[int] | Sequence[str] | NDArray[np.integer[Any]]
 
 
 class Distribution(Mixture):
@@ -148,7 +148,7 @@ class Distribution(Mixture):
         seed = self.random_state if random_state is None else random_state
         check_parameters({"random_state": seed}, type(self).__name__)
         rng = check_random_state(seed)
-        if abs(weights.sum() - 1) > 1e-12:  # as in single precision: multinomial demands more
+        if 1e-12 < abs(weights.sum() - 1) < 1e-5:  # rounding that multinomial does not allow, as of single precision
             weights = weights / weights.sum()
         counts = rng.multinomial(check_sample_size(n_samples), weights)
         labels = np.repeat(np.arange(len(means), dtype=np.int64), counts)

@@ -200,9 +200,7 @@ class Mixture(Estimator):
         >>> GaussianMixture(2, means_init=[[0], [9]]).fit(X).bic(X) < GaussianMixture(1).fit(X).bic(X)
         True
         """
-        source, model = self._prepare(X)
-        penalty = self._n_parameters() * math.log(source.n_samples)
-        return -2 * source.n_samples * _mean_log_likelihood(source, model) + penalty
+        return self._bic(*self._prepare(X))
 
     def aic(self, X: Any) -> float:
         """Return the Akaike information criterion of the mixture on ``X``.
@@ -274,7 +272,12 @@ class Mixture(Estimator):
             return float(np.log(responsibilities.max(axis=1)).sum(dtype=np.float64))
 
         with source:
-            return self.bic(X) - 2 * math.fsum(by_blocks(source, model, certainty))
+            return self._bic(source, model) - 2 * math.fsum(by_blocks(source, model, certainty))
+
+    def _bic(self, source: ArraySource, model: KernelModel) -> float:
+        """Return the Bayesian information criterion of the mixture on rows."""
+        penalty = self._n_parameters() * math.log(source.n_samples)
+        return -2 * source.n_samples * _mean_log_likelihood(source, model) + penalty
 
     def _n_parameters(self) -> int:
         """Return the number of free parameters of the mixture."""

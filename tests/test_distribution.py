@@ -123,7 +123,7 @@ def test_nearly_singular(dtype: str, noise: float) -> None:
     mean, std = mixture.regress(X[:, 1:], 0, return_std=True)
     assert mean.dtype == std.dtype == dtype
     np.testing.assert_allclose(mean, X[:, 0], atol=5 * noise)
-    np.testing.assert_allclose(std, noise / np.sqrt(5), rtol=0.2)
+    np.testing.assert_allclose(std, noise / np.sqrt(5), rtol=0.3)
     ratio = mixture.score_samples(X[:1]) - mixture.marginal([1, 2]).score_samples(X[:1, 1:])
     conditional = mixture.condition([1, 2], X[0, 1:])
     assert conditional.score_samples(X[:1, :1])[0] == pytest.approx(ratio[0], abs=1e-2 if dtype == "float32" else 1e-6)

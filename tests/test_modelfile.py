@@ -182,10 +182,16 @@ def hostile(marker: str) -> Iterator[bytes]:
     yield forged(header, arrays, means_=npy.replace(b"{", b"[" * 60))
     sound = forged(header, arrays)
     for entry in re.finditer(b"PK\x01\x02", sound):  # what the list of contents claims: sizes, methods, flags, places
-        for field, width, claim in ((20, 4, 2**32 - 2), (24, 4, 2**31), (10, 2, 8), (8, 2, 1), (42, 4, 2**31)):
-            data, place = bytearray(sound), entry.start() + field
-            data[place : place + width] = claim.to_bytes(width, "little")
-            yield bytes(data)
+        for field, claim in (
+            (20, b"\xfe" * 4),
+            (24, b"\xfe" * 4),
+            (20, b"\xfe" * 8),
+            (10, b"\x08"),
+            (8, b"\x01"),
+            (42, b"\xff"),
+        ):
+            place = entry.start() + field
+            yield sound[:place] + claim + sound[place + len(claim) :]
     for text in (b"[" * 100_000, b'{"a":' * 5000, b"9" * 10_000, b"\xff\xfe", b"NaN", b"null", b'"' + b"x" * (1 << 25)):
         yield archived({"header.json": text})
     yield archived({"means_.npy": npy}, sound)  # for the second time
@@ -245,6 +251,21 @@ def test_fuzz(tmp_path: Path) -> None:
         assert is_clear(found, path), (found, data[:3000])
     assert refused + read + len(attacks) >= 500
     assert not marker.exists()
+
+
+def test_checksum(tmp_path: Path) -> None:
+    """Someone edits the header or an array with tools that keep the zip file sound."""
+    header, arrays = parts()
+    sound = forged(header, arrays)
+    with zipfile.ZipFile(io.BytesIO(sound)) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    assert not isinstance(attempt(tmp_path / "model", archived(members)), ModelFileError)
+    moved = members["means_.npy"].replace(np.float64(3).tobytes(), np.float64(4).tobytes())
+    renamed = members["header.json"].replace(b'"n_components": 2', b'"n_components": 3')
+    for wrong in ({"means_.npy": moved}, {"header.json": renamed}):
+        assert wrong.items() - members.items()
+        found = attempt(tmp_path / "model", archived(members | wrong))
+        assert is_clear(found, tmp_path / "model") and "its checksum does not fit" in str(found)
 
 
 def test_what_is_no_file(tmp_path: Path) -> None:
