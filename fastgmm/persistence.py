@@ -17,7 +17,6 @@ from .fitting.restarts import FitRecord
 from .mixture import Mixture, check_shapes
 from .model.conditioning import marginal
 from .model.structure import Structure
-from .modelfile import Arrays, read, write
 from .validation import check_parameters, check_weights, fitted_attributes, is_upper_triangular
 
 if TYPE_CHECKING:
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Persistent"]
 
 Numbers = NDArray[np.float64]
+Arrays = dict[str, NDArray[Any]]
 
 MODEL = "GaussianMixture"
 PARAMETERS = ("weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_")
@@ -81,6 +81,8 @@ class Persistent(Mixture):
         ...     fastgmm.load(path).predict([[0.5], [8.5]])
         array([0, 1])
         """
+        from .modelfile import write  # a third of the time to import fastgmm
+
         header, arrays = _contents(self)
         _restored(type(self)(), header, arrays)
         write(path, header, arrays)
@@ -118,6 +120,8 @@ class Persistent(Mixture):
         ...     fastgmm.load(path)
         GaussianMixture(covariance_type='spherical')
         """
+        from .modelfile import read
+
         header, arrays = read(path)
         try:
             return _restored(cls(), header, arrays)
@@ -306,9 +310,11 @@ def _check_mixture(structure: Structure, arrays: Arrays) -> None:
     if arrays.get("lower_bounds_", weights).ndim != 1:
         raise ValueError("lower_bounds_ should be a list of numbers")
     eps = max(float(np.finfo(values.dtype).eps) for values in spreads.values())
-    found = {name: values.astype(np.float64) for name, values in spreads.items()}
-    agree = _matrices_agree if structure.triangular else _variances_agree
-    agree(eps, found["precisions_cholesky_"], found.get("covariances_"), found.get("precisions_"))
+    agree, last = (_matrices_agree, 2) if structure.triangular else (_variances_agree, 1)
+    stacks = {name: values.reshape(-1, *values.shape[-last:]) for name, values in spreads.items()}
+    for k in range(len(stacks["precisions_cholesky_"])):  # one by one: together they take several times the memory
+        own = {name: stack[k].astype(np.float64) for name, stack in stacks.items()}
+        agree(eps, own["precisions_cholesky_"], own.get("covariances_"), own.get("precisions_"))
 
 
 def _variances_agree(eps: float, roots: Numbers, variances: Numbers | None, precisions: Numbers | None) -> None:
@@ -316,9 +322,9 @@ def _variances_agree(eps: float, roots: Numbers, variances: Numbers | None, prec
     if not (roots > 0).all():
         raise ValueError(f"precisions_cholesky_ should be positive, but the smallest is {roots.min()}")
     if variances is not None and not (abs(roots * variances * roots - 1) <= SLACK * eps).all():
-        raise ValueError("covariances_ are not those that belong to precisions_cholesky_")
+        raise ValueError("covariances_ are not those that belong to precisions_cholesky_: set all or none of them")
     if precisions is not None and not (abs(precisions / roots / roots - 1) <= SLACK * eps).all():
-        raise ValueError("precisions_ are not those that belong to precisions_cholesky_")
+        raise ValueError("precisions_ are not those that belong to precisions_cholesky_: set all or none of them")
 
 
 def _matrices_agree(eps: float, factors: Numbers, covariances: Numbers | None, precisions: Numbers | None) -> None:
@@ -338,11 +344,11 @@ def _matrices_agree(eps: float, factors: Numbers, covariances: Numbers | None, p
     if covariances is not None:
         whitened = transposed @ covariances @ factors
         if not (abs(whitened - np.eye(factors.shape[-1])) <= slack).all():
-            raise ValueError("covariances_ are not those that belong to precisions_cholesky_")
+            raise ValueError("covariances_ are not those that belong to precisions_cholesky_: set all or none of them")
     if precisions is not None:
         bound = rounding * (abs(factors) @ abs(transposed))
         if not (abs(precisions - factors @ transposed) <= bound).all():
-            raise ValueError("precisions_ are not those that belong to precisions_cholesky_")
+            raise ValueError("precisions_ are not those that belong to precisions_cholesky_: set all or none of them")
 
 
 def _checked_numbers(fitted: dict[str, Any], n_features: int, number: type[np.floating[Any]]) -> dict[str, Any]:

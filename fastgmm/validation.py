@@ -346,7 +346,7 @@ def check_weights(weights: Any, n_components: int) -> NDArray[np.float64]:
             f"The parameter 'weights' should be in the range [0, 1], but got min value {array.min():.5f}, max value "
             f"{array.max():.5f}. Divide nonnegative weights by their sum."
         )
-    total = array.sum()
+    total = array.sum(dtype=np.float64)
     if abs(total - 1.0) > (1e-6 if array.dtype == np.float32 else 1e-8):
         raise ValueError(
             f"The parameter 'weights' should be normalized, but got sum(weights) = {total:.5f}. Divide them by their "
@@ -386,6 +386,8 @@ def check_covariances(covariances: Any, covariance_type: str, shape: tuple[int, 
                 f"{required} is singular: the eigenvalue of its correlations is {smallest:.5g}. Drop features that "
                 "follow from others, or add a small number to its diagonal."
             )
+    if covariance_type in ("full", "tied"):  # symmetric to rounding so far
+        return 0.5 * array + 0.5 * np.swapaxes(array, -1, -2)
     return array
 
 

@@ -268,6 +268,13 @@ def test_checksum(tmp_path: Path) -> None:
         assert is_clear(found, tmp_path / "model") and "its checksum does not fit" in str(found)
 
 
+def test_large_headers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """JSON takes many times its size in memory: what is larger than any header written is not parsed."""
+    monkeypatch.setattr("fastgmm.modelfile.LARGEST_HEADER", 100)
+    found = attempt(tmp_path / "model", forged(*parts()))
+    assert is_clear(found, tmp_path / "model") and "its header takes" in str(found)
+
+
 def test_what_is_no_file(tmp_path: Path) -> None:
     """A missing file is an OSError, a folder or pipe is refused without waiting for it."""
     with pytest.raises(FileNotFoundError):

@@ -124,6 +124,14 @@ def test_set_by_hand(tmp_path: Path, structure: str) -> None:
     np.testing.assert_array_equal(loaded.predict_proba(rows()), bare.predict_proba(rows()))
 
 
+def test_asymmetric_to_rounding(tmp_path: Path) -> None:
+    """Covariances that rounding has made asymmetric are made symmetric, so that all that is kept agrees."""
+    model = GaussianMixture.from_parameters([1], [[0, 0]], [[[1, 0.5 + 1e-7], [0.5, 1]]])
+    np.testing.assert_array_equal(model.covariances_[0], model.covariances_[0].T)
+    model.save(tmp_path / "model")
+    assert_identical(model, fastgmm.load(tmp_path / "model"))
+
+
 def test_any_root_of_the_precisions(tmp_path: Path) -> None:
     """Factors set by hand need not be triangular."""
     model = fitted()

@@ -93,7 +93,7 @@ def conditional_covariances(
     if not structure.triangular:
         covariances = structure.diagonals(covariances)[:, :, None] * np.eye(n_features)
     within = np.broadcast_to(covariances, (len(joint.rest.weights), n_features, n_features))
-    between = np.einsum("nki,nkj->nij", responsibilities[:, :, None] * deviations, deviations)
+    between = np.swapaxes(responsibilities[:, :, None] * deviations, 1, 2) @ deviations
     return between + np.einsum("nk,kij->nij", responsibilities, within)
 
 
