@@ -222,7 +222,7 @@ def test_one_target_has_no_axis() -> None:
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_regress_of_many_rows(dtype: str) -> None:
-    """Blocks and threads do not show in the bits, and memory holds no array of rows by components."""
+    """Threads do not show in the bits, blocks hardly, and memory holds no array of rows by components."""
     model = reference.random_model(np.random.default_rng(0), "full", 32, D)
     rows = reference.sample(np.random.default_rng(3), model, 60_000, dtype)[:, :2]
     results = [mixture_of(model, n_threads=n).regress(rows, [2, 3], return_std=True) for n in (1, 4)]
@@ -230,7 +230,7 @@ def test_regress_of_many_rows(dtype: str) -> None:
         assert one.dtype == dtype
         np.testing.assert_array_equal(one, other)
     few = mixture_of(model).regress(rows[-3:], [2, 3])
-    np.testing.assert_array_equal(results[0][0][-3:], few)
+    np.testing.assert_allclose(results[0][0][-3:], few, rtol=1e-5 if dtype == "float32" else 1e-12)
     tracemalloc.start()
     mixture_of(model, n_threads=1).regress(rows, [2, 3], return_std=True)
     peak = tracemalloc.get_traced_memory()[1]
