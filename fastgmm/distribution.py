@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from numbers import Integral
-from typing import Any, Self
+from typing import Any, Literal, Self, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -242,6 +242,12 @@ class Distribution(Mixture):
         moved = (joint.gains @ (row - joint.given.means)[:, :, np.newaxis])[:, :, 0]
         return self._derived(replace(joint.rest, weights=weights, means=joint.rest.means + moved), rest)
 
+    @overload
+    def regress(self, X: Any, targets: Features) -> NDArray[Any]: ...
+    @overload
+    def regress(self, X: Any, targets: Features, *, return_std: Literal[True]) -> tuple[NDArray[Any], NDArray[Any]]: ...
+    @overload
+    def regress(self, X: Any, targets: Features, *, return_cov: Literal[True]) -> tuple[NDArray[Any], NDArray[Any]]: ...
     def regress(self, X: Any, targets: Features, *, return_std: bool = False, return_cov: bool = False) -> Any:
         """Predict some features from the others: Gaussian mixture regression.
 
