@@ -29,7 +29,8 @@ import fastgmm
 from fastgmm import kernels
 from fastgmm.model.parameters import Parameters
 from fastgmm.model.structures import STRUCTURES
-from fastgmm.sources.array import ArraySource, n_sums
+from fastgmm.sources.array import ArraySource
+from fastgmm.sources.source import n_sums
 
 ISOTROPIC = STRUCTURES["spherical"].kind
 EXP = {np.dtype(np.float32): 16, np.dtype(np.float64): 21}  # slots of exp and of the sum over components
@@ -191,7 +192,7 @@ def tasks(module: ModuleType, dtype: np.dtype[Any], d: int, k: int, work: float)
         posterior = bind(module.posterior, source.X, *model, small, None)
         posterior(shares, None)
         active = float((shares >= np.finfo(dtype).eps / 2 / k).mean())
-        accumulate = bind(module.accumulate, source.X, None, *model, scratch, sums)
+        accumulate = bind(module.accumulate, source.X, None, None, None, *model, scratch, sums)
         yield n, Task("accumulate", name, accumulate, n * k * (expectation + accumulation + c), active)
         yield n, Task("responsibilities", name, bind(posterior, shares, None), n * k * (expectation + c), active)
         yield n, Task("labels", name, bind(posterior, None, labels), n * k * (expectation + BRANCHES), active)
@@ -202,7 +203,7 @@ def tasks(module: ModuleType, dtype: np.dtype[Any], d: int, k: int, work: float)
         n = source.n_samples
         scratch = np.empty(module.workspace_size(ISOTROPIC, d, len(centers), True, dtype.itemsize), dtype)
         about = (centers - source.origin).astype(dtype)
-        run = bind(getattr(module, kernel), source.X, about, source.origin, scratch)
+        run = bind(getattr(module, kernel), source.X, None, about, source.origin, scratch)
         if kernel == "assign":
             run = bind(run, np.empty(n, np.int32), np.empty(len(centers) * (1 + d) + 1))
         else:

@@ -3,6 +3,8 @@
 from .config import __version__, show_config
 from .exceptions import ConvergenceWarning, DegenerateComponentWarning, ModelFileError, NotFittedError
 from .gaussian_mixture import GaussianMixture
+from .model.statistics import Statistics
+from .sufficient import maximize, merge, statistics
 
 load = GaussianMixture.load
 
@@ -12,7 +14,11 @@ __all__ = [
     "GaussianMixture",
     "ModelFileError",
     "NotFittedError",
+    "Statistics",
     "__version__",
     "load",
+    "maximize",
+    "merge",
     "show_config",
+    "statistics",
 ]

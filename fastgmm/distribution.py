@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .features import feature_numbers
-from .mixture import Mixture, by_blocks, check_shapes
+from .mixture import Mixture, check_shapes
 from .model.conditioning import (
     conditional,
     conditional_covariances,
@@ -23,8 +23,9 @@ from .model.parameters import Parameters
 from .model.structure import Structure
 from .model.structures import STRUCTURES
 from .sources.array import ArraySource
+from .sources.blocks import by_blocks
+from .sources.rows import as_rows
 from .validation import (
-    as_rows,
     check_covariances,
     check_means,
     check_parameters,
@@ -307,7 +308,7 @@ class Distribution(Mixture):
             raise ValueError("return_std and return_cov are both true: ask for one, the other follows from it.")
         rest = self._columns(targets)
         given = self._others(rest)
-        sizes = np.shape(X)
+        sizes: tuple[int, ...] = getattr(X, "shape", ())
         if len(sizes) == 2 and sizes[1] != len(given):
             raise ValueError(
                 f"X has {sizes[1]} columns, but {len(given)} of the {len(given) + len(rest)} features are no targets: "
@@ -317,8 +318,8 @@ class Distribution(Mixture):
         joint = conditional(structure, self._parameters(), given, rest)
         source, model = self._derived(joint.given, given)._prepare(X)
 
-        def task(rows: slice, responsibilities: NDArray[Any]) -> list[NDArray[Any]]:
-            mean, deviations = conditional_means(joint, source.X[rows], responsibilities)
+        def task(rows: slice, X: NDArray[Any], responsibilities: NDArray[Any]) -> list[NDArray[Any]]:
+            mean, deviations = conditional_means(joint, X, responsibilities)
             if return_std:
                 return [mean, np.sqrt(conditional_variances(structure, joint, responsibilities, deviations))]
             if return_cov:

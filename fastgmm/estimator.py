@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["Estimator"]
 
 _VERSION_KEY = "_fastgmm_version"
+
+WEIGHTED = ("fit", "partial_fit", "score")  # methods that take sample weights
 
 
 def _defaults(cls: type[Estimator]) -> dict[str, Any]:
@@ -41,6 +44,8 @@ class Estimator:
 
     A subclass stores its constructor's arguments untouched under their own names.
     """
+
+    _metadata_request: MetadataRequest
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the constructor's arguments.
@@ -138,7 +143,7 @@ class Estimator:
         )
 
     def get_metadata_routing(self) -> MetadataRequest:
-        """Tell scikit-learn that no method takes metadata.
+        """Tell scikit-learn's meta-estimators which metadata to pass on: sample weights, where asked for.
 
         Returns
         -------
@@ -146,4 +151,53 @@ class Estimator:
         """
         from sklearn.utils.metadata_routing import MetadataRequest
 
-        return MetadataRequest(owner=self)
+        requested = getattr(self, "_metadata_request", None)
+        if requested is not None:
+            return deepcopy(requested)
+        routing = MetadataRequest(owner=self)
+        for method in WEIGHTED:
+            getattr(routing, method).add_request(param="sample_weight", alias=None)
+        return routing
+
+    def set_fit_request(self, *, sample_weight: bool | str | None = None) -> Self:
+        """Say whether scikit-learn's meta-estimators are to pass sample weights on to ``fit``.
+
+        Parameters
+        ----------
+        sample_weight : bool, str or None, default=None
+            True passes them on, False does not, None raises an error if they are given, a str is another name by
+            which they are passed.
+
+        Returns
+        -------
+        self : object
+            The estimator.
+
+        Raises
+        ------
+        RuntimeError
+            If scikit-learn's metadata routing is not enabled.
+        """
+        return self._request("fit", sample_weight)
+
+    def set_partial_fit_request(self, *, sample_weight: bool | str | None = None) -> Self:
+        """Say whether sample weights are to be passed on to ``partial_fit``, as `set_fit_request` does for ``fit``."""
+        return self._request("partial_fit", sample_weight)
+
+    def set_score_request(self, *, sample_weight: bool | str | None = None) -> Self:
+        """Say whether sample weights are to be passed on to ``score``, as `set_fit_request` does for ``fit``."""
+        return self._request("score", sample_weight)
+
+    def _request(self, method: str, sample_weight: bool | str | None) -> Self:
+        """Store a request for metadata where `clone` looks for it."""
+        import sklearn
+
+        if not sklearn.get_config().get("enable_metadata_routing", False):
+            raise RuntimeError(
+                f"set_{method}_request is only available when metadata routing is enabled: call "
+                "sklearn.set_config(enable_metadata_routing=True)."
+            )
+        routing = self.get_metadata_routing()
+        getattr(routing, method).add_request(param="sample_weight", alias=sample_weight)
+        self._metadata_request = routing
+        return self

@@ -22,13 +22,13 @@ from .fitting.em import Fit, expectation_maximization
 from .fitting.initialization import prepare
 from .fitting.restarts import FitRecord, Plan, best_fit
 from .fitting.starts import Goal, Start, fixed
+from .inputs import as_source
 from .model.parameters import Parameters
 from .outliers import Outliers
 from .persistence import Persistent
 from .progress import Progress
-from .sources.array import ArraySource
+from .sources.source import Source
 from .validation import (
-    as_rows,
     check_means,
     check_parameters,
     check_precisions,
@@ -269,16 +269,20 @@ class GaussianMixture(Distribution, Outliers, Persistent):
         self.n_threads = n_threads
         self.drop_restarts = drop_restarts
 
-    def fit(self, X: Any, y: Any = None) -> Self:
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
         """Estimate the parameters by EM from ``n_init`` starts and keep the best.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
             Rows of numbers: an array of any order, strides, byte order and numeric dtype, a list, or a pandas,
-            polars or pyarrow table. A float32 or float64 array is not copied.
+            polars or pyarrow table. A float32 or float64 array is not copied, and one that is mapped from a file is
+            read block by block. `fastgmm.sources` takes rows from files and chunks of any kind.
         y : None
             Ignored.
+        sample_weight : array-like of shape (n_samples,), default=None
+            How many times each row counts: a row of weight 3 is three equal rows, one of weight 0 is absent. Only
+            ratios matter. None means 1 each.
 
         Returns
         -------
@@ -308,11 +312,11 @@ class GaussianMixture(Distribution, Outliers, Persistent):
         >>> GaussianMixture().fit([[0.0], [2.0], [4.0]]).means_
         array([[2.]])
         """
-        with self._source(X) as source:
+        with self._source(X, sample_weight) as source:
             attributes = self._estimate(source, feature_names(X))
         return self._adopt(attributes)
 
-    def fit_predict(self, X: Any, y: Any = None) -> NDArray[np.int64]:
+    def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> NDArray[np.int64]:
         """Fit, and return the most probable component of each row, as ``fit(X).predict(X)`` does.
 
         Parameters
@@ -321,6 +325,8 @@ class GaussianMixture(Distribution, Outliers, Persistent):
             As for `fit`.
         y : None
             Ignored.
+        sample_weight : array-like of shape (n_samples,), default=None
+            As for `fit`.
 
         Returns
         -------
@@ -338,7 +344,7 @@ class GaussianMixture(Distribution, Outliers, Persistent):
         >>> GaussianMixture(2, means_init=[[0], [9]], random_state=0).fit_predict([[0.0], [1.0], [8.0], [9.0]])
         array([0, 0, 1, 1])
         """
-        with self._source(X) as source:
+        with self._source(X, sample_weight) as source:
             attributes = self._estimate(source, feature_names(X))
             fitted = copy(self)._adopt(attributes)
             labels = source.labels(fitted._kernel_model(source.dtype))
@@ -351,20 +357,22 @@ class GaussianMixture(Distribution, Outliers, Persistent):
         self.__dict__ = kept | attributes
         return self
 
-    def _source(self, X: Any) -> ArraySource:
+    def _source(self, X: Any, sample_weight: Any = None) -> Source:
         """Return checked rows as a source, after the checks of the arguments and of the columns' names."""
         name = type(self).__name__
         check_parameters(self.get_params(), name)
         feature_names(X)
-        rows = as_rows(X, name, min_samples=2)
-        if len(rows) < self.n_components:
+        source = as_source(X, name, n_threads=self.n_threads, sample_weight=sample_weight, min_samples=2)
+        n_samples = source.n_samples if source.weights is None else int(np.count_nonzero(source.weights))
+        if n_samples < self.n_components:
+            rows = "" if source.weights is None else " (rows of positive weight)"
             raise ValueError(
                 f"Expected n_samples >= n_components but got n_components = {self.n_components}, "
-                f"n_samples = {len(rows)}. Decrease n_components or pass more rows."
+                f"n_samples = {n_samples}{rows}. Decrease n_components or pass more rows."
             )
-        return ArraySource(rows, n_threads=self.n_threads)
+        return source
 
-    def _estimate(self, source: ArraySource, names: NDArray[np.object_] | None) -> dict[str, Any]:
+    def _estimate(self, source: Source, names: NDArray[np.object_] | None) -> dict[str, Any]:
         """Run EM and return the fitted attributes, leaving the estimator as it is."""
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # what overflows is refused or repaired
             fit, records = self._best_fit(source)
@@ -372,16 +380,10 @@ class GaussianMixture(Distribution, Outliers, Persistent):
         if not fit.converged and self.max_iter > 0:
             message = NOT_CONVERGED[fit.stop_reason].format(max_time=self.max_time)
             warnings.warn(message, compatible(ConvergenceWarning), stacklevel=3)
-        if fit.repairs:
-            warnings.warn(
-                f"Components were repaired: {summary(fit.repairs)}. Decrease n_components, increase reg_covar, or "
-                "check for constant, collinear or repeated data; degenerate_ lists all repairs.",
-                DegenerateComponentWarning,
-                stacklevel=3,
-            )
+        warn_of_repairs(fit.repairs, stacklevel=4)
         return attributes if names is None else attributes | {"feature_names_in_": names}
 
-    def _best_fit(self, source: ArraySource) -> tuple[Fit, list[FitRecord]]:
+    def _best_fit(self, source: Source) -> tuple[Fit, list[FitRecord]]:
         """Run EM from each start; return the fit with the largest lower bound, and what became of all."""
         structure = self._structure()
         given = self._starting_values(source.n_features)
@@ -427,7 +429,7 @@ class GaussianMixture(Distribution, Outliers, Persistent):
 
     def _start(
         self,
-        source: ArraySource,
+        source: Source,
         given: Starts,
         random_state: np.random.RandomState | np.random.Generator,
         maximize: Maximization,
@@ -441,7 +443,7 @@ class GaussianMixture(Distribution, Outliers, Persistent):
             maximize = Maximization(source, structure, 1.0, "repair")
         drawn = prepare(source, Goal(structure, self.n_components, maximize), self.init_params, random_state)
 
-        def start(source: ArraySource) -> Parameters:
+        def start(source: Source) -> Parameters:
             found = drawn(source)
             pi, mu = found.weights if weights is None else weights, found.means if means is None else means
             if precisions is None:
@@ -488,3 +490,14 @@ class GaussianMixture(Distribution, Outliers, Persistent):
             "lower_bounds_": bounds,
             "n_features_in_": parameters.means.shape[1],
         }
+
+
+def warn_of_repairs(repairs: list[Repair], stacklevel: int) -> None:
+    """Issue the warning that names the components that were repaired, if there are any."""
+    if repairs:
+        warnings.warn(
+            f"Components were repaired: {summary(repairs)}. Decrease n_components, increase reg_covar, or check for "
+            "constant, collinear or repeated data; degenerate_ lists all repairs.",
+            DegenerateComponentWarning,
+            stacklevel=stacklevel,
+        )

@@ -3,31 +3,30 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .estimator import Estimator
+from .inputs import as_source, total_weight
 from .model.parameters import Parameters
 from .model.structure import KernelModel, Structure
 from .model.structures import STRUCTURES
-from .sources.array import ArraySource
+from .sources.blocks import by_blocks
+from .sources.source import Source
 from .validation import (
-    as_rows,
     check_attribute_shape,
     check_feature_names,
     check_n_features,
+    check_out,
     check_parameters,
     fitted_attributes,
     is_upper_triangular,
 )
 
 __all__ = ["Mixture"]
-
-R = TypeVar("R")
 
 
 class Mixture(Estimator):
@@ -48,13 +47,15 @@ class Mixture(Estimator):
     n_features_in_: int
     feature_names_in_: NDArray[np.object_]
 
-    def score_samples(self, X: Any) -> NDArray[Any]:
+    def score_samples(self, X: Any, *, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """Return the log-likelihood of each row.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
             As for `fit`.
+        out : ndarray, default=None
+            Where to put the result, of its shape and type; a memory map serves where it does not fit into memory.
 
         Returns
         -------
@@ -77,9 +78,9 @@ class Mixture(Estimator):
         """
         source, model = self._prepare(X)
         with source:
-            return source.log_likelihoods(model)
+            return source.log_likelihoods(model, check_out(out, (source.n_samples,), source.dtype))
 
-    def score(self, X: Any, y: Any = None) -> float:
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Return the mean log-likelihood per row.
 
         Parameters
@@ -88,6 +89,8 @@ class Mixture(Estimator):
             As for `fit`.
         y : None
             Ignored.
+        sample_weight : array-like of shape (n_samples,), default=None
+            As for `fit`; the mean is weighted.
 
         Returns
         -------
@@ -104,15 +107,17 @@ class Mixture(Estimator):
         >>> round(GaussianMixture(reg_covar=0).fit([[-1.0], [1.0]]).score([[-1.0], [1.0]]), 2)
         -1.42
         """
-        return _mean_log_likelihood(*self._prepare(X))
+        return _mean_log_likelihood(*self._prepare(X, sample_weight))
 
-    def predict(self, X: Any) -> NDArray[np.int64]:
+    def predict(self, X: Any, *, out: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
         """Return the most probable component of each row.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
             As for `fit`.
+        out : ndarray, default=None
+            Where to put the result, of its shape and type; a memory map serves where it does not fit into memory.
 
         Returns
         -------
@@ -139,15 +144,17 @@ class Mixture(Estimator):
         """
         source, model = self._prepare(X)
         with source:
-            return source.labels(model)
+            return source.labels(model, check_out(out, (source.n_samples,), np.dtype(np.int64)))
 
-    def predict_proba(self, X: Any) -> NDArray[Any]:
+    def predict_proba(self, X: Any, *, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """Return the probability of each component for each row.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
             As for `fit`.
+        out : ndarray, default=None
+            Where to put the result, of its shape and type; a memory map serves where it does not fit into memory.
 
         Returns
         -------
@@ -169,15 +176,18 @@ class Mixture(Estimator):
         """
         source, model = self._prepare(X)
         with source:
-            return source.responsibilities(model)
+            shape = (source.n_samples, len(model.centers))
+            return source.responsibilities(model, check_out(out, shape, source.dtype))
 
-    def bic(self, X: Any) -> float:
+    def bic(self, X: Any, sample_weight: Any = None) -> float:
         """Return the Bayesian information criterion of the mixture on ``X``.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
             As for `fit`.
+        sample_weight : array-like of shape (n_samples,), default=None
+            How many times each row counts; their sum stands for n_samples.
 
         Returns
         -------
@@ -200,15 +210,18 @@ class Mixture(Estimator):
         >>> GaussianMixture(2, means_init=[[0], [9]]).fit(X).bic(X) < GaussianMixture(1).fit(X).bic(X)
         True
         """
-        return self._bic(*self._prepare(X))
+        deviance, n_samples = self._deviance(X, sample_weight)
+        return deviance + self._n_parameters() * math.log(n_samples)
 
-    def aic(self, X: Any) -> float:
+    def aic(self, X: Any, sample_weight: Any = None) -> float:
         """Return the Akaike information criterion of the mixture on ``X``.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
             As for `fit`.
+        sample_weight : array-like of shape (n_samples,), default=None
+            How many times each row counts.
 
         Returns
         -------
@@ -232,16 +245,17 @@ class Mixture(Estimator):
         >>> GaussianMixture(2, means_init=[[0], [9]]).fit(X).aic(X) < GaussianMixture(1).fit(X).aic(X)
         True
         """
-        source, model = self._prepare(X)
-        return -2 * source.n_samples * _mean_log_likelihood(source, model) + 2 * self._n_parameters()
+        return self._deviance(X, sample_weight)[0] + 2 * self._n_parameters()
 
-    def icl(self, X: Any) -> float:
+    def icl(self, X: Any, sample_weight: Any = None) -> float:
         """Return the integrated completed likelihood criterion: the BIC, and a penalty for rows that lie between.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
             As for `fit`.
+        sample_weight : array-like of shape (n_samples,), default=None
+            How many times each row counts; their sum stands for n_samples.
 
         Returns
         -------
@@ -266,18 +280,25 @@ class Mixture(Estimator):
         >>> mixture.bic(X) <= mixture.icl(X) < GaussianMixture(1).fit(X).icl(X)
         True
         """
-        source, model = self._prepare(X)
+        source, model = self._prepare(X, sample_weight)
+        n_samples = total_weight(source, sample_weight)
 
-        def certainty(rows: slice, responsibilities: NDArray[Any]) -> float:
-            return float(np.log(responsibilities.max(axis=1)).sum(dtype=np.float64))
+        def certainty(rows: slice, X: NDArray[Any], responsibilities: NDArray[Any]) -> float:
+            logs = np.log(responsibilities.max(axis=1))
+            if source.weights is not None:
+                weights = source.weights[rows]
+                logs = np.where(weights > 0, logs, 0) * weights
+            return float(logs.sum(dtype=np.float64))
 
         with source:
-            return self._bic(source, model) - 2 * math.fsum(by_blocks(source, model, certainty))
+            mean = math.fsum(by_blocks(source, model, certainty)) / source.total + source.log_likelihood(model)
+        return -2 * n_samples * mean + self._n_parameters() * math.log(n_samples)
 
-    def _bic(self, source: ArraySource, model: KernelModel) -> float:
-        """Return the Bayesian information criterion of the mixture on rows."""
-        penalty = self._n_parameters() * math.log(source.n_samples)
-        return -2 * source.n_samples * _mean_log_likelihood(source, model) + penalty
+    def _deviance(self, X: Any, sample_weight: Any) -> tuple[float, float]:
+        """Return -2 log-likelihood, and the number of rows that it is of."""
+        source, model = self._prepare(X, sample_weight)
+        n_samples = total_weight(source, sample_weight)
+        return -2 * n_samples * _mean_log_likelihood(source, model), n_samples
 
     def _n_parameters(self) -> int:
         """Return the number of free parameters of the mixture."""
@@ -306,18 +327,17 @@ class Mixture(Estimator):
         key = [part for array in arrays for part in (array.shape, array.tobytes())]
         return _small_kernel_model(structure, dtype, *key)
 
-    def _prepare(self, X: Any) -> tuple[ArraySource, KernelModel]:
+    def _prepare(self, X: Any, sample_weight: Any = None) -> tuple[Source, KernelModel]:
         """Return checked rows as a source, and the mixture to be applied to them."""
         name = type(self).__name__
         (means,) = fitted_attributes(self, "means_")
         check_feature_names(X, getattr(self, "feature_names_in_", None), name)
-        rows = as_rows(X, name)
-        model = self._kernel_model(rows.dtype)
-        check_n_features(rows.shape[1], means.shape[1], name)
-        return ArraySource(rows, n_threads=self.n_threads), model
+        source = as_source(X, name, n_threads=self.n_threads, sample_weight=sample_weight)
+        model = self._kernel_model(source.dtype)
+        check_n_features(source.n_features, means.shape[1], name)
+        return source, model
 
 
-_BLOCK = 1 << 16  # values of a block of rows that are worked on at a time
 _SMALL = 1 << 15  # bytes of parameters up to which what the kernels read is kept from one call to the next
 
 
@@ -356,25 +376,7 @@ def check_shapes(structure: Structure, weights: NDArray[Any], means: NDArray[Any
         check_attribute_shape(name, values.shape, structure.covariance_shape(*means.shape))
 
 
-def _mean_log_likelihood(source: ArraySource, model: KernelModel) -> float:
+def _mean_log_likelihood(source: Source, model: KernelModel) -> float:
     """Return the mean log-likelihood per row."""
     with source:
-        return float(source.log_likelihoods(model).mean(dtype=np.float64))
-
-
-def by_blocks(
-    source: ArraySource, model: KernelModel, task: Callable[[slice, NDArray[Any]], R], values: int = 1
-) -> list[R]:
-    """Return what ``task(rows, responsibilities)`` returns for each block of rows, in their order.
-
-    Threads share the blocks, which hold so many rows that ``values`` for each of their responsibilities fit in a cache.
-    """
-    step = max(1, _BLOCK // (len(model.centers) * values))
-    blocks = [slice(start, min(start + step, source.n_samples)) for start in range(0, source.n_samples, step)]
-    results: list[R] = []
-
-    def run(rows: slice) -> R:
-        return task(rows, ArraySource(source.X[rows], n_threads=1).responsibilities(model))
-
-    source.workers.run(run, blocks, len(blocks), results.append)
-    return results
+        return source.log_likelihood(model)

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .mixture import Mixture, by_blocks
+from .mixture import Mixture
+from .sources.blocks import by_blocks
 from .validation import check_contamination
 
 __all__ = ["Outliers"]
@@ -44,7 +45,7 @@ class Outliers(Mixture):
         """
         source, model = self._prepare(X)
 
-        def others(rows: slice, responsibilities: NDArray[Any]) -> NDArray[Any]:
+        def others(rows: slice, X: NDArray[Any], responsibilities: NDArray[Any]) -> NDArray[Any]:
             responsibilities[np.arange(len(responsibilities)), responsibilities.argmax(axis=1)] = 0
             return responsibilities.sum(axis=1)  # not one less the largest, which has no digits left where that is one
 

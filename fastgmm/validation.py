@@ -3,159 +3,57 @@
 from __future__ import annotations
 
 import math
-import sys
 import warnings
 from collections.abc import Callable, Collection, Iterator
 from functools import lru_cache
 from numbers import Integral, Real
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from . import kernels
 from .exceptions import InvalidParameterError, NotFittedError, compatible
 from .fitting.acceleration import ACCELERATIONS
 from .fitting.convergence import RULES
 from .fitting.initialization import METHODS
 from .model.structures import STRUCTURES
-
-_BLOCK = 1 << 16  # values looked at together in the search for the one that is not finite
+from .sources.rows import column_names, to_floats
 
 # ----------------------------------------------------------------------------------------------------------------------
-# Rows
+# Weights of rows
+# ----------------------------------------------------------------------------------------------------------------------
 
 
-def as_rows(X: Any, estimator: str, *, min_samples: int = 1) -> NDArray[Any]:
-    """Return ``X`` as a finite 2-D array of float32 or float64, the same object where it is one already.
-
-    ``X`` may have any strides. Only what is of another type, byte order or alignment is copied.
-    """
-    if type(X) is not np.ndarray or X.dtype.char not in "fd" or not X.flags.aligned or not X.dtype.isnative:
-        rows = _to_floats(X, "X")
-    else:
-        rows = X
-    if rows.ndim != 2:
-        _refuse_dimensions(X, rows, estimator)
-    _check_finite(X, rows, estimator)
-    for count, noun, minimum in zip(rows.shape, ("sample(s)", "feature(s)"), (min_samples, 1), strict=True):
-        if count < minimum:
-            raise ValueError(
-                f"Found array with {count} {noun} (shape={rows.shape}) while a minimum of {minimum} is required "
-                f"by {estimator}. Pass an array of shape (n_samples, n_features)."
-            )
-    return rows
-
-
-def _to_floats(values: Any, name: str) -> NDArray[Any]:
-    """Convert anything NumPy can view to an aligned native array; float32 is kept, the rest becomes float64."""
-    sparse = sys.modules.get("scipy.sparse")
-    if sparse is not None and sparse.issparse(values):
-        raise TypeError(
-            f"Sparse data was passed for {name} ({type(values).__name__}), but dense data is required. "
-            f"Use {name}.toarray() to convert it to a dense array."
-        )
-    if isinstance(values, np.matrix):
-        raise TypeError(f"np.matrix is not supported for {name}. Convert it with np.asarray({name}).")
-    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
-        raise ValueError(f"{name} contains {np.ma.count_masked(values)} masked values. Fill them or drop their rows.")
-    array = np.asarray(values)
-    kind = array.dtype.kind
-    if kind == "c":
+def check_sample_weight(sample_weight: Any, n_samples: int, min_samples: int = 1) -> NDArray[np.float64]:
+    """Return the weights of rows: one each, finite and not negative, at least ``min_samples`` of them positive."""
+    weights = to_floats(sample_weight, "sample_weight").astype(np.float64, copy=False)
+    if weights.shape != (n_samples,):
         raise ValueError(
-            f"Complex data not supported: {name} has dtype {array.dtype}. Pass real numbers, for instance "
-            f"{name}.real and {name}.imag side by side."
+            f"sample_weight.shape == {weights.shape}, expected ({n_samples},)! Pass one weight for each row of X."
         )
-    if kind == "O":
-        return _objects_to_floats(values, array, name)
-    if kind not in "biuf":
+    wrong = ~((weights >= 0) & (weights < math.inf))
+    if wrong.any():
+        row = int(wrong.argmax())
+        kind = "Negative values" if weights[row] < 0 else "NaN or infinity"
         raise ValueError(
-            f"{name} has dtype {array.dtype}, which holds no numbers. Convert its columns to numbers, or drop those "
-            "that cannot be converted."
+            f"{kind} in data passed to `sample_weight`: {weights[row]} for row {row}. Weights count rows: give finite "
+            "numbers that are not negative, 0 for rows to be left out."
         )
-    dtype = np.float32 if kind == "f" and array.dtype.itemsize == 4 else np.float64
-    with np.errstate(over="ignore"):  # a long double may be out of range; it is refused as an infinity afterwards
-        return np.require(array.astype(dtype, copy=False), requirements="A")
-
-
-def _objects_to_floats(values: Any, array: NDArray[Any], name: str) -> NDArray[np.float64]:
-    """Convert objects one by one; the error names the first that is no number."""
-    try:
-        if hasattr(values, "iloc"):  # pandas converts its own missing values to NaN
-            return np.asarray(values.astype(np.float64))
-        return array.astype(np.float64)
-    except (TypeError, ValueError) as error:
-        for index, value in np.ndenumerate(array):
-            try:
-                np.float64(value)
-            except (TypeError, ValueError) as cause:
-                raise type(error)(
-                    f"{cause}: {name} holds {value!r} at {_place(values, index)}. Convert that column to numbers or "
-                    "drop it."
-                ) from error
-        raise
-
-
-def _place(X: Any, index: tuple[int, ...]) -> str:
-    """Say where a value stands, with the column's name where it has one."""
-    if len(index) != 2:
-        return f"position {', '.join(map(str, index)) or '0'}"
-    names = None if isinstance(X, np.ndarray) else _column_names(X)
-    column = index[1] if names is None else repr(names[index[1]])
-    return f"row {index[0]}, column {column}"
-
-
-def _refuse_dimensions(X: Any, rows: NDArray[Any], estimator: str) -> NoReturn:
-    """Raise the error for data that are not two-dimensional."""
-    if rows.ndim > 2:
+    positive = int(np.count_nonzero(weights))
+    if positive < min_samples:
         raise ValueError(
-            f"Found array with dim {rows.ndim}, while dim <= 2 is required by {estimator}: X has shape {rows.shape}. "
-            "Flatten each sample to one row."
+            f"sample_weight is positive for {positive} of {n_samples} rows, while a minimum of {min_samples} is "
+            "required. Give more rows a weight above zero."
         )
-    reshape = (
-        "Reshape your data: X.reshape(-1, 1) if it has a single feature, X.reshape(1, -1) if it is a single sample."
-    )
-    if hasattr(X, "iloc"):
-        raise ValueError(
-            f"Expected a 2-dimensional container but got {type(X)} of shape {rows.shape}. Pass a DataFrame with a "
-            f"single column or a single row. {reshape}"
-        )
-    what = "scalar array" if rows.ndim == 0 else "1D array"
-    raise ValueError(f"Expected 2D array, got {what} instead: X has shape {rows.shape}.\n{reshape}")
-
-
-def _check_finite(X: Any, rows: NDArray[Any], estimator: str) -> None:
-    """Refuse NaN and infinity; blocks of rows are searched for the first one."""
-    if kernels.CHOSEN.all_finite(rows):
-        return
-    step = max(1, _BLOCK // rows.shape[1])
-    for start in range(0, rows.shape[0], step):
-        bad = ~np.isfinite(rows[start : start + step])
-        if bad.any():
-            row, column = (int(i) for i in np.argwhere(bad)[0])
-            value = rows[start + row, column]
-            place = _place(X, (start + row, column))
-            if np.isnan(value):
-                raise ValueError(
-                    f"Input X contains NaN, first at {place}. {estimator} does not accept missing values encoded as "
-                    "NaN: impute them or drop their rows."
-                )
-            raise ValueError(
-                f"Input X contains infinity or a value too large for {rows.dtype!r}: {value} at {place}. Drop the "
-                "row or clip the value."
-            )
+    with np.errstate(over="ignore"):
+        total = weights.sum()
+    if not total < math.inf:
+        raise ValueError(f"The sum of sample_weight overflows: its largest value is {weights.max()}. Scale it down.")
+    return weights
 
 
 # ----------------------------------------------------------------------------------------------------------------------
 # Names and number of features
-
-
-def _column_names(X: Any) -> list[Any] | None:
-    """Return the column names of a table; None for what has none."""
-    names = getattr(X, "column_names", None)  # pyarrow, whose `columns` are the data
-    if names is None:
-        names = getattr(X, "columns", None)
-    return None if names is None or callable(names) else list(names)
 
 
 def feature_names(X: Any) -> NDArray[np.object_] | None:
@@ -166,7 +64,7 @@ def feature_names(X: Any) -> NDArray[np.object_] | None:
     TypeError
         If some names are strings and others are not.
     """
-    names = None if type(X) is np.ndarray else _column_names(X)
+    names = None if type(X) is np.ndarray else column_names(X)
     if not names:
         return None
     types = sorted({type(name).__name__ for name in names})
@@ -219,6 +117,20 @@ def check_n_features(n_features: int, expected: int, estimator: str) -> None:
             f"X has {n_features} features, but {estimator} is expecting {expected} features as input. Pass the "
             "columns used in fit, or fit again."
         )
+
+
+def check_out(out: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any] | None:
+    """Return the array that a result is to be put into, or None; refuse one that it does not fit."""
+    if out is None:
+        return None
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"out must be a NumPy array, not {type(out).__name__}. Make one with numpy.empty.")
+    if out.shape != shape or out.dtype != dtype or not out.flags.c_contiguous or not out.flags.writeable:
+        raise ValueError(
+            f"out must be a writeable, C-contiguous array of shape {shape} and type {dtype}, but has shape "
+            f"{out.shape}, type {out.dtype}, strides {out.strides}, writeable={out.flags.writeable}."
+        )
+    return out
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -327,7 +239,7 @@ def check_parameters(params: dict[str, Any], estimator: str) -> None:
 
 def _as_start(values: Any, name: str, shape: tuple[int, ...]) -> NDArray[Any]:
     """Return starting values as a finite array of floats of the given shape."""
-    array = _to_floats(values, name)
+    array = to_floats(values, name)
     if array.shape != shape:
         raise ValueError(
             f"The parameter '{name}' should have the shape of {shape}, but got {array.shape}. Its shape follows from "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import reference
 import fastgmm
 from fastgmm import GaussianMixture
 from fastgmm.datasets import load_faithful, load_iris
+from fastgmm.sources import from_chunks
 
 Array = np.ndarray[Any, Any]
 
@@ -415,6 +417,37 @@ def test_icl_of_iris() -> None:
     assert mixture.icl(X) == pytest.approx(637.8401, abs=0.06)
     certainty = np.log(mixture.predict_proba(X).max(axis=1)).sum()
     assert mixture.icl(X) == pytest.approx(mixture.bic(X) - 2 * certainty, rel=1e-12)
+
+
+def test_icl_of_weighted_rows() -> None:
+    """A weight of two is a row twice, one of nought is no row."""
+    model = twin("full")
+    rows = reference.sample(np.random.default_rng(0), model, 300)
+    weights = np.arange(300) % 3
+    mixture = mixture_of(model)
+    repeated = np.repeat(rows, weights, axis=0)
+    assert mixture.icl(rows, sample_weight=weights) == pytest.approx(mixture.icl(repeated), rel=1e-12)
+    assert mixture.icl(rows) == pytest.approx(mixture.icl(rows, sample_weight=np.ones(300)), rel=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["chunks", "mapped"])
+def test_rows_out_of_memory(tmp_path: Path, kind: str) -> None:
+    """Chunks and mapped files are read a block at a time, with the bits of an array."""
+    model = twin("full")
+    rows = reference.sample(np.random.default_rng(0), model, 40_000)
+    np.save(tmp_path / "rows.npy", rows[:, :3])
+    np.save(tmp_path / "all.npy", rows)
+    few, everything = (np.load(tmp_path / f"{name}.npy", mmap_mode="r") for name in ("rows", "all"))
+    if kind == "chunks":
+        few, everything = (from_chunks(np.array_split(values, 7)) for values in (few, everything))
+    mixture = mixture_of(model)
+    for found, expected in zip(
+        mixture.regress(few, 3, return_std=True), mixture.regress(rows[:, :3], 3, return_std=True), strict=True
+    ):
+        np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(mixture.uncertainty(everything), mixture.uncertainty(rows))
+    assert mixture.icl(everything) == mixture.icl(rows)
+    assert mixture.anomaly_threshold(everything) == mixture.anomaly_threshold(rows)
 
 
 def test_icl_of_old_faithful() -> None:

@@ -10,8 +10,9 @@ import pytest
 from fastgmm import GaussianMixture
 from fastgmm.datasets import load_iris
 from fastgmm.fitting import hierarchical
-from fastgmm.fitting.hierarchical import MergeTree, draw_sample, grow, nearest_clusters, spread, ward
+from fastgmm.fitting.hierarchical import MergeTree, clusters, draw_sample, grow, spread, ward
 from fastgmm.sources.array import ArraySource
+from fastgmm.sources.source import Group
 
 Array = np.ndarray[Any, Any]
 
@@ -106,7 +107,7 @@ def test_units_do_not_matter() -> None:
 def test_small_data_need_no_random_numbers() -> None:
     """Up to 2000 rows all are in the tree, and the start is that of its labels."""
     X = points(300, 3, 3)
-    assert draw_sample(2000, 5, np.random.RandomState(0)) is None
+    assert draw_sample(ArraySource(np.zeros((2000, 1))), 5, np.random.RandomState(0)) is None
     tree = ward((X - X.mean(axis=0)) / X.std(axis=0))
     want = GaussianMixture(4, init_params=tree.labels(4), max_iter=0).fit(X)
     for seed in (0, 1):
@@ -120,11 +121,12 @@ def test_sample_of_large_data(dtype: str, monkeypatch: pytest.MonkeyPatch) -> No
     """A tree of some rows says where all belong: the nearest mean, with features in units of their spread."""
     monkeypatch.setattr(hierarchical, "SAMPLE_ROWS", 100)
     X = (points(1000, 3, 4) * [1, 50, 0.02] + [0, 1e3, 0]).astype(dtype)
-    sample = draw_sample(1000, 4, np.random.RandomState(0))
-    assert sample is not None and len(set(sample.tolist())) == 100 and np.all(np.diff(sample) > 0)
     source = ArraySource(X)
+    sample = draw_sample(source, 4, np.random.RandomState(0))
+    assert sample is not None and len(set(sample.tolist())) == 100 and np.all(np.diff(sample) > 0)
     hierarchy = grow(source, sample)
-    labels = nearest_clusters(source, hierarchy, 4)
+    model = clusters(source, hierarchy, 4)
+    labels = model.of(source, Group(slice(0, 1000), X, None))
     picked = X[sample].astype(np.float64)
     scale, own = picked.std(axis=0), hierarchy.tree.labels(4)
     centers = np.stack([picked[own == k].mean(axis=0) for k in range(4)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -298,7 +299,7 @@ def test_samples_of_large_data(method: str, monkeypatch: pytest.MonkeyPatch) -> 
 def test_rows_of_a_sample(kind: str, n_samples: int, size: int) -> None:
     """Distinct rows in order, one from each run of equal length."""
     for seed in range(5):
-        rows = kmeans.draw_rows(n_samples, size, STREAMS[kind](seed))
+        rows = kmeans.draw_rows(SimpleNamespace(n_samples=n_samples, weights=None), size, STREAMS[kind](seed))
         assert len(rows) == size and rows[0] >= 0 and rows[-1] < n_samples
         assert np.all(np.diff(rows) > 0)
         assert np.all(abs(rows / n_samples - (np.arange(size) + 0.5) / size) <= 1 / size + 1 / n_samples)

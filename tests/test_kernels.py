@@ -15,6 +15,7 @@ from fastgmm.model.parameters import Parameters
 from fastgmm.model.statistics import Statistics
 from fastgmm.model.structures import STRUCTURES
 from fastgmm.sources.array import ArraySource
+from fastgmm.sources.labels import Known, Nearest
 
 VARIANTS = tuple(kernels.variants_available())
 DTYPES = ("float32", "float64")
@@ -358,6 +359,7 @@ def test_maximize_equals_the_twin(structure: str) -> None:
         log_likelihood=0.0,
         n_samples=400,
         resolution=float(np.finfo(np.float64).eps),
+        covariance_type=structure,
     )
     got = STRUCTURES[structure].maximize(statistics, 1e-3)
     np.testing.assert_allclose(got.weights, want.weights.astype(float), rtol=1e-13)
@@ -382,7 +384,7 @@ class Guarded:
     def __getattr__(self, name: str) -> Any:
         """The module's functions; those that take a workspace, wrapped."""
         function = getattr(self.module, name)
-        places = {"accumulate": 9, "posterior": 8, "assign": 3, "potentials": 3}
+        places = {"accumulate": 11, "posterior": 8, "assign": 4, "potentials": 4}
         if name not in places:
             return function
 
@@ -414,16 +416,17 @@ def test_workspace(variant: str, structure: str, dtype: str) -> None:
         parameters = parameters_of(model)
         rule = STRUCTURES[structure]
         results = []
+        weights = rng.uniform(size=n_samples)
         for source in (
-            ArraySource(X, n_threads=1, kernels=module),
-            ArraySource(X, n_threads=1, kernels=cast(ModuleType, Guarded(module))),
+            ArraySource(X, n_threads=1, kernels=module, weights=weights),
+            ArraySource(X, n_threads=1, kernels=cast(ModuleType, Guarded(module)), weights=weights),
         ):
-            statistics = source.statistics(rule, parameters)
+            fitted = source.statistics(rule, parameters)
+            given = source.statistics_labelled(rule, parameters.means, Known(np.arange(n_samples) % n_components))
             closest = np.full(n_samples, np.inf, dtype)
             arrays = (
-                statistics.counts,
-                statistics.sums,
-                statistics.scatters,
+                *(fitted.counts, fitted.sums, fitted.scatters),
+                *(given.counts, given.sums, given.scatters),
                 source.log_likelihoods(rule.kernel_model(parameters, source.dtype)),
                 source.responsibilities(rule.kernel_model(parameters, source.dtype)),
                 source.labels(rule.kernel_model(parameters, source.dtype)),
@@ -531,3 +534,79 @@ def test_skipping_is_exact_to_rounding(variant: str, structure: str, dtype: str,
     np.testing.assert_allclose(
         sparse.covariances, dense.covariances, rtol=0, atol=10 * tolerance * np.abs(dense.covariances).max()
     )
+
+
+# ---- weights and labels
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("structure", twin.STRUCTURES)
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_weights_are_repetitions(variant: str, structure: str, dtype: str) -> None:
+    """Statistics, k-means sums and potentials of rows with integer weights are those of so many copies; none for 0."""
+    rng = np.random.default_rng(12)
+    module, rule = kernels.load(variant), STRUCTURES[structure]
+    tolerance = 1e-11 if dtype == "float64" else 2e-4
+    for n_samples, n_features, n_components in ((1, 1, 1), (65, 3, 2), (300, 5, 9), (700, 17, 3)):
+        model = twin.random_model(rng, structure, n_components, n_features)
+        X = twin.sample(rng, model, n_samples, dtype)
+        weights = rng.integers(0, 4, n_samples)
+        weights[0] = 2
+        parameters = parameters_of(model)
+        weighted = ArraySource(X, 1, module, weights)
+        weighted.origin = X[0].astype(np.float64)
+        repeated = ArraySource(np.repeat(X, weights, axis=0), 1, module)
+        repeated.origin = weighted.origin
+        labels = rng.integers(n_components, size=n_samples)
+        pairs = [
+            (weighted.statistics(rule, parameters), repeated.statistics(rule, parameters)),
+            (
+                weighted.statistics_labelled(rule, parameters.means, Known(labels)),
+                repeated.statistics_labelled(rule, parameters.means, Known(np.repeat(labels, weights))),
+            ),
+            (
+                weighted.statistics_labelled(rule, parameters.means, Nearest(parameters.means)),
+                repeated.statistics_labelled(rule, parameters.means, Nearest(parameters.means)),
+            ),
+        ]
+        for one, other in pairs:
+            assert one.n_samples == other.n_samples == weights.sum()
+            for name in ("counts", "sums", "scatters", "log_likelihood"):
+                a, b = np.asarray(getattr(one, name)), np.asarray(getattr(other, name))
+                scale = abs(b).max() + np.sqrt(abs(other.scatters).max() * other.n_samples)
+                np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance * scale, err_msg=name)
+        for one, other in zip(
+            weighted.assign(parameters.means)[1:], repeated.assign(parameters.means)[1:], strict=True
+        ):
+            np.testing.assert_allclose(one, other, rtol=tolerance, atol=tolerance * n_samples)
+        sums = []
+        for source in (weighted, repeated):
+            closest = np.full(source.n_samples, 9.0, dtype)
+            sums.append(source.potentials(parameters.means, closest))
+        np.testing.assert_allclose(*sums, rtol=tolerance)
+        np.testing.assert_allclose(
+            weighted.log_likelihood(rule.kernel_model(parameters, X.dtype)),
+            repeated.log_likelihood(rule.kernel_model(parameters, X.dtype)),
+            rtol=tolerance,
+        )
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("structure", twin.STRUCTURES)
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_labels_are_responsibilities(variant: str, structure: str, dtype: str) -> None:
+    """Statistics by labels are those by responsibilities of zeros and ones, buffers filled or not."""
+    rng = np.random.default_rng(13)
+    module, rule = kernels.load(variant), STRUCTURES[structure]
+    tolerance = 1e-11 if dtype == "float64" else 1e-4
+    for n_samples, n_features, n_components in ((1, 1, 1), (65, 3, 2), (3000, 5, 3), (700, 17, 40)):
+        X = (rng.normal(size=(n_samples, n_features)) + 3).astype(dtype)
+        means = rng.normal(size=(n_components, n_features)) + 3
+        labels = rng.integers(n_components, size=n_samples)
+        source = ArraySource(X, 1, module, rng.uniform(0.5, 2, n_samples))
+        hard = np.eye(n_components)[labels]
+        one = source.statistics_labelled(rule, means, Known(labels))
+        other = source.statistics_given(rule, means, lambda rows, hard=hard: hard[rows])
+        for name in ("counts", "sums", "scatters"):
+            a, b = getattr(one, name), getattr(other, name)
+            np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance * n_samples, err_msg=name)

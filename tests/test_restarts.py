@@ -20,7 +20,8 @@ from fastgmm.fitting.parallel import side_by_side
 from fastgmm.fitting.restarts import Plan, best_fit, forecast, projected
 from fastgmm.model.structures import STRUCTURES
 from fastgmm.progress import Progress
-from fastgmm.sources.array import GROUP_WORK, ArraySource
+from fastgmm.sources.array import ArraySource
+from fastgmm.sources.groups import GROUP_WORK
 
 Array = np.ndarray[Any, Any]
 MANY = 8

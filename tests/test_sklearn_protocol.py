@@ -98,10 +98,10 @@ def test_signature() -> None:
 
 @pytest.mark.parametrize("method", [name for name in dir(mixture.GaussianMixture) if not name.startswith("_")])
 def test_methods(method: str) -> None:
-    """All public methods are there and take the same arguments; `sample` takes one more."""
-    theirs = inspect.signature(getattr(mixture.GaussianMixture, method)).parameters
-    more = ["random_state"] if method == "sample" else []
-    assert list(inspect.signature(getattr(GaussianMixture, method)).parameters) == [*theirs, *more]
+    """All public methods are there and take the same arguments first."""
+    theirs = inspect.signature(getattr(mixture.GaussianMixture, method))
+    ours = inspect.signature(getattr(GaussianMixture, method))
+    assert list(ours.parameters)[: len(theirs.parameters)] == list(theirs.parameters)
 
 
 def test_get_and_set_params() -> None:

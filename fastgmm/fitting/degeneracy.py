@@ -44,8 +44,8 @@ class Rows(Totals, Protocol):
     """What a repair asks of a source: the size and the spread of its rows."""
 
     @property
-    def n_samples(self) -> int:
-        """Number of rows."""
+    def total(self) -> float:
+        """Number of rows, or the sum of their weights."""
 
     @property
     def dtype(self) -> np.dtype:
@@ -115,7 +115,7 @@ class Maximization:
     def spread(self) -> np.ndarray:
         """Variance of all rows along each feature (D,); of a constant one, that of a thousandth of its value, or 1."""
         origin = self.source.origin
-        variances = np.diagonal(self.source.scatter) / self.source.n_samples
+        variances = np.diagonal(self.source.scatter) / self.source.total
         dtype = np.dtype(self.source.dtype)
         if not variances.max() < np.finfo(dtype).max / 4:
             raise ValueError(

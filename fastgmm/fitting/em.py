@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from ..model.parameters import Parameters
 from ..model.structure import Structure
-from ..sources.array import ArraySource
+from ..sources.source import Source
 from .acceleration import Plain, Squarem
 from .convergence import INTERRUPT, MAX_ITER, RULES, TOL, Options
 from .degeneracy import Maximization, Repair
@@ -30,7 +30,7 @@ class Fit:
 
 
 def expectation_maximization(
-    source: ArraySource,
+    source: Source,
     structure: Structure,
     parameters: Parameters,
     *,

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..model.structures import STRUCTURES
-from ..sources.array import ArraySource
+from ..sources.labels import Known, Labels, MostProbable
+from ..sources.source import Source
 from .kmeans import Random, draw_rows
 
 SAMPLE_ROWS = 2000  # the tree needs memory for the square of this
@@ -58,7 +59,7 @@ class Hierarchy:
     complete: bool
 
 
-def ward(points: np.ndarray) -> MergeTree:
+def ward(points: np.ndarray, weights: np.ndarray | None = None) -> MergeTree:
     """Ward's hierarchy of points (n, D), by chains of nearest neighbors (Murtagh 1983) in n^2 steps and memory.
 
     A chain goes from a cluster to the one that is cheapest to merge it with, and on from there, until two are nearest
@@ -66,7 +67,8 @@ def ward(points: np.ndarray) -> MergeTree:
     from those with its parts (Lance & Williams 1967).
     """
     n = len(points)
-    cost, sizes = merging_costs(points), np.ones(n)
+    sizes = np.ones(n) if weights is None else weights.astype(np.float64)
+    cost = merging_costs(points, sizes)
     absorbed, into, heights = np.empty(n - 1, np.intp), np.empty(n - 1, np.intp), np.empty(n - 1)
     height_of = np.zeros(n)  # of the last merge in each cluster: rounding must not put a merge before its parts
     chain: list[int] = []
@@ -94,45 +96,55 @@ def ward(points: np.ndarray) -> MergeTree:
     return MergeTree(absorbed[order], into[order], heights[order])
 
 
-def merging_costs(points: np.ndarray) -> np.ndarray:
-    """Half the squared distances between points (n, n), which is what joining two of them costs; inf with itself."""
+def merging_costs(points: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """What joining two points costs, (n, n): u v / (u + v) times their squared distance; inf with itself."""
     centered = points - points.mean(axis=0)
     half = 0.5 * np.einsum("ij,ij->i", centered, centered)
     costs = half[:, None] + half
     costs -= np.einsum("ik,jk->ij", centered, centered)  # no BLAS, whose bits could depend on threads
     np.maximum(costs, 0.0, out=costs)
+    if (weights != 1.0).any():
+        costs *= weights[:, None] / (0.5 * (weights[:, None] + weights)) * weights
     np.fill_diagonal(costs, np.inf)
     return costs
 
 
-def draw_sample(n_samples: int, n_clusters: int, random_state: Random) -> np.ndarray | None:
+def draw_sample(source: Source, n_clusters: int, random_state: Random) -> np.ndarray | None:
     """Indices of the rows that a tree is to be grown from; None means all."""
     size = max(SAMPLE_ROWS, n_clusters)
-    return None if n_samples <= size else draw_rows(n_samples, size, random_state)
+    return None if source.n_samples <= size else draw_rows(source, size, random_state)
 
 
-def grow(source: ArraySource, sample: np.ndarray | None) -> Hierarchy:
+def grow(source: Source, sample: np.ndarray | None) -> Hierarchy:
     """Ward's hierarchy of some rows, or of all, with features in units of their spread."""
-    points = source.rows(slice(None) if sample is None else sample)
-    scale = spread(points)
-    return Hierarchy(points, scale, ward(points / scale), sample is None)
+    rows = source.take(sample)
+    points, weights = rows.rows(slice(None)), rows.weights
+    complete = sample is None
+    if weights is not None and not weights.all():
+        points, weights, complete = points[weights > 0], weights[weights > 0], False
+    scale = spread(points, weights)
+    return Hierarchy(points, scale, ward(points / scale, weights), complete)
 
 
-def nearest_clusters(source: ArraySource, hierarchy: Hierarchy, n_clusters: int) -> np.ndarray:
+def clusters(source: Source, hierarchy: Hierarchy, n_clusters: int) -> Labels:
     """The cluster of each row (N,); the nearest by its mean when the hierarchy is of a sample."""
     labels = hierarchy.tree.labels(n_clusters)
     if hierarchy.complete:
-        return labels
+        return Known(labels)
     counts = np.bincount(labels, minlength=n_clusters)
     sums = np.zeros((n_clusters, source.n_features))
     np.add.at(sums, labels, hierarchy.points)
     metric = STRUCTURES["tied"].from_precisions(
         np.full(n_clusters, 1 / n_clusters), sums / counts[:, None], np.diag(hierarchy.scale**-2.0)
     )
-    return source.labels(STRUCTURES["tied"].kernel_model(metric, source.dtype, source.origin))
+    return MostProbable(STRUCTURES["tied"].kernel_model(metric, source.dtype, source.origin))
 
 
-def spread(points: np.ndarray) -> np.ndarray:
+def spread(points: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
     """Standard deviation of each feature (D,), one where it does not vary but by rounding."""
-    deviations = points.std(axis=0)
+    if weights is None:
+        deviations = points.std(axis=0)
+    else:
+        centered = points - np.average(points, axis=0, weights=weights)
+        deviations = np.sqrt(np.average(centered**2, axis=0, weights=weights))
     return np.where(deviations > 8 * np.finfo(np.float64).eps * abs(points).max(axis=0), deviations, 1.0)

@@ -5,14 +5,14 @@ from typing import Any
 
 from ..model.parameters import Parameters
 from ..model.structure import Structure
-from ..sources.array import ArraySource
+from ..sources.source import Source
 from .degeneracy import Maximization
 from .given import from_array, from_callable
 from .kmeans import Random
 from .race import from_race
 from .starts import Goal, Start, from_hierarchy, from_kmeans, from_kmeans_seeds, from_random, from_random_rows
 
-METHODS: dict[str, Callable[[ArraySource, Goal, Random], Start]] = {
+METHODS: dict[str, Callable[[Source, Goal, Random], Start]] = {
     "kmeans": from_kmeans,
     "k-means++": from_kmeans_seeds,
     "random": from_random,
@@ -22,7 +22,7 @@ METHODS: dict[str, Callable[[ArraySource, Goal, Random], Start]] = {
 }
 
 
-def prepare(source: ArraySource, goal: Goal, method: Any, random_state: Random) -> Start:
+def prepare(source: Source, goal: Goal, method: Any, random_state: Random) -> Start:
     """Draw the random numbers of a start: `method` is a name, a function, or an array of labels or responsibilities."""
     if isinstance(method, str):
         return METHODS[method](source, goal, random_state)
@@ -32,7 +32,7 @@ def prepare(source: ArraySource, goal: Goal, method: Any, random_state: Random) 
 
 
 def initialize(
-    source: ArraySource,
+    source: Source,
     structure: Structure,
     n_components: int,
     method: Any,

@@ -6,7 +6,8 @@ from typing import TypeVar
 import numpy as np
 
 from ..model.structure import Structure
-from ..sources.array import GROUP_WORK, ArraySource
+from ..sources.groups import GROUP_WORK
+from ..sources.source import Source
 
 R = TypeVar("R")
 
@@ -14,7 +15,7 @@ LEAST_WORK = 1 << 20  # multiply-adds of a pass below which threads wait for the
 
 
 def side_by_side(
-    source: ArraySource, structure: Structure, n_components: int, tasks: Sequence[Callable[[ArraySource], R]]
+    source: Source, structure: Structure, n_components: int, tasks: Sequence[Callable[[Source], R]]
 ) -> list[R]:
     """Results of tasks on the same rows, each on one thread where passes over the rows are too short to be shared."""
     if len(tasks) == 1 or not LEAST_WORK <= source.work(structure, n_components) < GROUP_WORK:
@@ -22,7 +23,7 @@ def side_by_side(
     _ = source.origin  # computed once
     quiet, handling, results = source.inline(), np.geterr(), list[R]()
 
-    def work(task: Callable[[ArraySource], R]) -> R:
+    def work(task: Callable[[Source], R]) -> R:
         with np.errstate(**handling):  # which threads do not inherit
             return task(quiet)
 

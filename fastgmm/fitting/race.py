@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from functools import partial
 
 from ..model.parameters import Parameters
-from ..sources.array import ArraySource
+from ..sources.source import Source
 from .em import expectation_maximization
-from .kmeans import Random, draw_rows, sampled
+from .kmeans import Random, draw_rows
 from .parallel import side_by_side
 from .starts import Goal, Start, kmeans_centers, nearest, nearest_standardized, random_centers
 
@@ -23,19 +23,19 @@ SCALES = (nearest, nearest_standardized)  # each with features as they are and w
 LEGS = (4, 8)  # passes of EM, after each of which the worse half stops
 
 
-def from_race(source: ArraySource, goal: Goal, random_state: Random) -> Start:
+def from_race(source: Source, goal: Goal, random_state: Random) -> Start:
     """The parameters of who leads at the end, on a sample of the rows when there are many."""
     n_rows = max(RACE_ROWS, RACE_ROWS_PER_COMPONENT * goal.n_components)
-    rows = None if source.n_samples <= n_rows else draw_rows(source.n_samples, n_rows, random_state)
-    track = sampled(source, rows)
+    rows = None if source.n_samples <= n_rows else draw_rows(source, n_rows, random_state)
+    track = source.take(rows)
     starts = [
         partial(scale, centers=centers(track, goal.n_components, random_state))
         for centers in CENTERS
         for scale in SCALES
     ]
 
-    def race(source: ArraySource) -> Parameters:
-        track = sampled(source, rows)
+    def race(source: Source) -> Parameters:
+        track = source.take(rows)
         field = [Runner(goal._replace(maximize=goal.maximize.on(track)), start) for start in starts]
         for n_passes in LEGS:
             legs = [partial(runner.run, n_passes=n_passes) for runner in field]
@@ -56,7 +56,7 @@ class Runner:
     bound: float = -math.inf
     error: ValueError | None = None
 
-    def run(self, source: ArraySource, n_passes: int) -> None:
+    def run(self, source: Source, n_passes: int) -> None:
         """Go on for some passes; a covariance that becomes ill-defined puts it last."""
         try:
             if self.parameters is None:

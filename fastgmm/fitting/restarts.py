@@ -8,7 +8,7 @@ from time import perf_counter
 from typing import NamedTuple, Protocol
 
 from ..model.structure import Structure
-from ..sources.array import ArraySource
+from ..sources.source import Source
 from .convergence import CALLBACK, INTERRUPT, MAX_ITER, MAX_TIME
 from .em import Fit
 from .parallel import side_by_side
@@ -71,7 +71,7 @@ class FitRecord(NamedTuple):
 
 
 def best_fit(
-    source: ArraySource,
+    source: Source,
     structure: Structure,
     n_components: int,
     plans: Sequence[Plan],
@@ -168,7 +168,7 @@ class Restart:
     seconds_initialization: float = 0.0
     seconds_em: float = 0.0
 
-    def run(self, source: ArraySource, leg: Leg) -> None:
+    def run(self, source: Source, leg: Leg) -> None:
         """Begin or go on; of errors the one of the first restart counts, as if they ran in order."""
         try:
             if self.number < leg.first_failed and leg.stop_reason is None:
@@ -180,7 +180,7 @@ class Restart:
         except Exception as error:
             self.error, leg.first_failed = error, min(self.number, leg.first_failed)
 
-    def _run(self, source: ArraySource, leg: Leg) -> None:
+    def _run(self, source: Source, leg: Leg) -> None:
         """Find the start if there is none yet, and iterate up to the limit."""
         progress, done, begun = leg.progress, self.n_iter, perf_counter()
         progress.begin(self.number, self.seconds_initialization + self.seconds_em)

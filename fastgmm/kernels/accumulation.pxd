@@ -2,7 +2,7 @@
 from libc.stdint cimport int32_t
 from libc.string cimport memset
 
-from blocks cimport Layout
+from blocks cimport TRIANGULAR, Layout
 from tiles cimport LANES_F32, LANES_F64, floating, moments, products, triangle, weights
 
 
@@ -126,3 +126,43 @@ cdef inline void accumulate_isotropic(const Layout* at, floating* work, double* 
             for a in range(m):
                 for b in range(width):
                     out[(k0 + a) * stride + 1 + i0 + b] += sums[4 * a + b]
+
+
+cdef inline void accumulate_labelled(
+    const Layout* at,
+    const int32_t* labels,          # IN   (rows,)
+    const floating* row_weights,    # IN   (rows,) or NULL
+    Py_ssize_t rows,
+    const floating[:, ::1] centers,
+    const floating[:, ::1] residues,
+    floating* work,
+    double* out,
+) noexcept nogil:
+    """Each row belongs to one component: a step per row, not per row and component; W_k is taken as the identity."""
+    cdef Py_ssize_t n, k, i, D = at.D, B = at.B, P = at.P
+    cdef Py_ssize_t* fill = <Py_ssize_t*> (work + at.fill)
+    cdef const floating* x
+    cdef floating* y
+    cdef double* sums
+    cdef double z
+    cdef floating w = 1
+    for n in range(rows):
+        k = labels[n]
+        x = work + at.x + n
+        if row_weights != NULL:
+            w = row_weights[n]
+        if at.kind == TRIANGULAR:
+            y = work + at.y + k * D * P + fill[k]
+            for i in range(D):
+                y[i * P] = x[i * B] - centers[k, i] + residues[k, i]
+            (work + at.r)[k * P + fill[k]] = w
+            fill[k] += 1
+            if fill[k] == at.C:
+                flush(at, k, work, out + k * (1 + D + D * (D + 1) // 2))
+        else:
+            sums = out + k * (1 + 2 * D)
+            sums[0] += w
+            for i in range(D):
+                z = x[i * B] - centers[k, i]
+                sums[1 + i] += w * z
+                sums[1 + D + i] += w * z * z

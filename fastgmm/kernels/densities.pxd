@@ -49,13 +49,27 @@ cdef inline void clear_lanes(const Layout* at, Py_ssize_t rows, floating* work) 
         memset(work + at.p + k * at.B + rows, 0, (at.B - rows) * sizeof(floating))
 
 
+cdef inline void weigh(const Layout* at, const floating* weights, Py_ssize_t rows, floating* work) noexcept nogil:
+    """Multiply responsibilities and log-likelihoods by the weights of their rows; a weight of zero leaves nothing."""
+    cdef Py_ssize_t k, n
+    cdef floating* restrict p
+    cdef floating* restrict scores = work + at.scores
+    for n in range(rows):
+        scores[n] = weights[n] * scores[n] if weights[n] > 0 else 0
+    for k in range(at.K):
+        p = work + at.p + k * at.B
+        for n in range(rows):
+            p[n] = p[n] * weights[n]
+
+
 cdef inline void given_responsibilities(
     const Layout* at,
     const floating* responsibilities,   # IN   (rows, K)
+    const floating* weights,            # IN   (rows,) or NULL
     Py_ssize_t rows,
     const floating[:, ::1] centers,
     const floating[:, ::1] residues,
-    floating* work,                     # INOUT  fills p, and y (TRIANGULAR) or d2 (ISOTROPIC)
+    floating* work,                     # INOUT  fills p, and y (TRIANGULAR)
 ) noexcept nogil:
     """Responsibilities from outside instead of from densities; W_k is taken as the identity."""
     cdef Py_ssize_t k, n, i, D = at.D, B = at.B
@@ -63,7 +77,7 @@ cdef inline void given_responsibilities(
     cdef floating* y
     for k in range(at.K):
         for n in range(rows):
-            (work + at.p)[k * B + n] = responsibilities[n * at.K + k]
+            (work + at.p)[k * B + n] = responsibilities[n * at.K + k] * (weights[n] if weights != NULL else 1)
         for n in range(rows, B):
             (work + at.p)[k * B + n] = 0
     if at.kind == TRIANGULAR:
@@ -72,5 +86,3 @@ cdef inline void given_responsibilities(
             for i in range(D):
                 for n in range(B):
                     y[i * at.P + n] = (work + at.x)[i * B + n] - centers[k, i] + residues[k, i]
-    elif at.kind == ISOTROPIC:
-        distances(B, at.K, D, work + at.x, B, &centers[0, 0], <const floating*> NULL, work + at.d2, B)

@@ -12,6 +12,8 @@ def pack(factors: Rows, packed: Rows) -> None: ...
 def accumulate(
     X: Rows,
     responsibilities: Rows | None,
+    labels: NDArray[np.int32] | None,
+    weights: Rows | None,
     kind: int,
     offsets: Rows,
     centers: Rows,
@@ -39,6 +41,7 @@ def posterior(
 def all_finite(X: Rows) -> bool: ...
 def assign(
     X: Rows,
+    weights: Rows | None,
     centers: Rows,
     origin: NDArray[np.float64],
     workspace: Rows,
@@ -47,6 +50,7 @@ def assign(
 ) -> None: ...
 def potentials(
     X: Rows,
+    weights: Rows | None,
     candidates: Rows,
     origin: NDArray[np.float64],
     workspace: Rows,

@@ -19,6 +19,7 @@ with c_k = log pi_k + log det(factor) - D/2 log 2 pi. Sums over rows (`accumulat
     ISOTROPIC   sum r,  sum r y (D),  sum r |y - m_k|^2
 
 followed by one number, the log-likelihood: in the precision of the rows inside a block, in double across blocks.
+Rows may have weights w_n: r_nk then stands for w_n r_nk in sums, and the log-likelihood is sum_n w_n log p(x_n).
 In float32 the rounding of mu_k itself would show in the narrow directions of W_k: TRIANGULAR takes it back by
 y = residue_k + W_k (x - center_k), residue_k = -W_k (mu_k - center_k). The frame of ISOTROPIC, entered once per
 row and not once per component, is computed in double precision.
@@ -30,10 +31,11 @@ behind tiles.pxd.
 from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memcpy, memset
 
-from accumulation cimport accumulate_diagonal, accumulate_isotropic, accumulate_triangular, flush
+from accumulation cimport (accumulate_diagonal, accumulate_isotropic, accumulate_labelled, accumulate_triangular,
+                           flush)
 from algebra cimport cholesky, congruence, copy_rows, invert_upper, padded
 from blocks cimport DIAGONAL, ISOTROPIC, TRIANGULAR, Layout, aligned, enter_frame, layout, load_block, pack_triangle
-from densities cimport clear_lanes, given_responsibilities, log_densities
+from densities cimport clear_lanes, given_responsibilities, log_densities, weigh
 from tiles cimport TILE_COLUMNS, distances, exp_all, floating, largest, log_all, minimum, normalize, smallest
 
 cdef extern from *:
@@ -85,8 +87,10 @@ cdef double total(const floating* scores, Py_ssize_t n) noexcept nogil:
 
 def accumulate(
     const floating[:, :] X,                     # IN     (N, D) rows of any strides
-    const floating[:, ::1] responsibilities,    # IN     (N, K), or None: the E-step under the model
-    int kind,                                   # IN     TRIANGULAR, DIAGONAL or ISOTROPIC
+    const floating[:, ::1] responsibilities,    # IN     (N, K), or None: given by labels or the E-step
+    const int32_t[::1] labels,                  # IN     (N,) the component that owns each row, or None
+    const floating[::1] weights,                # IN     (N,), or None: 1 each
+    int kind,                                   # IN     TRIANGULAR, DIAGONAL or ISOTROPIC (for the E-step only)
     const floating[::1] offsets,                # IN     (K,)    c_k
     const floating[:, ::1] centers,             # IN     (K, D)  mu_k or m_k
     const floating[:, ::1] residues,            # IN     (K, D)  TRIANGULAR only
@@ -98,6 +102,8 @@ def accumulate(
 ):
     """One fused pass: expectation and accumulation, block by block, without any N x K array."""
     cdef Py_ssize_t N = X.shape[0], K = centers.shape[0], n, block, n0, rows, B, stride
+    cdef bint pooled
+    cdef const floating* w = NULL
     cdef Layout at = layout(kind, centers.shape[1], K, True, sizeof(floating))
     cdef floating* work = aligned(&workspace[0])
     cdef floating cut = <floating> ((1.1102230246251565e-16 if floating is double else 5.9604645e-08) / K)  # u / K
@@ -110,16 +116,24 @@ def accumulate(
             n0 = block * B
             rows = min(B, N - n0)
             load_block(<const char*> &X[n0, 0], X.strides[0], X.strides[1], rows, N - n0, at.D, B, work + at.x)
+            if weights is not None:
+                w = &weights[n0]
+            if labels is not None:
+                accumulate_labelled(&at, &labels[n0], w, rows, centers, residues, work, &out[0])
+                continue
             if kind == ISOTROPIC:
                 enter_frame(&at, origin, rotation, work)
             if responsibilities is None:
+                pooled = rows == B and w == NULL
                 log_densities(&at, offsets, centers, residues, factors, work)
-                normalize(rows == B, B, K, cut, work + at.p, B, work + at.scores)
+                normalize(pooled, B, K, cut, work + at.p, B, work + at.scores)
                 if rows < B:
                     clear_lanes(&at, rows, work)
-                log_likelihood[0] += total(work + at.scores, rows if rows < B else B // TILE_COLUMNS)
+                if w != NULL:
+                    weigh(&at, w, rows, work)
+                log_likelihood[0] += total(work + at.scores, B // TILE_COLUMNS if pooled else rows)
             else:
-                given_responsibilities(&at, &responsibilities[n0, 0], rows, centers, residues, work)
+                given_responsibilities(&at, &responsibilities[n0, 0], w, rows, centers, residues, work)
             if kind == TRIANGULAR:
                 accumulate_triangular(&at, work, &out[0])
             elif kind == DIAGONAL:
@@ -227,23 +241,38 @@ cdef inline void add_row(
     const floating* x,              # IN     (D,)
     const double* origin,           # IN     (D,)
     Py_ssize_t D,
+    double weight,
     double* restrict sums,          # INOUT  (D,)
 ) noexcept nogil:
     """Add a row about the origin to the sums of its center."""
     cdef Py_ssize_t i
     for i in range(D):
-        sums[i] += <floating> (x[i] - origin[i])
+        sums[i] += weight * <floating> (x[i] - origin[i])
 
 
-cdef inline void add_column(const floating* x, Py_ssize_t step, Py_ssize_t D, double* sums) noexcept nogil:
+cdef inline void add_column(
+    const floating* x, Py_ssize_t step, Py_ssize_t D, double weight, double* sums
+) noexcept nogil:
     """The same from a column of a block that is about the origin."""
     cdef Py_ssize_t i
     for i in range(D):
-        sums[i] += x[i * step]
+        sums[i] += weight * x[i * step]
+
+
+cdef inline double weighted_total(
+    const floating* values, const floating* weights, Py_ssize_t n
+) noexcept nogil:
+    """Sum of weights times values, in double precision."""
+    cdef Py_ssize_t i
+    cdef double sum = 0
+    for i in range(n):
+        sum += <double> weights[i] * values[i]
+    return sum
 
 
 def assign(
     const floating[:, :] X,                     # IN     (N, D)
+    const floating[::1] weights,                # IN     (N,), or None: 1 each
     const floating[:, ::1] centers,             # IN     (K, D)  about `origin`
     const double[::1] origin,                   # IN     (D,)
     floating[::1] workspace,                    # SCRATCH  as for ISOTROPIC
@@ -256,6 +285,7 @@ def assign(
     cdef floating* work = aligned(&workspace[0])
     cdef const double[::1] none = origin[:0]
     cdef bint in_rows = D >= 8 and X.strides[1] == sizeof(floating)     # long rows are quicker read where they lie
+    cdef double weight = 1
     with nogil:
         B = at.B
         memset(&out[0], 0, out.shape[0] * sizeof(double))
@@ -266,25 +296,31 @@ def assign(
             enter_frame(&at, origin, none, work)
             distances(B, K, D, work + at.x, B, &centers[0, 0], <const floating*> NULL, work + at.d2, B)
             smallest(B, K, work + at.d2, B, work + at.best, work + at.row)
-            out[K + K * D] += total(work + at.best, rows)
+            if weights is None:
+                out[K + K * D] += total(work + at.best, rows)
+            else:
+                out[K + K * D] += weighted_total(work + at.best, &weights[n0], rows)
             for n in range(rows):
                 k = integer(work + at.row, n)
                 labels[n0 + n] = <int32_t> k
-                out[k] += 1
+                if weights is not None:
+                    weight = weights[n0 + n]
+                out[k] += weight
                 if in_rows:
-                    add_row(&X[n0 + n, 0], &origin[0], D, &out[K + k * D])
+                    add_row(&X[n0 + n, 0], &origin[0], D, weight, &out[K + k * D])
                 else:
-                    add_column(work + at.x + n, B, D, &out[K + k * D])
+                    add_column(work + at.x + n, B, D, weight, &out[K + k * D])
 
 
 def potentials(
     const floating[:, :] X,                     # IN     (N, D)
+    const floating[::1] weights,                # IN     (N,), or None: 1 each
     const floating[:, ::1] candidates,          # IN     (T, D)  about `origin`
     const double[::1] origin,                   # IN     (D,)
     floating[::1] workspace,                    # SCRATCH  as for ISOTROPIC with T components
     floating[::1] closest,                      # INOUT  (N,)  squared distance to the nearest center so far
     bint update,                                # IN     lower `closest` by the (only) candidate
-    double[::1] out,                            # OUT    (T,)  sum of min(closest, squared distance to candidate t)
+    double[::1] out,                            # OUT    (T,)  weighted sum of min(closest, distance^2 to candidate t)
 ):
     """k-means++: what each candidate for the next center would leave as the sum of squared distances."""
     cdef Py_ssize_t N = X.shape[0], D = candidates.shape[1], T = candidates.shape[0], t, block, n0, rows, B
@@ -305,7 +341,11 @@ def potentials(
             memcpy(work + at.best, &closest[n0], rows * sizeof(floating))
             for t in range(T):
                 d2 = work + at.d2 + t * B
-                out[t] += minimum(B, work + at.best, d2, d2)
+                if weights is None:
+                    out[t] += minimum(B, work + at.best, d2, d2)
+                else:
+                    minimum(B, work + at.best, d2, d2)
+                    out[t] += weighted_total(d2, &weights[n0], rows)
             if update:
                 memcpy(&closest[n0], work + at.d2, rows * sizeof(floating))
 

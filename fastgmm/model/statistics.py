@@ -1,35 +1,53 @@
 """Sufficient statistics of a Gaussian mixture."""
 
-from dataclasses import dataclass, replace
-from typing import Self
+from __future__ import annotations
+
+import os
+import zipfile
+from dataclasses import dataclass, fields, replace
+from typing import Any, Self
 
 import numpy as np
+
+FORMAT = 1  # of the files that `save` writes
 
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """What one E-step leaves of the rows: all that an M-step needs, and the log-likelihood.
+    """What one E-step leaves of rows: all that an M-step needs, and the log-likelihood.
 
-    With r_nk the responsibilities, everything in float64. Statistics about the same reference add up, in any order
-    and from any place.
+    With r_nk the responsibilities, everything in double precision. Statistics under the same parameters add up, in
+    any order and from any place: see `fastgmm.statistics`, which computes them, `fastgmm.merge` and
+    `fastgmm.maximize`.
 
     Attributes
     ----------
-    reference : ndarray of shape (K, D)
+    reference : ndarray of shape (n_components, n_features)
         The means about which the moments are taken.
-    counts : ndarray of shape (K,)
+    counts : ndarray of shape (n_components,)
         sum_n r_nk
-    sums : ndarray of shape (K, D)
+    sums : ndarray of shape (n_components, n_features)
         sum_n r_nk (x_n - reference_k)
     scatters : ndarray
-        sum_n r_nk (x_n - reference_k) (x_n - reference_k)^T, (K, D, D) full; summed over k, (D, D) tied; its
-        diagonals, (K, D) diag; its traces, (K,) spherical.
+        sum_n r_nk (x_n - reference_k) (x_n - reference_k)^T, (n_components, n_features, n_features) if 'full'; summed
+        over k, (n_features, n_features), if 'tied'; its diagonals, (n_components, n_features), if 'diag'; its traces,
+        (n_components,), if 'spherical'.
     log_likelihood : float
         sum_n log p(x_n)
-    n_samples : int
-        Number of rows.
+    n_samples : float
+        Number of rows, or the sum of their weights.
     resolution : float
         Machine epsilon of the rows' precision.
+    covariance_type : {'full', 'tied', 'diag', 'spherical'}
+        Structure of the mixture.
+
+    Examples
+    --------
+    >>> import fastgmm
+    >>> mixture = fastgmm.GaussianMixture(reg_covar=0).fit([[-1.0], [1.0]])
+    >>> statistics = fastgmm.statistics(mixture, [[0.0], [1.0], [2.0]])
+    >>> statistics.counts, statistics.sums, statistics.scatters
+    (array([3.]), array([[3.]]), array([[[5.]]]))
     """
 
     reference: np.ndarray
@@ -37,14 +55,28 @@ class Statistics:
     sums: np.ndarray
     scatters: np.ndarray
     log_likelihood: float
-    n_samples: int
+    n_samples: float
     resolution: float
+    covariance_type: str
 
     def merge(self, other: Self) -> Self:
         """The statistics of both sets of rows."""
+        if not isinstance(other, Statistics):
+            raise TypeError(f"Statistics are merged with Statistics, not with {type(other).__name__}.")
+        if self.covariance_type != other.covariance_type:
+            raise ValueError(
+                f"Statistics of {self.covariance_type!r} and of {other.covariance_type!r} covariances do not add up: "
+                "compute both for the same mixture."
+            )
+        if self.reference.shape != other.reference.shape:
+            raise ValueError(
+                f"Statistics of {_size(self)} and of {_size(other)} do not add up: compute both for the same mixture."
+            )
         if not np.array_equal(self.reference, other.reference):
             raise ValueError(
-                "statistics taken about different means do not add up: compute both under the same parameters"
+                "Statistics taken about different means do not add up: the largest difference is "
+                f"{np.abs(self.reference - other.reference).max():.3g}. Compute both for the same mixture, in the same "
+                "iteration."
             )
         return replace(
             self,
@@ -56,7 +88,92 @@ class Statistics:
             resolution=max(self.resolution, other.resolution),
         )
 
+    def scaled(self, factor: float) -> Self:
+        """The statistics with every row counting this many times."""
+        return replace(
+            self,
+            counts=factor * self.counts,
+            sums=factor * self.sums,
+            scatters=factor * self.scatters,
+            log_likelihood=factor * self.log_likelihood,
+            n_samples=factor * self.n_samples,
+        )
+
     @property
     def mean_log_likelihood(self) -> float:
         """Log-likelihood per row, the bound that EM raises."""
         return self.log_likelihood / self.n_samples
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write to a file, an archive of NumPy arrays without pickled objects.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file; an existing one is replaced.
+        """
+        attributes = {field.name: getattr(self, field.name) for field in fields(self)}
+        arrays = {n: np.asarray(v, None if isinstance(v, str) else np.float64) for n, v in attributes.items()}
+        with open(path, "wb") as file:
+            np.savez(file, allow_pickle=False, format=np.asarray(FORMAT), **arrays)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read what `save` wrote; nothing in the file is executed.
+
+        Parameters
+        ----------
+        path : str or path-like
+
+        Returns
+        -------
+        statistics : Statistics
+
+        Raises
+        ------
+        ValueError
+            If the file is damaged, holds something else, or was written by a later version.
+        OSError
+            If it cannot be read.
+        """
+        try:
+            with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+                arrays = dict(archive)
+            version = int(arrays.pop("format"))
+            if version != FORMAT:
+                raise ValueError(f"it has format {version}, while this version of fastgmm reads {FORMAT}")
+            return cls(**_checked(arrays))
+        except (ValueError, TypeError, KeyError, AttributeError, EOFError, zipfile.BadZipFile) as error:
+            raise ValueError(
+                f"{os.fspath(path)!r} holds no statistics: {error}. Write them with Statistics.save."
+            ) from error
+
+
+def _size(statistics: Statistics) -> str:
+    """How many components and features they are of."""
+    return "{} component(s) of {} feature(s)".format(*statistics.reference.shape)
+
+
+def _checked(arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+    """Arrays of a file as the attributes of statistics, or an error that says what is wrong with them."""
+    from .structures import STRUCTURES  # which needs this module
+
+    names = {field.name for field in fields(Statistics)}
+    if arrays.keys() != names:
+        raise ValueError(f"its arrays are named {sorted(arrays)}, not {sorted(names)}")
+    structure = STRUCTURES.get(str(arrays["covariance_type"]))
+    if structure is None:
+        raise ValueError(f"its covariance_type is {str(arrays['covariance_type'])!r}")
+    size = arrays["reference"].shape
+    if len(size) != 2:
+        raise ValueError(f"its reference has shape {size}")
+    shapes = {"reference": size, "counts": size[:1], "sums": size, "scatters": structure.covariance_shape(*size)}
+    checked: dict[str, Any] = {"covariance_type": structure.name}
+    for name in names - checked.keys():
+        array, shape = arrays[name], shapes.get(name, ())
+        if array.shape != shape or array.dtype != np.float64:
+            raise ValueError(f"its {name} is {array.dtype} of shape {array.shape}, not float64 of shape {shape}")
+        checked[name] = array if shape else float(array)
+    if not checked["n_samples"] > 0 or not (checked["counts"] >= 0).all():
+        raise ValueError("its counts are not those of any rows")
+    return checked

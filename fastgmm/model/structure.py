@@ -6,6 +6,7 @@ into Statistics. The structures there are stand in structures.py.
 
 import math
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -148,7 +149,7 @@ class Structure(ABC):
 
     @property
     def direct(self) -> "Structure":
-        """The structure that accumulates this one's scatters component by component (see `pool`)."""
+        """The structure that accumulates this one's scatters for each component, or for each feature (see `pool`)."""
         return self
 
     def split(self, parameters: Parameters) -> Parameters:
@@ -165,7 +166,7 @@ class Structure(ABC):
         model: KernelModel,
         sums: np.ndarray,
         totals: Totals,
-        n_samples: int,
+        n_samples: float,
         resolution: float,
     ) -> Statistics:
         """Statistics about the means from what `kernels.accumulate` left.
@@ -175,9 +176,14 @@ class Structure(ABC):
         components = sums[:-1].reshape(len(model.centers), -1)
         counts = components[:, 0].copy()
         used, first, second = self.moments(parameters, model, components, totals)
-        shifts = parameters.means - used
-        if shifts.any():
-            moved = counts[:, None] * shifts
-            second = second - self.crossed(first - 0.5 * moved, shifts)
-            first = first - moved
-        return Statistics(parameters.means, counts, first, second, float(sums[-1]), n_samples, resolution)
+        found = Statistics(used, counts, first, second, float(sums[-1]), n_samples, resolution, self.name)
+        return self.about(found, parameters.means)
+
+    def about(self, statistics: Statistics, means: np.ndarray) -> Statistics:
+        """The same statistics with their moments about other means."""
+        shifts = means - statistics.reference
+        if not shifts.any():
+            return statistics
+        moved = statistics.counts[:, None] * shifts
+        scatters = statistics.scatters - self.crossed(statistics.sums - 0.5 * moved, shifts)
+        return replace(statistics, reference=means, sums=statistics.sums - moved, scatters=scatters)

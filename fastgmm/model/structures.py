@@ -177,7 +177,7 @@ class Tied(Structure):
         return Parameters(parameters.weights, parameters.means, covariances, factors)
 
     def pool(self, statistics: Statistics) -> Statistics:
-        return replace(statistics, scatters=statistics.scatters.sum(axis=0))
+        return replace(statistics, scatters=statistics.scatters.sum(axis=0), covariance_type=self.name)
 
 
 class Diagonal(Structure):
@@ -263,6 +263,19 @@ class Spherical(Diagonal):
 
     def divide(self, scatters: np.ndarray, counts: np.ndarray, n_features: int) -> np.ndarray:
         return scatters / (counts * n_features)
+
+    @property
+    def direct(self) -> Structure:
+        return STRUCTURES["diag"]
+
+    def split(self, parameters: Parameters) -> Parameters:
+        shape = self.direct.covariance_shape(*parameters.means.shape)
+        covariances = np.broadcast_to(parameters.covariances[..., None], shape)
+        factors = np.broadcast_to(parameters.precisions_cholesky[:, None], shape)
+        return Parameters(parameters.weights, parameters.means, covariances, factors)
+
+    def pool(self, statistics: Statistics) -> Statistics:
+        return replace(statistics, scatters=statistics.scatters.sum(axis=1), covariance_type=self.name)
 
     def kernel_model(self, parameters: Parameters, dtype: np.dtype, origin: np.ndarray | None = None) -> KernelModel:
         factors = parameters.precisions_cholesky

@@ -1,0 +1,317 @@
+"""What chunks can be made of: sequences, functions, stored arrays, Parquet and CSV files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from .chunks import Chunks
+from .mapped import Mapping
+
+CHUNK_BYTES = 1 << 23  # of a chunk where we choose
+MISSING = {"", "na", "n/a", "nan", "null", "none", "?", "."}
+
+__all__ = ["Chunks", "from_array", "from_chunks", "from_csv", "from_parquet", "refuse_iterator"]
+
+
+def from_chunks(chunks: Sequence[Any] | Callable[[], Iterable[Any]]) -> Chunks:
+    """Take rows from a sequence of chunks, or from a function that returns an iterator over them.
+
+    Parameters
+    ----------
+    chunks : sequence of array-like, or callable
+        Chunks of shape (n, n_features), of any lengths, arrays or tables; or a function without arguments that returns
+        a new iterator over the same chunks each time it is called: once for each pass over the rows.
+
+    Returns
+    -------
+    chunks : Chunks
+        What ``fit``, ``predict``, ``score`` and their like take in place of an array. The result of a fit has the same
+        bits as that of the same rows in one array.
+
+    Raises
+    ------
+    TypeError
+        If ``chunks`` is an iterator, which can be read only once.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastgmm import GaussianMixture
+    >>> from fastgmm.sources import from_chunks
+    >>> def read():
+    ...     for year in (1.0, 2.0, 3.0):
+    ...         yield np.array([[year, 0.0], [0.0, year]])
+    >>> GaussianMixture().fit(from_chunks(read)).means_
+    array([[1., 1.]])
+    """
+    refuse_iterator(chunks)
+    if callable(chunks):
+        return Chunks(lambda: iter(chunks()))
+    if not hasattr(chunks, "__len__"):
+        raise TypeError(
+            f"from_chunks takes a sequence of chunks or a function that returns an iterator, not "
+            f"{type(chunks).__name__}. Pass a list, or a function."
+        )
+    return Chunks(lambda: iter(chunks), _common_names(chunks))
+
+
+def from_array(array: Any, chunk_rows: int | None = None) -> Chunks:
+    """Take rows from a stored array that is read by slices: h5py, zarr, or a memory map of any type.
+
+    Parameters
+    ----------
+    array : object of shape (n_samples, n_features)
+        With ``shape``, ``dtype`` and slices ``array[a:b]`` that NumPy takes for arrays.
+    chunk_rows : int, default=None
+        Rows to read at once; None means about 8 MB, in whole chunks of the storage where it has them.
+
+    Returns
+    -------
+    chunks : Chunks
+
+    Raises
+    ------
+    ValueError
+        If the array is not two-dimensional.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastgmm import GaussianMixture
+    >>> from fastgmm.sources import from_array
+    >>> stored = np.array([[0], [2], [4]], dtype=np.int16)  # or h5py.File("rows.h5")["rows"], zarr.open("rows.zarr")
+    >>> GaussianMixture().fit(from_array(stored)).means_
+    array([[2.]])
+    """
+    shape = tuple(array.shape)
+    if len(shape) != 2:
+        raise ValueError(f"Expected a stored array of two dimensions, got shape {shape}. Pass rows of features.")
+    rows = chunk_rows or _rows_of(CHUNK_BYTES, shape[1], np.dtype(array.dtype).itemsize)
+    stored = getattr(array, "chunks", None)
+    if chunk_rows is None and isinstance(stored, tuple) and isinstance(stored[0], int):
+        rows = -(-rows // stored[0]) * stored[0]
+
+    mapping = Mapping.of(array) if isinstance(array, np.ndarray) else None
+
+    def read() -> Iterator[np.ndarray]:
+        for start in range(0, shape[0], rows):
+            block = array[start : start + rows]
+            yield np.array(block)
+            if mapping is not None:
+                mapping.release(block)
+
+    return Chunks(read)
+
+
+def from_parquet(path: Any, columns: Sequence[str] | None = None, chunk_rows: int | None = None) -> Chunks:
+    """Take rows from Parquet files, or from any dataset of pyarrow, batch by batch.
+
+    Parameters
+    ----------
+    path : path-like, list of path-like, or pyarrow.dataset.Dataset
+        A file, a folder of files, several files, or a dataset.
+    columns : sequence of str, default=None
+        Names of the columns that are the features, in their order; None takes all.
+    chunk_rows : int, default=None
+        Rows to read at once at most; None means about 8 MB.
+
+    Returns
+    -------
+    chunks : Chunks
+        With the columns' names as those of the features. Missing values become NaN.
+
+    Raises
+    ------
+    ImportError
+        If pyarrow is not installed.
+    ValueError
+        If there is no such column, or a column holds no numbers.
+
+    Examples
+    --------
+    >>> from fastgmm import GaussianMixture
+    >>> from fastgmm.sources import from_parquet
+    >>> rows = from_parquet("rows.parquet", columns=["height", "weight"])  # doctest: +SKIP
+    >>> GaussianMixture(3).fit(rows)  # doctest: +SKIP
+    """
+    try:
+        import pyarrow
+        import pyarrow.dataset
+    except ImportError as error:
+        raise ImportError("Reading Parquet needs pyarrow: pip install pyarrow, or fastgmm[files].") from error
+    dataset = path if isinstance(path, pyarrow.dataset.Dataset) else pyarrow.dataset.dataset(path)
+    names = list(dataset.schema.names if columns is None else columns)
+    for name in names:
+        if name not in dataset.schema.names:
+            raise ValueError(f"There is no column {name!r}: choose among {', '.join(dataset.schema.names)}.")
+        kind = dataset.schema.field(name).type
+        if not (pyarrow.types.is_integer(kind) or pyarrow.types.is_floating(kind) or pyarrow.types.is_boolean(kind)):
+            raise ValueError(f"The column {name!r} holds {kind}, not numbers. Leave it out of columns, or convert it.")
+    single = all(pyarrow.types.is_float32(dataset.schema.field(name).type) for name in names)
+    dtype = np.dtype(np.float32 if single else np.float64)
+    rows = chunk_rows or _rows_of(CHUNK_BYTES, len(names), dtype.itemsize)
+
+    def read() -> Iterator[np.ndarray]:
+        batches = dataset.to_batches(columns=names, batch_size=rows, batch_readahead=1, fragment_readahead=1)
+        for batch in batches:
+            block = np.empty((batch.num_rows, len(names)), dtype)
+            for i, column in enumerate(batch.columns):
+                block[:, i] = column.to_numpy(zero_copy_only=False)
+            yield block
+
+    return Chunks(read, names, dtype)
+
+
+def from_csv(
+    path: str | os.PathLike[str],
+    columns: Sequence[str | int] | None = None,
+    *,
+    delimiter: str = ",",
+    header: bool = True,
+    skip_lines: int = 0,
+    encoding: str = "utf-8-sig",
+    dtype: DTypeLike = np.float64,
+    chunk_rows: int | None = None,
+    spool: bool = True,
+) -> Chunks:
+    """Take rows from a CSV file, read in chunks.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+    columns : sequence of str or int, default=None
+        Names, or numbers from 0, of the columns that are the features, in their order; None takes all.
+    delimiter : str, default=','
+        What stands between values; a blank means any number of blanks and tabs.
+    header : bool, default=True
+        Whether the first line (after ``skip_lines``) holds the names of the columns.
+    skip_lines : int, default=0
+        Lines to leave out at the start.
+    encoding : str, default='utf-8-sig'
+        Encoding of the file.
+    dtype : {float64, float32}, default=float64
+        Type of the rows.
+    chunk_rows : int, default=None
+        Rows to read at once; None means about 8 MB.
+    spool : bool, default=True
+        Write the numbers to a temporary file (in the folder of ``tempfile.gettempdir()``) in the first pass of a fit
+        and read that in the others, which is a hundred times as fast as reading text. The file goes with the fit.
+
+    Returns
+    -------
+    chunks : Chunks
+        Empty cells, "NA" and their like become NaN.
+
+    Raises
+    ------
+    ValueError
+        If there is no such column, or (in the pass that comes upon it) if a cell is no number or a line has another
+        number of cells.
+
+    Examples
+    --------
+    >>> from fastgmm import GaussianMixture
+    >>> from fastgmm.sources import from_csv
+    >>> rows = from_csv("rows.csv", columns=["height", "weight"])  # doctest: +SKIP
+    >>> GaussianMixture(3).fit(rows)  # doctest: +SKIP
+    """
+    before = skip_lines + header
+    with open(path, encoding=encoding) as stream:
+        first = list(islice(stream, skip_lines, skip_lines + 1))
+    cells = _split(first[0], delimiter) if first else []
+    names = cells if header else None
+    chosen = list(range(len(cells))) if columns is None else [_position(column, names, cells) for column in columns]
+    rows = chunk_rows or _rows_of(CHUNK_BYTES // 2, len(cells), 8)
+
+    def read() -> Iterator[np.ndarray]:
+        with open(path, encoding=encoding) as stream:
+            for _ in islice(stream, before):
+                pass
+            number = before + 1
+            while lines := list(islice(stream, rows)):
+                yield _parsed(lines, delimiter, chosen, len(cells), np.dtype(dtype), f"{os.fspath(path)}, line", number)
+                number += len(lines)
+
+    return Chunks(read, None if names is None else [names[i] for i in chosen], dtype, spool)
+
+
+def _parsed(
+    lines: list[str], delimiter: str, chosen: list[int], width: int, dtype: np.dtype, where: str, number: int
+) -> np.ndarray:
+    """The numbers of some lines, the first of which has a number in the file; blank lines are left out."""
+    full = [line for line in lines if line.strip()]
+    if not full:
+        return np.empty((0, len(chosen)), dtype)
+    separator = None if delimiter == " " else delimiter
+    usecols = None if chosen == list(range(width)) else chosen
+    try:
+        return np.loadtxt(full, dtype, comments=None, delimiter=separator, usecols=usecols, ndmin=2, quotechar='"')
+    except ValueError:
+        block = np.empty((len(full), len(chosen)), dtype)  # with missing values, or worse
+    row = 0
+    for line, text in enumerate(lines, number):
+        if not text.strip():
+            continue
+        cells = _split(text, delimiter)
+        if len(cells) != width:
+            raise ValueError(f"{where} {line}: {len(cells)} cells instead of {width}. Mend or delete the line.")
+        for i, column in enumerate(chosen):
+            cell = cells[column]
+            try:
+                block[row, i] = np.nan if cell.lower() in MISSING else float(cell)
+            except ValueError:
+                raise ValueError(
+                    f"{where} {line}: {cell[:40]!r} in column {column} is no number. Mend it, delete the line, or "
+                    "leave the column out."
+                ) from None
+        row += 1
+    return block
+
+
+def _split(line: str, delimiter: str) -> list[str]:
+    """The cells of a line."""
+    import csv
+
+    text = " ".join(line.split()) if delimiter == " " else line.strip("\r\n")
+    return [cell.strip() for cell in next(csv.reader([text], delimiter=delimiter, skipinitialspace=True))]
+
+
+def _position(column: str | int, names: list[str] | None, cells: list[str]) -> int:
+    """The number of a column that is given by name or number."""
+    if isinstance(column, str):
+        if names is not None and names.count(column) == 1:
+            return names.index(column)
+        some = "the file has no header" if names is None else f"choose among {', '.join(names)}"
+        raise ValueError(f"There is no single column named {column!r}: {some}.")
+    if not 0 <= column < len(cells):
+        raise ValueError(f"There is no column {column}: choose from 0 to {len(cells) - 1}.")
+    return int(column)
+
+
+def _rows_of(size: int, n_features: int, itemsize: int) -> int:
+    """How many rows have about so many bytes."""
+    return max(1, size // max(1, n_features * itemsize))
+
+
+def _common_names(chunks: Sequence[Any]) -> list[str] | None:
+    """Column names of the first chunk, if it is a table."""
+    from .rows import column_names
+
+    return column_names(chunks[0]) if len(chunks) and not isinstance(chunks[0], np.ndarray) else None
+
+
+def refuse_iterator(X: Any) -> None:
+    """Raise the error for what can be read only once."""
+    if hasattr(X, "__next__"):
+        raise TypeError(
+            f"X is a {type(X).__name__}, which can be read only once, but EM reads the rows in each iteration. Wrap a "
+            "function that returns a new iterator each time in fastgmm.sources.from_chunks, or learn from batches that "
+            "come once with partial_fit."
+        )

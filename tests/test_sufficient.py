@@ -1,0 +1,364 @@
+"""EM by hand: statistics of parts, stored, merged and maximized, are as good as all rows in one place."""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import reference as twin
+
+import fastgmm
+from fastgmm import GaussianMixture, Statistics
+from fastgmm.exceptions import DegenerateComponentWarning, NotFittedError
+from fastgmm.fitting.pooled import PooledRows
+from fastgmm.model.structures import STRUCTURES
+from fastgmm.sources.array import ArraySource
+
+Array = np.ndarray[Any, Any]
+PARTS = (slice(0, 7), slice(7, 300), slice(300, 301), slice(301, 500))
+
+
+def rows(seed: int = 0, n_samples: int = 500) -> Array:
+    """Three overlapping groups of rows, far from the origin."""
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(n_samples, 3)) * [1, 2, 0.5] + 2 * rng.integers(3, size=(n_samples, 1)) + 50
+
+
+def started(X: Array, **options: Any) -> GaussianMixture:
+    """A mixture at the start of a fit."""
+    return GaussianMixture(**({"n_components": 3, "random_state": 0} | options | {"max_iter": 0})).fit(X)
+
+
+def by_hand(mixture: GaussianMixture, X: Array, n_iter: int) -> GaussianMixture:
+    """EM iterations from parts of the rows."""
+    for _ in range(n_iter):
+        parts = [fastgmm.statistics(mixture, X[part]) for part in PARTS]
+        mixture = fastgmm.maximize(mixture, fastgmm.merge(*parts))
+    return mixture
+
+
+def assert_same(one: GaussianMixture, other: GaussianMixture, rtol: float) -> None:
+    """Both took the same path to the same parameters."""
+    np.testing.assert_allclose(one.lower_bounds_, other.lower_bounds_, rtol=rtol)
+    for name in ("weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_"):
+        ours, theirs = getattr(one, name), getattr(other, name)
+        assert ours.dtype == theirs.dtype
+        np.testing.assert_allclose(ours, theirs, rtol=rtol, atol=rtol * abs(theirs).max(), err_msg=name)
+
+
+@pytest.mark.parametrize("reg_covar", [1e-6, "auto"])
+@pytest.mark.parametrize("structure", STRUCTURES)
+def test_by_hand_equals_fit(structure: str, reg_covar: float | str) -> None:
+    """Iterations over merged parts end where `fit` does."""
+    X = rows()
+    options: dict[str, Any] = {"covariance_type": structure, "reg_covar": reg_covar}
+    whole = GaussianMixture(3, tol=0, max_iter=5, random_state=0, **options).fit(X)
+    mixture = by_hand(started(X, tol=0, **options), X, 5)
+    assert_same(mixture, whole, 1e-12)
+    assert mixture.n_iter_ == 5 and mixture.lower_bound_ == mixture.lower_bounds_[-1] and not mixture.converged_
+    assert mixture.n_features_in_ == 3 and mixture.stop_reason_ == "max_iter"
+
+
+@pytest.mark.parametrize("convergence", ["likelihood", "parameters", "aitken"])
+def test_convergence_is_that_of_fit(convergence: str) -> None:
+    """`converged_` becomes true after the same number of iterations."""
+    X = rows(1)
+    options: dict[str, Any] = {"convergence": convergence, "tol": 1e-3}
+    whole = GaussianMixture(3, random_state=0, max_iter=500, **options).fit(X)
+    mixture = started(X, **options)
+    while not mixture.converged_:
+        mixture = by_hand(mixture, X, 1)
+    assert mixture.n_iter_ == whole.n_iter_ > 3 and mixture.stop_reason_ == whole.stop_reason_ == "tol"
+    assert_same(mixture, whole, 1e-9)
+
+
+def test_the_mixture_stays_as_it_is() -> None:
+    """`maximize` makes another one, with the same arguments and names of features."""
+    pandas = pytest.importorskip("pandas")
+    table = pandas.DataFrame(rows(), columns=["a", "b", "c"])
+    mixture = started(table, covariance_type="diag")
+    before = pickle.dumps(mixture)
+    made = fastgmm.maximize(mixture, fastgmm.statistics(mixture, table))
+    assert pickle.dumps(mixture) == before
+    assert made is not mixture and made.get_params() == mixture.get_params()
+    assert list(made.feature_names_in_) == ["a", "b", "c"]
+
+
+def test_single_precision() -> None:
+    """Statistics of float32 rows give a mixture of float32 numbers."""
+    X = rows().astype(np.float32)
+    whole = GaussianMixture(3, tol=0, max_iter=1, random_state=0).fit(X)
+    mixture = by_hand(started(X), X, 1)
+    assert mixture.means_.dtype == np.float32
+    assert_same(mixture, whole, 1e-5)
+
+
+@pytest.mark.parametrize("structure", STRUCTURES)
+def test_statistics_are_the_twins(structure: str) -> None:
+    """All moments against plain NumPy in long double."""
+    rng = np.random.default_rng(3)
+    model = twin.random_model(rng, structure, 3, 4, condition=10.0)
+    X = twin.sample(rng, model, 300)
+    mixture = GaussianMixture(
+        3,
+        covariance_type=structure,
+        max_iter=0,
+        weights_init=model.weights,
+        means_init=model.means,
+        precisions_init=STRUCTURES[structure].precisions(
+            STRUCTURES[structure].factorize(np.array(model.covariances, float))
+        ),
+    ).fit(X)
+    got = fastgmm.statistics(mixture, X)
+    want = twin.statistics_of(structure, X, twin.responsibilities(X, model), mixture.means_)
+    np.testing.assert_allclose(got.counts, want.counts.astype(float), rtol=1e-9)
+    np.testing.assert_allclose(got.sums, want.sums.astype(float), rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(got.scatters, want.scatters.astype(float), rtol=1e-9, atol=1e-9)
+    assert got.n_samples == 300 and got.mean_log_likelihood == pytest.approx(mixture.score(X), rel=1e-12)
+
+
+@pytest.mark.parametrize("structure", STRUCTURES)
+@pytest.mark.parametrize("unit", [1.0, 1e-3, 1e200])
+def test_weights_of_parts_are_in_one_unit(structure: str, unit: float) -> None:
+    """Weighted parts add up whatever the size of their weights, as rows repeated do."""
+    X, weights = rows(), np.repeat([1.0, 64.0, 3.0], [200, 100, 200])
+    mixture = started(X, covariance_type=structure)
+    merged = fastgmm.merge(*(fastgmm.statistics(mixture, X[part], unit * weights[part]) for part in PARTS))
+    copies = fastgmm.statistics(mixture, np.repeat(X, weights.astype(int), axis=0))
+    assert merged.n_samples == pytest.approx(unit * copies.n_samples, rel=1e-12)
+    for name in ("counts", "sums", "scatters", "log_likelihood"):
+        ours, theirs = getattr(merged, name), unit * getattr(copies, name)
+        np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-9 * unit, err_msg=name)
+
+
+# ---- degenerate components
+
+
+SHARED = ("tied", "collapsed")  # a covariance that all components share does not collapse with one of them
+
+
+def collapsing(case: str) -> tuple[Array, Array]:
+    """Rows and means to start from, of which one loses its rows or collapses."""
+    X = rows()
+    if case == "empty":
+        return X, np.array([X[0], X[1], X[2] + 1e6])
+    X[:250] = X[0] - 30
+    return X, np.array([X[0], X[300], X[301]])
+
+
+@pytest.mark.parametrize(
+    ("structure", "case"),
+    [(structure, case) for structure in STRUCTURES for case in ("empty", "collapsed") if (structure, case) != SHARED],
+)
+def test_repairs_are_those_of_fit(structure: str, case: str) -> None:
+    """An empty and a collapsed component are repaired as where all rows are at hand."""
+    X, means = collapsing(case)
+    precisions = np.eye(3) if structure == "tied" else STRUCTURES[structure].unit(means).covariances
+    options: dict[str, Any] = {
+        "covariance_type": structure,
+        "weights_init": [0.5, 0.25, 0.25],
+        "means_init": means,
+        "precisions_init": precisions * 10,
+        "reg_covar": 0,
+        "tol": 0,
+    }
+    mixture = started(X, **options)
+    with pytest.warns(DegenerateComponentWarning, match="component"):
+        whole = GaussianMixture(3, max_iter=1, **options).fit(X)
+    with pytest.warns(DegenerateComponentWarning, match="component") as caught:
+        mixture = by_hand(mixture, X, 1)
+    assert caught[0].filename == __file__
+    assert mixture.degenerate_ == whole.degenerate_ != []
+    assert_same(mixture, whole, 1e-9)
+
+
+def test_a_collapse_may_be_refused() -> None:
+    """With degenerate="raise", as in `fit`."""
+    X = np.ones((10, 2))
+    mixture = GaussianMixture(1, reg_covar=0, degenerate="raise")
+    mixture.weights_, mixture.means_, mixture.precisions_cholesky_ = np.ones(1), np.ones((1, 2)), np.eye(2)[None]
+    with pytest.raises(ValueError, match="ill-defined"):
+        fastgmm.maximize(mixture, fastgmm.statistics(mixture, X))
+
+
+@pytest.mark.parametrize("structure", STRUCTURES)
+def test_pooled_rows(structure: str) -> None:
+    """Mean and scatter of all rows, from statistics about means that are not theirs."""
+    X = rows()
+    source = ArraySource(X)
+    mixture = started(X, covariance_type=structure)
+    pooled = PooledRows(STRUCTURES[structure], fastgmm.statistics(mixture, X))
+    np.testing.assert_allclose(pooled.origin, X.mean(axis=0), rtol=1e-13)
+    scatter = np.cov(X.T, bias=True) * len(X)
+    if structure == "diag":
+        scatter = np.diag(np.diag(scatter))
+    if structure == "spherical":
+        scatter = np.diag(np.full(3, np.trace(scatter) / 3))
+    np.testing.assert_allclose(pooled.scatter, scatter, rtol=1e-11, atol=1e-9)
+    assert pooled.total == source.total and pooled.dtype == source.dtype
+
+
+# ---- storing
+
+
+def sample_statistics(structure: str = "full") -> Statistics:
+    """Statistics of some rows."""
+    return fastgmm.statistics(started(rows(), covariance_type=structure), rows())
+
+
+def assert_bits(one: Statistics, other: Statistics) -> None:
+    """Every attribute is the same to the bit."""
+    for field in fields(Statistics):
+        ours, theirs = getattr(one, field.name), getattr(other, field.name)
+        assert np.array_equal(ours, theirs) and np.shape(ours) == np.shape(theirs), field.name
+
+
+@pytest.mark.parametrize("structure", STRUCTURES)
+def test_files_and_pickles_keep_every_bit(structure: str, tmp_path: Path) -> None:
+    """What is read is what was written, under any name of the file."""
+    statistics = sample_statistics(structure)
+    for path in (tmp_path / "no suffix", str(tmp_path / "some.npz")):
+        statistics.save(path)
+        assert_bits(Statistics.load(path), statistics)
+    assert_bits(pickle.loads(pickle.dumps(statistics)), statistics)
+
+
+def arrays_of(path: Path) -> dict[str, Array]:
+    """The arrays of a file."""
+    with np.load(path) as archive:
+        return dict(archive)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"counts": None}, "counts"),
+        ({"more": np.ones(1)}, "more"),
+        ({"format": np.asarray(99)}, "format 99"),
+        ({"covariance_type": np.asarray("round")}, "round"),
+        ({"counts": np.ones(4)}, r"counts is float64 of shape \(4,\)"),
+        ({"sums": np.ones((3, 3), np.float32)}, "sums is float32"),
+        ({"reference": np.ones(3)}, "reference"),
+        ({"counts": np.array([1.0, -1.0, 1.0])}, "counts"),
+        ({"n_samples": np.asarray(0.0)}, "counts"),
+        ({"sums": np.array([[{}] * 3] * 3)}, "allow_pickle"),
+    ],
+    ids=str,
+)
+def test_files_are_checked(change: dict[str, Any], message: str, tmp_path: Path) -> None:
+    """A file that holds something else is refused, and pickled objects are not read."""
+    path = tmp_path / "statistics.npz"
+    sample_statistics().save(path)
+    arrays = {name: value for name, value in (arrays_of(path) | change).items() if value is not None}
+    np.savez(path, **arrays)
+    with pytest.raises(ValueError, match=f"statistics.npz' holds no statistics: .*{message}"):
+        Statistics.load(path)
+
+
+def test_damaged_files_are_refused(tmp_path: Path) -> None:
+    """Nothing, noise, half a file, another array; a file that is not there stays an OSError."""
+    path = tmp_path / "statistics.npz"
+    sample_statistics().save(path)
+    whole = path.read_bytes()
+    np.save(tmp_path / "array.npy", np.ones(3))
+    for content in (b"", b"noise", whole[: len(whole) // 2], (tmp_path / "array.npy").read_bytes()):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match="holds no statistics"):
+            Statistics.load(path)
+    with pytest.raises(FileNotFoundError):
+        Statistics.load(tmp_path / "missing.npz")
+
+
+WORKER = """
+import pickle, sys
+import numpy as np
+import fastgmm
+folder = sys.argv[1]
+with open(folder + "/mixture.pickle", "rb") as file:
+    mixture = pickle.load(file)
+fastgmm.statistics(mixture, np.load(folder + "/half.npy")).save(folder + "/half.npz")
+"""
+
+
+def test_another_process(tmp_path: Path) -> None:
+    """Statistics computed elsewhere are those computed here."""
+    X = rows()
+    mixture = started(X)
+    np.save(tmp_path / "half.npy", X[:250])
+    (tmp_path / "mixture.pickle").write_bytes(pickle.dumps(mixture))
+    subprocess.run([sys.executable, "-c", WORKER, str(tmp_path)], check=True, cwd=tmp_path, timeout=120)
+    there = Statistics.load(tmp_path / "half.npz")
+    assert_bits(there, fastgmm.statistics(mixture, X[:250]))
+    made = fastgmm.maximize(mixture, fastgmm.merge(there, fastgmm.statistics(mixture, X[250:])))
+    assert_same(made, GaussianMixture(3, max_iter=1, random_state=0).fit(X), 1e-12)
+
+
+# ---- refusals
+
+
+def test_statistics_that_do_not_add_up() -> None:
+    """Other means, another structure of the same shapes, another size, something else."""
+    X = rows()
+    full, tied, diagonal = (started(X, covariance_type=name) for name in ("full", "tied", "diag"))
+    one = fastgmm.statistics(full, X)
+    later = fastgmm.statistics(fastgmm.maximize(full, one), X)
+    with pytest.raises(ValueError, match="different means do not add up: the largest difference is"):
+        fastgmm.merge(one, later)
+    alike = fastgmm.statistics(tied, X), fastgmm.statistics(diagonal, X)
+    assert alike[0].scatters.shape == alike[1].scatters.shape
+    with pytest.raises(ValueError, match="'tied' and of 'diag'"):
+        fastgmm.merge(*alike)
+    with pytest.raises(ValueError, match=r"3 component\(s\) of 3 feature\(s\) and of 2 component"):
+        fastgmm.merge(one, fastgmm.statistics(started(X, n_components=2), X))
+    with pytest.raises(TypeError, match="not with list"):
+        fastgmm.merge(one, [one])  # type: ignore[arg-type]
+
+
+def test_statistics_of_another_mixture() -> None:
+    """`maximize` takes those of its mixture only."""
+    X = rows()
+    mixture = started(X)
+    one = fastgmm.statistics(mixture, X)
+    for other, message in [
+        (started(X, covariance_type="tied"), "'full' covariances, the mixture's are 'tied'"),
+        (started(X, n_components=2), r"shape \(3, 3\), the mixture has means_ of shape \(2, 3\)"),
+        (fastgmm.maximize(mixture, one), "computed for another mixture"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            fastgmm.maximize(other, one)
+    with pytest.raises(TypeError, match="got ndarray"):
+        fastgmm.maximize(mixture, X)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="reg_covar"):
+        fastgmm.maximize(GaussianMixture(3, reg_covar=-1), one)
+    with (
+        pytest.raises(ValueError, match="NaN or infinity"),
+        np.errstate(invalid="raise"),
+    ):
+        fastgmm.maximize(mixture, replace(one, log_likelihood=-np.inf, counts=one.counts * np.nan))
+
+
+def test_rows_without_density() -> None:
+    """A row that squares to infinity, or that is hopelessly far, is noticed in the M-step."""
+    mixture = GaussianMixture()
+    mixture.weights_, mixture.means_, mixture.precisions_cholesky_ = np.ones(1), np.zeros((1, 2)), np.eye(2)[None]
+    for row in ([1e160, 0.0], [1e200, 0.0]):
+        found = fastgmm.statistics(mixture, [row, [0.0, 1.0]])
+        with pytest.raises(ValueError, match="standard deviations"):
+            fastgmm.maximize(mixture, found)
+
+
+def test_rows_are_checked() -> None:
+    """A mixture without parameters, rows that are not finite, or of other features."""
+    X = rows()
+    with pytest.raises(NotFittedError):
+        fastgmm.statistics(GaussianMixture(3), X)
+    with pytest.raises(ValueError, match="first at row 0, column 1"):
+        fastgmm.statistics(started(X), [[0.0, np.nan, 0.0]])
+    with pytest.raises(ValueError, match="2 features, but GaussianMixture is expecting 3"):
+        fastgmm.statistics(started(X), X[:, :2])

@@ -1,0 +1,256 @@
+"""Weights of rows: an integer weight is so many copies, zero is absence, and only ratios matter."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import reference as twin
+
+from fastgmm import GaussianMixture
+from fastgmm.exceptions import DegenerateComponentWarning
+from fastgmm.fitting import hierarchical, kmeans
+from fastgmm.fitting.initialization import METHODS
+from fastgmm.sources.array import ArraySource
+
+Array = np.ndarray[Any, Any]
+STRUCTURES = twin.STRUCTURES
+
+
+def problem(seed: int = 0, n_samples: int = 240) -> tuple[Array, Array]:
+    """Three groups of rows with weights from 0 to 3."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n_samples, 3)) + 4 * rng.integers(3, size=(n_samples, 1)) * [1, -1, 0.5]
+    return X, rng.integers(0, 4, n_samples)
+
+
+def explicit(structure: str, X: Array, **options: Any) -> GaussianMixture:
+    """A mixture that starts at three given means."""
+    shape = {"full": np.tile(np.eye(3), (3, 1, 1)), "tied": np.eye(3), "diag": np.ones((3, 3)), "spherical": np.ones(3)}
+    start = {
+        "weights_init": [0.5, 0.3, 0.2],
+        "means_init": np.array([[0, 0, 0], [3, -3, 1], [8, -7, 4]]),
+        "precisions_init": shape[structure],
+    }
+    return GaussianMixture(3, covariance_type=structure, **(start | {"tol": 0, "max_iter": 8} | options))
+
+
+def assert_same(one: GaussianMixture, other: GaussianMixture, rtol: float) -> None:
+    """Both fits took the same path to the same parameters."""
+    assert one.n_iter_ == other.n_iter_
+    np.testing.assert_allclose(one.lower_bounds_, other.lower_bounds_, rtol=rtol)
+    for name in ("weights_", "means_", "covariances_"):
+        np.testing.assert_allclose(getattr(one, name), getattr(other, name), rtol=rtol, atol=rtol, err_msg=name)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("structure", STRUCTURES)
+def test_weights_are_repetitions(structure: str, dtype: str) -> None:
+    """A fit, and what it says of rows as a whole, is that of the copies."""
+    X, weights = problem()
+    X = X.astype(dtype)
+    copies = np.repeat(X, weights, axis=0)
+    one = explicit(structure, X).fit(X, sample_weight=weights)
+    other = explicit(structure, X).fit(copies)
+    rtol = 1e-10 if dtype == "float64" else 1e-4
+    assert_same(one, other, rtol)
+    np.testing.assert_allclose(one.score(X, sample_weight=weights), one.score(copies), rtol=rtol)
+    np.testing.assert_allclose(one.bic(X, sample_weight=weights), one.bic(copies), rtol=rtol)
+    np.testing.assert_allclose(one.aic(X, sample_weight=weights), one.aic(copies), rtol=rtol)
+
+
+@pytest.mark.parametrize("structure", STRUCTURES)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"acceleration": "squarem", "max_iter": 12},
+        {"convergence": "aitken", "tol": 1e-4, "max_iter": 100},
+        {"convergence": "parameters", "tol": 1e-3, "max_iter": 100},
+        {"reg_covar": "auto"},
+        {"weights_init": None, "precisions_init": None, "init_params": "hierarchical"},
+        {"weights_init": None, "precisions_init": None, "means_init": None, "init_params": "hierarchical"},
+    ],
+    ids=lambda options: "-".join(map(str, options.values())),
+)
+def test_options_take_weights_for_repetitions(structure: str, options: dict[str, Any]) -> None:
+    """Acceleration, rules of convergence, regularization and a start without chance follow the copies too."""
+    X, weights = problem(1)
+    one = explicit(structure, X, **options).fit(X, sample_weight=weights)
+    other = explicit(structure, X, **options).fit(np.repeat(X, weights, axis=0))
+    assert_same(one, other, 1e-8)
+
+
+@pytest.mark.parametrize("structure", STRUCTURES)
+def test_repairs_take_weights_for_repetitions(structure: str) -> None:
+    """A component on one row, and a component without rows, are repaired as with copies."""
+    X, weights = problem(2)
+    X[0], weights[0] = [50, 50, 50], 2
+    means = np.array([[0, 0, 0], [50, 50, 50], [-900, 900, 900.0]])
+    fits = []
+    for rows, options in ((X, {"sample_weight": weights}), (np.repeat(X, weights, axis=0), {})):
+        mixture = explicit(structure, X, means_init=means, reg_covar=0)
+        with pytest.warns(DegenerateComponentWarning):
+            fits.append(mixture.fit(rows, **options))
+    assert [repair.component for repair in fits[0].degenerate_] == [repair.component for repair in fits[1].degenerate_]
+    assert_same(*fits, 1e-7)
+
+
+@pytest.mark.parametrize("structure", STRUCTURES)
+@pytest.mark.parametrize("method", METHODS)
+def test_zero_is_absence(method: str, structure: str) -> None:
+    """Whatever stands in rows of weight zero, the fit does not notice; from every start."""
+    X, weights = problem(3)
+    weights = weights * 1.7
+    moved = X.copy()
+    moved[weights == 0] += 1e3 * np.random.default_rng(0).normal(size=(int((weights == 0).sum()), 3))
+    options = {"covariance_type": structure, "init_params": method, "random_state": 0, "max_iter": 5, "tol": 0}
+    one = GaussianMixture(3, **options).fit(X, sample_weight=weights)
+    other = GaussianMixture(3, **options).fit(moved, sample_weight=weights)
+    assert_same(one, other, 1e-9)
+    absent = explicit(structure, X).fit(X[weights > 0], sample_weight=weights[weights > 0])
+    assert_same(explicit(structure, X).fit(moved, sample_weight=weights), absent, 1e-9)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_only_ratios_matter(method: str) -> None:
+    """A power of two changes no bit, another factor only rounding; equal weights are none."""
+    X, weights = problem(4)
+    options = {"init_params": method, "random_state": 0, "max_iter": 5, "tol": 0, "n_init": 2}
+    one = GaussianMixture(3, **options).fit(X, sample_weight=weights)
+    for factor in (2.0**-1000, 4.0, 2.0**900):
+        other = GaussianMixture(3, **options).fit(X, sample_weight=weights * factor)
+        np.testing.assert_array_equal(one.covariances_, other.covariances_)
+        assert one.lower_bounds_ == other.lower_bounds_
+    assert_same(one, GaussianMixture(3, **options).fit(X, sample_weight=weights * 1e-200 / 3), 1e-9)
+    assert_same(explicit("full", X).fit(X), explicit("full", X).fit(X, sample_weight=np.full(len(X), 7)), 1e-12)
+
+
+def test_large_data_are_sampled_by_weight(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Samples of rows hold each as often as its weight says, and never one of weight zero."""
+    rng = np.random.default_rng(5)
+    weights = rng.uniform(size=5000) ** 4 * (rng.uniform(size=5000) < 0.3)
+    source = ArraySource(rng.normal(size=(5000, 2)), weights=weights)
+    counts = np.zeros(5000)
+    for seed in range(200):
+        rows = kmeans.draw_rows(source, 300, np.random.RandomState(seed))
+        assert np.all(np.diff(rows) >= 0)
+        counts += np.bincount(rows, minlength=5000)
+    assert counts[weights == 0].sum() == 0
+    expected = weights / weights.sum() * 300 * 200
+    assert abs(counts - expected).max() < 6 * np.sqrt(expected.max())
+    np.testing.assert_allclose(counts.reshape(50, -1).sum(axis=1), expected.reshape(50, -1).sum(axis=1), rtol=0.05)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_starts_from_samples(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Starts that look at samples find the groups that have weight, not those that have rows."""
+    monkeypatch.setattr(kmeans, "SEEDING_ROWS", 100)
+    monkeypatch.setattr(kmeans, "SAMPLE_NUMBERS", 600)
+    monkeypatch.setattr(kmeans, "SAMPLE_ROWS_PER_CENTER", 10)
+    monkeypatch.setattr(hierarchical, "SAMPLE_ROWS", 150)
+    rng = np.random.default_rng(6)
+    X = rng.normal(size=(3000, 2))
+    X[1000:2000] += [100, 0]
+    X[2000:] += [0, 100]
+    weights = np.repeat([1.0, 0.0, 2.0], 1000)
+    for seed in range(3):
+        mixture = GaussianMixture(2, init_params=method, random_state=seed, max_iter=50, tol=1e-6)
+        mixture.fit(X, sample_weight=weights)
+        if method != "random":  # whose two components may stay together
+            np.testing.assert_allclose(np.sort(mixture.weights_), [1 / 3, 2 / 3], rtol=1e-6)
+
+
+def test_kmeans_equals_scikit_learn() -> None:
+    """Lloyd's iteration ends where scikit-learn's does, from the same centers."""
+    cluster = pytest.importorskip("sklearn.cluster")
+    X, weights = problem(7, 500)
+    start = X[:4]
+    want = cluster.KMeans(4, init=start, n_init=1, tol=0, algorithm="lloyd").fit(X, sample_weight=weights)
+    source = ArraySource(X, weights=weights)
+    got = kmeans.lloyd(source, start.copy(), tol=0.0)
+    np.testing.assert_allclose(got, want.cluster_centers_, rtol=1e-10)
+    np.testing.assert_allclose(source.assign(got)[3], want.inertia_, rtol=1e-10)
+
+
+@pytest.mark.parametrize("n_threads", [2, 3])
+def test_threads_change_no_bit(n_threads: int) -> None:
+    """Weights are cut into groups with their rows."""
+    rng = np.random.default_rng(8)
+    X = rng.normal(size=(40_000, 4)) + rng.integers(5, size=(40_000, 1))
+    weights = rng.uniform(size=40_000)
+    options = {"random_state": 0, "max_iter": 3, "tol": 0}
+    one = GaussianMixture(5, n_threads=1, **options).fit(X, sample_weight=weights)
+    other = GaussianMixture(5, n_threads=n_threads, **options).fit(X, sample_weight=weights)
+    np.testing.assert_array_equal(one.covariances_, other.covariances_)
+
+
+# ---- what is refused
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        (np.ones(5), r"sample_weight.shape == \(5,\), expected \(240,\)"),
+        (np.ones((240, 1)), r"sample_weight.shape == \(240, 1\), expected \(240,\)"),
+        (2.0, r"sample_weight.shape == \(\), expected"),
+        (np.r_[np.ones(7), -1, np.ones(232)], "Negative values in data passed to `sample_weight`: -1.0 for row 7"),
+        (np.r_[np.ones(7), np.nan, np.ones(232)], "NaN or infinity in data passed to `sample_weight`: nan for row 7"),
+        (np.r_[np.inf, np.ones(239)], "NaN or infinity .* inf for row 0"),
+        (np.zeros(240), "sample_weight is positive for 0 of 240 rows, while a minimum of 2"),
+        (np.r_[1, 1, np.zeros(238)], "n_components = 3, n_samples = 2 .rows of positive weight."),
+        (["a"] * 240, "sample_weight has dtype"),
+        (np.full(240, 1e308), "The sum of sample_weight overflows"),
+    ],
+)
+def test_bad_weights(weights: Any, message: str) -> None:
+    """The error says what is wrong where; an earlier fit stays."""
+    X, _ = problem()
+    mixture = explicit("full", X).fit(X)
+    before = mixture.means_.copy()
+    with pytest.raises(ValueError, match=message):
+        mixture.fit(X, sample_weight=weights)
+    np.testing.assert_array_equal(mixture.means_, before)
+
+
+def test_criteria_refuse_bad_weights() -> None:
+    """So do the methods that use a mixture."""
+    X, _ = problem()
+    mixture = explicit("full", X).fit(X)
+    for method in (mixture.bic, mixture.aic, mixture.score):
+        with pytest.raises(ValueError, match="Negative values"):
+            method(X, sample_weight=-np.ones(len(X)))
+        with pytest.raises(ValueError, match="positive for 0 of"):
+            method(X, sample_weight=np.zeros(len(X)))
+
+
+# ---- scikit-learn's metadata routing
+
+
+def test_routing() -> None:
+    """Sample weights reach fit and score through a grid search where they are asked for, and clones remember."""
+    sklearn = pytest.importorskip("sklearn")
+    from sklearn.exceptions import UnsetMetadataPassedError
+    from sklearn.model_selection import GridSearchCV
+
+    X, weights = problem(9)
+    grid: dict[str, list[int]] = {"n_components": [1, 2]}
+    with pytest.raises(RuntimeError, match="only available when metadata routing is enabled"):
+        GaussianMixture().set_fit_request(sample_weight=True)
+    with sklearn.config_context(enable_metadata_routing=True):
+        mixture = GaussianMixture(random_state=0)
+        with pytest.raises(UnsetMetadataPassedError):
+            GridSearchCV(mixture, grid, cv=2).fit(X, sample_weight=weights)
+        mixture.set_fit_request(sample_weight=True).set_score_request(sample_weight=True)
+        search = GridSearchCV(sklearn.base.clone(mixture), grid, cv=2).fit(X, sample_weight=weights)
+        direct = GaussianMixture(search.best_params_["n_components"], random_state=0).fit(X, sample_weight=weights)
+        np.testing.assert_array_equal(search.best_estimator_.means_, direct.means_)
+        half = len(X) // 2
+        first, second = slice(0, half), slice(half, len(X))
+        scores = [
+            GaussianMixture(1).fit(X[a], sample_weight=weights[a]).score(X[b], sample_weight=weights[b])
+            for a, b in ((second, first), (first, second))
+        ]
+        np.testing.assert_allclose(search.cv_results_["mean_test_score"][0], np.mean(scores), rtol=1e-12)
+        mixture.set_fit_request(sample_weight=False).set_score_request(sample_weight=False)
+        assert mixture.get_metadata_routing().fit.requests == {"sample_weight": False}
