@@ -29,7 +29,7 @@ WEIGHTED = ("fit", "partial_fit", "score")  # methods that take sample weights
 
 
 @lru_cache(maxsize=32)
-def _defaults(cls: type[Estimator]) -> dict[str, Any]:
+def _defaults(cls: Any) -> dict[str, Any]:
     """Return the constructor's arguments and their defaults in alphabetical order, as scikit-learn lists them."""
     named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     parameters = {p.name: p.default for p in inspect.signature(cls).parameters.values() if p.kind in named}

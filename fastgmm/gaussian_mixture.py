@@ -7,12 +7,15 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .distribution import Distribution
+from .outliers import Outliers
+from .persistence import Persistent
 from .streaming import Streaming
 
 __all__ = ["GaussianMixture"]
 
 
-class GaussianMixture(Streaming):
+class GaussianMixture(Streaming, Distribution, Outliers, Persistent):
     """Gaussian mixture fitted by expectation-maximization (EM).
 
     A drop-in for ``sklearn.mixture.GaussianMixture``: same arguments, methods, fitted attributes and exceptions.
@@ -111,8 +114,8 @@ class GaussianMixture(Streaming):
         Upper triangular factors U with precision = U U^T; square roots for 'diag' and 'spherical'.
     converged_ : bool
         Whether the best fit ended because of ``tol``.
-    stop_reason_ : {'tol', 'max_iter', 'max_time', 'callback', 'interrupt'}
-        What ended the fit: the first means convergence, the last Ctrl-C.
+    stop_reason_ : {'tol', 'max_iter', 'max_time', 'callback', 'interrupt', 'partial_fit'}
+        What ended the fit: the first means convergence, 'interrupt' Ctrl-C; the last that more batches may come.
     degenerate_ : list of Repair
         Repairs of components in the best fit: named tuples of ``iteration`` (0 is the start), ``component`` (None is
         the tied covariance), ``problem`` and ``remedy``.
@@ -126,6 +129,8 @@ class GaussianMixture(Streaming):
     fits_ : list of FitRecord, of length n_init
         What became of each initialization: ``seconds_initialization``, ``seconds_em``, ``n_iter``, ``start_bound`` (the
         mean log-likelihood at the start), ``lower_bound``, ``converged``, ``dropped``.
+    n_samples_seen_ : float
+        Number of rows, or sum of their weights, that `partial_fit` has seen; only after it.
     n_features_in_ : int
         Number of features seen by ``fit``.
     feature_names_in_ : ndarray of shape (n_features_in_,)

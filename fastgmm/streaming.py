@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .estimation import Estimation, warn_of_repairs
+from .fitting.convergence import PARTIAL
 from .fitting.degeneracy import Maximization
 from .fitting.em import Fit
 from .fitting.stream import Stream
@@ -17,8 +18,6 @@ from .sources.source import Source
 from .validation import check_feature_names, check_n_features, check_parameters, feature_names
 
 __all__ = ["Streaming"]
-
-PARTIAL = "partial_fit"  # the `stop_reason_` of what has not ended
 
 
 class Waiting(NamedTuple):
