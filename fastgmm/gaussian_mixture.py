@@ -21,13 +21,14 @@ from .fitting.em import Fit, expectation_maximization
 from .fitting.initialization import prepare
 from .fitting.restarts import FitRecord, Plan, best_fit
 from .fitting.starts import Goal, Start, fixed
-from .mixture import Mixture
+from .mixture import Mixture, source_of
 from .model.parameters import Parameters
 from .progress import Progress
 from .sources.array import ArraySource
 from .validation import (
     as_rows,
     check_means,
+    check_observed,
     check_parameters,
     check_precisions,
     check_random_state,
@@ -129,6 +130,11 @@ class GaussianMixture(Mixture):
         iterations those whose lower bound would stay below the largest one reached even if it gained ten times what
         Aitken's rule projected in any of the last five iterations. False runs all of them to their ends, and so does
         ``acceleration``, whose gains cannot be projected.
+    missing : {'raise', 'em'}, default='raise'
+        What NaN in ``X`` means. 'raise': an error. 'em': a value missing at random; the likelihood is that of the
+        values observed, and EM maximizes it exactly, by the conditional moments of what is missing. The methods that
+        take rows then take gaps too. A row without any value counts in the number of samples and changes nothing else.
+        ``init_params`` sees rows filled in from one Gaussian.
 
     Attributes
     ----------
@@ -182,6 +188,9 @@ class GaussianMixture(Mixture):
     ----------
     A. P. Dempster, N. M. Laird, D. B. Rubin. Maximum likelihood from incomplete data via the EM algorithm. Journal
     of the Royal Statistical Society B 39(1), 1977.
+
+    Z. Ghahramani, M. I. Jordan. Supervised learning from incomplete data via an EM approach. Advances in Neural
+    Information Processing Systems 6, 1994.
 
     D. Arthur, S. Vassilvitskii. k-means++: the advantages of careful seeding. SODA 2007.
 
@@ -244,6 +253,7 @@ class GaussianMixture(Mixture):
         callback: Callable[[int, float, float], object] | None = None,
         n_threads: int | None = None,
         drop_restarts: bool = True,
+        missing: str = "raise",
     ) -> None:
         self.n_components = n_components
         self.covariance_type = covariance_type
@@ -266,6 +276,7 @@ class GaussianMixture(Mixture):
         self.callback = callback
         self.n_threads = n_threads
         self.drop_restarts = drop_restarts
+        self.missing = missing
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Estimate the parameters by EM from ``n_init`` starts and keep the best.
@@ -285,9 +296,10 @@ class GaussianMixture(Mixture):
         Raises
         ------
         ValueError
-            If a constructor argument is out of range, if ``X`` holds NaN, infinity or complex numbers, is not
-            two-dimensional or has fewer rows than 2 or ``n_components``, if squares of its numbers overflow, if a
-            starting value does not fit, or, with ``degenerate='raise'``, if a covariance becomes ill-defined.
+            If a constructor argument is out of range, if ``X`` holds infinity, complex numbers or (unless
+            ``missing='em'``) NaN, is not two-dimensional, has fewer rows than 2 or ``n_components`` or a column of NaN
+            alone, if squares of its numbers overflow, if a starting value does not fit, or, with
+            ``degenerate='raise'``, if a covariance becomes ill-defined.
         TypeError
             If ``X`` is sparse or a constructor argument has the wrong type.
         KeyboardInterrupt
@@ -339,7 +351,7 @@ class GaussianMixture(Mixture):
         with self._source(X) as source:
             attributes = self._estimate(source, feature_names(X))
             fitted = copy(self)._adopt(attributes)
-            labels = source.labels(fitted._kernel_model(source.dtype))
+            labels = source.labels(fitted._applied(source))
         self._adopt(attributes)
         return labels
 
@@ -354,13 +366,16 @@ class GaussianMixture(Mixture):
         name = type(self).__name__
         check_parameters(self.get_params(), name)
         feature_names(X)
-        rows = as_rows(X, name, min_samples=2)
+        with_gaps = self.missing == "em"
+        rows = as_rows(X, name, min_samples=2, allow_nan=with_gaps)
+        if with_gaps:
+            check_observed(X, rows, name)
         if len(rows) < self.n_components:
             raise ValueError(
                 f"Expected n_samples >= n_components but got n_components = {self.n_components}, "
                 f"n_samples = {len(rows)}. Decrease n_components or pass more rows."
             )
-        return ArraySource(rows, n_threads=self.n_threads)
+        return source_of(rows, self.n_threads, with_gaps)
 
     def _estimate(self, source: ArraySource, names: NDArray[np.object_] | None) -> dict[str, Any]:
         """Run EM and return the fitted attributes, leaving the estimator as it is."""
@@ -437,10 +452,10 @@ class GaussianMixture(Mixture):
             return fixed(structure.from_precisions(weights, means, precisions))
         if precisions is not None:  # what is found beside them is thrown away, and so are its repairs
             maximize = Maximization(source, structure, 1.0, "repair")
-        drawn = prepare(source, Goal(structure, self.n_components, maximize), self.init_params, random_state)
+        drawn = prepare(source.completed, Goal(structure, self.n_components, maximize), self.init_params, random_state)
 
         def start(source: ArraySource) -> Parameters:
-            found = drawn(source)
+            found = drawn(source.completed)
             pi, mu = found.weights if weights is None else weights, found.means if means is None else means
             if precisions is None:
                 return replace(found, weights=pi, means=mu)

@@ -14,6 +14,7 @@ from .model.parameters import Parameters
 from .model.structure import KernelModel, Structure
 from .model.structures import STRUCTURES
 from .sources.array import ArraySource
+from .sources.incomplete import IncompleteSource, marginals
 from .validation import (
     as_rows,
     check_attribute_shape,
@@ -23,6 +24,7 @@ from .validation import (
     check_random_state,
     check_sample_size,
     fitted_attributes,
+    has_gaps,
     is_upper_triangular,
 )
 
@@ -39,6 +41,7 @@ class Mixture(Estimator):
     covariance_type: str
     random_state: int | np.random.RandomState | np.random.Generator | None
     n_threads: int | None
+    missing: str
 
     weights_: NDArray[Any]
     means_: NDArray[Any]
@@ -285,6 +288,69 @@ class Mixture(Estimator):
         groups = [draw(rng, *component) for component in zip(means, covariances, counts, strict=True)]
         return np.concatenate(groups), labels
 
+    def impute(
+        self,
+        X: Any,
+        *,
+        return_std: bool = False,
+        random_state: int | np.random.RandomState | np.random.Generator | None = None,
+    ) -> NDArray[Any] | tuple[NDArray[Any], NDArray[Any]]:
+        """Fill in missing values (NaN) from their distribution under the mixture, given the rest of the row.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            As for `fit`, with NaN for missing values, whatever ``missing`` is.
+        return_std : bool, default=False
+            Whether to return standard deviations too.
+        random_state : int, RandomState, Generator or None, default=None
+            None fills in conditional means. Anything else is a source of randomness, from which values are drawn: for
+            multiple imputation, or to keep the spread of the data.
+
+        Returns
+        -------
+        filled : ndarray of shape (n_samples, n_features)
+            A copy of ``X`` without gaps, float32 for float32 rows, else float64.
+        std : ndarray of shape (n_samples, n_features)
+            Standard deviation of each value given the rest of its row; 0 where it is observed. Only if ``return_std``.
+
+        Raises
+        ------
+        NotFittedError
+            If there are no parameters yet.
+        ValueError, TypeError
+            If ``X`` holds infinity, is refused as by `fit`, or has other features than the mixture, or if standard
+            deviations of draws are asked for.
+
+        References
+        ----------
+        Z. Ghahramani, M. I. Jordan. Supervised learning from incomplete data via an EM approach. Advances in Neural
+        Information Processing Systems 6, 1994.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fastgmm import GaussianMixture
+        >>> mixture = GaussianMixture().fit([[0.0, 0.0], [1.0, 3.0], [2.0, 3.0]])
+        >>> filled, std = mixture.impute([[2.0, np.nan], [np.nan, 2.0]], return_std=True)
+        >>> filled.round(2)
+        array([[2. , 3.5],
+               [1. , 2. ]])
+        >>> std.round(2)
+        array([[0.  , 0.71],
+               [0.41, 0.  ]])
+        """
+        check_parameters({"random_state": random_state}, type(self).__name__)
+        if return_std and random_state is not None:
+            raise ValueError("return_std=True gives the spread about conditional means: leave random_state at None.")
+        rows = self._checked_source(X, allow_nan=True)
+        model = marginals(self._structure(), self._parameters(), dense=True)
+        with IncompleteSource(rows.X, rows.workers) as source:
+            if random_state is not None:
+                return source.draw(model, check_random_state(random_state))
+            filled, std = source.impute(model, return_std)
+        return filled if std is None else (filled, std)
+
     def _n_parameters(self) -> int:
         """Return the number of free parameters of the mixture."""
         (means,) = fitted_attributes(self, "means_")
@@ -312,15 +378,31 @@ class Mixture(Estimator):
         key = [part for array in arrays for part in (array.shape, array.tobytes())]
         return _small_kernel_model(structure, dtype, *key)
 
-    def _prepare(self, X: Any) -> tuple[ArraySource, KernelModel]:
-        """Return checked rows as a source, and the mixture to be applied to them."""
+    def _prepare(self, X: Any) -> tuple[ArraySource, Any]:
+        """Return checked rows as a source, and the mixture as it is to be applied to them."""
+        source = self._checked_source(X, allow_nan=self.missing == "em")
+        return source, self._applied(source)
+
+    def _checked_source(self, X: Any, *, allow_nan: bool) -> ArraySource:
+        """Return rows as a source after the checks against the mixture."""
         name = type(self).__name__
         (means,) = fitted_attributes(self, "means_")
         check_feature_names(X, getattr(self, "feature_names_in_", None), name)
-        rows = as_rows(X, name)
-        model = self._kernel_model(rows.dtype)
+        rows = as_rows(X, name, allow_nan=allow_nan)
+        self._kernel_model(rows.dtype)  # refuses attributes that do not fit together
         check_n_features(rows.shape[1], means.shape[1], name)
-        return ArraySource(rows, n_threads=self.n_threads), model
+        return source_of(rows, self.n_threads, allow_nan)
+
+    def _applied(self, source: ArraySource) -> Any:
+        """Return the mixture as the source puts it before its rows."""
+        if isinstance(source, IncompleteSource):
+            return marginals(self._structure(), self._parameters())
+        return self._kernel_model(source.dtype)
+
+
+def source_of(rows: NDArray[Any], n_threads: int | None, allow_nan: bool) -> ArraySource:
+    """Return checked rows as a source: one for gaps where there are any."""
+    return (IncompleteSource if allow_nan and has_gaps(rows) else ArraySource)(rows, n_threads=n_threads)
 
 
 _SMALL = 1 << 15  # bytes of parameters up to which what the kernels read is kept from one call to the next
@@ -361,7 +443,7 @@ def _check_shapes(structure: Structure, weights: NDArray[Any], means: NDArray[An
         check_attribute_shape(name, values.shape, structure.covariance_shape(*means.shape))
 
 
-def _mean_log_likelihood(source: ArraySource, model: KernelModel) -> float:
+def _mean_log_likelihood(source: ArraySource, model: Any) -> float:
     """Return the mean log-likelihood per row."""
     with source:
         return float(source.log_likelihoods(model).mean(dtype=np.float64))

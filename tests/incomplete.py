@@ -71,7 +71,7 @@ def moments(X: Array, model: Model, weights: Array | None = None) -> Moments:
 
 def maximize(model: Model, found: Moments, reg_covar: float = 0.0) -> Model:
     """M-step by the definition."""
-    K, D = model.means.shape
+    D = model.means.shape[1]
     shifts = found.sums / found.counts[:, None]
     scatters = found.scatters - found.counts[:, None, None] * shifts[:, :, None] * shifts[:, None, :]
     reduced = scatter_shape(model.structure, scatters)

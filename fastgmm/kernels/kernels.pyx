@@ -51,7 +51,7 @@ from patterns cimport (
     model_size,
     posterior_of_row,
     read_row,
-    square,
+    squares,
     weigh,
 )
 from tiles cimport TILE_COLUMNS, distances, exp_all, floating, largest, log_all, minimum, normalize, smallest
@@ -420,7 +420,7 @@ def accumulate_patterns(
 
     As those that `accumulate` leaves with W_k = 1. Rows of which nothing is observed add nothing.
     """
-    cdef Py_ssize_t D = X.shape[1], K = means.shape[0], n, n0, rows, pattern, block, first, stop, B
+    cdef Py_ssize_t N = X.shape[0], D = X.shape[1], K = means.shape[0], n, n0, rows, pattern, block, first, stop, B
     cdef Py_ssize_t o, width, across, down
     cdef Layout at
     cdef Frame f = frame(kind, D, K, aligned(&scratch[0]))
@@ -444,7 +444,8 @@ def accumulate_patterns(
             if f.n_observed == 0:
                 continue
             if stop - first < FEW:
-                log_likelihood[0] += accumulate_rows(&f, base, down, across, &order[first], stop - first, w, cut, &out[0])
+                log_likelihood[0] += accumulate_rows(&f, base, down, across, &order[first], stop - first,
+                                                     N - stop, w, cut, &out[0])
                 continue
             o = f.n_observed
             at = block_layout(kind, o, K, True, sizeof(floating), stop - first)
@@ -456,7 +457,7 @@ def accumulate_patterns(
             for block in range((stop - first + B - 1) // B):
                 n0 = first + block * B
                 rows = min(B, stop - n0)
-                gather_block(&f, base, down, across, &order[n0], rows, B, work + at.x)
+                gather_block(&f, base, down, across, &order[n0], rows, N - n0 - rows, B, work + at.x)
                 log_densities(&at, offsets, centers, residues, factors, work)
                 normalize(rows == B and w == NULL, B, K, cut, work + at.p, B, work + at.scores)
                 if rows < B:
@@ -492,7 +493,7 @@ def posterior_patterns(
     int64_t[::1] labels,                        # OUT    (N,)   or None
 ):
     """What a mixture says of each row by the features observed; by its weights alone where there are none."""
-    cdef Py_ssize_t D = X.shape[1], K = means.shape[0], n, k, n0, rows, pattern, block, first, stop, B
+    cdef Py_ssize_t N = X.shape[0], D = X.shape[1], K = means.shape[0], n, k, n0, rows, pattern, block, first, stop, B
     cdef Py_ssize_t across, down, best
     cdef int32_t row
     cdef Layout at
@@ -534,7 +535,7 @@ def posterior_patterns(
             for block in range((stop - first + B - 1) // B):
                 n0 = first + block * B
                 rows = min(B, stop - n0)
-                gather_block(&f, base, down, across, &order[n0], rows, B, work + at.x)
+                gather_block(&f, base, down, across, &order[n0], rows, N - n0 - rows, B, work + at.x)
                 log_densities(&at, offsets, centers, residues, factors, work)
                 if labels is not None:
                     largest(B, K, work + at.p, B, work + at.best, work + at.row)
@@ -590,7 +591,7 @@ def impute_patterns(
                     posterior_of_row(&f)
                 else:
                     k = labels[row]
-                    square(&f, k)
+                    squares(&f, k, k + 1)
                     draw(&f, k, &normals[row, 0])
                 for a in range(f.n_missing):
                     i = f.missing[a]

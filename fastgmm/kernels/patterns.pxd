@@ -23,11 +23,12 @@ from libc.string cimport memcpy, memset
 from accumulation cimport flush
 from algebra cimport congruence, copy_rows, invert_upper, padded, product
 from blocks cimport DIAGONAL, TRIANGULAR, Layout, aligned, layout, pack_triangle, take
-from tiles cimport LANES_F32, LANES_F64, TILE_COLUMNS, exp_all, floating
+from tiles cimport LANES_F32, LANES_F64, PREFETCH, TILE_COLUMNS, exp_all, floating
 
 cdef enum:
     FEW = 8                     # rows below which a pattern is not worth a block
     STACK_BYTES = 1 << 23       # for the states of an elimination
+    AHEAD = 8                   # rows from the one that is read to the one that is fetched
     GATHERED = 64               # mapped rows of a component that wait to be summed together
     CHUNK = 8                   # rows of the matrices below are whole chunks: loops over them have no tails
 
@@ -50,7 +51,7 @@ cdef struct Frame:
     const double* means         # (K, D)
     const double* log_weights   # (K,)
     double* variances           # (K, D)
-    double* scales              # (K, D)            1 / deviation, of DIAGONAL by feature, else by its place in `observed`
+    double* scales              # (K, D)            1 / deviation; by the place in `observed`, of DIAGONAL by feature
     double* logs                # (K, D + 1)        sums of log(scales); of DIAGONAL the logarithms themselves
     double* offsets             # (K,)              c_k of the marginal density
     double* x                   # (S,)              one row
@@ -158,41 +159,42 @@ cdef inline double eliminate(
     double* restrict column,        # OUT    (S,)  column of H
 ) noexcept nogil:
     """Condition on one more feature; returns the reciprocal of its deviation."""
-    cdef Py_ssize_t i, t, l
+    cdef Py_ssize_t i, t, c
     cdef double root = sqrt(max(before[j * S + j], least)), scale = 1 / root, factor
     cdef const double* old
     cdef double* rest
     for t in range(S // CHUNK):
-        for l in range(CHUNK):
-            column[CHUNK * t + l] = before[j * S + CHUNK * t + l] * scale
+        for c in range(CHUNK):
+            column[CHUNK * t + c] = before[j * S + CHUNK * t + c] * scale
     column[j] = root
     for i in range(D):
         if i > j or (i < j and not path[i]):
             old, rest, factor = before + i * S, after + i * S, column[i]
             for t in range(S // CHUNK):
-                for l in range(CHUNK):
-                    rest[CHUNK * t + l] = old[CHUNK * t + l] - factor * column[CHUNK * t + l]
+                for c in range(CHUNK):
+                    rest[CHUNK * t + c] = old[CHUNK * t + c] - factor * column[CHUNK * t + c]
             rest[j] = 0
     return scale
 
 
 cdef inline void condition(Frame* f, const uint8_t* observed) noexcept nogil:
     """Turn to another pattern, from where it parts from the present one."""
-    cdef Py_ssize_t i = 0, a, k, D = f.D
+    cdef Py_ssize_t i = 0, a, k, parted, D = f.D
     cdef double scale
     while i < f.known and f.path[i] == observed[i]:
         i += 1
     while f.eliminated[i] >= f.slots:       # the last state has been overwritten
         i -= 1
+    parted = f.eliminated[i]
     for i in range(i, D):
         f.path[i] = observed[i]
-        a = f.eliminated[i]
-        f.eliminated[i + 1] = a + (observed[i] != 0)
-        if not observed[i]:
-            continue
-        f.observed[a] = i
-        if f.kind == TRIANGULAR:
-            for k in range(f.K):
+        f.eliminated[i + 1] = f.eliminated[i] + (observed[i] != 0)
+        if observed[i]:
+            f.observed[f.eliminated[i]] = i
+    if f.kind == TRIANGULAR:
+        for k in range(f.K):
+            for a in range(parted, f.eliminated[D]):
+                i = f.observed[a]
                 scale = eliminate(left(f, a, k), left(f, a + 1, k), f.path, i, D, f.S,
                                   DBL_EPSILON * f.variances[k * D + i], f.columns + (k * D + a) * f.P)
                 f.scales[k * D + a] = scale
@@ -215,6 +217,19 @@ cdef inline void condition(Frame* f, const uint8_t* observed) noexcept nogil:
 # ---- one row ------------------------------------------------------------------------------------------
 
 
+cdef inline void fetch(
+    const Frame* f, const char* X, Py_ssize_t row_stride, const int32_t* order, Py_ssize_t n, Py_ssize_t stop,
+    floating zero
+) noexcept nogil:
+    """Ask for a row that comes soon: rows of a pattern do not lie side by side. `zero` tells their type."""
+    cdef Py_ssize_t t
+    cdef const char* row
+    if n + AHEAD < stop:
+        row = X + order[n + AHEAD] * row_stride
+        for t in range(f.D * <Py_ssize_t> sizeof(floating) // 64 + 1):
+            PREFETCH(row + 64 * t)
+
+
 cdef inline void read_row(
     const Frame* f, const char* row, Py_ssize_t column_stride, floating zero
 ) noexcept nogil:
@@ -225,47 +240,51 @@ cdef inline void read_row(
         f.x[i] = (<const floating*> (row + i * column_stride))[0]
 
 
-cdef inline double square(const Frame* f, Py_ssize_t k) noexcept nogil:
-    """|y|^2 of the row, and z."""
-    cdef Py_ssize_t a, i, t, l, D = f.D, S = f.S
-    cdef const double* mean = f.means + k * D
-    cdef const double* scales = f.scales + k * D
-    cdef const double* restrict column
-    cdef double* restrict z = f.z + k * S
-    cdef double y, total = 0
-    for i in range(S):
-        z[i] = 0
-    for a in range(f.n_observed):
-        i = f.observed[a]
-        z[i] = f.x[i] - mean[i]
-    if f.kind == DIAGONAL:
+cdef inline void squares(const Frame* f, Py_ssize_t first, Py_ssize_t stop) noexcept nogil:
+    """p = |y|^2 of the row, and z, for some components, side by side: each step waits for the one before."""
+    cdef Py_ssize_t a, i, k, t, c, D = f.D, S = f.S
+    cdef const double* column
+    cdef double* z
+    cdef double y
+    for k in range(first, stop):
+        f.p[k] = 0
+        memset(f.z + k * S, 0, S * sizeof(double))
         for a in range(f.n_observed):
             i = f.observed[a]
-            y = z[i] * scales[i]
-            total += y * y
-        return total
-    for a in range(f.n_observed):
-        column = f.columns + (k * D + a) * f.P
-        y = z[f.observed[a]] * scales[a]
-        total += y * y
-        for t in range(S // CHUNK):
-            for l in range(CHUNK):
-                z[CHUNK * t + l] -= column[CHUNK * t + l] * y
-    for a in range(f.n_missing):
-        i = f.missing[a]
-        z[i] = -z[i]
+            f.z[k * S + i] = f.x[i] - f.means[k * D + i]
+    if f.kind == DIAGONAL:
+        for k in range(first, stop):
+            for a in range(f.n_observed):
+                i = f.observed[a]
+                y = f.z[k * S + i] * f.scales[k * D + i]
+                f.p[k] += y * y
+        return
     for a in range(f.n_observed):
         i = f.observed[a]
-        z[i] = f.x[i] - mean[i]
-    return total
+        for k in range(first, stop):
+            z, column = f.z + k * S, f.columns + (k * D + a) * f.P
+            y = z[i] * f.scales[k * D + a]
+            f.p[k] += y * y
+            for t in range(S // CHUNK):
+                for c in range(CHUNK):
+                    z[CHUNK * t + c] -= column[CHUNK * t + c] * y
+    for k in range(first, stop):
+        z = f.z + k * S
+        for a in range(f.n_missing):
+            i = f.missing[a]
+            z[i] = -z[i]
+        for a in range(f.n_observed):
+            i = f.observed[a]
+            z[i] = f.x[i] - f.means[k * D + i]
 
 
 cdef inline double posterior_of_row(const Frame* f) noexcept nogil:
     """Log-likelihood of the row; fills p, r and z. Infinitely far from every component, it belongs to none."""
     cdef Py_ssize_t k
     cdef double peak, top, total = 0
+    squares(f, 0, f.K)
     for k in range(f.K):
-        f.p[k] = f.offsets[k] - 0.5 * square(f, k)
+        f.p[k] = f.offsets[k] - 0.5 * f.p[k]
     peak = f.p[0]
     for k in range(1, f.K):
         peak = max(peak, f.p[k])
@@ -302,6 +321,7 @@ cdef inline double accumulate_rows(
     Py_ssize_t column_stride,
     const int32_t* order,           # IN     (rows,)
     Py_ssize_t rows,
+    Py_ssize_t after,               # IN     rows in `order` after these
     const floating* weights,        # IN     by row, or NULL
     floating cut,
     double* out,                    # INOUT  sums per component, some of which wait in `gathering`
@@ -313,6 +333,7 @@ cdef inline double accumulate_rows(
     cdef const double* z
     memset(f.counts, 0, f.K * sizeof(double))
     for n in range(rows):
+        fetch(f, X, row_stride, order, n, rows + after, <floating> 0)
         if weights != NULL:
             weight = weights[order[n]]
             if weight == 0:
@@ -395,7 +416,6 @@ cdef inline void marginal(
     """The mixture of the observed features as the kernels for complete rows read it."""
     cdef Py_ssize_t k, a, b, i, D = f.D, o = f.n_observed, P = padded(o)
     cdef double lost
-    cdef double[1] nothing
     cdef double* applied
     for k in range(f.K):
         offsets[k] = <floating> f.offsets[k]
@@ -443,6 +463,7 @@ cdef inline void gather_block(
     Py_ssize_t column_stride,
     const int32_t* order,       # IN   (rows,)
     Py_ssize_t rows,            # IN   1 .. B
+    Py_ssize_t after,           # IN   rows in `order` after these
     Py_ssize_t B,
     floating* x,                # OUT  (o, B); lanes past the last row repeat it
 ) noexcept nogil:
@@ -450,6 +471,7 @@ cdef inline void gather_block(
     cdef Py_ssize_t n, a
     cdef const char* row
     for n in range(rows):
+        fetch(f, X, row_stride, order, n, rows + after, <floating> 0)
         row = X + order[n] * row_stride
         for a in range(f.n_observed):
             x[a * B + n] = (<const floating*> (row + f.observed[a] * column_stride))[0]

@@ -283,6 +283,19 @@ class Spherical(Diagonal):
         means = model.centers.astype(np.float64)
         return totals.origin + means, sums[:, 1:-1] - sums[:, :1] * means, sums[:, -1]
 
+    @property
+    def direct(self) -> Structure:
+        return STRUCTURES["diag"]
+
+    def split(self, parameters: Parameters) -> Parameters:
+        shape = self.direct.covariance_shape(*parameters.means.shape)
+        covariances = np.broadcast_to(parameters.covariances.reshape(-1, 1), shape)
+        factors = np.broadcast_to(parameters.precisions_cholesky[:, None], shape)
+        return Parameters(parameters.weights, parameters.means, covariances, factors)
+
+    def pool(self, statistics: Statistics) -> Statistics:
+        return replace(statistics, scatters=statistics.scatters.sum(axis=1))
+
 
 STRUCTURES: dict[str, Structure] = {
     structure.name: structure for structure in (Full(), Tied(), Diagonal(), Spherical())

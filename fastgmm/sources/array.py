@@ -61,6 +61,11 @@ class ArraySource:
         quiet.workers = Workers(1)
         return quiet
 
+    @property
+    def completed(self) -> "ArraySource":
+        """The rows without gaps, for the starts of EM."""
+        return self
+
     def work(self, structure: Structure, n_components: int) -> int:
         """Multiply-adds of a pass over the rows; from `GROUP_WORK` on threads share it."""
         return self.n_samples * work_per_row(structure.kind, self.n_features, n_components)
