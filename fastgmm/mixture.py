@@ -343,7 +343,7 @@ class Mixture(Estimator):
         check_parameters({"random_state": random_state}, type(self).__name__)
         if return_std and random_state is not None:
             raise ValueError("return_std=True gives the spread about conditional means: leave random_state at None.")
-        rows = self._checked_source(X, allow_nan=True)
+        rows, _ = self._prepare(X, allow_nan=True)
         model = marginals(self._structure(), self._parameters(), dense=True)
         with IncompleteSource(rows.X, rows.workers) as source:
             if random_state is not None:
@@ -378,20 +378,17 @@ class Mixture(Estimator):
         key = [part for array in arrays for part in (array.shape, array.tobytes())]
         return _small_kernel_model(structure, dtype, *key)
 
-    def _prepare(self, X: Any) -> tuple[ArraySource, Any]:
+    def _prepare(self, X: Any, *, allow_nan: bool | None = None) -> tuple[ArraySource, Any]:
         """Return checked rows as a source, and the mixture as it is to be applied to them."""
-        source = self._checked_source(X, allow_nan=self.missing == "em")
-        return source, self._applied(source)
-
-    def _checked_source(self, X: Any, *, allow_nan: bool) -> ArraySource:
-        """Return rows as a source after the checks against the mixture."""
         name = type(self).__name__
         (means,) = fitted_attributes(self, "means_")
         check_feature_names(X, getattr(self, "feature_names_in_", None), name)
+        allow_nan = self.missing == "em" if allow_nan is None else allow_nan
         rows = as_rows(X, name, allow_nan=allow_nan)
-        self._kernel_model(rows.dtype)  # refuses attributes that do not fit together
+        source = source_of(rows, self.n_threads, allow_nan)
+        model = self._applied(source)
         check_n_features(rows.shape[1], means.shape[1], name)
-        return source_of(rows, self.n_threads, allow_nan)
+        return source, model
 
     def _applied(self, source: ArraySource) -> Any:
         """Return the mixture as the source puts it before its rows."""

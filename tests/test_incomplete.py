@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from types import ModuleType
 from typing import Any
 
@@ -83,8 +84,8 @@ def assert_moments(actual: incomplete.Moments, wanted: incomplete.Moments, model
 
 # Kernels ----------------------------------------------------------------------------------------------------------
 
-SHAPES = [(n, d, k) for n, d, k in zip([1, 5, 64, 65, 131, 200, 37, 90, 8, 150], range(1, 21, 2), [1, 2, 3, 9, 4] * 2)]
-SHAPES += [(70, d, k) for d, k in zip(range(2, 21, 2), [5, 6, 7, 8, 1] * 2)] + [(40, 70, 2)]
+ROWS = (1, 5, 64, 65, 131, 8, 37, 90, 33, 70)
+SHAPES = [(ROWS[d % 10], d, 1 + 4 * d % 9) for d in range(1, 21)] + [(40, 70, 2)]
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -92,20 +93,21 @@ SHAPES += [(70, d, k) for d, k in zip(range(2, 21, 2), [5, 6, 7, 8, 1] * 2)] + [
 @pytest.mark.parametrize("structure", ["full", "diag"])
 def test_kernel_accumulates_what_the_twin_does(variant: str, dtype: str, structure: str) -> None:
     kernel = kernels.load(variant)
-    for i, (N, D, K) in enumerate(SHAPES):
-        model, X = case(i, structure, N, D, K, ("random", "few", "rare")[i % 3], dtype, 100.0 if i % 2 else 1.0)
-        exact = model._replace(**dict(zip(("weights", "means", "covariances"), parameters_list(model), strict=True)))
-        rng = np.random.default_rng(i)
-        for weights in (None, rng.integers(0, 3, N).astype(dtype)):
-            found = accumulated(kernel, X, exact, weights)
-            wanted = incomplete.moments(X, exact, weights)
-            assert_moments(found, wanted, exact, N, (40 if dtype == "float64" else 200) * EPS[dtype])
+    for i in range(len(SHAPES)):
+        for weighted in (False, True):
+            X, model, weights, wanted = expected(i, structure, dtype, weighted)
+            tol = (400 if dtype == "float64" else 40) * EPS[dtype]
+            assert_moments(accumulated(kernel, X, model, weights), wanted, model, len(X), tol)
 
 
-def parameters_list(model: twin.Model) -> tuple[Any, Any, Any]:
-    """Weights, means and covariances in double precision."""
-    weights, means, covariances = (np.asarray(part, np.float64) for part in model[1:])
-    return weights, means, covariances
+@cache
+def expected(i: int, structure: str, dtype: str, weighted: bool) -> tuple[Any, twin.Model, Any, incomplete.Moments]:
+    """Rows, a model in double precision, weights of rows, and what the twin makes of them."""
+    N, D, K = SHAPES[i]
+    drawn, X = case(i, structure, N, D, K, ("random", "few", "rare")[i % 3], dtype, 100.0 if i % 2 else 1.0)
+    model = twin.Model(structure, *(np.asarray(part, np.float64) for part in drawn[1:]))
+    weights = np.random.default_rng(i).integers(0, 3, N).astype(dtype) if weighted else None
+    return X, model, weights, incomplete.moments(X, model, weights)
 
 
 def test_kernel_takes_any_strides() -> None:
@@ -165,7 +167,7 @@ def fitted(model: twin.Model, X: Any, n_iter: int, **options: Any) -> GaussianMi
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
 @pytest.mark.parametrize("kind", ["random", "few"])
 def test_twenty_iterations_as_the_twin(structure: str, kind: str) -> None:
-    model, X = case(7, structure, 400, 4, 3, kind)
+    model, X = case(7, structure, 120, 4, 2, kind)
     X[:5] = np.nan
     wanted, bounds = incomplete.expectation_maximization(X, model, 20)
     mixture = fitted(model, X, 20)
@@ -186,7 +188,7 @@ def test_twenty_iterations_as_the_twin(structure: str, kind: str) -> None:
 
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
 def test_float32_is_near(structure: str) -> None:
-    model, X = case(8, structure, 500, 4, 3, "few", "float32", 20.0)
+    model, X = case(8, structure, 200, 4, 2, "few", "float32", 20.0)
     wanted, bounds = incomplete.expectation_maximization(X, model, 5)
     mixture = fitted(model, X, 5)
     assert mixture.means_.dtype == np.float32
@@ -198,7 +200,7 @@ def test_float32_is_near(structure: str) -> None:
 @pytest.mark.parametrize("acceleration", [None, "squarem"])
 def test_likelihood_never_falls_and_the_gradient_vanishes(structure: str, acceleration: str | None) -> None:
     model, X = case(9, structure, 300, 3, 2, "random", offset=0.0)
-    mixture = fitted(model, X, 400, acceleration=acceleration, tol=1e-12)
+    mixture = fitted(model, X, 3000, acceleration=acceleration, tol=1e-12)
     assert mixture.converged_
     assert np.diff(mixture.lower_bounds_).min() > -1e-12
     end = twin.Model(structure, mixture.weights_, mixture.means_, mixture.covariances_)
@@ -304,10 +306,10 @@ def test_constant_and_nearly_empty_columns() -> None:
 
 
 def test_bits_do_not_depend_on_threads() -> None:
-    _, X = case(13, "full", 30_000, 12, 4, "few")
+    _, X = case(13, "full", 30_000, 12, 3, "random")
     fits = []
     for n_threads in (1, 2, 5):
-        mixture = GaussianMixture(4, missing="em", n_threads=n_threads, random_state=0, max_iter=4, n_init=2)
+        mixture = GaussianMixture(3, missing="em", n_threads=n_threads, random_state=0, max_iter=4, n_init=2)
         fits.append((mixture.fit(X), mixture.impute(X), mixture.impute(X, random_state=1)))
     assert len(IncompleteSource(X).groups) > 2
     for mixture, filled, drawn in fits[1:]:
@@ -367,7 +369,7 @@ def test_draws_have_the_conditional_moments(structure: str) -> None:
     np.testing.assert_array_equal(drawn, mixture.impute(X, random_state=0))
     assert not np.array_equal(drawn, mixture.impute(X, random_state=np.random.default_rng(0)))
     np.testing.assert_allclose(drawn.mean(axis=0), mean[0], atol=5 * std.max() / 200)
-    np.testing.assert_allclose(drawn.std(axis=0), std[0], rtol=0.03)
+    np.testing.assert_allclose(drawn.std(axis=0), std[0], rtol=0.03, atol=1e-9)
     row = incomplete.of_row(X[0], model)
     away = row.means - mean
     wanted = np.einsum("k,kij->ij", row.responsibilities, row.covariances + away[:, :, None] * away[:, None, :])

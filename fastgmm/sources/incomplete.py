@@ -16,7 +16,7 @@ from .array import DIAGONAL, TRIANGULAR, ArraySource, cut, work_per_row
 from .completed import complete
 from .patterns import Patterns, find_patterns
 
-GROUP_COMPONENTS = 2  # groups are cut as for so many components: each finds its patterns once, for every mixture
+GROUP_COMPONENTS = 4  # groups are cut as for so many components: each finds its patterns once, for every mixture
 GAUSSIAN_STEPS = 8  # of EM, for the Gaussian from which gaps are filled before the first M-step
 RIDGE = 1e-6  # that keeps its covariance definite, relative to variances
 
