@@ -1,7 +1,6 @@
 """Rows in memory some of whose values are missing (NaN): exact statistics of what is observed, pattern by pattern."""
 
 from collections.abc import Callable
-from copy import copy
 from functools import cached_property
 from typing import Any, NamedTuple, Self
 
@@ -58,7 +57,7 @@ class IncompleteSource(ArraySource):
 
     def inline(self) -> Self:
         completed = self.completed
-        quiet = copy(super().inline())
+        quiet = super().inline()
         quiet.__dict__["completed"] = completed.inline()
         return quiet
 
