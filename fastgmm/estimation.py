@@ -105,9 +105,10 @@ class Estimation(Mixture):
         Raises
         ------
         ValueError
-            If a constructor argument is out of range, if ``X`` holds NaN, infinity or complex numbers, is not
-            two-dimensional or has fewer rows than 2 or ``n_components``, if squares of its numbers overflow, if a
-            starting value does not fit, or, with ``degenerate='raise'``, if a covariance becomes ill-defined.
+            If a constructor argument is out of range, if ``X`` holds infinity, complex numbers or (unless
+            ``missing='em'``) NaN, is not two-dimensional, has fewer rows than 2 or ``n_components`` or a column of NaN
+            alone, if squares of its numbers overflow, if a starting value does not fit, or, with
+            ``degenerate='raise'``, if a covariance becomes ill-defined.
         TypeError
             If ``X`` is sparse or a constructor argument has the wrong type.
         KeyboardInterrupt
@@ -161,7 +162,7 @@ class Estimation(Mixture):
         with self._source(X, sample_weight) as source:
             attributes = self._estimate(source, feature_names(X))
             fitted = copy(self)._adopt(attributes)
-            labels = source.labels(fitted._kernel_model(source.dtype))
+            labels = source.labels(fitted._applied(source))
         self._adopt(attributes)
         return labels
 
@@ -176,7 +177,9 @@ class Estimation(Mixture):
         name = type(self).__name__
         check_parameters(self.get_params(), name)
         feature_names(X)
-        source = as_source(X, name, n_threads=self.n_threads, sample_weight=sample_weight, min_samples=2)
+        source = as_source(
+            X, name, n_threads=self.n_threads, sample_weight=sample_weight, missing=self.missing, learning=True
+        )
         n_samples = source.n_samples if source.weights is None else int(np.count_nonzero(source.weights))
         if n_samples < self.n_components:
             rows = "" if source.weights is None else " (rows of positive weight)"
@@ -255,10 +258,14 @@ class Estimation(Mixture):
             return fixed(structure.from_precisions(weights, means, precisions))
         if precisions is not None:  # what is found beside them is thrown away, and so are its repairs
             maximize = Maximization(source, structure, 1.0, "repair")
-        drawn = prepare(source, Goal(structure, self.n_components, maximize), self.init_params, random_state)
+        k, method, sample = self.n_components, self.init_params, source.sample(self.n_components)
+        if sample is not None and not isinstance(method, str) and not callable(method):
+            given_for = np.asarray(method)
+            method = given_for[sample] if len(given_for) == source.n_samples else given_for
+        drawn = prepare(source.complete(k), Goal(structure, k, maximize), method, random_state)
 
         def start(source: Source) -> Parameters:
-            found = drawn(source)
+            found = drawn(source.complete(k))
             pi, mu = found.weights if weights is None else weights, found.means if means is None else means
             if precisions is None:
                 return replace(found, weights=pi, means=mu)

@@ -144,7 +144,7 @@ class Estimator:
         return Tags(
             estimator_type="density_estimator",
             target_tags=TargetTags(required=False),
-            input_tags=InputTags(),
+            input_tags=InputTags(allow_nan=getattr(self, "missing", None) == "em"),
         )
 
     def get_metadata_routing(self) -> MetadataRequest:

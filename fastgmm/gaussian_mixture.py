@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .distribution import Distribution
+from .imputation import Imputation
 from .outliers import Outliers
 from .persistence import Persistent
 from .streaming import Streaming
@@ -15,7 +16,7 @@ from .streaming import Streaming
 __all__ = ["GaussianMixture"]
 
 
-class GaussianMixture(Streaming, Distribution, Outliers, Persistent):
+class GaussianMixture(Streaming, Distribution, Imputation, Outliers, Persistent):
     """Gaussian mixture fitted by expectation-maximization (EM).
 
     A drop-in for ``sklearn.mixture.GaussianMixture``: same arguments, methods, fitted attributes and exceptions.
@@ -98,6 +99,11 @@ class GaussianMixture(Streaming, Distribution, Outliers, Persistent):
         For `partial_fit`: a batch has the weight (its rows / all rows so far) ** ``learning_decay`` in what is
         remembered; more than 0.5, and at most 1, with which nothing is forgotten. Parameters are averaged over batches
         unless it is 1.
+    missing : {'raise', 'em'}, default='raise'
+        What NaN in ``X`` means. 'raise': an error. 'em': a value missing at random; the likelihood is that of the
+        values observed, and EM maximizes it exactly, by the conditional moments of what is missing. The methods that
+        take rows then take gaps too. A row without any value counts in the number of samples and changes nothing else.
+        ``init_params`` sees rows filled in from one Gaussian, at most about a million numbers of them.
 
     Attributes
     ----------
@@ -154,6 +160,9 @@ class GaussianMixture(Streaming, Distribution, Outliers, Persistent):
     A. P. Dempster, N. M. Laird, D. B. Rubin. Maximum likelihood from incomplete data via the EM algorithm. Journal
     of the Royal Statistical Society B 39(1), 1977.
 
+    Z. Ghahramani, M. I. Jordan. Supervised learning from incomplete data via an EM approach. Advances in Neural
+    Information Processing Systems 6, 1994.
+
     D. Arthur, S. Vassilvitskii. k-means++: the advantages of careful seeding. SODA 2007.
 
     J. H. Ward. Hierarchical grouping to optimize an objective function. Journal of the American Statistical
@@ -208,6 +217,7 @@ class GaussianMixture(Streaming, Distribution, Outliers, Persistent):
         n_threads: int | None = None,
         drop_restarts: bool = True,
         learning_decay: float = 0.6,
+        missing: str = "raise",
     ) -> None:
         self.n_components = n_components
         self.covariance_type = covariance_type
@@ -231,3 +241,4 @@ class GaussianMixture(Streaming, Distribution, Outliers, Persistent):
         self.n_threads = n_threads
         self.drop_restarts = drop_restarts
         self.learning_decay = learning_decay
+        self.missing = missing

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,8 @@ from numpy.typing import NDArray
 from .sources.array import ArraySource
 from .sources.chunks import Chunks, ChunkSource
 from .sources.files import from_array, refuse_iterator
-from .sources.rows import as_rows, check_size
+from .sources.incomplete import IncompleteSource
+from .sources.rows import all_finite, as_rows, check_observed, check_size, column_names, observed_columns
 from .sources.source import Source
 from .validation import check_sample_weight
 
@@ -22,27 +24,55 @@ def as_source(
     *,
     n_threads: int | None,
     sample_weight: Any = None,
-    min_samples: int = 1,
+    missing: str = "raise",
+    learning: bool = False,
 ) -> Source:
-    """Return a source of the rows of ``X`` with their weights, of which at least ``min_samples`` are positive."""
+    """Return a source of the rows of ``X`` with their weights.
+
+    With ``missing='em'`` NaN stands for what is missing. ``learning`` asks for two rows of positive weight at least,
+    and for columns of which some value is known.
+    """
+    allow_nan, min_samples = missing == "em", 2 if learning else 1
     if type(X) is not np.ndarray:
         refuse_iterator(X)
         if isinstance(X, np.memmap) and (X.dtype.char not in "fd" or not X.dtype.isnative):
             X = from_array(X)
         if isinstance(X, Chunks) and X.spool:
-            X = spooled(X, estimator)
+            X = spooled(X, estimator, allow_nan)
         if isinstance(X, Chunks):
-            shape, dtype = survey(X, estimator, min_samples)
-            weights = _weights(sample_weight, shape[0], min_samples)
-            return ChunkSource(X, shape, dtype, n_threads=n_threads, weights=weights)
-    rows = as_rows(X, estimator, min_samples=min_samples)
-    return ArraySource(rows, n_threads=n_threads, weights=_weights(sample_weight, len(rows), min_samples))
+            return _chunk_source(X, estimator, n_threads, sample_weight, allow_nan, min_samples)
+    rows = as_rows(X, estimator, min_samples=min_samples, allow_nan=allow_nan)
+    source = ArraySource(rows, n_threads=n_threads, weights=_weights(sample_weight, len(rows), min_samples))
+    if not allow_nan or all_finite(rows):
+        return source
+    if learning:
+        check_observed(observed_columns(rows), column_names(X), estimator)
+    return IncompleteSource(source)
 
 
-def survey(chunks: Chunks, estimator: str, min_samples: int) -> tuple[tuple[int, int], np.dtype[Any]]:
-    """Read all chunks once: check them, and return their common shape and type."""
-    n_samples, n_features, dtypes = 0, 0, set()
-    for number, rows in enumerate(checked(chunks, estimator)):
+def _chunk_source(
+    chunks: Chunks, estimator: str, n_threads: int | None, sample_weight: Any, allow_nan: bool, min_samples: int
+) -> Source:
+    """Return a source of rows in chunks."""
+    shape, dtype, observed = survey(chunks, estimator, min_samples, allow_nan)
+    weights = _weights(sample_weight, shape[0], min_samples)
+    source = ChunkSource(chunks, shape, dtype, n_threads=n_threads, weights=weights)
+    if observed is None:
+        return source
+    if min_samples > 1:
+        check_observed(observed, chunks.column_names, estimator)
+    return IncompleteSource(source)
+
+
+def survey(
+    chunks: Chunks, estimator: str, min_samples: int, allow_nan: bool
+) -> tuple[tuple[int, int], np.dtype[Any], NDArray[np.bool_] | None]:
+    """Read all chunks once: check them, and return their common shape and type, and which columns hold values.
+
+    The last is None where no value is missing.
+    """
+    n_samples, n_features, dtypes, observed, gaps = 0, 0, set(), np.zeros(0, dtype=bool), False
+    for number, rows in enumerate(checked(chunks, estimator, allow_nan)):
         if number > 0 and rows.shape[1] != n_features:
             raise ValueError(
                 f"Chunk {number} has {rows.shape[1]} features, but those before it have {n_features}. All chunks must "
@@ -50,26 +80,31 @@ def survey(chunks: Chunks, estimator: str, min_samples: int) -> tuple[tuple[int,
             )
         n_samples, n_features = n_samples + len(rows), rows.shape[1]
         dtypes.add(rows.dtype)
+        if allow_nan:
+            seen = observed_columns(rows)
+            observed = seen | observed if len(observed) else seen
+            gaps = gaps or not all_finite(rows)
     check_size((n_samples, n_features), estimator, min_samples)
-    return (n_samples, n_features), np.dtype(np.float32 if dtypes == {np.dtype(np.float32)} else np.float64)
+    dtype = np.dtype(np.float32 if dtypes == {np.dtype(np.float32)} else np.float64)
+    return (n_samples, n_features), dtype, observed if gaps else None
 
 
-def checked(chunks: Chunks, estimator: str) -> Any:
+def checked(chunks: Chunks, estimator: str, allow_nan: bool) -> Iterator[NDArray[Any]]:
     """Yield the chunks as finite arrays."""
     n_samples = 0
     for chunk in chunks:
-        rows = as_rows(chunk, estimator, min_samples=0, first=n_samples)
+        rows = as_rows(chunk, estimator, min_samples=0, first=n_samples, allow_nan=allow_nan)
         n_samples += len(rows)
         yield rows
 
 
-def spooled(chunks: Chunks, estimator: str) -> NDArray[Any]:
+def spooled(chunks: Chunks, estimator: str, allow_nan: bool) -> NDArray[Any]:
     """Write all chunks to a temporary file, and return it as a mapped array; it is gone when the array is."""
     from tempfile import TemporaryFile
 
     n_samples, n_features, dtype = 0, 0, np.dtype(chunks.dtype)
     with TemporaryFile(prefix="fastgmm-") as file:
-        for rows in checked(chunks, estimator):
+        for rows in checked(chunks, estimator, allow_nan):
             file.write(np.ascontiguousarray(rows, dtype).data)
             n_samples, n_features = n_samples + len(rows), rows.shape[1]
         if n_samples == 0:

@@ -15,6 +15,7 @@ from .model.parameters import Parameters
 from .model.structure import KernelModel, Structure
 from .model.structures import STRUCTURES
 from .sources.blocks import by_blocks
+from .sources.incomplete import IncompleteSource, marginals
 from .sources.source import Source
 from .validation import (
     check_attribute_shape,
@@ -38,6 +39,7 @@ class Mixture(Estimator):
     covariance_type: str
     random_state: int | np.random.RandomState | np.random.Generator | None
     n_threads: int | None
+    missing: str
 
     weights_: NDArray[Any]
     means_: NDArray[Any]
@@ -327,15 +329,26 @@ class Mixture(Estimator):
         key = [part for array in arrays for part in (array.shape, array.tobytes())]
         return _small_kernel_model(structure, dtype, *key)
 
-    def _prepare(self, X: Any, sample_weight: Any = None) -> tuple[Source, KernelModel]:
-        """Return checked rows as a source, and the mixture to be applied to them."""
+    def _prepare(self, X: Any, sample_weight: Any = None) -> tuple[Source, Any]:
+        """Return checked rows as a source, and the mixture as it is to be applied to them."""
+        source = self._checked_source(X, sample_weight=sample_weight, missing=self.missing)
+        return source, self._applied(source)
+
+    def _checked_source(self, X: Any, **how: Any) -> Source:
+        """Return rows as a source after the checks against the mixture."""
         name = type(self).__name__
         (means,) = fitted_attributes(self, "means_")
         check_feature_names(X, getattr(self, "feature_names_in_", None), name)
-        source = as_source(X, name, n_threads=self.n_threads, sample_weight=sample_weight)
-        model = self._kernel_model(source.dtype)
+        source = as_source(X, name, n_threads=self.n_threads, **how)
+        self._kernel_model(source.dtype)  # refuses attributes that do not fit together
         check_n_features(source.n_features, means.shape[1], name)
-        return source, model
+        return source
+
+    def _applied(self, source: Source) -> Any:
+        """Return the mixture as the source puts it before its rows."""
+        if isinstance(source, IncompleteSource):
+            return marginals(self._structure(), self._parameters())
+        return self._kernel_model(source.dtype)
 
 
 _SMALL = 1 << 15  # bytes of parameters up to which what the kernels read is kept from one call to the next
@@ -376,7 +389,7 @@ def check_shapes(structure: Structure, weights: NDArray[Any], means: NDArray[Any
         check_attribute_shape(name, values.shape, structure.covariance_shape(*means.shape))
 
 
-def _mean_log_likelihood(source: Source, model: KernelModel) -> float:
+def _mean_log_likelihood(source: Source, model: Any) -> float:
     """Return the mean log-likelihood per row."""
     with source:
         return source.log_likelihood(model)

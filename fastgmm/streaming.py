@@ -97,7 +97,8 @@ class Streaming(Estimation):
         if fitted:
             check_feature_names(X, getattr(self, "feature_names_in_", None), name)
         names = feature_names(X)
-        with as_source(X, name, n_threads=self.n_threads, sample_weight=sample_weight) as source:
+        how = {"sample_weight": sample_weight, "missing": self.missing}
+        with as_source(X, name, n_threads=self.n_threads, **how) as source:
             scale = total_weight(source, sample_weight) / source.total
             if fitted:
                 check_n_features(source.n_features, np.shape(self.means_)[-1], name)

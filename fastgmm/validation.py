@@ -221,6 +221,7 @@ _CONSTRAINTS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "callback": _either(_CALLABLE, _NONE),
     "n_threads": _either(_integer(1), _NONE),
     "drop_restarts": _BOOL,
+    "missing": _one_of(["raise", "em"]),
     "learning_decay": (
         lambda v: isinstance(v, Real) and 0.5 < float(v) <= 1.0,
         "a float in the range (0.5, 1.0]",

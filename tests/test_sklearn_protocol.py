@@ -83,6 +83,7 @@ OURS = {
     "n_threads": None,
     "drop_restarts": True,
     "learning_decay": 0.6,
+    "missing": "raise",
 }
 
 

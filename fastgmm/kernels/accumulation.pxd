@@ -85,7 +85,7 @@ cdef inline void accumulate_triangular(const Layout* at, floating* work, double*
 
 cdef inline void accumulate_diagonal(
     const Layout* at,
-    const floating[:, ::1] centers,
+    const floating* centers,        # IN  (K, D)
     floating* work,
     double* out,
 ) noexcept nogil:
@@ -101,7 +101,7 @@ cdef inline void accumulate_diagonal(
     for i0 in range(0, D, 4):       # four features of the block stay in the first-level cache
         m = <int> min(4, D - i0)
         for k in range(at.K):
-            moments(m, B, work + at.p + k * B, work + at.x + i0 * B, B, &centers[k, i0], sums)
+            moments(m, B, work + at.p + k * B, work + at.x + i0 * B, B, centers + k * D + i0, sums)
             for a in range(m):
                 out[k * stride + 1 + i0 + a] += sums[a]
                 out[k * stride + 1 + D + i0 + a] += sums[4 + a]

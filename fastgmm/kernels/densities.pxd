@@ -7,10 +7,10 @@ from tiles cimport distances, floating, whiten
 
 cdef inline void log_densities(
     const Layout* at,
-    const floating[::1] offsets,        # IN   (K,)  c_k
-    const floating[:, ::1] centers,     # IN   (K, D)
-    const floating[:, ::1] residues,    # IN     (K, D), TRIANGULAR
-    const floating[::1] factors,        # IN   packed W_k, s_k of DIAGONAL (K, D) or ISOTROPIC (K,)
+    const floating* offsets,            # IN   (K,)  c_k
+    const floating* centers,            # IN   (K, D)
+    const floating* residues,           # IN   (K, D), TRIANGULAR
+    const floating* factors,            # IN   packed W_k, s_k of DIAGONAL (K, D) or ISOTROPIC (K,)
     floating* work,                     # INOUT  fills p, and y (TRIANGULAR) or d2 (ISOTROPIC)
 ) noexcept nogil:
     """p[k, n] = log of weight times density of component k at sample n."""
@@ -22,17 +22,17 @@ cdef inline void log_densities(
     cdef floating c, s
     if at.kind == TRIANGULAR:
         for k in range(at.K):
-            whiten(B, D, offsets[k], &factors[k * packed], &residues[k, 0], &centers[k, 0], x, B,
+            whiten(B, D, offsets[k], factors + k * packed, residues + k * D, centers + k * D, x, B,
                    work + at.y + (k * D * at.P + fill[k] if at.P > B else 0), at.P, work + at.p + k * B)
     elif at.kind == DIAGONAL:
-        distances(B, at.K, D, x, B, &centers[0, 0], &factors[0], work + at.p, B)
+        distances(B, at.K, D, x, B, centers, factors, work + at.p, B)
         for k in range(at.K):
             p = work + at.p + k * B
             c = offsets[k]
             for n in range(B):
                 p[n] = c - <floating> 0.5 * p[n]
     else:
-        distances(B, at.K, D, x, B, &centers[0, 0], <const floating*> NULL, work + at.d2, B)
+        distances(B, at.K, D, x, B, centers, <const floating*> NULL, work + at.d2, B)
         for k in range(at.K):
             p = work + at.p + k * B
             d2 = work + at.d2 + k * B

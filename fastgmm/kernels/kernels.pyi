@@ -70,5 +70,51 @@ def unwhiten(
     first: NDArray[np.float64],
     second: NDArray[np.float64],
 ) -> None: ...
+def patterns_sizes(
+    kind: int, n_features: int, n_components: int, accumulating: bool, itemsize: int
+) -> tuple[int, int]: ...
+def accumulate_patterns(
+    X: Rows,
+    order: NDArray[np.int32],
+    starts: NDArray[np.intp],
+    masks: NDArray[np.uint8],
+    weights: Rows | None,
+    kind: int,
+    log_weights: NDArray[np.float64],
+    means: NDArray[np.float64],
+    covariances: NDArray[np.float64],
+    workspace: Rows,
+    scratch: NDArray[np.float64],
+    out: NDArray[np.float64],
+) -> None: ...
+def posterior_patterns(
+    X: Rows,
+    order: NDArray[np.int32],
+    starts: NDArray[np.intp],
+    masks: NDArray[np.uint8],
+    kind: int,
+    log_weights: NDArray[np.float64],
+    means: NDArray[np.float64],
+    covariances: NDArray[np.float64],
+    workspace: Rows,
+    scratch: NDArray[np.float64],
+    log_likelihoods: Rows | None,
+    responsibilities: Rows | None,
+    labels: NDArray[np.int64] | None,
+) -> None: ...
+def impute_patterns(
+    X: Rows,
+    order: NDArray[np.int32],
+    starts: NDArray[np.intp],
+    masks: NDArray[np.uint8],
+    log_weights: NDArray[np.float64],
+    means: NDArray[np.float64],
+    covariances: NDArray[np.float64],
+    scratch: NDArray[np.float64],
+    labels: NDArray[np.int64] | None,
+    normals: NDArray[np.float64] | None,
+    out: Rows,
+    deviations: Rows | None,
+) -> None: ...
 def vector_exp(x: Rows, out: Rows) -> None: ...
 def vector_log(x: Rows, out: Rows) -> None: ...

@@ -28,7 +28,7 @@ Nothing here validates, allocates, or keeps state: callers size `workspace` by `
 The pieces: blocks.pxd (workspace, reading rows), densities.pxd, accumulation.pxd, algebra.pxd, and the register tiles
 behind tiles.pxd.
 """
-from libc.stdint cimport int32_t, int64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t
 from libc.string cimport memcpy, memset
 
 from accumulation cimport (accumulate_diagonal, accumulate_isotropic, accumulate_labelled, accumulate_triangular,
@@ -36,6 +36,26 @@ from accumulation cimport (accumulate_diagonal, accumulate_isotropic, accumulate
 from algebra cimport cholesky, congruence, copy_rows, invert_upper, padded
 from blocks cimport DIAGONAL, ISOTROPIC, TRIANGULAR, Layout, aligned, enter_frame, layout, load_block, pack_triangle
 from densities cimport clear_lanes, given_responsibilities, log_densities, weigh
+from patterns cimport (
+    FEW,
+    Frame,
+    accumulate_rows,
+    begin,
+    block_layout,
+    condition,
+    draw,
+    filled,
+    flush_rows,
+    frame,
+    gather_block,
+    map_sums,
+    marginal,
+    model_size,
+    posterior_of_row,
+    read_row,
+    squares,
+    weigh_block,
+)
 from tiles cimport TILE_COLUMNS, distances, exp_all, floating, largest, log_all, minimum, normalize, smallest
 
 cdef extern from *:
@@ -125,7 +145,7 @@ def accumulate(
                 enter_frame(&at, origin, rotation, work)
             if responsibilities is None:
                 pooled = rows == B and w == NULL
-                log_densities(&at, offsets, centers, residues, factors, work)
+                log_densities(&at, &offsets[0], &centers[0, 0], &residues[0, 0], &factors[0], work)
                 normalize(pooled, B, K, cut, work + at.p, B, work + at.scores)
                 if rows < B:
                     clear_lanes(&at, rows, work)
@@ -137,7 +157,7 @@ def accumulate(
             if kind == TRIANGULAR:
                 accumulate_triangular(&at, work, &out[0])
             elif kind == DIAGONAL:
-                accumulate_diagonal(&at, centers, work, &out[0])
+                accumulate_diagonal(&at, &centers[0, 0], work, &out[0])
             else:
                 accumulate_isotropic(&at, work, &out[0])
         if kind == TRIANGULAR:
@@ -175,7 +195,7 @@ def posterior(
             load_block(<const char*> &X[n0, 0], X.strides[0], X.strides[1], rows, N - n0, at.D, B, work + at.x)
             if kind == ISOTROPIC:
                 enter_frame(&at, origin, rotation, work)
-            log_densities(&at, offsets, centers, residues, factors, work)
+            log_densities(&at, &offsets[0], &centers[0, 0], &residues[0, 0], &factors[0], work)
             if labels is not None:
                 largest(B, K, work + at.p, B, work + at.best, work + at.row)
                 for n in range(rows):
@@ -406,6 +426,222 @@ def unwhiten(
             copy_rows(&factors[k, 0, 0], D, D, U, P)
             invert_upper(U, D, U + D * P, U + 2 * D * P)
             congruence(U + D * P, &sums[k, 1], &sums[k, 1 + D], D, U + 2 * D * P, &first[k, 0], &second[k, 0, 0])
+
+
+# ---- rows with gaps, pattern by pattern ---------------------------------------------------------------
+
+# Patterns are of features observed. X may hold anything where a feature is missing; TRIANGULAR and DIAGONAL alone.
+
+
+def patterns_sizes(int kind, Py_ssize_t n_features, Py_ssize_t n_components, bint accumulating, Py_ssize_t itemsize):
+    """How many numbers `workspace`, and how many doubles `scratch`, must hold."""
+    cdef Py_ssize_t d, size = 0
+    for d in range(1, n_features + 1):
+        size = max(size, layout(kind, d, n_components, accumulating, itemsize).size)
+    return (size + model_size(n_features, n_components) + 64 // itemsize,
+            frame(kind, n_features, n_components, NULL).size + 8)
+
+
+def accumulate_patterns(
+    const floating[:, :] X,                     # IN     (N, D) rows of any strides
+    const int32_t[::1] order,                   # IN     (N,)  rows sorted by pattern
+    const Py_ssize_t[::1] starts,               # IN     (P + 1,)  where each pattern starts in `order`
+    const uint8_t[:, ::1] masks,                # IN     (P, D)  features observed, in lexicographic order
+    const floating[::1] weights,                # IN     (N,)  how often each row counts, or None: once
+    int kind,                                   # IN     TRIANGULAR or DIAGONAL
+    const double[::1] log_weights,              # IN     (K,)
+    const double[:, ::1] means,                 # IN     (K, D)
+    const double[::1] covariances,              # IN     (K, D, D) or (K, D), flat
+    floating[::1] workspace,                    # SCRATCH
+    double[::1] scratch,                        # SCRATCH
+    double[::1] out,                            # OUT    sums per component, then the log-likelihood
+):
+    """Expected sums of complete rows given what is observed, about the means and in the units of the data.
+
+    As those that `accumulate` leaves with W_k = 1. Rows of which nothing is observed add nothing.
+    """
+    cdef Py_ssize_t N = X.shape[0], D = X.shape[1], K = means.shape[0], n, n0, rows, pattern, block, first, stop, B
+    cdef Py_ssize_t o, width, across, down
+    cdef Layout at
+    cdef Frame f = frame(kind, D, K, aligned(&scratch[0]))
+    cdef floating* offsets = aligned(&workspace[0])
+    cdef floating* centers = offsets + K
+    cdef floating* residues = centers + K * D
+    cdef floating* factors = residues + K * D
+    cdef floating* dense = factors + K * max(D, D * (D + 1) // 2)
+    cdef floating* work = offsets + model_size(D, K)
+    cdef const floating* w = NULL if weights is None else &weights[0]
+    cdef floating cut = <floating> ((1.1102230246251565e-16 if floating is double else 5.9604645e-08) / K)  # u / K
+    cdef double* log_likelihood = &out[out.shape[0] - 1]
+    cdef const char* base
+    with nogil:
+        memset(&out[0], 0, out.shape[0] * sizeof(double))
+        begin(&f, &log_weights[0], &means[0, 0], &covariances[0])
+        base, down, across = <const char*> &X[0, 0], X.strides[0], X.strides[1]
+        for pattern in range(masks.shape[0]):
+            first, stop = starts[pattern], starts[pattern + 1]
+            condition(&f, &masks[pattern, 0])
+            if f.n_observed == 0:
+                continue
+            if stop - first < FEW:
+                log_likelihood[0] += accumulate_rows(&f, base, down, across, &order[first], stop - first,
+                                                     N - stop, w, cut, &out[0])
+                continue
+            o = f.n_observed
+            at = block_layout(kind, o, K, True, sizeof(floating), stop - first)
+            B = at.B
+            width = 1 + o + (o * (o + 1) // 2 if kind == TRIANGULAR else o)
+            memset(f.sums, 0, K * width * sizeof(double))
+            memset(work + at.fill, 0, K * sizeof(Py_ssize_t))
+            marginal(&f, offsets, centers, residues, factors, dense)
+            for block in range((stop - first + B - 1) // B):
+                n0 = first + block * B
+                rows = min(B, stop - n0)
+                gather_block(&f, base, down, across, &order[n0], rows, N - n0 - rows, B, work + at.x)
+                log_densities(&at, offsets, centers, residues, factors, work)
+                normalize(rows == B and w == NULL, B, K, cut, work + at.p, B, work + at.scores)
+                if rows < B:
+                    clear_lanes(&at, rows, work)
+                if w != NULL:
+                    log_likelihood[0] += weigh_block(w, &order[n0], rows, B, K, work + at.scores, work + at.p)
+                else:
+                    log_likelihood[0] += total(work + at.scores, rows if rows < B else B // TILE_COLUMNS)
+                if kind == TRIANGULAR:
+                    accumulate_triangular(&at, work, f.sums)
+                else:
+                    accumulate_diagonal(&at, centers, work, f.sums)
+            if kind == TRIANGULAR:
+                for n in range(K):
+                    flush(&at, n, work, f.sums + n * width)
+            map_sums(&f, <floating> 0, &out[0])
+        flush_rows(&f, &out[0])
+
+
+def posterior_patterns(
+    const floating[:, :] X,                     # IN     rows, patterns and mixture as in `accumulate_patterns`
+    const int32_t[::1] order,
+    const Py_ssize_t[::1] starts,
+    const uint8_t[:, ::1] masks,
+    int kind,
+    const double[::1] log_weights,
+    const double[:, ::1] means,
+    const double[::1] covariances,
+    floating[::1] workspace,                    # SCRATCH
+    double[::1] scratch,                        # SCRATCH
+    floating[::1] log_likelihoods,              # OUT    (N,)   or None
+    floating[:, ::1] responsibilities,          # OUT    (N, K) or None
+    int64_t[::1] labels,                        # OUT    (N,)   or None
+):
+    """What a mixture says of each row by the features observed; by its weights alone where there are none."""
+    cdef Py_ssize_t N = X.shape[0], D = X.shape[1], K = means.shape[0], n, k, n0, rows, pattern, block, first, stop, B
+    cdef Py_ssize_t across, down, best
+    cdef int32_t row
+    cdef Layout at
+    cdef Frame f = frame(kind, D, K, aligned(&scratch[0]))
+    cdef floating* offsets = aligned(&workspace[0])
+    cdef floating* centers = offsets + K
+    cdef floating* residues = centers + K * D
+    cdef floating* factors = residues + K * D
+    cdef floating* dense = factors + K * max(D, D * (D + 1) // 2)
+    cdef floating* work = offsets + model_size(D, K)
+    cdef const char* base
+    cdef double score
+    with nogil:
+        begin(&f, &log_weights[0], &means[0, 0], &covariances[0])
+        base, down, across = <const char*> &X[0, 0], X.strides[0], X.strides[1]
+        for pattern in range(masks.shape[0]):
+            first, stop = starts[pattern], starts[pattern + 1]
+            condition(&f, &masks[pattern, 0])
+            if stop - first < FEW or f.n_observed == 0:
+                for n in range(first, stop):
+                    row = order[n]
+                    read_row(&f, base + row * down, across, <floating> 0)
+                    score = posterior_of_row(&f)
+                    if log_likelihoods is not None:
+                        log_likelihoods[row] = <floating> (score if f.n_observed > 0 else 0)
+                    best = 0
+                    for k in range(K):
+                        if f.p[k] > f.p[best]:
+                            best = k
+                        if responsibilities is not None:
+                            responsibilities[row, k] = <floating> f.r[k]
+                    if labels is not None:
+                        labels[row] = best
+                continue
+            at = block_layout(kind, f.n_observed, K, False, sizeof(floating), stop - first)
+            B = at.B
+            memset(work + at.fill, 0, K * sizeof(Py_ssize_t))
+            marginal(&f, offsets, centers, residues, factors, dense)
+            for block in range((stop - first + B - 1) // B):
+                n0 = first + block * B
+                rows = min(B, stop - n0)
+                gather_block(&f, base, down, across, &order[n0], rows, N - n0 - rows, B, work + at.x)
+                log_densities(&at, offsets, centers, residues, factors, work)
+                if labels is not None:
+                    largest(B, K, work + at.p, B, work + at.best, work + at.row)
+                    for n in range(rows):
+                        labels[order[n0 + n]] = integer(work + at.row, n)
+                if log_likelihoods is None and responsibilities is None:
+                    continue
+                normalize(False, B, K, <floating> 0, work + at.p, B, work + at.scores)
+                for n in range(rows):
+                    row = order[n0 + n]
+                    if log_likelihoods is not None:
+                        log_likelihoods[row] = (work + at.scores)[n]
+                    if responsibilities is not None:
+                        for k in range(K):
+                            responsibilities[row, k] = (work + at.p)[k * B + n]
+
+
+def impute_patterns(
+    const floating[:, :] X,                     # IN     rows, patterns and mixture as in `accumulate_patterns`
+    const int32_t[::1] order,
+    const Py_ssize_t[::1] starts,
+    const uint8_t[:, ::1] masks,
+    const double[::1] log_weights,
+    const double[:, ::1] means,
+    const double[::1] covariances,              # IN     (K, D, D), flat: TRIANGULAR
+    double[::1] scratch,                        # SCRATCH
+    const int64_t[::1] labels,                  # IN     (N,)   components to draw from, or None: conditional means
+    const double[:, ::1] normals,               # IN     (N, D) standard normals to draw with, or None
+    floating[:, ::1] out,                       # OUT    (N, D) the rows with their gaps filled
+    floating[:, ::1] deviations,                # OUT    (N, D) standard deviations given the row, or None
+):
+    """Fill gaps by conditional means under the whole mixture, or by draws from one component of each row."""
+    cdef Py_ssize_t D = X.shape[1], K = means.shape[0], n, k, a, i, pattern, across, down
+    cdef int32_t row
+    cdef Frame f = frame(TRIANGULAR, D, K, aligned(&scratch[0]))
+    cdef const char* base
+    cdef double mean, deviation = 0
+    with nogil:
+        begin(&f, &log_weights[0], &means[0, 0], &covariances[0])
+        base, down, across = <const char*> &X[0, 0], X.strides[0], X.strides[1]
+        for pattern in range(masks.shape[0]):
+            condition(&f, &masks[pattern, 0])
+            for n in range(starts[pattern], starts[pattern + 1]):
+                row = order[n]
+                for i in range(D):
+                    out[row, i] = X[row, i]
+                    if deviations is not None:
+                        deviations[row, i] = 0
+                if f.n_missing == 0:
+                    continue
+                read_row(&f, base + row * down, across, <floating> 0)
+                if labels is None:
+                    posterior_of_row(&f)
+                else:
+                    k = labels[row]
+                    squares(&f, k, k + 1)
+                    draw(&f, k, &normals[row, 0])
+                for a in range(f.n_missing):
+                    i = f.missing[a]
+                    if labels is None:
+                        mean = filled(&f, i, &deviation)
+                        if deviations is not None:
+                            deviations[row, i] = <floating> deviation
+                    else:
+                        mean = f.means[k * D + i] + f.z[k * f.S + i]
+                    out[row, i] = <floating> mean
 
 
 # ---- for tests ----------------------------------------------------------------------------------------

@@ -14,6 +14,8 @@ cdef extern from "tiles.h" nogil:
         LANES_F32
         LANES_F64
 
+    void PREFETCH(const void* address)
+
     void exp_all_f64(Py_ssize_t n, const double* x, double* out)
     void exp_all_f32(Py_ssize_t n, const float* x, float* out)
     void log_all_f64(Py_ssize_t n, const double* x, double* out)

@@ -270,7 +270,7 @@ class Spherical(Diagonal):
 
     def split(self, parameters: Parameters) -> Parameters:
         shape = self.direct.covariance_shape(*parameters.means.shape)
-        covariances = np.broadcast_to(parameters.covariances[..., None], shape)
+        covariances = np.broadcast_to(parameters.covariances.reshape(-1, 1), shape)
         factors = np.broadcast_to(parameters.precisions_cholesky[:, None], shape)
         return Parameters(parameters.weights, parameters.means, covariances, factors)
 

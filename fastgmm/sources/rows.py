@@ -14,19 +14,21 @@ from .mapped import STRETCH_BYTES, Mapping
 _BLOCK = 1 << 16  # values looked at together in the search for the one that is not finite
 
 
-def as_rows(X: Any, estimator: str, *, min_samples: int = 1, first: int = 0) -> NDArray[Any]:
+def as_rows(X: Any, estimator: str, *, min_samples: int = 1, first: int = 0, allow_nan: bool = False) -> NDArray[Any]:
     """Return ``X`` as a finite 2-D array of float32 or float64, the same object where it is one already.
 
     ``X`` may have any strides. Only what is of another type, byte order or alignment is copied. ``first`` is the number
-    of its first row, for errors.
+    of its first row, for errors. With ``allow_nan`` NaN and what is masked stand for missing values.
     """
+    if allow_nan and isinstance(X, np.ma.MaskedArray) and X.dtype.kind in "biuf":
+        X = np.ma.filled(X.astype(np.result_type(X.dtype, np.float32)), np.nan)
     if type(X) is not np.ndarray or X.dtype.char not in "fd" or not X.flags.aligned or not X.dtype.isnative:
         rows = to_floats(X, "X")
     else:
         rows = X
     if rows.ndim != 2:
         _refuse_dimensions(X, rows, estimator)
-    _check_finite(X, rows, estimator, first)
+    _check_finite(X, rows, estimator, first, allow_nan)
     check_size(rows.shape, estimator, min_samples)
     return rows
 
@@ -90,7 +92,7 @@ def _objects_to_floats(values: Any, array: NDArray[Any], name: str) -> NDArray[n
         raise
 
 
-def _all_finite(rows: NDArray[Any]) -> bool:
+def all_finite(rows: NDArray[Any]) -> bool:
     """Tell whether no value is NaN or infinite, letting go of the pages of a mapped file."""
     mapping = Mapping.of(rows)
     if mapping is None:
@@ -133,13 +135,37 @@ def _refuse_dimensions(X: Any, rows: NDArray[Any], estimator: str) -> NoReturn:
     raise ValueError(f"Expected 2D array, got {what} instead: X has shape {rows.shape}.\n{reshape}")
 
 
-def _check_finite(X: Any, rows: NDArray[Any], estimator: str, first: int) -> None:
-    """Refuse NaN and infinity; blocks of rows are searched for the first one."""
-    if _all_finite(rows):
+def observed_columns(rows: NDArray[Any]) -> NDArray[np.bool_]:
+    """Tell which columns hold a value that is not NaN."""
+    observed = np.zeros(rows.shape[1], dtype=bool)
+    step = max(1, _BLOCK // rows.shape[1])
+    for start in range(0, rows.shape[0], step):
+        observed |= ~np.isnan(rows[start : start + step]).all(axis=0)
+        if observed.all():
+            break
+    return observed
+
+
+def check_observed(observed: NDArray[np.bool_], names: list[Any] | None, estimator: str) -> None:
+    """Refuse columns of which no value is known."""
+    if observed.all():
+        return
+    if not observed.any():
+        raise ValueError(f"Input X holds nothing but NaN: {estimator} needs some values to learn from.")
+    missing = [str(i) if names is None else repr(names[i]) for i in np.flatnonzero(~observed)]
+    raise ValueError(
+        f"Input X has no value but NaN in column {', '.join(missing)}: nothing can be learnt of it. Drop it."
+    )
+
+
+def _check_finite(X: Any, rows: NDArray[Any], estimator: str, first: int, allow_nan: bool) -> None:
+    """Refuse infinity, and NaN if it is not allowed; blocks of rows are searched for the first one."""
+    if all_finite(rows):
         return
     step = max(1, _BLOCK // rows.shape[1])
     for start in range(0, rows.shape[0], step):
-        bad = ~np.isfinite(rows[start : start + step])
+        block = rows[start : start + step]
+        bad = np.isinf(block) if allow_nan else ~np.isfinite(block)
         if bad.any():
             row, column = (int(i) for i in np.argwhere(bad)[0])
             value = rows[start + row, column]
@@ -147,7 +173,7 @@ def _check_finite(X: Any, rows: NDArray[Any], estimator: str, first: int) -> Non
             if np.isnan(value):
                 raise ValueError(
                     f"Input X contains NaN, first at {place}. {estimator} does not accept missing values encoded as "
-                    "NaN: impute them or drop their rows."
+                    "NaN unless missing='em': set that, impute them or drop their rows."
                 )
             raise ValueError(
                 f"Input X contains infinity or a value too large for {rows.dtype!r}: {value} at {place}. Drop the "

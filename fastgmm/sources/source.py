@@ -81,6 +81,14 @@ class Source(ABC):
     def release(self, X: np.ndarray) -> None:  # noqa: B027
         """Learn that a group of rows is no longer needed in this pass; most sources need not know."""
 
+    def sample(self, n_components: int) -> np.ndarray | None:
+        """Indices of the rows that `complete` has; None for all."""
+        return None
+
+    def complete(self, n_components: int) -> "Source":
+        """Rows without gaps, from which a start is found."""
+        return self
+
     def inline(self) -> Self:
         """The same rows, worked on by the calling thread alone."""
         quiet = copy(self)
@@ -162,26 +170,30 @@ class Source(ABC):
         def task(group: Group, workspace: np.ndarray, out: np.ndarray) -> None:
             values = np.empty(len(group.X), self.dtype)
             self.kernels.posterior(group.X, *model, workspace, values, None, None)
-            weights = self._weights(group.rows)
-            if weights is not None:
-                values = np.where(weights > 0, values, 0) * weights.astype(np.float64)
-            out[0] = values.sum(dtype=np.float64)
+            out[0] = self.weighted_sum(group.rows, values)
 
         return float(self._sum(task, 1, model.kind, len(model.centers), accumulating=False)[0]) / self.total
 
-    def log_likelihoods(self, model: KernelModel, out: np.ndarray | None = None) -> np.ndarray:
+    def weighted_sum(self, rows: slice, values: np.ndarray) -> float:
+        """The sum of values of some rows."""
+        weights = self._weights(rows)
+        if weights is not None:
+            values = np.where(weights > 0, values, 0) * weights.astype(np.float64)
+        return float(values.sum(dtype=np.float64))
+
+    def log_likelihoods(self, model: Any, out: np.ndarray | None = None) -> np.ndarray:
         """log p(x) of each row, (N,)."""
         out = np.empty(self.n_samples, self.dtype) if out is None else out
         self._posterior(model, out, None, None)
         return out
 
-    def responsibilities(self, model: KernelModel, out: np.ndarray | None = None) -> np.ndarray:
+    def responsibilities(self, model: Any, out: np.ndarray | None = None) -> np.ndarray:
         """Posterior probability of each component for each row, (N, K)."""
         out = np.empty((self.n_samples, len(model.centers)), self.dtype) if out is None else out
         self._posterior(model, None, out, None)
         return out
 
-    def labels(self, model: KernelModel, out: np.ndarray | None = None) -> np.ndarray:
+    def labels(self, model: Any, out: np.ndarray | None = None) -> np.ndarray:
         """Most probable component of each row, (N,)."""
         out = np.empty(self.n_samples, np.int64) if out is None else out
         self._posterior(model, None, None, out)
