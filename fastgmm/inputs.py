@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from .sources.array import ArraySource
 from .sources.chunks import Chunks, ChunkSource
+from .sources.dask import DaskSource, is_dask
 from .sources.files import from_array, refuse_iterator
 from .sources.mapped import Mapping
 from .sources.rows import as_rows, check_size
@@ -27,6 +28,11 @@ def as_source(
 ) -> Source:
     """Return a source of the rows of ``X`` with their weights, of which at least ``min_samples`` are positive."""
     refuse_iterator(X)
+    if is_dask(X):
+        source = DaskSource(X, estimator, n_threads, min_samples)
+        if sample_weight is not None:
+            source.weigh(scaled(check_sample_weight(sample_weight, source.n_samples, min_samples)))
+        return source
     if isinstance(X, np.memmap) and (X.dtype.char not in "fd" or not X.dtype.isnative) and Mapping.of(X) is not None:
         X = from_array(X)
     if isinstance(X, Chunks) and X.spool:
@@ -82,7 +88,11 @@ def _weights(sample_weight: Any, n_samples: int, min_samples: int) -> NDArray[np
     """Return checked weights times a power of two, so that their mean is about one: no rounding, no overflow."""
     if sample_weight is None:
         return None
-    weights = check_sample_weight(sample_weight, n_samples, min_samples)
+    return scaled(check_sample_weight(sample_weight, n_samples, min_samples))
+
+
+def scaled(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Weights times a power of two, so that their mean is about one: nothing is rounded, nothing overflows."""
     weights = np.ldexp(weights, -math.frexp(weights.max())[1])
     return np.ldexp(weights, -math.frexp(weights.mean())[1])
 
