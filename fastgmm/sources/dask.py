@@ -124,6 +124,11 @@ class DaskSource(Source):
                 self._refuse(chunk, start)
             if shape[0] > 0:
                 parts.append(Part(block, slice(start, stop)))
+        claimed = vars(self).get("n_samples", stop)
+        if claimed != stop:
+            raise ValueError(
+                f"X claims {claimed} rows, but its chunks hold {stop}: call X.compute_chunk_sizes() first."
+            )
         check_size((stop, self.n_features), self.estimator, self.min_samples)
         return parts
 
@@ -318,7 +323,7 @@ def is_table(X: Any) -> bool:
 
 def checked(X: Any) -> Any:
     """A collection of two dimensions, whose chunks hold whole rows."""
-    if not hasattr(X, "to_delayed") or not hasattr(X, "ndim"):
+    if not isinstance(getattr(X, "ndim", None), int):
         raise TypeError(f"X is a {type(X).__name__} of Dask. Pass a dask.array or a Dask DataFrame.")
     if X.ndim != 2:
         raise ValueError(

@@ -45,7 +45,7 @@ class LocalScheduler:
     def map(self, function: Callable[..., Any], *columns: Iterable[Any]) -> list[Any]:
         from dask.delayed import delayed
 
-        return [delayed(function)(*arguments) for arguments in zip(*columns, strict=True)]
+        return self.hold([delayed(function)(*arguments) for arguments in zip(*columns, strict=True)])
 
     def share(self, value: Any, n_bytes: int) -> Any:
         from dask.delayed import delayed
