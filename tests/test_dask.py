@@ -7,6 +7,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -15,7 +16,7 @@ import numpy as np
 import pytest
 
 from fastgmm import GaussianMixture, maximize, merge, statistics
-from fastgmm.exceptions import DegenerateComponentWarning
+from fastgmm.exceptions import ConvergenceWarning, DegenerateComponentWarning
 from fastgmm.fitting.initialization import METHODS
 from fastgmm.model.structures import STRUCTURES
 from fastgmm.sources import dask as on_dask
@@ -363,6 +364,23 @@ def test_a_failing_task_shows_its_cause(client: Any) -> None:
     X[4000, 0] = np.nan
     with pytest.raises(ValueError, match="row 4000, column 0"):
         GaussianMixture(2).fit(chunked(X))
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="needs pthread_kill")
+def test_interruption_keeps_what_there_is(client: Any) -> None:
+    """Ctrl-C while the cluster works ends the fit with the best parameters so far, and the cluster goes on."""
+    X = chunked(rows())
+    main = threading.main_thread().ident
+    assert main is not None
+
+    def soon(iteration: int, *_: Any) -> None:
+        if iteration == 2:
+            threading.Timer(0.02, signal.pthread_kill, (main, signal.SIGINT)).start()
+
+    with pytest.warns(ConvergenceWarning, match="interrupted"):
+        mixture = GaussianMixture(3, random_state=0, tol=0, max_iter=100_000, callback=soon).fit(X)
+    assert mixture.stop_reason_ == "interrupt" and mixture.n_iter_ >= 2
+    assert mixture.score(X) >= mixture.lower_bounds_[0]
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
