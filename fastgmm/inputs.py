@@ -12,7 +12,6 @@ from .sources.array import ArraySource
 from .sources.chunks import Chunks, ChunkSource
 from .sources.dask import DaskSource, is_dask
 from .sources.files import from_array, refuse_iterator
-from .sources.mapped import Mapping
 from .sources.rows import as_rows, check_size
 from .sources.source import Source
 from .validation import check_sample_weight
@@ -27,20 +26,21 @@ def as_source(
     min_samples: int = 1,
 ) -> Source:
     """Return a source of the rows of ``X`` with their weights, of which at least ``min_samples`` are positive."""
-    refuse_iterator(X)
-    if is_dask(X):
-        source = DaskSource(X, estimator, n_threads, min_samples)
-        if sample_weight is not None:
-            source.weigh(scaled(check_sample_weight(sample_weight, source.n_samples, min_samples)))
-        return source
-    if isinstance(X, np.memmap) and (X.dtype.char not in "fd" or not X.dtype.isnative) and Mapping.of(X) is not None:
-        X = from_array(X)
-    if isinstance(X, Chunks) and X.spool:
-        X = spooled(X, estimator)
-    if isinstance(X, Chunks):
-        shape, dtype = survey(X, estimator, min_samples)
-        weights = _weights(sample_weight, shape[0], min_samples)
-        return ChunkSource(X, shape, dtype, n_threads=n_threads, weights=weights)
+    if type(X) is not np.ndarray:
+        refuse_iterator(X)
+        if is_dask(X):
+            source = DaskSource(X, estimator, n_threads, min_samples)
+            if sample_weight is not None:
+                source.weigh(scaled(check_sample_weight(sample_weight, source.n_samples, min_samples)))
+            return source
+        if isinstance(X, np.memmap) and (X.dtype.char not in "fd" or not X.dtype.isnative):
+            X = from_array(X)
+        if isinstance(X, Chunks) and X.spool:
+            X = spooled(X, estimator)
+        if isinstance(X, Chunks):
+            shape, dtype = survey(X, estimator, min_samples)
+            weights = _weights(sample_weight, shape[0], min_samples)
+            return ChunkSource(X, shape, dtype, n_threads=n_threads, weights=weights)
     rows = as_rows(X, estimator, min_samples=min_samples)
     return ArraySource(rows, n_threads=n_threads, weights=_weights(sample_weight, len(rows), min_samples))
 

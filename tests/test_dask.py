@@ -302,7 +302,7 @@ def test_nothing_of_dask_is_imported_for_arrays() -> None:
 def test_blocks_travel() -> None:
     """A block is pickled with its rows and weights, and tells Dask its size."""
     X = rows(100)
-    block = Block(X, 3, np.arange(100.0))
+    block = Block(X, 3, weights=np.arange(100.0))
     copy = pickle.loads(pickle.dumps(block))
     assert np.array_equal(copy.X, X) and np.array_equal(copy.weights, block.weights) and copy.workers.n_threads == 3
     assert sys.getsizeof(block) >= X.nbytes

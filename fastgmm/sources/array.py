@@ -28,7 +28,7 @@ class ArraySource(Source):
         super().__init__(weights, n_threads, kernels)
 
     def blocks(self, groups: list[slice]) -> Iterator[np.ndarray]:
-        return (self.X[rows] for rows in groups)
+        return iter([self.X[rows] for rows in groups])
 
     def release(self, X: np.ndarray) -> None:
         if self.mapping is not None:

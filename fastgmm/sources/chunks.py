@@ -61,7 +61,7 @@ class Chunks:
         return self.open()
 
     def map(self, function: Callable[[Any], R]) -> Iterator[R]:
-        """Yield ``function(chunk)`` for each chunk, the next one read meanwhile.
+        """Yield ``function(chunk)`` for each chunk that has rows, the next one read meanwhile.
 
         Parameters
         ----------
@@ -82,7 +82,7 @@ class Chunks:
         >>> list(chunks.map(mixture.predict))
         [array([0, 0, 1]), array([1])]
         """
-        return map(function, ahead(self))
+        return (function(chunk) for chunk in ahead(self) if len(chunk))
 
 
 class ChunkSource(Source):

@@ -27,11 +27,8 @@ GATHERED_BYTES = 1 << 22  # up to which statistics are merged here: the same tre
 class Block(ArraySource):
     """The rows of one chunk, on the worker that holds it; what it has found out about them stays with it."""
 
-    def __init__(self, X: np.ndarray, n_threads: int, weights: np.ndarray | None = None) -> None:
-        super().__init__(X, n_threads, weights=weights)
-
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.X, self.workers.n_threads, self.weights)
+        return type(self), (self.X, self.workers.n_threads, None, self.weights)
 
     def __sizeof__(self) -> int:  # by which Dask decides where to work and what to keep
         return self.X.nbytes
@@ -258,7 +255,7 @@ def load(chunk: Any, dtype: np.dtype, n_threads: int) -> Block:
 
 def weighted(block: Block, weights: np.ndarray) -> Block:
     """The same rows with weights."""
-    return Block(block.X, block.workers.n_threads, weights)
+    return Block(block.X, block.workers.n_threads, weights=weights)
 
 
 def summary(block: Block) -> tuple[tuple[int, ...], bool]:

@@ -21,12 +21,12 @@ class Mapping:
     @classmethod
     def of(cls, X: np.ndarray) -> Mapping | None:
         """The mapping behind an array, where its pages may be let go without loss."""
-        if not hasattr(mmap, "MADV_DONTNEED"):
+        root: Any = X
+        while isinstance(root.base, np.ndarray):
+            root = root.base
+        if root.base is None or not isinstance(root.base, mmap.mmap) or not hasattr(mmap, "MADV_DONTNEED"):
             return None
-        array: Any = X
-        while isinstance(array, np.ndarray) and not isinstance(array.base, mmap.mmap):
-            array = array.base
-        return cls(array.base) if getattr(array, "mode", None) in SHARED else None
+        return cls(root.base) if getattr(root, "mode", None) in SHARED else None
 
     def release(self, X: np.ndarray) -> None:
         """Let go of the pages of some rows; whoever reads them again finds them in the file."""

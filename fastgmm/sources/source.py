@@ -302,14 +302,17 @@ class Source(ABC):
             self.release(group.X)
             return result
 
+        def asked(rows: slice) -> np.ndarray | None:
+            return None if given is None else np.ascontiguousarray(given(rows), self.dtype)
+
         row_bytes = self.n_features * self.dtype.itemsize
         groups = cut(self.n_samples, work_per_row(kind, self.n_features, n_components), row_bytes)
-        self.workers.run(run, self._groups(groups, given), len(groups), collect)
-
-    def _groups(self, groups: list[slice], given: Callable[[slice], np.ndarray] | None) -> Iterator[Group]:
-        """The groups with their rows, and with responsibilities from outside."""
-        for rows, X in zip(groups, self.blocks(groups), strict=True):
-            yield Group(rows, X, None if given is None else np.ascontiguousarray(given(rows), self.dtype))
+        if len(groups) == 1:
+            (rows,), (X,) = groups, self.blocks(groups)
+            collect(run(Group(rows, X, asked(rows))))
+            return
+        blocks = zip(groups, self.blocks(groups), strict=True)
+        self.workers.run(run, (Group(rows, X, asked(rows)) for rows, X in blocks), len(groups), collect)
 
     def _workspace_size(
         self, kind: int, n_components: int, dtype: np.dtype | None = None, accumulating: bool = True
