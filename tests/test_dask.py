@@ -140,6 +140,13 @@ def test_weights(synchronous: None) -> None:
         GaussianMixture(3).fit(chunked(X), sample_weight=weights[:10])
 
 
+def test_rows_are_let_go_with_the_source(synchronous: None) -> None:
+    """Even where an error or a debugger keeps the source itself."""
+    with DaskSource(chunked(rows(1000)), "Test") as source:
+        assert source.total == 1000 and source.handles
+    assert "parts" not in vars(source)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "int16", ">f8"])
 def test_types(dtype: str, synchronous: None) -> None:
     """float32 stays, the rest becomes float64."""
