@@ -1,18 +1,22 @@
 """Gaussian mixture models by EM: a compiled drop-in for scikit-learn's GaussianMixture."""
 
 from .config import __version__, show_config
-from .exceptions import ConvergenceWarning, DegenerateComponentWarning, NotFittedError
+from .exceptions import ConvergenceWarning, DegenerateComponentWarning, ModelFileError, NotFittedError
 from .gaussian_mixture import GaussianMixture
 from .model.statistics import Statistics
 from .sufficient import maximize, merge, statistics
+
+load = GaussianMixture.load
 
 __all__ = [
     "ConvergenceWarning",
     "DegenerateComponentWarning",
     "GaussianMixture",
+    "ModelFileError",
     "NotFittedError",
     "Statistics",
     "__version__",
+    "load",
     "maximize",
     "merge",
     "show_config",

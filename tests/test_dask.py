@@ -133,7 +133,7 @@ def test_weights(synchronous: None) -> None:
     for given in (weights, da.from_array(weights, chunks=999), list(weights)):
         mixture = GaussianMixture(3, **options).fit(chunked(X), sample_weight=given)
         assert_same(mixture, whole)
-        for criterion in ("score", "bic", "aic"):
+        for criterion in ("score", "bic", "aic", "icl"):
             expected = getattr(whole, criterion)(X, sample_weight=weights)
             assert getattr(mixture, criterion)(chunked(X), sample_weight=given) == pytest.approx(expected, rel=1e-11)
     with pytest.raises(ValueError, match=r"sample_weight.shape == \(10,\), expected \(5000,\)"):

@@ -14,6 +14,7 @@ from ..model.parameters import Parameters
 from ..model.statistics import Statistics
 from ..model.structure import KernelModel, Structure
 from .array import ArraySource
+from .chunks import ChunkSource
 from .groups import GROUP_WORK
 from .labels import Labels
 from .rows import as_rows, check_size, to_floats
@@ -138,7 +139,8 @@ class DaskSource(Source):
         ]
 
     def blocks(self, groups: list[slice]) -> Iterator[np.ndarray]:
-        return (self.take(np.arange(rows.start, rows.stop)).X for rows in groups)
+        chunks = (self.scheduler.gather(self.scheduler.map(rows_of, [block]))[0] for block in self.handles)
+        return ChunkSource(chunks, (self.n_samples, self.n_features), self.dtype).blocks(groups)
 
     def take(self, indices: np.ndarray | None) -> ArraySource:
         if indices is None:

@@ -1,0 +1,236 @@
+"""partial_fit: stepwise EM over batches that come once, against a slow twin on raw moments."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+import reference as twin
+
+from fastgmm import GaussianMixture, NotFittedError
+from fastgmm.exceptions import DegenerateComponentWarning
+
+Array = np.ndarray[Any, Any]
+
+
+def rows(n_samples: int, seed: int = 0) -> Array:
+    """Three overlapping groups."""
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(n_samples, 2)) + 2.5 * rng.integers(3, size=(n_samples, 1)) * [1, -0.5]
+
+
+def known(structure: str, **options: Any) -> GaussianMixture:
+    """A mixture with parameters set by hand."""
+    covariances = {
+        "full": np.tile(np.eye(2), (3, 1, 1)),
+        "tied": np.eye(2),
+        "diag": np.ones((3, 2)),
+        "spherical": np.ones(3),
+    }
+    mixture = GaussianMixture(3, covariance_type=structure, **({"reg_covar": 1e-3} | options))
+    mixture.weights_, mixture.means_ = np.array([0.5, 0.3, 0.2]), np.array([[0, 0], [2, -1], [6, -3.0]])
+    mixture.covariances_ = mixture.precisions_cholesky_ = covariances[structure]
+    return mixture
+
+
+def moments(X: Array, weights: Array, model: twin.Model) -> tuple[Array, Array, Array, float]:
+    """Responsibilities summed against 1, x and x x^T, per unit of weight, and the mean log-likelihood."""
+    r = twin.responsibilities(X, model) * weights[:, None]
+    total = weights.sum()
+    second = np.einsum("nk,ni,nj->kij", r, X, X)
+    return r.sum(axis=0) / total, r.T @ X / total, second / total, weights @ twin.log_likelihoods(X, model) / total
+
+
+def m_step(structure: str, s: tuple[Array, Array, Array], reg_covar: float) -> twin.Model:
+    """The M-step from raw moments."""
+    counts, first, second = s
+    means = first / counts[:, None]
+    full = second / counts[:, None, None] - np.einsum("ki,kj->kij", means, means)
+    diagonal = np.einsum("kii->ki", full)
+    covariances = {
+        "full": full + reg_covar * np.eye(2),
+        "tied": np.einsum("k,kij->ij", counts, full) / counts.sum() + reg_covar * np.eye(2),
+        "diag": diagonal + reg_covar,
+        "spherical": diagonal.mean(axis=1) + reg_covar,
+    }
+    return twin.Model(structure, counts / counts.sum(), means, covariances[structure])
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("decay", [0.6, 0.9, 1.0])
+@pytest.mark.parametrize("structure", twin.STRUCTURES)
+def test_equals_the_twin(structure: str, decay: float, weighted: bool) -> None:
+    """Step sizes, forgetting and averaging are those of the formulae, for batches of any sizes."""
+    mixture = known(structure, learning_decay=decay)
+    model = twin.Model(structure, mixture.weights_, mixture.means_, mixture.covariances_)
+    rng = np.random.default_rng(1)
+    seen, remembered, average, bounds = 0.0, (0.0, 0.0, 0.0), (0.0, 0.0, 0.0), []
+    for t, size in enumerate([300, 40, 1, 500, 7, 200, 200], start=1):
+        X = rows(size, seed=t)
+        weights = rng.uniform(0.2, 3.0, size) if weighted else np.ones(size)
+        mixture.partial_fit(X, sample_weight=weights if weighted else None)
+        *s, bound = moments(X, weights, model)
+        seen += weights.sum()
+        g, w = (weights.sum() / seen) ** decay, min(1.0, 4 / (t + 3))
+        remembered = tuple((1 - g) * a + g * b for a, b in zip(remembered, s, strict=True))
+        average = tuple((1 - w) * a + w * b for a, b in zip(average, remembered, strict=True))
+        model = m_step(structure, remembered, 1e-3)
+        shown = model if decay == 1 else m_step(structure, average, 1e-3)
+        bounds.append(bound)
+        np.testing.assert_allclose(mixture.weights_, shown.weights, rtol=1e-9)
+        np.testing.assert_allclose(mixture.means_, shown.means, rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(mixture.covariances_, shown.covariances, rtol=1e-8, atol=1e-9)
+        np.testing.assert_allclose(mixture.lower_bounds_, bounds, rtol=1e-9)
+        np.testing.assert_allclose(mixture.n_samples_seen_, seen, rtol=1e-12)
+    assert mixture.n_iter_ == 7 and mixture.stop_reason_ == "partial_fit" and not mixture.converged_
+
+
+@pytest.mark.parametrize("structure", twin.STRUCTURES)
+def test_without_forgetting_nothing_is_lost(structure: str) -> None:
+    """One Gaussian, whose statistics do not depend on parameters: any cut into batches is a fit of all rows."""
+    X = rows(1000)
+    want = GaussianMixture(covariance_type=structure).fit(X)
+    for cuts in ([500], [10, 11, 400], [3, 997]):
+        mixture = GaussianMixture(covariance_type=structure, learning_decay=1.0)
+        for batch in np.split(X, cuts):
+            mixture.partial_fit(batch)
+        np.testing.assert_allclose(mixture.means_, want.means_, rtol=1e-10)
+        np.testing.assert_allclose(mixture.covariances_, want.covariances_, rtol=1e-10)
+
+
+@pytest.mark.parametrize("structure", twin.STRUCTURES)
+def test_weights_are_repetitions(structure: str) -> None:
+    """In every batch, the first ones that have to wait too; the unit of weights is that of all batches."""
+    rng = np.random.default_rng(2)
+    one, other = (GaussianMixture(3, covariance_type=structure, means_init=rows(3), max_iter=5) for _ in range(2))
+    for size in (5, 300, 80):
+        X, weights = rows(size, seed=size), rng.integers(0, 4, size)
+        weights[0] = 1
+        one.partial_fit(X, sample_weight=weights)
+        other.partial_fit(np.repeat(X, weights, axis=0))
+    assert one.n_samples_seen_ == other.n_samples_seen_
+    # "kmeans" gives the first weights and precisions, and draws from rows, not copies: near, but not the same.
+    np.testing.assert_allclose(one.score(X), other.score(X), rtol=0.02)
+    one, other = known(structure), known(structure)
+    for size in (5, 300, 80):
+        X, weights = rows(size, seed=size), rng.integers(0, 4, size)
+        weights[0] = 1
+        one.partial_fit(X, sample_weight=weights)
+        other.partial_fit(np.repeat(X, weights, axis=0))
+    np.testing.assert_allclose(one.covariances_, other.covariances_, rtol=1e-9)
+
+
+@pytest.mark.parametrize("structure", twin.STRUCTURES)
+def test_reaches_the_full_fit(structure: str) -> None:
+    """A hundred batches end within a hundredth of the likelihood of EM on all rows, float32 too."""
+    X = rows(100_000).astype(np.float32)
+    full = GaussianMixture(3, covariance_type=structure, random_state=0, tol=1e-5, max_iter=500).fit(X)
+    for decay in (0.6, 1.0):
+        mixture = GaussianMixture(3, covariance_type=structure, random_state=0, learning_decay=decay)
+        for batch in np.split(X, 100):
+            mixture.partial_fit(batch)
+        assert mixture.means_.dtype == np.float32
+        assert mixture.score(X) > full.score(X) - 0.01
+
+
+def test_old_rows_fade() -> None:
+    """What came last counts most; with decay 1 all count the same."""
+    means = []
+    for decay in (0.6, 1.0):
+        mixture = GaussianMixture(learning_decay=decay)
+        for level in (0.0, 10.0):
+            for seed in range(50):
+                mixture.partial_fit(rows(100, seed) + level)
+        means.append(mixture.means_[0, 0] - rows(5000)[:, 0].mean())
+    assert means[0] > 8 and 4.7 < means[1] < 5.3
+
+
+def test_the_first_rows_wait() -> None:
+    """Rows may come one by one; there is no mixture before there are enough."""
+    X = rows(200)
+    mixture = GaussianMixture(3, random_state=0)
+    for n, row in enumerate(X, start=1):
+        mixture.partial_fit(row[None])
+        if n < 9:
+            with pytest.raises(NotFittedError):
+                mixture.predict(X)
+        else:
+            assert mixture.n_samples_seen_ == n
+    assert mixture.n_iter_ == 192
+    start = GaussianMixture(3, random_state=0).fit(X[:9])
+    again = GaussianMixture(3, random_state=0).partial_fit(X[:4]).partial_fit(X[4:9])
+    np.testing.assert_allclose(again.score(X[:9]), start.score(X[:9]), atol=0.05)
+
+
+def test_begins_where_a_fit_ended() -> None:
+    """A fitted mixture is refined; fit begins anew and forgets the stream."""
+    X = rows(3000)
+    mixture = GaussianMixture(3, random_state=0).fit(X[:1000])
+    step = GaussianMixture(3, random_state=0, max_iter=1, tol=0)
+    step.weights_init, step.means_init, step.precisions_init = mixture.weights_, mixture.means_, mixture.precisions_
+    step.fit(X[1000:])
+    mixture.partial_fit(X[1000:])
+    np.testing.assert_allclose(mixture.means_, step.means_, rtol=1e-9, atol=1e-12)
+    assert mixture.n_samples_seen_ == 2000
+    fresh = GaussianMixture(3, random_state=0).fit(X)
+    mixture.fit(X)
+    np.testing.assert_array_equal(mixture.means_, fresh.means_)
+    assert not hasattr(mixture, "n_samples_seen_")
+    np.testing.assert_array_equal(mixture.partial_fit(X).means_, fresh.partial_fit(X).means_)
+
+
+def test_goes_on_after_pickling_with_any_threads() -> None:
+    """The state is part of the estimator, and no bit depends on threads."""
+    batches = np.split(rows(60_000), 3)
+    one, other = (GaussianMixture(3, random_state=0, n_threads=n) for n in (1, 3))
+    for batch in batches:
+        one.partial_fit(batch)
+        other = pickle.loads(pickle.dumps(other)).partial_fit(batch)
+    np.testing.assert_array_equal(one.covariances_, other.covariances_)
+
+
+def test_collapsed_components_are_repaired() -> None:
+    """A batch that leaves a component on a point is no end."""
+    X = np.concatenate([rows(300), np.full((50, 2), 40.0)])
+    mixture = GaussianMixture(2, means_init=[[0, 0], [40, 40]], reg_covar=0, learning_decay=1.0)
+    with pytest.warns(DegenerateComponentWarning, match="component 1"):
+        mixture.partial_fit(X)
+    for seed in range(3):
+        with pytest.warns(DegenerateComponentWarning, match="component 1"):
+            mixture.partial_fit(np.concatenate([rows(300, seed), np.full((50, 2), 40.0)]))
+    assert np.isfinite(mixture.precisions_).all()
+    np.testing.assert_allclose(mixture.means_[1], 40)
+
+
+@pytest.mark.parametrize(
+    ("batch", "message"),
+    [
+        ([[1.0, np.nan]], "contains NaN"),
+        ([[1.0]], "expecting 2 features"),
+        ([1.0, 2.0], "Reshape your data"),
+        (np.empty((0, 2)), "0 sample"),
+    ],
+)
+@pytest.mark.parametrize("n_before", [4, 100])
+def test_bad_batches_change_nothing(batch: Any, message: str, n_before: int) -> None:
+    """A batch that is refused leaves what was learned, or what waits."""
+    X = rows(200)
+    mixture, other = (GaussianMixture(2, random_state=0).partial_fit(X[:n_before]) for _ in range(2))
+    with pytest.raises(ValueError, match=message):
+        mixture.partial_fit(batch)
+    np.testing.assert_array_equal(mixture.partial_fit(X).means_, other.partial_fit(X).means_)
+
+
+def test_bad_decay_and_names() -> None:
+    """Arguments and column names are checked as in fit."""
+    pandas = pytest.importorskip("pandas")
+    for decay in (0.5, 1.1, "fast"):
+        with pytest.raises(ValueError, match=r"'learning_decay' .* range \(0.5, 1.0\]"):
+            GaussianMixture(learning_decay=decay).partial_fit(rows(10))
+    mixture = GaussianMixture().partial_fit(pandas.DataFrame(rows(10), columns=["a", "b"]))
+    mixture.partial_fit(pandas.DataFrame(rows(10), columns=["a", "b"]))
+    assert mixture.feature_names_in_.tolist() == ["a", "b"]
+    with pytest.raises(ValueError, match="feature names should match"):
+        mixture.partial_fit(pandas.DataFrame(rows(10), columns=["a", "c"]))
