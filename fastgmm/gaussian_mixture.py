@@ -89,7 +89,8 @@ class GaussianMixture(Streaming, Distribution, Imputation, Outliers, Persistent)
         value stops the fit.
     n_threads : int, default=None
         Number of threads; None takes ``FASTGMM_NUM_THREADS``, else ``OMP_NUM_THREADS``, else the cores that this
-        process may use. The results do not depend on it.
+        process may use. The results do not depend on it. For a Dask collection, of each task; None shares the
+        cluster's among the chunks.
     drop_restarts : bool, default=True
         With ``n_init`` of two or more, give up initializations that can hardly become the best: after 10, 20, 40, ...
         iterations those whose lower bound would stay below the largest one reached even if it gained ten times what

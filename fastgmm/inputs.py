@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from .sources.array import ArraySource
 from .sources.chunks import Chunks, ChunkSource
+from .sources.dask import DaskSource, is_dask
 from .sources.files import from_array, refuse_iterator
 from .sources.incomplete import IncompleteSource
 from .sources.rows import all_finite, as_rows, check_observed, check_size, column_names, observed_columns
@@ -35,6 +36,8 @@ def as_source(
     allow_nan, min_samples = missing == "em", 2 if learning else 1
     if type(X) is not np.ndarray:
         refuse_iterator(X)
+        if is_dask(X):
+            return _dask_source(X, estimator, n_threads, sample_weight, allow_nan, min_samples)
         if isinstance(X, np.memmap) and (X.dtype.char not in "fd" or not X.dtype.isnative):
             X = from_array(X)
         if isinstance(X, Chunks) and X.spool:
@@ -48,6 +51,21 @@ def as_source(
     if learning:
         check_observed(observed_columns(rows), column_names(X), estimator)
     return IncompleteSource(source)
+
+
+def _dask_source(
+    X: Any, estimator: str, n_threads: int | None, sample_weight: Any, allow_nan: bool, min_samples: int
+) -> Source:
+    """Return a source of the rows of a Dask collection."""
+    if allow_nan:
+        raise ValueError(
+            "missing='em' does not work on Dask collections. Compute the statistics of each part of the rows with "
+            "fastgmm.statistics, which takes gaps, or read the rows in chunks with fastgmm.sources."
+        )
+    source = DaskSource(X, estimator, n_threads, min_samples)
+    if sample_weight is not None:
+        source.weigh(scaled(check_sample_weight(sample_weight, source.n_samples, min_samples)))
+    return source
 
 
 def _chunk_source(
@@ -117,7 +135,11 @@ def _weights(sample_weight: Any, n_samples: int, min_samples: int) -> NDArray[np
     """Return checked weights times a power of two, so that their mean is about one: no rounding, no overflow."""
     if sample_weight is None:
         return None
-    weights = check_sample_weight(sample_weight, n_samples, min_samples)
+    return scaled(check_sample_weight(sample_weight, n_samples, min_samples))
+
+
+def scaled(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Weights times a power of two, so that their mean is about one: nothing is rounded, nothing overflows."""
     weights = np.ldexp(weights, -math.frexp(weights.max())[1])
     return np.ldexp(weights, -math.frexp(weights.mean())[1])
 

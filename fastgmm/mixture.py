@@ -80,7 +80,7 @@ class Mixture(Estimator):
         """
         source, model = self._prepare(X)
         with source:
-            return source.log_likelihoods(model, check_out(out, (source.n_samples,), source.dtype))
+            return source.log_likelihoods(model, _checked_out(out, source, source.dtype))
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Return the mean log-likelihood per row.
@@ -146,7 +146,7 @@ class Mixture(Estimator):
         """
         source, model = self._prepare(X)
         with source:
-            return source.labels(model, check_out(out, (source.n_samples,), np.dtype(np.int64)))
+            return source.labels(model, _checked_out(out, source, np.dtype(np.int64)))
 
     def predict_proba(self, X: Any, *, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """Return the probability of each component for each row.
@@ -178,8 +178,7 @@ class Mixture(Estimator):
         """
         source, model = self._prepare(X)
         with source:
-            shape = (source.n_samples, len(model.centers))
-            return source.responsibilities(model, check_out(out, shape, source.dtype))
+            return source.responsibilities(model, _checked_out(out, source, source.dtype, len(model.centers)))
 
     def bic(self, X: Any, sample_weight: Any = None) -> float:
         """Return the Bayesian information criterion of the mixture on ``X``.
@@ -387,6 +386,11 @@ def check_shapes(structure: Structure, weights: NDArray[Any], means: NDArray[Any
     check_attribute_shape("weights_", weights.shape, means.shape[:1])
     for name, values in others.items():
         check_attribute_shape(name, values.shape, structure.covariance_shape(*means.shape))
+
+
+def _checked_out(out: Any, source: Source, dtype: np.dtype[Any], *columns: int) -> NDArray[Any] | None:
+    """Return the array that a result is to be put into, if there is one; else nobody counts the rows."""
+    return None if out is None else check_out(out, (source.n_samples, *columns), dtype)
 
 
 def _mean_log_likelihood(source: Source, model: Any) -> float:

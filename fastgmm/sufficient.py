@@ -48,6 +48,28 @@ def statistics(mixture: GaussianMixture, X: Any, sample_weight: Any = None) -> S
     ValueError, TypeError
         If the rows are refused as by ``fit``, or have other features than the mixture.
 
+    Notes
+    -----
+    The same on Spark, for a DataFrame ``frame`` whose columns are the features; no row leaves its worker::
+
+        def e_step(batches):
+            parts = [fastgmm.statistics(mixture, np.column_stack(b.columns)) for b in batches if b.num_rows]
+            if parts:
+                yield pa.RecordBatch.from_pydict({"statistics": [pickle.dumps(fastgmm.merge(*parts))]})
+
+        while not mixture.converged_:
+            parts = frame.mapInArrow(e_step, "statistics binary").rdd.map(lambda row: pickle.loads(row.statistics))
+            mixture = fastgmm.maximize(mixture, parts.treeReduce(fastgmm.merge))
+
+    and on Ray, for ``blocks``, references to arrays of rows that `ray.put` or tasks have left on the cluster::
+
+        e_step = ray.remote(fastgmm.statistics)
+        while not mixture.converged_:
+            parts = ray.get([e_step.remote(mixture, block) for block in blocks])
+            mixture = fastgmm.maximize(mixture, fastgmm.merge(*parts))
+
+    Dask needs no recipe: ``fit`` takes its collections.
+
     References
     ----------
     R. M. Neal, G. E. Hinton. A view of the EM algorithm that justifies incremental, sparse, and other variants.

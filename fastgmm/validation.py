@@ -119,10 +119,8 @@ def check_n_features(n_features: int, expected: int, estimator: str) -> None:
         )
 
 
-def check_out(out: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any] | None:
-    """Return the array that a result is to be put into, or None; refuse one that it does not fit."""
-    if out is None:
-        return None
+def check_out(out: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return the array that a result is to be put into; refuse one that it does not fit."""
     if not isinstance(out, np.ndarray):
         raise TypeError(f"out must be a NumPy array, not {type(out).__name__}. Make one with numpy.empty.")
     if out.shape != shape or out.dtype != dtype or not out.flags.c_contiguous or not out.flags.writeable:

@@ -176,6 +176,10 @@ def test_repairs_are_those_of_fit(structure: str, case: str) -> None:
     assert caught[0].filename == __file__
     assert mixture.degenerate_ == whole.degenerate_ != []
     assert_same(mixture, whole, 1e-9)
+    with pytest.warns(DegenerateComponentWarning, match=r"component 2 \(iteration 2\)" if case == "empty" else ""):
+        mixture = by_hand(mixture, X, 1)
+    assert mixture.degenerate_[: len(whole.degenerate_)] == whole.degenerate_
+    assert mixture.degenerate_[-1].iteration == 2
 
 
 def test_a_collapse_may_be_refused() -> None:
