@@ -1,0 +1,277 @@
+"""Many candidates on the same rows: covariance structures times numbers of components.
+
+Starts are shared. One Ward tree of a sample gives labels for every number of components, and a k-means clustering with
+K centers serves all structures; for each candidate they race through a few passes of EM on a sample, and the leader is
+fitted to all rows. Then, structure by structure from many components to few, each fit with two of its components
+merged starts the next smaller candidate once more, which keeps the better of both ends. That finds groups that no
+clustering with so few centers finds, and costs little: such a start is near its end.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from time import perf_counter
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import numpy as np
+
+from ..model.parameters import Parameters
+from ..model.structure import Structure
+from ..model.structures import STRUCTURES
+from ..sources.source import Source
+from .convergence import INTERRUPT, Options
+from .degeneracy import Maximization
+from .em import Fit, expectation_maximization
+from .hierarchical import Hierarchy, clusters, grow
+from .initialization import prepare
+from .kmeans import Draws, Random, draw, draw_rows, kmeans
+from .merging import merged
+from .parallel import LEAST_WORK
+from .race import leader
+from .restarts import FitRecord
+from .starts import Goal, from_centers, from_labels
+
+SAMPLE_ROWS = 1 << 12  # starts are sought on a sample of this many rows,
+SAMPLE_ROWS_PER_COMPONENT = 256  # or of so many per component where that is more;
+TREE_ROWS = 1000  # the tree is of so many of these,
+TREE_ROWS_PER_COMPONENT = 10  # or of so many per component where that is more
+SHARED_WORK = 1 << 27  # multiply-adds of a pass from which all threads work on one candidate, then on the next
+FLOOR = 10.0  # times reg_covar: a variance below it is more regularization than data
+
+R = TypeVar("R")
+
+
+class Candidate(NamedTuple):
+    """What may be fitted."""
+
+    structure: Structure
+    n_components: int
+
+
+class Place(NamedTuple):
+    """Where work is done: all rows and a sample of them, read by all threads or by one."""
+
+    source: Source
+    sample: Source
+
+
+class Job(NamedTuple, Generic[R]):
+    """A piece of work, and how many multiply-adds a pass over its rows takes."""
+
+    work: int
+    task: Callable[[Place], R]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How every candidate is fitted."""
+
+    tol: float
+    max_iter: int
+    reg_covar: float | str
+    degenerate: str
+    options: Callable[[], Options]  # as of now: the clock starts with the fit
+    method: Any  # where EM starts: None for shared starts, else as for `prepare`
+    n_starts: int
+    in_order: bool  # whether candidates have to wait for each other
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of a candidate: its best fit, or the error it ended with."""
+
+    fit: Fit | None = None
+    degenerate: bool = False
+    records: list[FitRecord] = field(default_factory=list)
+    error: Exception | None = None
+
+    def keep(self, fit: Fit, degenerate: bool, record: FitRecord) -> None:
+        """Take the fit if it is better: sound rather than degenerate, then by its likelihood."""
+        self.records.append(record)
+        rank = (not degenerate, record.lower_bound)
+        if self.fit is None or rank > (not self.degenerate, self.fit.lower_bounds[-1]):
+            self.fit, self.degenerate, self.error = fit, degenerate, None
+
+
+def sweep(
+    source: Source,
+    candidates: Sequence[Candidate],
+    settings: Settings,
+    random_state: Random,
+    on_fitted: Callable[[Candidate, Outcome], None],
+) -> list[Outcome]:
+    """Fit all candidates; errors are outcomes too. Nothing but times depends on the number of threads."""
+    largest = max(candidate.n_components for candidate in candidates)
+    size = max(SAMPLE_ROWS, SAMPLE_ROWS_PER_COMPONENT * largest)
+    sample = source.take(draw_rows(source, size, random_state) if source.n_samples > size else None)
+    return Sweep(Place(source, sample), settings, on_fitted).run(candidates, random_state)
+
+
+class Sweep:
+    """The work of `sweep`."""
+
+    def __init__(
+        self, place: Place, settings: Settings, on_fitted: Callable[[Candidate, Outcome], None]
+    ) -> None:
+        for rows in place:
+            _ = rows.origin, rows.total, rows.scatter  # computed once
+        self.place, self.settings, self.on_fitted = place, settings, on_fitted
+        self.starts: dict[int, list[Callable[..., Parameters]]] = {}  # of each number of components: (rows, goal=)
+        self.stopped = False
+
+    def run(self, candidates: Sequence[Candidate], random_state: Random) -> list[Outcome]:
+        """Starts, fits, and the way down from many components to few."""
+        outcomes = {candidate: Outcome() for candidate in candidates}
+        chains: dict[Structure, list[Candidate]] = {}
+        for candidate in sorted(candidates, key=lambda candidate: -candidate.n_components):
+            chains.setdefault(candidate.structure, []).append(candidate)
+        self._find_starts(sorted({candidate.n_components for candidate in candidates}), random_state)
+        self.together([Job(self._work(one), partial(self._fit, one, outcomes[one])) for one in candidates])
+        self.together([Job(self._work(chain[0]), partial(self._descend, chain, outcomes)) for chain in chains.values()])
+        return [outcomes[candidate] for candidate in candidates]
+
+    def _work(self, candidate: Candidate) -> int:
+        """Multiply-adds of a pass over all rows."""
+        return self.place.source.work(*candidate)
+
+    # ---- starts
+
+    def _find_starts(self, numbers: Sequence[int], random_state: Random) -> None:
+        """Draw all random numbers, then look for the starts of each number of components."""
+        method, n_starts, sample = self.settings.method, self.settings.n_starts, self.place.sample
+        if method is not None:
+            for k in numbers:
+                seeds = [int(random_state.choice(2**31 - 1)) for _ in range(n_starts)]
+                self.starts[k] = [partial(prepared, method=method, seed=seed) for seed in seeds]
+            return
+        size = max(TREE_ROWS, TREE_ROWS_PER_COMPONENT * numbers[-1])
+        leaves = draw_rows(sample, size, random_state) if sample.n_samples > size else None
+        jobs: list[Job[Any]] = [Job(LEAST_WORK, lambda place: grow(place.sample, leaves))]
+        several = [k for k in numbers if 1 < k <= sample.n_samples for _ in range(n_starts - 1)]
+        for k in several:
+            draws = draw(sample.n_samples, sample.n_features, k, random_state)
+            jobs.append(Job(sample.work(STRUCTURES["spherical"], k), partial(centers_of, draws=draws)))
+        tree, *centers = self.together(jobs)
+        for k in numbers:
+            self.starts[k] = [partial(cut_tree, tree=tree)]
+        for k, found in zip(several, centers, strict=True):
+            self.starts[k].append(partial(from_centers, centers=found))
+
+    # ---- fits
+
+    def _fit(self, candidate: Candidate, outcome: Outcome, place: Place) -> None:
+        """Fit a candidate from its own starts."""
+        starts = self.starts[candidate.n_components]
+
+        def start(goal: Goal) -> Parameters:
+            if goal.n_components > place.source.n_samples:
+                raise ValueError(f"n_components = {goal.n_components}, but there are {place.source.n_samples} rows")
+            if len(starts) == 1:
+                return starts[0](place.sample, goal=goal._replace(maximize=goal.maximize.on(place.sample)))
+            return leader(place.sample, goal, starts)
+
+        self._attempt(candidate, outcome, place.source, start)
+        self.on_fitted(candidate, outcome)
+
+    def _descend(self, chain: Sequence[Candidate], outcomes: dict[Candidate, Outcome], place: Place) -> None:
+        """Fit candidates of one structure, in falling order, from the fit before with components merged."""
+        above: Parameters | None = None
+        for candidate in chain:
+            outcome = outcomes[candidate]
+            if above is not None and candidate.n_components > 1:
+                start = partial(merged, candidate.structure, above, candidate.n_components)
+                self._attempt(candidate, outcome, place.source, lambda _, start=start: start())
+            above = above if outcome.fit is None else outcome.fit.parameters
+
+    def _attempt(
+        self, candidate: Candidate, outcome: Outcome, source: Source, start: Callable[[Goal], Parameters]
+    ) -> None:
+        """Run EM once; what it ends with, be it an error, goes to the outcome."""
+        begun, settings, structure = perf_counter(), self.settings, candidate.structure
+        maximize = Maximization(source, structure, settings.reg_covar, settings.degenerate)
+        try:
+            parameters = start(Goal(structure, candidate.n_components, maximize))
+            started = perf_counter()
+            fit = expectation_maximization(
+                source,
+                structure,
+                parameters,
+                tol=settings.tol,
+                max_iter=settings.max_iter,
+                maximize=maximize,
+                options=settings.options(),
+                on_iteration=self._check,
+            )
+            degenerate = is_degenerate(maximize, fit)
+        except Exception as error:
+            if outcome.fit is None:
+                outcome.error = error
+            return
+        if fit.stop_reason == INTERRUPT:
+            raise KeyboardInterrupt
+        bounds = fit.lower_bounds or [-math.inf]
+        seconds = started - begun, perf_counter() - started
+        record = FitRecord(*seconds, len(fit.lower_bounds), bounds[0], bounds[-1], fit.converged, False)
+        outcome.keep(fit, degenerate, record)
+
+    # ---- threads
+
+    def together(self, jobs: Sequence[Job[R]]) -> list[R]:
+        """Results of jobs: one after the other on all threads where passes are long, else each on one thread.
+
+        Short ones are left to the calling thread: others would wait for the interpreter most of the time.
+        """
+        place, results = self.place, dict[int, R]()
+        quiet = Place(*(rows.inline() for rows in place))
+        order = sorted(range(len(jobs)), key=lambda i: -jobs[i].work)
+        apart = [i for i in order if LEAST_WORK <= jobs[i].work < SHARED_WORK and not self.settings.in_order]
+
+        def run(i: int, place: Place) -> tuple[int, R]:
+            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # what overflows is refused or repaired
+                return i, jobs[i].task(place)
+
+        try:
+            for i in (i for i in order if i not in apart):
+                results[i] = run(i, place)[1]
+            place.source.workers.run(
+                lambda i: run(i, quiet), apart, len(apart), lambda result: results.update([result])
+            )
+        except BaseException:
+            self.stopped = True  # for fits on other threads
+            raise
+        return [results[i] for i in range(len(jobs))]
+
+    def _check(self, n_iter: int, lower_bound: float, change: float) -> None:
+        """End a fit when the sweep has ended."""
+        if self.stopped:
+            raise KeyboardInterrupt
+
+
+def prepared(rows: Source, goal: Goal, method: Any, seed: int) -> Parameters:
+    """The start that a method finds; the seed is the same for all structures."""
+    return prepare(rows, goal, method, np.random.RandomState(seed))(rows)
+
+
+def centers_of(place: Place, draws: Draws) -> np.ndarray:
+    """The centers of a k-means clustering of the sample."""
+    return kmeans(place.sample, draws)
+
+
+def cut_tree(rows: Source, goal: Goal, tree: Hierarchy) -> Parameters:
+    """Each row belongs to its cluster in Ward's hierarchy, or to the nearest one."""
+    return from_labels(rows, goal, clusters(rows, tree, goal.n_components))
+
+
+def is_degenerate(maximize: Maximization, fit: Fit) -> bool:
+    """Whether a component has collapsed, so that nothing but regularization or repair bounds the likelihood."""
+    if any(repair.iteration > 0 for repair in fit.repairs):
+        return True
+    structure, covariances = maximize.structure, fit.parameters.covariances
+    floor = np.asarray(maximize.reg_covar, dtype=np.float64)
+    if not floor.any():
+        return False
+    if not structure.triangular:
+        return bool((structure.diagonals(covariances) <= FLOOR * floor).any())
+    scale = np.sqrt(np.broadcast_to(floor, covariances.shape[-1:]))
+    return bool(np.linalg.eigvalsh(covariances / (scale[:, None] * scale)).min() <= FLOOR)
