@@ -4,6 +4,7 @@ from .config import __version__, show_config
 from .exceptions import ConvergenceWarning, DegenerateComponentWarning, NotFittedError
 from .gaussian_mixture import GaussianMixture
 from .model.statistics import Statistics
+from .model_selection import Selection, select
 from .sufficient import maximize, merge, statistics
 
 __all__ = [
@@ -11,10 +12,12 @@ __all__ = [
     "DegenerateComponentWarning",
     "GaussianMixture",
     "NotFittedError",
+    "Selection",
     "Statistics",
     "__version__",
     "maximize",
     "merge",
+    "select",
     "show_config",
     "statistics",
 ]

@@ -249,7 +249,7 @@ class Mixture(Estimator):
         """
         return self._deviance(X, sample_weight)[0] + 2 * self._n_parameters()
 
-    def icl(self, X: Any) -> float:
+    def icl(self, X: Any, sample_weight: Any = None) -> float:
         """Return the integrated completed likelihood criterion of the mixture on ``X``.
 
         Like `bic`, but rows that could belong to several components count against the mixture: of mixtures that fit
@@ -259,6 +259,8 @@ class Mixture(Estimator):
         ----------
         X : array-like of shape (n_samples, n_features)
             As for `fit`.
+        sample_weight : array-like of shape (n_samples,), default=None
+            How many times each row counts.
 
         Returns
         -------
@@ -283,14 +285,11 @@ class Mixture(Estimator):
         >>> mixture.bic(X) < mixture.icl(X)
         True
         """
-        source, model = self._prepare(X)
-        return self._criteria(source, model).icl
-
-    def _criteria(self, source: Source, model: KernelModel) -> Criteria:
-        """Return all criteria of the mixture on some rows."""
+        source, model = self._prepare(X, sample_weight)
+        n_samples = total_weight(source, sample_weight)
         with source:
-            mean_log_likelihood, certainty = source.certainty(model)
-        return criteria(mean_log_likelihood, certainty, self._n_parameters(), source.n_samples)
+            log_likelihood, certainty = source.certainty(model)
+        return -2 * n_samples * (log_likelihood + certainty) + self._n_parameters() * math.log(n_samples)
 
     def sample(self, n_samples: int = 1) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """Draw samples from the mixture.

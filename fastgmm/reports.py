@@ -14,7 +14,14 @@ from . import kernels
 from .sources.threads import default_n_threads
 from .tables import Table, counted
 
-__all__ = ["adjusted_rand_index", "comparison_report", "components_report", "fit_report", "standard_deviations"]
+__all__ = [
+    "adjusted_rand_index",
+    "aligned",
+    "comparison_report",
+    "components_report",
+    "fit_report",
+    "standard_deviations",
+]
 
 STOPPED = {"max_iter": "allow more with --max-iter", "max_time": "allow more with --max-time"}
 MAX_WIDTH, MAX_COLUMNS, MAX_COMPONENTS = 100, 12, 50  # of the printed table
@@ -60,7 +67,7 @@ def components_report(mixture: Any, names: Sequence[str], sizes: NDArray[np.int6
         part = [*fixed, columns.pop(0)]
         while columns and sum(2 + max(map(len, column)) for column in [*part, columns[0]]) <= MAX_WIDTH:
             part.append(columns.pop(0))
-        parts.append(_aligned(part))
+        parts.append(aligned(part))
     if len(means) > MAX_COMPONENTS:
         parts.append(f"... and {counted(len(means) - MAX_COMPONENTS, 'more component')}")
     if len(names) > MAX_COLUMNS:
@@ -77,7 +84,7 @@ def comparison_report(
     first = ["component", *map(str, range(n_components))]
     columns = [[name, *map(str, counts[:, c])] for c, name in enumerate(target_names)]
     index = adjusted_rand_index(labels, target)
-    return f"\nspecies in each component\n{_aligned([first, *columns])}\nadjusted Rand index {index:.4f}"
+    return f"\nspecies in each component\n{aligned([first, *columns])}\nadjusted Rand index {index:.4f}"
 
 
 def adjusted_rand_index(first: ArrayLike, second: ArrayLike) -> float:
@@ -118,7 +125,7 @@ def _digits(smallest: float, largest: float) -> str:
     return f"z.{max(decimals, 0)}f" if decimals <= 6 and largest < 1e9 else "z.6g"
 
 
-def _aligned(columns: Sequence[Sequence[str]]) -> str:
+def aligned(columns: Sequence[Sequence[str]]) -> str:
     """Return columns of words as lines, aligned on the right."""
     widths = [max(map(len, column)) for column in columns]
     return "\n".join(

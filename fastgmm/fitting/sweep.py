@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from time import perf_counter
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -27,7 +27,7 @@ from .hierarchical import Hierarchy, clusters, grow
 from .initialization import prepare
 from .kmeans import Draws, Random, draw, draw_rows, kmeans
 from .merging import merged
-from .parallel import LEAST_WORK
+from .parallel import LEAST_WORK, Job, share_out
 from .race import leader
 from .restarts import FitRecord
 from .starts import Goal, from_centers, from_labels
@@ -36,8 +36,7 @@ SAMPLE_ROWS = 1 << 12  # starts are sought on a sample of this many rows,
 SAMPLE_ROWS_PER_COMPONENT = 256  # or of so many per component where that is more;
 TREE_ROWS = 1000  # the tree is of so many of these,
 TREE_ROWS_PER_COMPONENT = 10  # or of so many per component where that is more
-SHARED_WORK = 1 << 27  # multiply-adds of a pass from which all threads work on one candidate, then on the next
-FLOOR = 10.0  # times reg_covar: a variance below it is more regularization than data
+FLOOR = 2.0  # times reg_covar: a smaller variance is more regularization than data
 
 R = TypeVar("R")
 
@@ -50,17 +49,10 @@ class Candidate(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where work is done: all rows and a sample of them, read by all threads or by one."""
+    """All rows and a sample of them."""
 
     source: Source
     sample: Source
-
-
-class Job(NamedTuple, Generic[R]):
-    """A piece of work, and how many multiply-adds a pass over its rows takes."""
-
-    work: int
-    task: Callable[[Place], R]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +74,7 @@ class Outcome:
     """What became of a candidate: its best fit, or the error it ended with."""
 
     fit: Fit | None = None
+    lower_bound: float = -math.inf
     degenerate: bool = False
     records: list[FitRecord] = field(default_factory=list)
     error: Exception | None = None
@@ -89,9 +82,8 @@ class Outcome:
     def keep(self, fit: Fit, degenerate: bool, record: FitRecord) -> None:
         """Take the fit if it is better: sound rather than degenerate, then by its likelihood."""
         self.records.append(record)
-        rank = (not degenerate, record.lower_bound)
-        if self.fit is None or rank > (not self.degenerate, self.fit.lower_bounds[-1]):
-            self.fit, self.degenerate, self.error = fit, degenerate, None
+        if self.fit is None or (not degenerate, record.lower_bound) > (not self.degenerate, self.lower_bound):
+            self.fit, self.lower_bound, self.degenerate, self.error = fit, record.lower_bound, degenerate, None
 
 
 def sweep(
@@ -105,19 +97,20 @@ def sweep(
     largest = max(candidate.n_components for candidate in candidates)
     size = max(SAMPLE_ROWS, SAMPLE_ROWS_PER_COMPONENT * largest)
     sample = source.take(draw_rows(source, size, random_state) if source.n_samples > size else None)
-    return Sweep(Place(source, sample), settings, on_fitted).run(candidates, random_state)
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # what overflows is refused or repaired
+        return Sweep(Place(source, sample), settings, on_fitted).run(candidates, random_state)
 
 
 class Sweep:
     """The work of `sweep`."""
 
-    def __init__(
-        self, place: Place, settings: Settings, on_fitted: Callable[[Candidate, Outcome], None]
-    ) -> None:
+    def __init__(self, place: Place, settings: Settings, on_fitted: Callable[[Candidate, Outcome], None]) -> None:
         for rows in place:
             _ = rows.origin, rows.total, rows.scatter  # computed once
         self.place, self.settings, self.on_fitted = place, settings, on_fitted
         self.starts: dict[int, list[Callable[..., Parameters]]] = {}  # of each number of components: (rows, goal=)
+        weights = place.source.weights
+        self.n_samples = place.source.n_samples if weights is None else int(np.count_nonzero(weights))
         self.stopped = False
 
     def run(self, candidates: Sequence[Candidate], random_state: Random) -> list[Outcome]:
@@ -147,7 +140,7 @@ class Sweep:
             return
         size = max(TREE_ROWS, TREE_ROWS_PER_COMPONENT * numbers[-1])
         leaves = draw_rows(sample, size, random_state) if sample.n_samples > size else None
-        jobs: list[Job[Any]] = [Job(LEAST_WORK, lambda place: grow(place.sample, leaves))]
+        jobs: list[Job[Any]] = [Job(LEAST_WORK, lambda _, sample: grow(sample, leaves))]
         several = [k for k in numbers if 1 < k <= sample.n_samples for _ in range(n_starts - 1)]
         for k in several:
             draws = draw(sample.n_samples, sample.n_features, k, random_state)
@@ -160,28 +153,32 @@ class Sweep:
 
     # ---- fits
 
-    def _fit(self, candidate: Candidate, outcome: Outcome, place: Place) -> None:
+    def _fit(self, candidate: Candidate, outcome: Outcome, source: Source, sample: Source) -> None:
         """Fit a candidate from its own starts."""
         starts = self.starts[candidate.n_components]
 
         def start(goal: Goal) -> Parameters:
-            if goal.n_components > place.source.n_samples:
-                raise ValueError(f"n_components = {goal.n_components}, but there are {place.source.n_samples} rows")
+            if goal.n_components > self.n_samples:
+                raise ValueError(
+                    f"Expected n_samples >= n_components but got n_components = {goal.n_components}, "
+                    f"n_samples = {self.n_samples}."
+                )
             if len(starts) == 1:
-                return starts[0](place.sample, goal=goal._replace(maximize=goal.maximize.on(place.sample)))
-            return leader(place.sample, goal, starts)
+                return starts[0](sample, goal=goal._replace(maximize=goal.maximize.on(sample)))
+            return leader(sample, goal, starts)
 
-        self._attempt(candidate, outcome, place.source, start)
+        self._attempt(candidate, outcome, source, start)
         self.on_fitted(candidate, outcome)
 
-    def _descend(self, chain: Sequence[Candidate], outcomes: dict[Candidate, Outcome], place: Place) -> None:
+    def _descend(
+        self, chain: Sequence[Candidate], outcomes: dict[Candidate, Outcome], source: Source, sample: Source
+    ) -> None:
         """Fit candidates of one structure, in falling order, from the fit before with components merged."""
         above: Parameters | None = None
         for candidate in chain:
             outcome = outcomes[candidate]
             if above is not None and candidate.n_components > 1:
-                start = partial(merged, candidate.structure, above, candidate.n_components)
-                self._attempt(candidate, outcome, place.source, lambda _, start=start: start())
+                self._attempt(candidate, outcome, source, partial(from_above, above=above))
             above = above if outcome.fit is None else outcome.fit.parameters
 
     def _attempt(
@@ -218,29 +215,12 @@ class Sweep:
     # ---- threads
 
     def together(self, jobs: Sequence[Job[R]]) -> list[R]:
-        """Results of jobs: one after the other on all threads where passes are long, else each on one thread.
-
-        Short ones are left to the calling thread: others would wait for the interpreter most of the time.
-        """
-        place, results = self.place, dict[int, R]()
-        quiet = Place(*(rows.inline() for rows in place))
-        order = sorted(range(len(jobs)), key=lambda i: -jobs[i].work)
-        apart = [i for i in order if LEAST_WORK <= jobs[i].work < SHARED_WORK and not self.settings.in_order]
-
-        def run(i: int, place: Place) -> tuple[int, R]:
-            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # what overflows is refused or repaired
-                return i, jobs[i].task(place)
-
+        """Results of jobs; an interruption of one ends the others."""
         try:
-            for i in (i for i in order if i not in apart):
-                results[i] = run(i, place)[1]
-            place.source.workers.run(
-                lambda i: run(i, quiet), apart, len(apart), lambda result: results.update([result])
-            )
+            return share_out(self.place, jobs, in_order=self.settings.in_order)
         except BaseException:
-            self.stopped = True  # for fits on other threads
+            self.stopped = True
             raise
-        return [results[i] for i in range(len(jobs))]
 
     def _check(self, n_iter: int, lower_bound: float, change: float) -> None:
         """End a fit when the sweep has ended."""
@@ -253,14 +233,19 @@ def prepared(rows: Source, goal: Goal, method: Any, seed: int) -> Parameters:
     return prepare(rows, goal, method, np.random.RandomState(seed))(rows)
 
 
-def centers_of(place: Place, draws: Draws) -> np.ndarray:
+def centers_of(source: Source, sample: Source, draws: Draws) -> np.ndarray:
     """The centers of a k-means clustering of the sample."""
-    return kmeans(place.sample, draws)
+    return kmeans(sample, draws)
 
 
 def cut_tree(rows: Source, goal: Goal, tree: Hierarchy) -> Parameters:
     """Each row belongs to its cluster in Ward's hierarchy, or to the nearest one."""
     return from_labels(rows, goal, clusters(rows, tree, goal.n_components))
+
+
+def from_above(goal: Goal, above: Parameters) -> Parameters:
+    """A fit of more components, merged."""
+    return merged(goal.structure, above, goal.n_components)
 
 
 def is_degenerate(maximize: Maximization, fit: Fit) -> bool:
