@@ -21,9 +21,9 @@ from .gaussian_mixture import GaussianMixture
 from .inputs import total_weight
 from .model.structures import STRUCTURES
 from .progress import Count
-from .reports import aligned
 from .sources.array import ArraySource
 from .sources.source import Source
+from .text import aligned
 from .validation import check_random_state, feature_names
 
 if TYPE_CHECKING:
@@ -373,7 +373,7 @@ class _Search:
 
     def _tell(self, candidate: Candidate, outcome: Outcome) -> None:
         """Report that a candidate has been fitted."""
-        what = f"{candidate.structure.name}, {candidate.n_components} components"
+        what = f"{candidate.structure.name}, K = {candidate.n_components}"
         self.count.step(what if outcome.error is None else f"{what}: {outcome.error}")
 
 
@@ -429,7 +429,8 @@ def _note(row: Any) -> str:
     """Return what is odd about a candidate, for its printed line."""
     if row["error"]:
         return str(row["error"])[:60]
-    return ", ".join(["degenerate"] * row["degenerate"] + ["not converged"] * (not row["converged"]))
+    notes = {"degenerate": row["degenerate"], "not converged": not row["converged"]}
+    return ", ".join(note for note, true in notes.items() if true)
 
 
 def _warn(best: _Entry) -> None:

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from . import kernels
 from .sources.threads import default_n_threads
 from .tables import Table, counted
+from .text import aligned
 
 __all__ = [
     "adjusted_rand_index",
@@ -123,12 +124,3 @@ def _digits(smallest: float, largest: float) -> str:
     """Return the format that shows three digits of the smallest deviation, and the means to the same place."""
     decimals = 2 - math.floor(math.log10(smallest)) if smallest > 0 else 9
     return f"z.{max(decimals, 0)}f" if decimals <= 6 and largest < 1e9 else "z.6g"
-
-
-def aligned(columns: Sequence[Sequence[str]]) -> str:
-    """Return columns of words as lines, aligned on the right."""
-    widths = [max(map(len, column)) for column in columns]
-    return "\n".join(
-        "  ".join(cell.rjust(width) for cell, width in zip(cells, widths, strict=True))
-        for cells in zip(*columns, strict=True)
-    )
