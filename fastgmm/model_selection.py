@@ -81,7 +81,7 @@ class Selection:
     >>> selection = select(load_faithful().data, range(1, 6), random_state=0)
     >>> selection
     Selection(criterion='bic', best='tied', n_components=3, candidates=20)
-    >>> selection.table_["bic"][0].round()
+    >>> float(selection.table_["bic"][0].round())
     2314.0
     """
 

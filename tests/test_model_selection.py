@@ -166,6 +166,15 @@ def test_collapsed_components_do_not_win() -> None:
         assert (np.linalg.eigvalsh(model.covariances_).min() > 2e-6) == well
 
 
+def test_a_constant_column_is_no_collapse() -> None:
+    """What all rows have in common is not held against a component; the best is that of the other columns."""
+    X = blobs(600, 2, 3)
+    plain = select(X, range(1, 5), "full", random_state=0)
+    constant = select(np.column_stack([X, np.full(600, 7.0)]), range(1, 5), "full", random_state=0)
+    assert not constant.table_["degenerate"].any()
+    assert constant.best_estimator_.n_components == plain.best_estimator_.n_components == 3
+
+
 def test_cross_validation_prefers_the_truth() -> None:
     """The held-out likelihood is that of fits to the other rows, and prefers the number of groups there are."""
     X = blobs(600, 2, 3)
@@ -304,7 +313,7 @@ def test_warnings_are_of_the_best_only() -> None:
     assert not selection.table_["converged"][0]
     line_of_points = np.column_stack([np.arange(50.0), np.ones(50)])
     with pytest.warns(DegenerateComponentWarning, match="collapsed in the best"):
-        select(line_of_points, [1], "full", random_state=0)
+        select(line_of_points, [1], "full", random_state=0, reg_covar=0)
 
 
 @pytest.mark.parametrize(

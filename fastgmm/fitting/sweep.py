@@ -249,14 +249,25 @@ def from_above(goal: Goal, above: Parameters) -> Parameters:
 
 
 def is_degenerate(maximize: Maximization, fit: Fit) -> bool:
-    """Whether a component has collapsed, so that nothing but regularization or repair bounds the likelihood."""
+    """Whether a component has collapsed, so that nothing but regularization or repair bounds the likelihood.
+
+    Where all rows together have no spread in some direction, that says nothing of a component.
+    """
     if any(repair.iteration > 0 for repair in fit.repairs):
         return True
-    structure, covariances = maximize.structure, fit.parameters.covariances
-    floor = np.asarray(maximize.reg_covar, dtype=np.float64)
-    if not floor.any():
+    source, structure, covariances = maximize.source, maximize.structure, fit.parameters.covariances
+    reg_covar = np.asarray(maximize.reg_covar, dtype=np.float64)
+    if not reg_covar.any():
         return False
-    if not structure.triangular:
-        return bool((structure.diagonals(covariances) <= FLOOR * floor).any())
-    scale = np.sqrt(np.broadcast_to(floor, covariances.shape[-1:]))
-    return bool(np.linalg.eigvalsh(covariances / (scale[:, None] * scale)).min() <= FLOOR)
+    if structure.triangular:
+        smallest = smallest_variance(covariances, reg_covar)
+    else:
+        smallest = float((structure.diagonals(covariances) / reg_covar).min())
+    return smallest <= FLOOR < smallest_variance(source.scatter / source.total, reg_covar) + 1
+
+
+def smallest_variance(covariances: np.ndarray, unit: np.ndarray) -> float:
+    """The smallest variance in any direction, with each feature's variance in some unit."""
+    scale = np.sqrt(np.broadcast_to(unit, covariances.shape[-1:]))
+    relative = covariances / (scale[:, None] * scale)
+    return float(np.linalg.eigvalsh(relative).min()) if np.isfinite(relative).all() else math.inf
