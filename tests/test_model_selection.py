@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 from typing import Any
 
@@ -12,7 +13,9 @@ import fastgmm
 from fastgmm import ConvergenceWarning, DegenerateComponentWarning, GaussianMixture, Selection, select
 from fastgmm.datasets import load_faithful, load_iris
 from fastgmm.fitting import parallel, sweep
+from fastgmm.fitting.em import Fit
 from fastgmm.fitting.merging import closest_pair, merge_closest, merged
+from fastgmm.fitting.restarts import FitRecord
 from fastgmm.model.structures import STRUCTURES
 from fastgmm.sources.array import ArraySource
 
@@ -164,6 +167,18 @@ def test_collapsed_components_do_not_win() -> None:
     for model, well in zip(selection.estimators_, sound, strict=True):
         assert model is not None
         assert (np.linalg.eigvalsh(model.covariances_).min() > 2e-6) == well
+
+
+def test_sound_fits_are_kept() -> None:
+    """Of the fits of one candidate a sound one beats a degenerate one, then the likelihood decides."""
+    nowhere = GaussianMixture().fit(FAITHFUL)._parameters()
+    outcome, fits, kept = sweep.Outcome(error=ValueError()), [Fit(nowhere, [], "tol") for _ in range(4)], []
+    for fit, degenerate, bound in zip(fits, [True, False, True, False], [5.0, 1.0, 9.0, 2.0], strict=True):
+        outcome.keep(fit, degenerate, FitRecord(0.0, 0.0, 1, 0.0, bound, True, False))
+        kept.append([outcome.fit is one for one in fits].index(True))
+    assert kept == [0, 1, 1, 3]
+    assert (outcome.degenerate, outcome.lower_bound, outcome.error) == (False, 2.0, None)
+    assert len(outcome.records) == 4
 
 
 def test_a_constant_column_is_no_collapse() -> None:
@@ -357,6 +372,24 @@ def test_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         select(FAITHFUL, callback=press)
+
+
+def test_interrupt_ends_other_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fits on other threads end with the sweep, however long they would go on."""
+    running = threading.Event()
+
+    def endless(source: Any, structure: Any, parameters: Any, *, on_iteration: Any, **rest: Any) -> None:
+        if len(parameters.weights) == 3:
+            assert running.wait(20)
+            raise KeyboardInterrupt
+        while True:
+            running.set()
+            on_iteration(1, 0.0, 0.0)
+
+    monkeypatch.setattr(parallel, "LEAST_WORK", 0)
+    monkeypatch.setattr(sweep, "expectation_maximization", endless)
+    with pytest.raises(KeyboardInterrupt):
+        select(FAITHFUL, [2, 3], "full", n_init=1, n_threads=2)
 
 
 # How it is told ------------------------------------------------------------------------------------------------------

@@ -200,13 +200,16 @@ class Sweep:
                 options=settings.options(),
                 on_iteration=self._check,
             )
+            if fit.stop_reason == INTERRUPT:
+                raise KeyboardInterrupt
             degenerate = is_degenerate(maximize, fit)
         except Exception as error:
             if outcome.fit is None:
                 outcome.error = error
             return
-        if fit.stop_reason == INTERRUPT:
-            raise KeyboardInterrupt
+        except BaseException:
+            self.stopped = True
+            raise
         bounds = fit.lower_bounds or [-math.inf]
         seconds = started - begun, perf_counter() - started
         record = FitRecord(*seconds, len(fit.lower_bounds), bounds[0], bounds[-1], fit.converged, False)
