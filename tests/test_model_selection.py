@@ -17,6 +17,7 @@ from fastgmm.fitting.em import Fit
 from fastgmm.fitting.merging import closest_pair, merge_closest, merged
 from fastgmm.fitting.restarts import FitRecord
 from fastgmm.model.structures import STRUCTURES
+from fastgmm.sources import from_chunks
 from fastgmm.sources.array import ArraySource
 
 Array = np.ndarray[Any, Any]
@@ -232,6 +233,15 @@ def test_samples_of_many_rows() -> None:
     assert selection.best_estimator_.n_components == 3
     assert selection.best_estimator_.bic(X) == selection.table_["bic"][0]
     np.testing.assert_allclose(np.sort(selection.best_estimator_.weights_), 1 / 3, atol=1e-3)
+
+
+def test_chunks() -> None:
+    """Rows that come in chunks have the table of rows in memory."""
+    X = blobs(6000, 2, 3)
+    names = ["covariance_type", "n_components", "bic", "icl", "n_iter"]
+    arguments = {"n_components": range(1, 4), "covariance_types": ["full", "tied"], "random_state": 0}
+    here, there = (select(rows, **arguments).table_[names] for rows in (X, from_chunks(np.array_split(X, 4))))
+    assert here.tolist() == there.tolist()
 
 
 # Merging -------------------------------------------------------------------------------------------------------------

@@ -31,7 +31,7 @@ def merge_closest(structure: Structure, parameters: Parameters) -> Parameters:
     weights, means, covariances = (np.delete(values, gone, axis=0) for values in arrays)
     scatters = column(weights, covariances) * covariances
     return structure.maximize(
-        structure.pool(Statistics(means, weights, np.zeros_like(means), scatters, 0.0, 1.0, 0.0)), 0.0
+        structure.pool(Statistics(means, weights, np.zeros_like(means), scatters, 0.0, 1.0, 0.0, direct.name)), 0.0
     )
 
 
