@@ -3,8 +3,9 @@
 Starts are shared. One Ward tree of a sample gives labels for every number of components, and a k-means clustering with
 K centers serves all structures; for each candidate they race through a few passes of EM on a sample, and the leader is
 fitted to all rows. Then, structure by structure from many components to few, each fit with two of its components
-merged starts the next smaller candidate once more, which keeps the better of both ends. That finds groups that no
-clustering with so few centers finds, and costs little: such a start is near its end.
+merged starts the next smaller candidate once more, which keeps the better of both ends; the first is one of a quarter
+more components than asked for. That finds groups that no clustering with so few centers finds, and costs little: such
+a start is near its end.
 """
 
 import math
@@ -36,6 +37,7 @@ SAMPLE_ROWS = 1 << 12  # starts are sought on a sample of this many rows,
 SAMPLE_ROWS_PER_COMPONENT = 256  # or of so many per component where that is more;
 TREE_ROWS = 1000  # the tree is of so many of these,
 TREE_ROWS_PER_COMPONENT = 10  # or of so many per component where that is more
+BEYOND = 1.25  # times the largest number of components: where the way down begins
 FLOOR = 2.0  # times reg_covar: a smaller variance is more regularization than data
 
 R = TypeVar("R")
@@ -98,31 +100,39 @@ def sweep(
     size = max(SAMPLE_ROWS, SAMPLE_ROWS_PER_COMPONENT * largest)
     sample = source.take(draw_rows(source, size, random_state) if source.n_samples > size else None)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # what overflows is refused or repaired
-        return Sweep(Place(source, sample), settings, on_fitted).run(candidates, random_state)
+        return Sweep(Place(source, sample), candidates, settings, on_fitted).run(random_state)
 
 
 class Sweep:
     """The work of `sweep`."""
 
-    def __init__(self, place: Place, settings: Settings, on_fitted: Callable[[Candidate, Outcome], None]) -> None:
+    def __init__(
+        self,
+        place: Place,
+        candidates: Sequence[Candidate],
+        settings: Settings,
+        on_fitted: Callable[[Candidate, Outcome], None],
+    ) -> None:
         for rows in place:
             _ = rows.origin, rows.total, rows.scatter  # computed once
-        self.place, self.settings, self.on_fitted = place, settings, on_fitted
+        self.place, self.candidates, self.settings, self.on_fitted = place, candidates, settings, on_fitted
         self.starts: dict[int, list[Callable[..., Parameters]]] = {}  # of each number of components: (rows, goal=)
         weights = place.source.weights
         self.n_samples = place.source.n_samples if weights is None else int(np.count_nonzero(weights))
         self.stopped = False
 
-    def run(self, candidates: Sequence[Candidate], random_state: Random) -> list[Outcome]:
-        """Starts, fits, and the way down from many components to few."""
-        outcomes = {candidate: Outcome() for candidate in candidates}
+    def run(self, random_state: Random) -> list[Outcome]:
+        """Starts, fits, and the way down from many components to few, which begins above the largest candidates."""
+        beyond = math.ceil(BEYOND * max(candidate.n_components for candidate in self.candidates))
+        above = [candidate._replace(n_components=min(beyond, self.n_samples)) for candidate in self.candidates]
+        outcomes = {candidate: Outcome() for candidate in [*self.candidates, *above]}
         chains: dict[Structure, list[Candidate]] = {}
-        for candidate in sorted(candidates, key=lambda candidate: -candidate.n_components):
+        for candidate in sorted(outcomes, key=lambda candidate: -candidate.n_components):
             chains.setdefault(candidate.structure, []).append(candidate)
-        self._find_starts(sorted({candidate.n_components for candidate in candidates}), random_state)
-        self.together([Job(self._work(one), partial(self._fit, one, outcomes[one])) for one in candidates])
+        self._find_starts(sorted({candidate.n_components for candidate in outcomes}), random_state)
+        self.together([Job(self._work(one), partial(self._fit, one, outcome)) for one, outcome in outcomes.items()])
         self.together([Job(self._work(chain[0]), partial(self._descend, chain, outcomes)) for chain in chains.values()])
-        return [outcomes[candidate] for candidate in candidates]
+        return [outcomes[candidate] for candidate in self.candidates]
 
     def _work(self, candidate: Candidate) -> int:
         """Multiply-adds of a pass over all rows."""
@@ -168,7 +178,8 @@ class Sweep:
             return leader(sample, goal, starts)
 
         self._attempt(candidate, outcome, source, start)
-        self.on_fitted(candidate, outcome)
+        if candidate in self.candidates:
+            self.on_fitted(candidate, outcome)
 
     def _descend(
         self, chain: Sequence[Candidate], outcomes: dict[Candidate, Outcome], source: Source, sample: Source
