@@ -1,20 +1,25 @@
 """Gaussian mixture models by EM: a compiled drop-in for scikit-learn's GaussianMixture."""
 
 from .config import __version__, show_config
-from .exceptions import ConvergenceWarning, DegenerateComponentWarning, NotFittedError
+from .exceptions import ConvergenceWarning, DegenerateComponentWarning, ModelFileError, NotFittedError
 from .gaussian_mixture import GaussianMixture
 from .model.statistics import Statistics
-from .model_selection import Selection, select
+from .model_selection import select
+from .selection import Selection
 from .sufficient import maximize, merge, statistics
+
+load = GaussianMixture.load
 
 __all__ = [
     "ConvergenceWarning",
     "DegenerateComponentWarning",
     "GaussianMixture",
+    "ModelFileError",
     "NotFittedError",
     "Selection",
     "Statistics",
     "__version__",
+    "load",
     "maximize",
     "merge",
     "select",

@@ -27,11 +27,16 @@ _VERSION_KEY = "_fastgmm_version"
 WEIGHTED = ("fit", "partial_fit", "score")  # methods that take sample weights
 
 
+_DEFAULTS: dict[type, dict[str, Any]] = {}  # by class, for looking them up takes longer than predicting a row
+
+
 def _defaults(cls: type[Estimator]) -> dict[str, Any]:
     """Return the constructor's arguments and their defaults in alphabetical order, as scikit-learn lists them."""
-    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    parameters = {p.name: p.default for p in inspect.signature(cls).parameters.values() if p.kind in named}
-    return dict(sorted(parameters.items()))
+    if cls not in _DEFAULTS:
+        named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+        parameters = {p.name: p.default for p in inspect.signature(cls).parameters.values() if p.kind in named}
+        _DEFAULTS[cls] = dict(sorted(parameters.items()))
+    return _DEFAULTS[cls]
 
 
 def _is_default(value: Any, default: Any) -> bool:

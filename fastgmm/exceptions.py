@@ -10,7 +10,14 @@ import sys
 from functools import cache
 from typing import Any, TypeVar
 
-__all__ = ["ConvergenceWarning", "DegenerateComponentWarning", "InvalidParameterError", "NotFittedError", "compatible"]
+__all__ = [
+    "ConvergenceWarning",
+    "DegenerateComponentWarning",
+    "InvalidParameterError",
+    "ModelFileError",
+    "NotFittedError",
+    "compatible",
+]
 
 
 class _Portable:
@@ -58,6 +65,20 @@ class DegenerateComponentWarning(UserWarning):
     ...     mixture = fastgmm.GaussianMixture(reg_covar=0).fit([[0.0, 1.0], [1.0, 1.0], [2.0, 1.0]])
     >>> mixture.degenerate_[0].problem
     'collapsed to rounding'
+    """
+
+
+class ModelFileError(ValueError):
+    """Raised by `load` for a file that is damaged, cut off, of another kind or of a later format.
+
+    Examples
+    --------
+    >>> import os, fastgmm
+    >>> try:
+    ...     fastgmm.load(os.__file__)
+    ... except fastgmm.ModelFileError as error:
+    ...     print(str(error).replace(os.__file__, "os.py"))
+    os.py is not a model saved by fastgmm, or is cut off: it starts with ...
     """
 
 

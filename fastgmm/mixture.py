@@ -1,4 +1,4 @@
-"""What is done with a mixture once it has parameters: densities, labels, criteria, samples."""
+"""What is said of rows once a mixture has parameters: densities, labels, criteria."""
 
 from __future__ import annotations
 
@@ -21,8 +21,6 @@ from .validation import (
     check_n_features,
     check_out,
     check_parameters,
-    check_random_state,
-    check_sample_size,
     fitted_attributes,
     is_upper_triangular,
 )
@@ -31,10 +29,9 @@ __all__ = ["Mixture"]
 
 
 class Mixture(Estimator):
-    """The methods that use the parameters of a mixture, fitted or set by hand.
+    """The methods that tell something of rows by the parameters of a mixture, fitted or set by hand.
 
-    They read nothing but the public attributes: ``weights_``, ``means_`` and ``precisions_cholesky_``, or
-    ``covariances_`` to draw samples.
+    They read nothing but the public attributes ``weights_``, ``means_`` and ``precisions_cholesky_``.
     """
 
     covariance_type: str
@@ -250,22 +247,19 @@ class Mixture(Estimator):
         return self._deviance(X, sample_weight)[0] + 2 * self._n_parameters()
 
     def icl(self, X: Any, sample_weight: Any = None) -> float:
-        """Return the integrated completed likelihood criterion of the mixture on ``X``.
-
-        Like `bic`, but rows that could belong to several components count against the mixture: of mixtures that fit
-        equally well it prefers the one whose components are clusters.
+        """Return the integrated completed likelihood criterion: the BIC, and a penalty for rows that lie between.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
             As for `fit`.
         sample_weight : array-like of shape (n_samples,), default=None
-            How many times each row counts.
+            How many times each row counts; their sum stands for n_samples.
 
         Returns
         -------
         icl : float
-            bic - 2 (sum over rows of the log of the largest responsibility); the lower the better.
+            BIC - 2 sum of the logarithms of each row's largest responsibility; the lower the better.
 
         Raises
         ------
@@ -280,9 +274,9 @@ class Mixture(Estimator):
         Examples
         --------
         >>> from fastgmm import GaussianMixture
-        >>> X = [[0.0], [1.0], [2.0], [3.0]]
-        >>> mixture = GaussianMixture(2, means_init=[[0], [3]]).fit(X)
-        >>> mixture.bic(X) < mixture.icl(X)
+        >>> X = [[0.0], [1.0], [8.0], [9.0]]
+        >>> mixture = GaussianMixture(2, means_init=[[0], [9]]).fit(X)
+        >>> mixture.bic(X) <= mixture.icl(X) < GaussianMixture(1).fit(X).icl(X)
         True
         """
         source, model = self._prepare(X, sample_weight)
@@ -290,54 +284,6 @@ class Mixture(Estimator):
         with source:
             log_likelihood, certainty = source.certainty(model)
         return -2 * n_samples * (log_likelihood + certainty) + self._n_parameters() * math.log(n_samples)
-
-    def sample(self, n_samples: int = 1) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """Draw samples from the mixture.
-
-        Parameters
-        ----------
-        n_samples : int, default=1
-            Number of samples.
-
-        Returns
-        -------
-        X : ndarray of shape (n_samples, n_features)
-            The samples, grouped by component.
-        y : ndarray of shape (n_samples,)
-            The component of each sample.
-
-        Raises
-        ------
-        NotFittedError
-            If ``weights_``, ``means_`` or ``covariances_`` are missing.
-        ValueError
-            If ``n_samples`` is less than one.
-
-        Notes
-        -----
-        An int as ``random_state`` gives the same samples at each call, and those of scikit-learn.
-
-        Examples
-        --------
-        >>> from fastgmm import GaussianMixture
-        >>> mixture = GaussianMixture(2, means_init=[[0], [9]], random_state=0).fit([[0.0], [1.0], [8.0], [9.0]])
-        >>> X, y = mixture.sample(5)
-        >>> X.shape, y
-        ((5, 1), array([0, 0, 0, 1, 1]))
-        """
-        weights, means, covariances = fitted_attributes(self, "weights_", "means_", "covariances_")
-        _check_shapes(self._structure(), weights, means, covariances_=covariances)
-        check_parameters({"random_state": self.random_state}, type(self).__name__)
-        rng = check_random_state(self.random_state)
-        if np.asarray(self.weights_).dtype == np.float32:  # their sum is rarely as close to one as multinomial demands
-            weights = weights / weights.sum()
-        counts = rng.multinomial(check_sample_size(n_samples), weights)
-        labels = np.repeat(np.arange(len(means), dtype=np.int64), counts)
-        if self.covariance_type == "tied":
-            covariances = np.broadcast_to(covariances, (len(means), *covariances.shape))
-        draw = _draw_full if self.covariance_type in ("full", "tied") else _draw_diagonal
-        groups = [draw(rng, *component) for component in zip(means, covariances, counts, strict=True)]
-        return np.concatenate(groups), labels
 
     def _deviance(self, X: Any, sample_weight: Any) -> tuple[float, float]:
         """Return -2 log-likelihood, and the number of rows that it is of."""
@@ -394,7 +340,7 @@ def _checked_parameters(
     covariances: NDArray[Any],
 ) -> Parameters:
     """Return parameters made of attributes that may have been set by hand."""
-    _check_shapes(structure, weights, means, precisions_cholesky_=factors)
+    check_shapes(structure, weights, means, precisions_cholesky_=factors)
     if structure.name in ("full", "tied") and not is_upper_triangular(factors):
         return structure.from_precisions(weights, means, structure.precisions(factors))
     return Parameters(weights, means, covariances, factors)
@@ -413,7 +359,7 @@ def _small_kernel_model(structure: Structure, dtype: np.dtype[Any], *key: Any) -
     return _kernel_model(structure, dtype, *arrays)
 
 
-def _check_shapes(structure: Structure, weights: NDArray[Any], means: NDArray[Any], **others: NDArray[Any]) -> None:
+def check_shapes(structure: Structure, weights: NDArray[Any], means: NDArray[Any], **others: NDArray[Any]) -> None:
     """Refuse attributes, possibly set by hand, that do not fit together."""
     check_attribute_shape("means_", means.shape, (weights.size, means.shape[-1] if means.ndim == 2 else 1))
     check_attribute_shape("weights_", weights.shape, means.shape[:1])
@@ -425,13 +371,3 @@ def _mean_log_likelihood(source: Source, model: KernelModel) -> float:
     """Return the mean log-likelihood per row."""
     with source:
         return source.log_likelihood(model)
-
-
-def _draw_full(rng: Any, mean: NDArray[Any], covariance: NDArray[Any], count: int) -> NDArray[np.float64]:
-    """Draw from a Gaussian with a covariance matrix."""
-    return rng.multivariate_normal(mean, covariance, int(count))
-
-
-def _draw_diagonal(rng: Any, mean: NDArray[Any], variance: NDArray[Any], count: int) -> NDArray[np.float64]:
-    """Draw from a Gaussian with independent features, of one variance or of a variance each."""
-    return mean + rng.standard_normal(size=(count, len(mean))) * np.sqrt(variance)

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from .estimation import warn_of_repairs
 from .fitting.convergence import MAX_ITER, RULES, TOL
 from .fitting.degeneracy import Maximization
 from .fitting.em import Fit
 from .fitting.pooled import PooledRows
-from .gaussian_mixture import GaussianMixture, warn_of_repairs
+from .gaussian_mixture import GaussianMixture
 from .inputs import total_weight
 from .model.statistics import Statistics
 from .validation import check_parameters

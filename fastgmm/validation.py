@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from functools import lru_cache
 from numbers import Integral, Real
 from typing import Any
@@ -221,6 +221,10 @@ _CONSTRAINTS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "callback": _either(_CALLABLE, _NONE),
     "n_threads": _either(_integer(1), _NONE),
     "drop_restarts": _BOOL,
+    "learning_decay": (
+        lambda v: isinstance(v, Real) and 0.5 < float(v) <= 1.0,
+        "a float in the range (0.5, 1.0]",
+    ),
 }
 
 
@@ -258,7 +262,7 @@ def check_weights(weights: Any, n_components: int) -> NDArray[np.float64]:
             f"The parameter 'weights' should be in the range [0, 1], but got min value {array.min():.5f}, max value "
             f"{array.max():.5f}. Divide nonnegative weights by their sum."
         )
-    total = array.sum()
+    total = array.sum(dtype=np.float64)
     if abs(total - 1.0) > (1e-6 if array.dtype == np.float32 else 1e-8):
         raise ValueError(
             f"The parameter 'weights' should be normalized, but got sum(weights) = {total:.5f}. Divide them by their "
@@ -276,19 +280,45 @@ def check_precisions(precisions: Any, covariance_type: str, shape: tuple[int, ..
     """Check ``precisions_init``: positive, or symmetric and positive-definite matrices."""
     name = f"{covariance_type} precision"
     array = _as_start(precisions, name, shape).astype(np.float64, copy=False)
+    for matrix, required in _symmetric(array, covariance_type, name):
+        smallest = np.linalg.eigvalsh(matrix).min()
+        if smallest <= 0.0:
+            raise ValueError(f"{required} has the eigenvalue {smallest:.5g}. Give the inverse of a covariance matrix.")
+    return array
+
+
+def check_covariances(covariances: Any, covariance_type: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """Check covariances: positive, or symmetric and positive-definite matrices, none of them singular to rounding."""
+    name = f"{covariance_type} covariance"
+    array = _as_start(covariances, name, shape).astype(np.float64, copy=False)
+    for matrix, required in _symmetric(array, covariance_type, name):
+        variances = matrix.diagonal()
+        if variances.min() <= 0.0:
+            raise ValueError(f"{required} has the variance {variances.min():.5g}. Give positive variances.")
+        deviations = np.sqrt(variances)
+        smallest = np.linalg.eigvalsh(matrix / deviations / deviations[:, np.newaxis]).min()
+        if smallest <= 4 * len(matrix) * np.finfo(np.float64).eps:
+            raise ValueError(
+                f"{required} is singular: the eigenvalue of its correlations is {smallest:.5g}. Drop features that "
+                "follow from others, or add a small number to its diagonal."
+            )
+    if covariance_type in ("full", "tied"):  # symmetric to rounding so far
+        return 0.5 * array + 0.5 * np.swapaxes(array, -1, -2)
+    return array
+
+
+def _symmetric(array: NDArray[Any], covariance_type: str, name: str) -> Iterator[tuple[NDArray[Any], str]]:
+    """Refuse variances that are not positive; yield matrices that are symmetric, with the start of a complaint."""
     if covariance_type in ("diag", "spherical"):
         if array.min() <= 0.0:
             raise ValueError(f"'{name}' should be positive, but its smallest value is {array.min():.5g}.")
-        return array
+        return
     for k, matrix in enumerate(array if array.ndim == 3 else array[np.newaxis]):
         where = f" of component {k}" if array.ndim == 3 else ""
         required = f"'{name}' should be symmetric, positive-definite, but the matrix{where}"
         if not np.allclose(matrix, matrix.T):
             raise ValueError(f"{required} is not symmetric. Take (P + P.T) / 2 if only rounding made it so.")
-        smallest = np.linalg.eigvalsh(matrix).min()
-        if smallest <= 0.0:
-            raise ValueError(f"{required} has the eigenvalue {smallest:.5g}. Give the inverse of a covariance matrix.")
-    return array
+        yield matrix, required
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -323,6 +353,14 @@ def check_sample_size(n_samples: Any) -> int:
     if n_samples < 1:
         raise ValueError(f"Invalid value for 'n_samples': {n_samples}. The sampling requires at least one sample.")
     return int(n_samples)
+
+
+def check_contamination(contamination: Any) -> None:
+    """Refuse a share of outliers that is not above 0 and at most a half."""
+    if not (isinstance(contamination, Real) and 0 < float(contamination) <= 0.5):
+        raise ValueError(
+            f"Invalid value for 'contamination': {contamination!r}. Give the share of outliers: above 0, at most 0.5."
+        )
 
 
 @lru_cache(maxsize=64)

@@ -359,7 +359,7 @@ def test_fit_makes_no_pass_for_labels(X: Array, monkeypatch: pytest.MonkeyPatch)
     assert len(calls) == 1
 
 
-@pytest.mark.parametrize("place", ["fastgmm.gaussian_mixture.prepare", "fastgmm.gaussian_mixture.np.array"])
+@pytest.mark.parametrize("place", ["fastgmm.estimation.prepare", "fastgmm.gaussian_mixture.np.array"])
 @pytest.mark.parametrize("method", ["fit", "fit_predict"])
 def test_interrupted_fit_changes_nothing(X: Array, monkeypatch: pytest.MonkeyPatch, method: str, place: str) -> None:
     """Ctrl-C before or after EM leaves a fitted estimator as it was."""
@@ -660,7 +660,9 @@ def test_numbers_whose_sum_overflows() -> None:
 # Documentation ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["gaussian_mixture", "mixture", "estimator", "exceptions"])
+@pytest.mark.parametrize(
+    "name", ["gaussian_mixture", "mixture", "distribution", "outliers", "persistence", "estimator", "exceptions"]
+)
 def test_docstrings(name: str) -> None:
     """Every example runs, and every public method has one."""
     module = importlib.import_module(f"fastgmm.{name}")

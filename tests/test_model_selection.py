@@ -347,6 +347,8 @@ def test_warnings_are_of_the_best_only() -> None:
     [
         ({"n_components": 0}, ValueError, "ints from 1"),
         ({"n_components": []}, ValueError, "ints from 1"),
+        ({"n_components": 2.5}, ValueError, "ints from 1"),
+        ({"covariance_types": None}, ValueError, "covariance_types=None"),
         ({"n_components": [1, 2.5]}, ValueError, "2.5"),
         ({"covariance_types": "round"}, ValueError, "round"),
         ({"covariance_types": []}, ValueError, "give one or more of full"),

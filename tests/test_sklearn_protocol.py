@@ -82,6 +82,7 @@ OURS = {
     "callback": None,
     "n_threads": None,
     "drop_restarts": True,
+    "learning_decay": 0.6,
 }
 
 

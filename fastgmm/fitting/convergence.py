@@ -15,6 +15,7 @@ Callback = Callable[[int, float, float], object]
 
 # What `GaussianMixture.stop_reason_` may be; the first is the only one that means convergence.
 TOL, MAX_ITER, MAX_TIME, CALLBACK, INTERRUPT = "tol", "max_iter", "max_time", "callback", "interrupt"
+PARTIAL = "partial_fit"  # of what has not ended
 
 
 class Rule(ABC):

@@ -1,0 +1,462 @@
+"""Mixtures as distributions: conditioning, marginals and regression against brute force, integrals and each other."""
+
+from __future__ import annotations
+
+import tracemalloc
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import reference
+
+import fastgmm
+from fastgmm import GaussianMixture
+from fastgmm.datasets import load_faithful, load_iris
+from fastgmm.sources import from_chunks
+
+Array = np.ndarray[Any, Any]
+
+STRUCTURES = reference.STRUCTURES
+K, D = 3, 4
+CUTS = [([0], [1, 2, 3]), ([3, 1], [0, 2]), ([2, 0, 3], [1])]
+
+
+def twin(structure: str, n_features: int = D, **how: Any) -> reference.Model:
+    """A mixture for the tests."""
+    return reference.random_model(np.random.default_rng(7), structure, K, n_features, **how)
+
+
+def mixture_of(model: reference.Model, **params: Any) -> GaussianMixture:
+    """The same as an estimator."""
+    return GaussianMixture.from_parameters(*model[1:], covariance_type=model.structure, **params)
+
+
+def part(model: reference.Model, features: list[int]) -> reference.Model:
+    """The marginal of some features, by dense matrices."""
+    dense = reference.dense(model.structure, model.covariances, *np.shape(model.means))
+    return reference.Model("full", model.weights, model.means[:, features], dense[:, features][:, :, features])
+
+
+def brute_force(model: reference.Model, given: list[int], rest: list[int], row: Array) -> tuple[Array, Array]:
+    """Mean and covariance of the rest given one row, component by component."""
+    weights = reference.responsibilities(row[None], part(model, given))[0].astype(float)
+    dense = reference.dense(model.structure, model.covariances, *np.shape(model.means)).astype(float)
+    means, seconds = [], []
+    for mean, covariance in zip(model.means, dense, strict=True):
+        across = covariance[np.ix_(rest, given)]
+        gain = np.linalg.solve(covariance[np.ix_(given, given)], across.T).T
+        means.append(mean[rest] + gain @ (row - mean[given]))
+        inner = covariance[np.ix_(rest, rest)] - gain @ across.T
+        seconds.append(inner + np.outer(means[-1], means[-1]))
+    mean = np.einsum("k,kr->r", weights, means)
+    return mean, np.einsum("k,kij->ij", weights, seconds) - np.outer(mean, mean)
+
+
+def grid(mixture: GaussianMixture, points: int) -> tuple[Array, float]:
+    """Points that cover a mixture of one or two features, and the area of each."""
+    dense = reference.dense(mixture.covariance_type, mixture.covariances_, *mixture.means_.shape).astype(float)
+    reach = 9 * np.sqrt(np.diagonal(dense, axis1=1, axis2=2)).max(axis=0)
+    axes = [
+        np.linspace(low, high, points, retstep=True)
+        for low, high in zip(mixture.means_.min(axis=0) - reach, mixture.means_.max(axis=0) + reach, strict=True)
+    ]
+    mesh = np.meshgrid(*[axis for axis, _ in axes], indexing="ij")
+    return np.column_stack([values.ravel() for values in mesh]), float(np.prod([step for _, step in axes]))
+
+
+# Conditioning and marginals -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("given", "rest"), CUTS)
+@pytest.mark.parametrize("structure", STRUCTURES)
+def test_condition_is_the_ratio_of_densities(structure: str, given: list[int], rest: list[int]) -> None:
+    """p(rest | given) = p(all) / p(given); the marginals on both sides are p(given)."""
+    model, rng = twin(structure, condition=100.0, offset=3.0), np.random.default_rng(0)
+    mixture = mixture_of(model)
+    rows = reference.sample(rng, model, 20)
+    marginal = reference.log_likelihoods(rows[:, given], part(model, given)).astype(float)
+    np.testing.assert_allclose(mixture.marginal(given).score_samples(rows[:, given]), marginal, rtol=1e-10, atol=1e-10)
+    joint = reference.log_likelihoods(rows, model).astype(float)
+    for row, ratio in zip(rows, joint - marginal, strict=True):
+        conditional = mixture.condition(given, row[given])
+        assert conditional.covariance_type == structure
+        assert conditional.score_samples(row[None, rest])[0] == pytest.approx(ratio, rel=1e-10, abs=1e-10)
+
+
+@pytest.mark.parametrize(("features", "points"), [([0, 2, 3], 2001), ([1, 2], 401)])
+@pytest.mark.parametrize("structure", STRUCTURES)
+def test_conditional_densities_integrate_to_one(structure: str, features: list[int], points: int) -> None:
+    """Quadrature over one or two features."""
+    conditional = mixture_of(twin(structure)).condition(features, np.linspace(-1, 1, len(features)))
+    rows, area = grid(conditional, points)
+    assert np.exp(conditional.score_samples(rows)).sum() * area == pytest.approx(1, abs=1e-10)
+
+
+@pytest.mark.parametrize("structure", STRUCTURES)
+def test_marginal_is_an_integral(structure: str) -> None:
+    """Integrating a feature out leaves the marginal of the other."""
+    mixture = mixture_of(twin(structure, 2))
+    x, (y, step) = np.linspace(-2, 2, 11), grid(mixture.marginal(1), 3001)
+    rows = np.column_stack([np.repeat(x, len(y)), np.tile(y[:, 0], len(x))])
+    integral = np.exp(mixture.score_samples(rows)).reshape(len(x), -1).sum(axis=1) * step
+    np.testing.assert_allclose(np.exp(mixture.marginal(0).score_samples(x[:, None])), integral, rtol=1e-10)
+
+
+@pytest.mark.parametrize("structure", STRUCTURES)
+def test_tower(structure: str) -> None:
+    """Conditioning on two features, one after the other or at once; marginals of marginals."""
+    mixture = mixture_of(twin(structure))
+    once = mixture.condition([3, 1], [0.3, -0.4])
+    twice = mixture.condition(1, -0.4).condition(2, 0.3)
+    smaller, direct = mixture.marginal([2, 0, 3]).marginal([2, 1]), mixture.marginal([3, 0])
+    for one, other in ((once, twice), (smaller, direct)):
+        for name in ("weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_"):
+            np.testing.assert_allclose(getattr(one, name), getattr(other, name), rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize(("dtype", "noise"), [("float32", 1e-3), ("float64", 1e-6)])
+def test_nearly_singular(dtype: str, noise: float) -> None:
+    """What a fit has accepted can be cut, though rounding its covariances again might make them indefinite."""
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(500, 1))
+    X = np.hstack([x, x + noise * rng.normal(size=(500, 1)), 2 * x + noise * rng.normal(size=(500, 1))]).astype(dtype)
+    mixture = GaussianMixture(2, reg_covar=0, random_state=0).fit(X)
+    mean, std = mixture.regress(X[:, 1:], 0, return_std=True)
+    assert mean.dtype == std.dtype == dtype
+    np.testing.assert_allclose(mean, X[:, 0], atol=5 * noise)
+    np.testing.assert_allclose(std, noise / np.sqrt(5), rtol=0.3)
+    ratio = mixture.score_samples(X[:1]) - mixture.marginal([1, 2]).score_samples(X[:1, 1:])
+    conditional = mixture.condition([1, 2], X[0, 1:])
+    assert conditional.score_samples(X[:1, :1])[0] == pytest.approx(ratio[0], abs=1e-2 if dtype == "float32" else 1e-6)
+
+
+def test_factors_set_by_hand() -> None:
+    """Only weights, means and any root of the precisions are read: not triangular ones serve, too."""
+    model = twin("full")
+    mixture, by_hand = mixture_of(model), GaussianMixture(K)
+    by_hand.weights_, by_hand.means_ = model.weights, model.means
+    values, vectors = np.linalg.eigh(np.linalg.inv(model.covariances))
+    by_hand.precisions_cholesky_ = vectors * np.sqrt(values)[:, None, :]
+    expected, found = mixture.condition([0, 2], [0.1, 0.2]), by_hand.condition([0, 2], [0.1, 0.2])
+    np.testing.assert_allclose(found.covariances_, expected.covariances_, rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(found.weights_, expected.weights_, rtol=1e-10)
+
+
+def test_feature_names() -> None:
+    """Features go by their names, and derived mixtures know theirs."""
+    pandas = pytest.importorskip("pandas")
+    iris = load_iris()
+    table = pandas.DataFrame(iris.data, columns=list(iris.feature_names))
+    mixture = GaussianMixture(2, random_state=0).fit(table)
+    first, last = iris.feature_names[0], iris.feature_names[-1]
+    assert list(mixture.marginal([last, first]).feature_names_in_) == [last, first]
+    conditional = mixture.condition(last, 1.0)
+    assert list(conditional.feature_names_in_) == list(iris.feature_names[:-1])
+    conditional.score(table[list(iris.feature_names[:-1])])
+    np.testing.assert_array_equal(conditional.means_, mixture.condition(-1, [1.0]).means_)
+    found = mixture.regress(table.drop(columns=last), last)
+    np.testing.assert_array_equal(found, mixture.regress(table[list(iris.feature_names[:-1])], 3))
+    with pytest.raises(ValueError, match="feature names should match"):
+        mixture.regress(table.drop(columns=first), last)
+    with pytest.raises(ValueError, match="There is no feature 'width': give one of 'sepal length"):
+        mixture.marginal("width")
+
+
+def test_derived_mixtures_are_complete() -> None:
+    """They keep random_state and n_threads, and can be sampled, fitted and cut again."""
+    mixture = mixture_of(twin("tied"), random_state=3, n_threads=1)
+    derived = mixture.condition([0], [0.5])
+    assert (derived.n_components, derived.random_state, derived.n_threads) == (K, 3, 1)
+    X, _ = derived.sample(20_000)
+    np.testing.assert_allclose(X.mean(axis=0), derived.weights_ @ derived.means_, atol=0.05)
+    assert derived.fit(X).n_iter_ > 0
+
+
+# Regression ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("given", "rest"), CUTS)
+@pytest.mark.parametrize("structure", STRUCTURES)
+def test_regress_equals_brute_force(structure: str, given: list[int], rest: list[int]) -> None:
+    """Means, standard deviations and covariances, row by row; rows come with their columns in order."""
+    model = twin(structure, condition=100.0, offset=3.0)
+    mixture, columns = mixture_of(model), sorted(given)
+    rows = reference.sample(np.random.default_rng(2), model, 15)[:, columns]
+    mean, cov = mixture.regress(rows, rest, return_cov=True)
+    only, std = mixture.regress(rows, rest, return_std=True)
+    np.testing.assert_array_equal(mean, only)
+    np.testing.assert_array_equal(mean, mixture.regress(rows, rest))
+    for i, row in enumerate(rows):
+        expected_mean, expected_cov = brute_force(model, columns, rest, row)
+        np.testing.assert_allclose(mean[i], expected_mean, rtol=1e-10, atol=1e-10)
+        np.testing.assert_allclose(cov[i], expected_cov, rtol=1e-10, atol=1e-10)
+        np.testing.assert_allclose(std[i], np.sqrt(np.diag(expected_cov)), rtol=1e-10)
+        conditional = mixture.condition(columns, row)
+        np.testing.assert_allclose(mean[i], conditional.weights_ @ conditional.means_, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("structure", STRUCTURES)
+def test_laws_of_total_expectation_and_variance(structure: str) -> None:
+    """Integrated over the given feature, conditional moments make the moments of the target."""
+    mixture = mixture_of(twin(structure, 2))
+    rows, step = grid(mixture.marginal(0), 4001)
+    density = np.exp(mixture.marginal(0).score_samples(rows)) * step
+    mean, std = mixture.regress(rows, 1, return_std=True)
+    target = mixture.marginal(1)
+    overall = target.weights_ @ target.means_[:, 0]
+    variances = reference.dense(structure, target.covariances_, K, 1)[:, 0, 0].astype(float)
+    variance = target.weights_ @ (variances + (target.means_[:, 0] - overall) ** 2)
+    assert density @ mean == pytest.approx(overall, rel=1e-10)
+    assert density @ (std**2 + (mean - overall) ** 2) == pytest.approx(variance, rel=1e-10)
+
+
+def test_one_target_has_no_axis() -> None:
+    """A target by itself gives one-dimensional results, a list of one does not."""
+    mixture = mixture_of(twin("full"))
+    rows = np.zeros((5, 3))
+    for how in ({"return_std": True}, {"return_cov": True}):
+        alone, listed = mixture.regress(rows, 1, **how), mixture.regress(rows, [1], **how)
+        assert alone[0].shape == alone[1].shape == (5,)
+        assert listed[0].shape == (5, 1)
+        np.testing.assert_array_equal(alone[1], listed[1].ravel())
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_regress_of_many_rows(dtype: str) -> None:
+    """Threads do not show in the bits, blocks hardly, and memory holds no array of rows by components."""
+    model = reference.random_model(np.random.default_rng(0), "full", 32, D)
+    rows = reference.sample(np.random.default_rng(3), model, 60_000, dtype)[:, :2]
+    results = [mixture_of(model, n_threads=n).regress(rows, [2, 3], return_std=True) for n in (1, 4)]
+    for one, other in zip(*results, strict=True):
+        assert one.dtype == dtype
+        np.testing.assert_array_equal(one, other)
+    few = mixture_of(model).regress(rows[-3:], [2, 3])
+    np.testing.assert_allclose(results[0][0][-3:], few, rtol=1e-5 if dtype == "float32" else 1e-12)
+    tracemalloc.start()
+    mixture_of(model, n_threads=1).regress(rows, [2, 3], return_std=True)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < len(rows) * 32 * 8 / 1.5
+
+
+# From parameters ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("structure", STRUCTURES)
+def test_from_parameters(structure: str) -> None:
+    """The structure is seen from the shapes; densities are those of the twin; nothing given is shared."""
+    model = twin(structure)
+    given = [np.array(values) for values in model[1:]]
+    mixture = GaussianMixture.from_parameters(*given, tol=0.5)
+    assert (mixture.covariance_type, mixture.n_components, mixture.tol) == (structure, K, 0.5)
+    for values in given:
+        values[...] = np.nan
+    rows = reference.sample(np.random.default_rng(0), model, 10)
+    np.testing.assert_allclose(mixture.score_samples(rows), reference.log_likelihoods(rows, model).astype(float))
+    np.testing.assert_array_equal(mixture.covariances_, model.covariances)
+    assert mixture.sample(3)[0].shape == (3, D)
+
+
+EYE = np.eye(2).tolist()
+
+
+@pytest.mark.parametrize(
+    ("weights", "means", "covariances", "params", "error", "message"),
+    [
+        ([0.5, 0.5], [[0, 0], [1, 1]], EYE, {}, ValueError, "may be 'tied' or 'diag' .* pass covariance_type"),
+        ([0.5, 0.5], [[0, 0], [1, 1]], [1, 2, 3], {}, ValueError, r"\(3,\), which fits none .* give \(2, 2, 2\) if"),
+        ([0.5, 0.4], [[0], [1]], [1, 1], {}, ValueError, "should be normalized"),
+        ([1.5, -0.5], [[0], [1]], [1, 1], {}, ValueError, r"in the range \[0, 1\]"),
+        ([1], [0, 1], [1], {}, ValueError, r"means have the shape \(2,\)"),
+        ([], np.empty((0, 2)), [], {}, ValueError, r"means have the shape \(0, 2\)"),
+        ([1], [[0, np.nan]], [1], {}, ValueError, "'means' contains NaN"),
+        ([0.5, 0.5], [[0], [1]], [1, 0], {}, ValueError, "should be positive"),
+        ([1], [[0, 1]], [[[1, 2], [2, 1]]], {}, ValueError, "singular: the eigenvalue of its correlations is -1"),
+        ([1], [[0, 1]], [[[1, 1], [1, 1]]], {}, ValueError, "Drop features that follow from others"),
+        ([1], [[0, 1]], [[[1, 2], [0, 9]]], {}, ValueError, "of component 0 is not symmetric"),
+        ([1], [[0, 1]], [[[1, 0], [0, -1]]], {}, ValueError, "has the variance -1"),
+        ([1], [[0]], [1e-320], {"covariance_type": "spherical"}, ValueError, "overflow"),
+        ([1], [[0]], [1], {"covariance_type": "round"}, ValueError, "'covariance_type' parameter"),
+        ([1], [[0, 1]], [1], {"tol": -1}, ValueError, "'tol' parameter"),
+        ([1], [[0, 1]], [1], {"toll": 1}, ValueError, "Invalid parameter 'toll'"),
+        ([1], [[0, 1]], [1], {"n_components": 1}, TypeError, "n_components"),
+    ],
+)
+def test_bad_parameters(
+    weights: Any, means: Any, covariances: Any, params: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    """What makes no mixture is refused with the remedy."""
+    with pytest.raises(error, match=message):
+        GaussianMixture.from_parameters(weights, means, covariances, **params)
+
+
+def test_badly_scaled_covariances_are_no_error() -> None:
+    """Units of the features do not make a covariance singular."""
+    scales = np.array([1e-9, 1e9])
+    covariance = np.array([[1, 0.5], [0.5, 1]]) * scales * scales[:, None]
+    mixture = GaussianMixture.from_parameters([1], [[0, 0]], [covariance])
+    slope = mixture.condition(0, 1e-9).means_[0, 0]
+    assert slope == pytest.approx(0.5e9, rel=1e-12)
+
+
+def test_sample_with_its_own_random_state() -> None:
+    """A random_state for one call goes before the mixture's own, and leaves it as it is."""
+    mixture = mixture_of(twin("diag"), random_state=0)
+    first, own = mixture.sample(5, random_state=1)[0], mixture.sample(5)[0]
+    np.testing.assert_array_equal(first, mixture.set_params(random_state=1).sample(5)[0])
+    np.testing.assert_array_equal(own, mixture.sample(5, random_state=0)[0])
+    rng = np.random.default_rng(0)
+    assert not np.array_equal(mixture.sample(5, rng)[0], mixture.sample(5, rng)[0])
+    with pytest.raises(ValueError, match="'random_state' parameter"):
+        mixture.sample(5, random_state=-1)
+
+
+# Bad input ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("features", "error", "message"),
+    [
+        (4, ValueError, "no feature 4: give a number from 0 to 3"),
+        (-5, ValueError, "no feature -5"),
+        ([0, -4], ValueError, "names one of them twice"),
+        ([], ValueError, "names none"),
+        ("a", ValueError, "the mixture knows no names"),
+        (1.0, TypeError, "given as 1.0"),
+        ([0, 1.5], TypeError, "given as 1.5. Give its number"),
+        (np.array([True, False, True, False]), TypeError, "Give its number"),
+        ([True], TypeError, "given as True"),
+        (slice(2), TypeError, "sequence"),
+        (None, TypeError, "sequence"),
+    ],
+)
+def test_bad_features(features: Any, error: type[Exception], message: str) -> None:
+    """All methods that take features refuse them in the same words."""
+    mixture = mixture_of(twin("full"))
+    for call in (
+        lambda: mixture.marginal(features),
+        lambda: mixture.condition(features, [0.0]),
+        lambda: mixture.regress(np.zeros((1, 3)), features),
+    ):
+        with pytest.raises(error, match=message):
+            call()
+
+
+def test_bad_values() -> None:
+    """Values, rows and options that do not fit."""
+    mixture = mixture_of(twin("full"))
+    everything = [0, 1, 2, 3]
+    with pytest.raises(ValueError, match="1 values were given for 2 features"):
+        mixture.condition([0, 1], 3.0)
+    with pytest.raises(ValueError, match="contains NaN"):
+        mixture.condition([0, 1], [0.0, np.nan])
+    with pytest.raises(ValueError, match="so far from all components"):
+        mixture.condition([0], 1e200)
+    with pytest.raises(ValueError, match="none is left"):
+        mixture.condition(everything, np.zeros(4))
+    with pytest.raises(ValueError, match="none is left"):
+        mixture.regress(np.zeros((1, 4)), everything)
+    with pytest.raises(ValueError, match="X has 4 columns, but 3 of the 4 features are no targets"):
+        mixture.regress(np.zeros((1, 4)), 0)
+    with pytest.raises(ValueError, match="Expected 2D array"):
+        mixture.regress(np.zeros(3), 0)
+    with pytest.raises(ValueError, match="contains NaN"):
+        mixture.regress(np.full((2, 3), np.nan), 0)
+    with pytest.raises(ValueError, match="ask for one"):
+        mixture.regress(np.zeros((1, 3)), 0, return_std=True, return_cov=True)
+    for call in (
+        lambda m: m.marginal(0),
+        lambda m: m.condition(0, 1),
+        lambda m: m.regress([[1]], 0),
+        lambda m: m.icl([[1]]),
+        lambda m: m.uncertainty([[1]]),
+        lambda m: m.anomaly_scores([[1]]),
+        lambda m: m.anomaly_threshold([[1]]),
+    ):
+        with pytest.raises(fastgmm.NotFittedError):
+            call(GaussianMixture())
+
+
+# Rows that stand out, and the ICL -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_uncertainty(dtype: str) -> None:
+    """One less the largest responsibility, with digits even where that is one to rounding."""
+    model = twin("full")
+    rows = reference.sample(np.random.default_rng(0), model, 5000, dtype)
+    r = np.sort(reference.responsibilities(rows, model), axis=1)
+    found = mixture_of(model).uncertainty(rows)
+    assert found.dtype == dtype and found.min() < 1e-9
+    np.testing.assert_allclose(found, r[:, :-1].sum(axis=1).astype(float), rtol=1e-3 if dtype == "float32" else 1e-10)
+
+
+def test_outliers() -> None:
+    """The threshold is the score that the given share of the rows exceeds."""
+    model = twin("diag")
+    rows = reference.sample(np.random.default_rng(0), model, 1000)
+    mixture = mixture_of(model)
+    scores = mixture.anomaly_scores(rows)
+    np.testing.assert_array_equal(scores, -mixture.score_samples(rows))
+    for contamination in (0.01, 0.1, 0.5):
+        assert (scores > mixture.anomaly_threshold(rows, contamination)).sum() == 1000 * contamination
+    for wrong in (0, 0.6, np.nan, "auto", None):
+        with pytest.raises(ValueError, match="'contamination'"):
+            mixture.anomaly_threshold(rows, wrong)
+
+
+def test_icl_of_iris() -> None:
+    """mclust 6.0.0 for EEE,3, with the other sign; it stops EM early."""
+    X = load_iris().data
+    mixture = GaussianMixture(
+        3, covariance_type="tied", n_init=10, tol=1e-9, reg_covar=0, max_iter=5000, random_state=0
+    )
+    mixture.fit(X)
+    assert mixture.bic(X) == pytest.approx(632.9647, abs=2e-3)
+    assert mixture.icl(X) == pytest.approx(637.8401, abs=0.06)
+    certainty = np.log(mixture.predict_proba(X).max(axis=1)).sum()
+    assert mixture.icl(X) == pytest.approx(mixture.bic(X) - 2 * certainty, rel=1e-12)
+
+
+def test_icl_of_weighted_rows() -> None:
+    """A weight of two is a row twice, one of nought is no row."""
+    model = twin("full")
+    rows = reference.sample(np.random.default_rng(0), model, 300)
+    weights = np.arange(300) % 3
+    mixture = mixture_of(model)
+    repeated = np.repeat(rows, weights, axis=0)
+    assert mixture.icl(rows, sample_weight=weights) == pytest.approx(mixture.icl(repeated), rel=1e-12)
+    assert mixture.icl(rows) == pytest.approx(mixture.icl(rows, sample_weight=np.ones(300)), rel=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["chunks", "mapped"])
+def test_rows_out_of_memory(tmp_path: Path, kind: str) -> None:
+    """Chunks and mapped files are read a block at a time, with the bits of an array."""
+    model = twin("full")
+    rows = reference.sample(np.random.default_rng(0), model, 40_000)
+    np.save(tmp_path / "rows.npy", rows[:, :3])
+    np.save(tmp_path / "all.npy", rows)
+    few, everything = (np.load(tmp_path / f"{name}.npy", mmap_mode="r") for name in ("rows", "all"))
+    if kind == "chunks":
+        few, everything = (from_chunks(np.array_split(values, 7)) for values in (few, everything))
+    mixture = mixture_of(model)
+    for found, expected in zip(
+        mixture.regress(few, 3, return_std=True), mixture.regress(rows[:, :3], 3, return_std=True), strict=True
+    ):
+        np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(mixture.uncertainty(everything), mixture.uncertainty(rows))
+    assert mixture.icl(everything) == mixture.icl(rows)
+    assert mixture.anomaly_threshold(everything) == mixture.anomaly_threshold(rows)
+
+
+def test_icl_of_old_faithful() -> None:
+    """The parameters of EEE,3 that the mclust book prints (to five digits), and its BIC and ICL."""
+    mixture = GaussianMixture.from_parameters(
+        [0.16568, 0.35637, 0.47795],
+        [[3.7931, 77.5211], [2.0376, 54.4912], [4.4632, 80.8334]],
+        [[0.078254, 0.480198], [0.480198, 33.7671]],
+    )
+    X = load_faithful().data
+    assert mixture.bic(X) == pytest.approx(2314.316, abs=0.02)
+    assert mixture.icl(X) == pytest.approx(2357.824, abs=0.1)
