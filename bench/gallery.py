@@ -19,13 +19,14 @@ DOTS = 200  # per inch: twice the 500 pixels at which they are shown
 def pictures() -> dict[str, Display]:
     """The pictures by name: what the README's lines draw."""
     iris, faithful = load_iris(), load_faithful()
-    selection = select(iris.data, random_state=0)
-    mixture = select(iris.data, 3, random_state=0).best_estimator_
-    eruptions = select(faithful.data, random_state=0).best_estimator_
+    flowers = select(iris.data, 3, random_state=0)
+    eruptions = select(faithful.data, random_state=0)
     return {
-        "pairs": PairsDisplay.from_estimator(mixture, iris.data, feature_names=iris.feature_names),
-        "selection": selection.plot(),
-        "density": DensityDisplay.from_estimator(eruptions, faithful.data, feature_names=faithful.feature_names),
+        "pairs": PairsDisplay.from_estimator(flowers.best_estimator_, iris.data, feature_names=iris.feature_names),
+        "selection": eruptions.plot(),
+        "density": DensityDisplay.from_estimator(
+            eruptions.best_estimator_, faithful.data, feature_names=faithful.feature_names
+        ),
     }
 
 

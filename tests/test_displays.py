@@ -181,11 +181,14 @@ def test_criterion_curves(selection: Selection, criterion: str) -> None:
     curves = {line.get_label().split()[0]: line for line in ax.get_lines() if line.get_linestyle() == "-"}
     assert set(curves) == set(STRUCTURES)
     hollow = [line for line in ax.get_lines() if line.get_markerfacecolor() == "white" and len(line.get_xdata())]
-    assert sum(len(line.get_xdata()) for line in hollow) == table["degenerate"].sum() > 0
+    (points,) = (line.get_data() for line in hollow)
+    degenerate = np.sort(table[table["degenerate"]], order="n_components")
+    assert len(degenerate) > 0 and set(degenerate["covariance_type"]) == {"full"}
+    np.testing.assert_array_equal(points, [degenerate["n_components"], degenerate[criterion]])
     for i, kind in enumerate(STRUCTURES):
         own = np.sort(table[table["covariance_type"] == kind], order="n_components")
         np.testing.assert_array_equal(curves[kind].get_xdata(), own["n_components"])
-        np.testing.assert_array_equal(curves[kind].get_ydata(), own[criterion])
+        np.testing.assert_array_equal(curves[kind].get_ydata(), np.where(own["degenerate"], np.nan, own[criterion]))
         assert curves[kind].get_color() == COLORS[i]
     assert ax.get_xlabel() == "number of components"
     assert ("lower is better" in ax.get_ylabel()) == (criterion != "log_likelihood")

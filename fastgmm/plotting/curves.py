@@ -26,7 +26,7 @@ ENDS = {"dropped": ("x", 5), "converged": ("o", 2), "not converged": ("^", 3)}  
 class CriterionDisplay(Display):
     """A criterion against the number of components: a curve for each covariance structure, the best one ringed.
 
-    What is much worse than the best is beyond the axis. Hollow markers are degenerate candidates.
+    What is much worse than the best is beyond the axis. Hollow markers off the curves are degenerate candidates.
 
     Attributes
     ----------
@@ -89,7 +89,7 @@ class CriterionDisplay(Display):
                 label = kind if costs[own].min() <= worst else f"{kind} (beyond)"
                 style: dict[str, Any] = {"color": color(i), "marker": marker(i), "markersize": 5}
                 x, y, hollow = table["n_components"][own], table[self.criterion][own], table["degenerate"][own]
-                ax.plot(x, y, linewidth=1.5, label=label, **style)
+                ax.plot(x, np.where(hollow, np.nan, y), linewidth=1.5, label=label, **style)
                 ax.plot(x[hollow], y[hollow], linestyle="none", markerfacecolor="white", zorder=3, **style)
         if table["degenerate"].any():
             ax.plot([], [], linestyle="none", marker="o", color="0.4", markerfacecolor="white", label="degenerate")
