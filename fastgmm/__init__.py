@@ -4,6 +4,8 @@ from .config import __version__, show_config
 from .exceptions import ConvergenceWarning, DegenerateComponentWarning, ModelFileError, NotFittedError
 from .gaussian_mixture import GaussianMixture
 from .model.statistics import Statistics
+from .model_selection import select
+from .selection import Selection
 from .sufficient import maximize, merge, statistics
 
 load = GaussianMixture.load
@@ -14,11 +16,13 @@ __all__ = [
     "GaussianMixture",
     "ModelFileError",
     "NotFittedError",
+    "Selection",
     "Statistics",
     "__version__",
     "load",
     "maximize",
     "merge",
+    "select",
     "show_config",
     "statistics",
 ]

@@ -14,7 +14,6 @@ from .inputs import as_source, total_weight
 from .model.parameters import Parameters
 from .model.structure import KernelModel, Structure
 from .model.structures import STRUCTURES
-from .sources.blocks import by_blocks
 from .sources.incomplete import IncompleteSource, marginals
 from .sources.source import Source
 from .validation import (
@@ -283,17 +282,9 @@ class Mixture(Estimator):
         """
         source, model = self._prepare(X, sample_weight)
         n_samples = total_weight(source, sample_weight)
-
-        def certainty(rows: slice, X: NDArray[Any], responsibilities: NDArray[Any]) -> float:
-            logs = np.log(responsibilities.max(axis=1))
-            if source.weights is not None:
-                weights = source.weights[rows]
-                logs = np.where(weights > 0, logs, 0) * weights
-            return float(logs.sum(dtype=np.float64))
-
         with source:
-            mean = math.fsum(by_blocks(source, model, certainty)) / source.total + source.log_likelihood(model)
-        return -2 * n_samples * mean + self._n_parameters() * math.log(n_samples)
+            log_likelihood, certainty = source.certainty(model)
+        return -2 * n_samples * (log_likelihood + certainty) + self._n_parameters() * math.log(n_samples)
 
     def _deviance(self, X: Any, sample_weight: Any) -> tuple[float, float]:
         """Return -2 log-likelihood, and the number of rows that it is of."""

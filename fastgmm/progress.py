@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from threading import Lock
 from time import perf_counter
 
 
@@ -52,3 +54,32 @@ class Progress:
         """Report that an initialization was given up."""
         if self.verbose:
             print(f"Initialization {number} dropped.")
+
+
+class Count:
+    """Counts what is done of a known number of things: one line on a terminal that is written again, else a line each.
+
+    Parameters
+    ----------
+    verbose : int or bool
+        0 prints nothing.
+    total : int
+        How many there are.
+    """
+
+    def __init__(self, verbose: int, total: int) -> None:
+        self.verbose, self.total = bool(verbose), total
+        self.done = 0
+        self._printing = Lock()
+
+    def step(self, what: str) -> None:
+        """One more is done."""
+        if not self.verbose:
+            return
+        with self._printing:
+            self.done += 1
+            line = f"[{self.done}/{self.total}] {what}"
+            if sys.stdout.isatty():
+                print(f"\r\x1b[K{line}", end="\n" if self.done == self.total else "", flush=True)
+            else:
+                print(line)

@@ -13,8 +13,16 @@ from numpy.typing import ArrayLike, NDArray
 from . import kernels
 from .sources.threads import default_n_threads
 from .tables import Table, counted
+from .text import aligned
 
-__all__ = ["adjusted_rand_index", "comparison_report", "components_report", "fit_report", "standard_deviations"]
+__all__ = [
+    "adjusted_rand_index",
+    "aligned",
+    "comparison_report",
+    "components_report",
+    "fit_report",
+    "standard_deviations",
+]
 
 STOPPED = {"max_iter": "allow more with --max-iter", "max_time": "allow more with --max-time"}
 MAX_WIDTH, MAX_COLUMNS, MAX_COMPONENTS = 100, 12, 50  # of the printed table
@@ -60,7 +68,7 @@ def components_report(mixture: Any, names: Sequence[str], sizes: NDArray[np.int6
         part = [*fixed, columns.pop(0)]
         while columns and sum(2 + max(map(len, column)) for column in [*part, columns[0]]) <= MAX_WIDTH:
             part.append(columns.pop(0))
-        parts.append(_aligned(part))
+        parts.append(aligned(part))
     if len(means) > MAX_COMPONENTS:
         parts.append(f"... and {counted(len(means) - MAX_COMPONENTS, 'more component')}")
     if len(names) > MAX_COLUMNS:
@@ -77,7 +85,7 @@ def comparison_report(
     first = ["component", *map(str, range(n_components))]
     columns = [[name, *map(str, counts[:, c])] for c, name in enumerate(target_names)]
     index = adjusted_rand_index(labels, target)
-    return f"\nspecies in each component\n{_aligned([first, *columns])}\nadjusted Rand index {index:.4f}"
+    return f"\nspecies in each component\n{aligned([first, *columns])}\nadjusted Rand index {index:.4f}"
 
 
 def adjusted_rand_index(first: ArrayLike, second: ArrayLike) -> float:
@@ -116,12 +124,3 @@ def _digits(smallest: float, largest: float) -> str:
     """Return the format that shows three digits of the smallest deviation, and the means to the same place."""
     decimals = 2 - math.floor(math.log10(smallest)) if smallest > 0 else 9
     return f"z.{max(decimals, 0)}f" if decimals <= 6 and largest < 1e9 else "z.6g"
-
-
-def _aligned(columns: Sequence[Sequence[str]]) -> str:
-    """Return columns of words as lines, aligned on the right."""
-    widths = [max(map(len, column)) for column in columns]
-    return "\n".join(
-        "  ".join(cell.rjust(width) for cell, width in zip(cells, widths, strict=True))
-        for cells in zip(*columns, strict=True)
-    )

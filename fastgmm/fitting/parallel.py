@@ -1,17 +1,26 @@
 """Several fits on the same rows at once."""
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 
 from ..model.structure import Structure
+from ..sources.array import ArraySource
 from ..sources.groups import GROUP_WORK
 from ..sources.source import Source
 
 R = TypeVar("R")
 
 LEAST_WORK = 1 << 20  # multiply-adds of a pass below which threads wait for the interpreter most of the time
+SHARED_WORK = 1 << 27  # multiply-adds of a pass from which all threads had better work on one job, then on the next
+
+
+class Job(NamedTuple, Generic[R]):
+    """A piece of work: how many multiply-adds a pass over its rows takes, and what is called with the sources."""
+
+    work: int
+    task: Callable[..., R]
 
 
 def side_by_side(
@@ -29,3 +38,25 @@ def side_by_side(
 
     source.workers.run(work, tasks, len(tasks), results.append)
     return results
+
+
+def share_out(sources: Sequence[Source], jobs: Sequence[Job[R]], *, in_order: bool = False) -> list[R]:
+    """Results of jobs of any size on the same rows.
+
+    Those of long passes come one after the other, on all threads; then each of the rest has a thread, the longest
+    first. The shortest are left to the calling thread: others would wait for the interpreter most of the time. Rows
+    that do not lie in memory are read by one job after the other.
+    """
+    in_order = in_order or not all(isinstance(source, ArraySource) for source in sources)
+    quiet, handling, results = [source.inline() for source in sources], np.geterr(), dict[int, R]()
+    order = sorted(range(len(jobs)), key=lambda i: -jobs[i].work)
+    apart = [i for i in order if LEAST_WORK <= jobs[i].work < SHARED_WORK and not in_order]
+    for i in sorted(set(order) - set(apart)):
+        results[i] = jobs[i].task(*sources)
+
+    def work(i: int) -> tuple[int, R]:
+        with np.errstate(**handling):  # which threads do not inherit
+            return i, jobs[i].task(*quiet)
+
+    sources[0].workers.run(work, apart, len(apart), lambda result: results.update([result]))
+    return [results[i] for i in range(len(jobs))]

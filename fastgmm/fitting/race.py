@@ -5,7 +5,7 @@ again and again is successive halving (Jamieson and Talwalkar 2016).
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -34,16 +34,18 @@ def from_race(source: Source, goal: Goal, random_state: Random) -> Start:
         for scale in SCALES
     ]
 
-    def race(source: Source) -> Parameters:
-        track = source.take(rows)
-        field = [Runner(goal._replace(maximize=goal.maximize.on(track)), start) for start in starts]
-        for n_passes in LEGS:
-            legs = [partial(runner.run, n_passes=n_passes) for runner in field]
-            side_by_side(track, goal.structure, goal.n_components, legs)
-            field = sorted(field, key=lambda runner: -runner.bound)[: max(1, len(field) // 2)]
-        return field[0].position()
+    return lambda source: leader(source.take(rows), goal, starts)
 
-    return race
+
+def leader(track: Source, goal: Goal, starts: Sequence[Callable[..., Parameters]]) -> Parameters:
+    """Where the best of some starts, called with `(track, goal=)`, has come after all legs."""
+    goal = goal._replace(maximize=goal.maximize.on(track))
+    field = [Runner(goal, start) for start in starts]
+    for n_passes in LEGS:
+        legs = [partial(runner.run, n_passes=n_passes) for runner in field]
+        side_by_side(track, goal.structure, goal.n_components, legs)
+        field = sorted(field, key=lambda runner: -runner.bound)[: max(1, len(field) // 2)]
+    return field[0].position()
 
 
 @dataclass(slots=True)

@@ -121,17 +121,6 @@ class IncompleteSource(Source):
 
     # ---- what a mixture says of each row
 
-    def log_likelihood(self, model: Any) -> float:
-        total = np.zeros(())
-
-        def task(rows: slice, X: np.ndarray, patterns: Patterns, *workspaces: np.ndarray) -> float:
-            values = np.empty(len(X), self.dtype)
-            self.kernels.posterior_patterns(X, *patterns, *model, *workspaces, values, None, None)
-            return self.weighted_sum(rows, values)
-
-        self._each_group(task, model, False, lambda part: np.add(total, part, out=total))
-        return float(total) / self.total
-
     def posterior(self, X: np.ndarray, model: Any, *outputs: np.ndarray | None) -> None:
         """Log-likelihoods, responsibilities and labels of some rows, where wanted."""
         sizes = self._sizes(model, False)

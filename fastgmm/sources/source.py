@@ -15,7 +15,7 @@ from ..model.parameters import Parameters
 from ..model.statistics import Statistics
 from ..model.structure import DigitsLost, KernelModel, Structure
 from ..model.structures import STRUCTURES
-from .groups import DIAGONAL, ISOTROPIC, TRIANGULAR, cut, work_per_row
+from .groups import BLOCK, DIAGONAL, ISOTROPIC, TRIANGULAR, cut, work_per_row
 from .labels import Labels
 from .threads import Workers
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .array import ArraySource
 
 ORIGIN_ROWS = 1024  # whose mean is a point amid all rows
+CERTAINTY_NUMBERS = 1 << 17  # responsibilities looked at together
 
 
 class Group(NamedTuple):
@@ -164,22 +165,31 @@ class Source(ABC):
 
     # ---- what a model says of each row
 
-    def log_likelihood(self, model: KernelModel) -> float:
+    def log_likelihood(self, model: Any) -> float:
         """The mean of log p(x) over all rows."""
 
         def task(group: Group, workspace: np.ndarray, out: np.ndarray) -> None:
             values = np.empty(len(group.X), self.dtype)
-            self.kernels.posterior(group.X, *model, workspace, values, None, None)
-            out[0] = self.weighted_sum(group.rows, values)
+            self.posterior(group.X, model, values, None, None)
+            out[0] = self._total_of(values, group.rows)
 
         return float(self._sum(task, 1, model.kind, len(model.centers), accumulating=False)[0]) / self.total
 
-    def weighted_sum(self, rows: slice, values: np.ndarray) -> float:
-        """The sum of values of some rows."""
-        weights = self._weights(rows)
-        if weights is not None:
-            values = np.where(weights > 0, values, 0) * weights.astype(np.float64)
-        return float(values.sum(dtype=np.float64))
+    def certainty(self, model: Any) -> tuple[float, float]:
+        """The mean of log p(x) over all rows, and of the log of the largest responsibility."""
+        step = max(BLOCK, CERTAINTY_NUMBERS // len(model.centers))
+
+        def task(group: Group, workspace: np.ndarray, out: np.ndarray) -> None:
+            values, largest = np.empty((2, len(group.X)), self.dtype)
+            for start in range(0, len(group.X), step):
+                part = slice(start, start + step)
+                shares = np.empty((len(group.X[part]), len(model.centers)), self.dtype)
+                self.posterior(group.X[part], model, values[part], shares, None)
+                np.log(shares.max(axis=1), out=largest[part])
+            out[:] = self._total_of(values, group.rows), self._total_of(largest, group.rows)
+
+        sums = self._sum(task, 2, model.kind, len(model.centers), accumulating=False) / self.total
+        return float(sums[0]), float(sums[1])
 
     def log_likelihoods(self, model: Any, out: np.ndarray | None = None) -> np.ndarray:
         """log p(x) of each row, (N,)."""
@@ -237,10 +247,17 @@ class Source(ABC):
 
     # ---- passes over the rows
 
-    def posterior(self, X: np.ndarray, model: KernelModel, *outputs: np.ndarray | None) -> None:
+    def posterior(self, X: np.ndarray, model: Any, *outputs: np.ndarray | None) -> None:
         """Log-likelihoods, responsibilities and labels of some rows, where wanted."""
         size = self._workspace_size(model.kind, len(model.centers), accumulating=False)
         self.kernels.posterior(X, *model, np.empty(size, self.dtype), *outputs)
+
+    def _total_of(self, values: np.ndarray, rows: slice) -> float:
+        """The sum of a number of each of some rows, times their weights."""
+        weights = self._weights(rows)
+        if weights is not None:
+            values = np.where(weights > 0, values, 0) * weights.astype(np.float64)
+        return float(values.sum(dtype=np.float64))
 
     def _weights(self, rows: slice) -> np.ndarray | None:
         """The weights of some rows."""

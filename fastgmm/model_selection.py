@@ -1,0 +1,340 @@
+"""Which mixture? A sweep over covariance structures and numbers of components, compared by a criterion."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .exceptions import ConvergenceWarning, DegenerateComponentWarning, compatible
+from .fitting.kmeans import Random
+from .fitting.parallel import Job, share_out
+from .fitting.sweep import Candidate, Outcome, Settings, sweep
+from .gaussian_mixture import GaussianMixture
+from .inputs import total_weight
+from .model.structures import STRUCTURES
+from .progress import Count
+from .selection import CRITERIA, Selection
+from .sources.array import ArraySource
+from .sources.source import Source
+from .validation import check_random_state, feature_names
+
+__all__ = ["select"]
+
+# Arguments of GaussianMixture that a sweep sets itself, or that fit one number of components only.
+OWN = ("n_components", "covariance_type", "warm_start", "weights_init", "means_init", "precisions_init")
+
+COLUMNS: list[tuple[str, Any]] = [
+    ("covariance_type", "U9"),
+    ("n_components", np.int64),
+    ("n_parameters", np.int64),
+    ("log_likelihood", np.float64),
+    *((name, np.float64) for name in CRITERIA),
+    ("converged", np.bool_),
+    ("degenerate", np.bool_),
+    ("n_iter", np.int64),
+    ("seconds", np.float64),
+]
+
+
+def select(
+    X: Any,
+    n_components: int | Iterable[int] = range(1, 10),
+    covariance_types: str | Iterable[str] = ("full", "tied", "diag", "spherical"),
+    criterion: str = "bic",
+    *,
+    cv: int = 5,
+    sample_weight: Any = None,
+    n_init: int = 2,
+    random_state: int | np.random.RandomState | np.random.Generator | None = None,
+    n_threads: int | None = None,
+    verbose: int = 0,
+    **params: Any,
+) -> Selection:
+    """Fit mixtures of several numbers of components and covariance structures, and find the best by a criterion.
+
+    Candidates share their starts, run side by side, and are fitted once more from the next larger one with two of its
+    components merged: the sweep is faster than as many single fits, and ends at higher likelihoods. What goes wrong
+    with a candidate is a line of the table, and does not stop the others.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_samples, n_features)
+        As for `GaussianMixture.fit`.
+    n_components : int or iterable of int, default=range(1, 10)
+        Numbers of components.
+    covariance_types : str or iterable of str, default=('full', 'tied', 'diag', 'spherical')
+        Covariance structures.
+    criterion : {'bic', 'aic', 'aicc', 'icl', 'cv'}, default='bic'
+        What candidates are compared by. 'bic' and 'icl' look for the number of components, 'icl' for separate ones;
+        'aic', 'aicc' (corrected for small samples) and 'cv' for the density that predicts new rows best. 'cv' is the
+        mean log-likelihood of rows left out, the higher the better; of the others the lowest is best.
+    cv : int, default=5
+        Number of folds, drawn from ``random_state``, for ``criterion='cv'``: so many more sweeps.
+    sample_weight : array-like of shape (n_samples,), default=None
+        How many times each row counts; None is once.
+    n_init : int, default=2
+        Number of starts of each candidate: clusters of a Ward hierarchy of a sample, which serves every number of
+        components, then k-means clusterings, which serve every structure. They race through a dozen iterations on at
+        most 4096 rows (256 per component where that is more), and the leader is fitted.
+    random_state : int, RandomState, Generator or None, default=None
+        Source of randomness; None is NumPy's global ``RandomState``.
+    n_threads : int, default=None
+        As for `GaussianMixture`. The results do not depend on it.
+    verbose : int, default=0
+        1 counts fitted candidates.
+    **params : dict
+        Further arguments of `GaussianMixture`, the same for all candidates. ``init_params`` replaces the shared starts
+        (a callable is called with the sample).
+
+    Returns
+    -------
+    selection : Selection
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument or ``X`` is refused, or if all candidates went wrong.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If the best fit did not converge.
+    DegenerateComponentWarning
+        If a component of the best fit has collapsed: then this is so in all candidates.
+
+    References
+    ----------
+    C. Fraley, A. E. Raftery. Model-based clustering, discriminant analysis, and density estimation. Journal of the
+    American Statistical Association 97, 2002.
+
+    C. M. Hurvich, C.-L. Tsai. Regression and time series model selection in small samples. Biometrika 76(2), 1989.
+
+    P. Smyth. Model selection for probabilistic clustering using cross-validated likelihood. Statistics and Computing
+    10, 2000.
+
+    Examples
+    --------
+    >>> from fastgmm import select
+    >>> from fastgmm.datasets import load_iris
+    >>> selection = select(load_iris().data, range(1, 5), ["full", "tied"], random_state=0)
+    >>> print(selection)
+    covariance type  n components  n parameters  log likelihood     bic     icl
+               full             2            29         -214.35  574.02  574.02
+               ...
+    >>> labels = selection.best_estimator_.predict(load_iris().data)
+    """
+    if criterion not in CRITERIA:
+        raise ValueError(f"criterion={criterion!r}: choose one of {', '.join(CRITERIA)}.")
+    for name in OWN:
+        if name in params:
+            raise TypeError(f"select() sets {name} itself, or needs another for each candidate: leave {name} out.")
+    start = params.get("init_params", "kmeans")
+    if not (isinstance(start, str) or callable(start)):
+        raise TypeError("init_params holds an array, which fits one number of components: give a name or a callable.")
+    options = {"n_init": n_init, "random_state": random_state, "n_threads": n_threads, **params}
+    types, numbers = _types(covariance_types), _numbers(n_components)
+    with GaussianMixture(**options)._source(X, sample_weight) as source:
+        rng = check_random_state(random_state)
+        folds = _folds(cv, source.n_samples, rng) if criterion == "cv" else None
+        candidates = [Candidate(STRUCTURES[kind], k) for kind in types for k in numbers]
+        search = _Search(candidates, options, rng, Count(verbose, len(candidates) * (1 + (folds is not None) * cv)))
+        entries = search.fit(source, feature_names(X))
+        search.judge(entries, source, total_weight(source, sample_weight))
+        if folds is not None:
+            search.validate(entries, source, folds)
+    return _selection(entries, criterion)
+
+
+@dataclass(slots=True)
+class _Entry:
+    """A candidate and what is known of it: its fit, the model made of it, and columns of the table."""
+
+    candidate: Candidate
+    outcome: Outcome
+    model: GaussianMixture | None = None
+    values: dict[str, float] = field(default_factory=dict)
+
+    def line(self) -> dict[str, Any]:
+        """Return its line of the table."""
+        structure, n_components = self.candidate
+        records, fit, error = self.outcome.records, self.outcome.fit, self.outcome.error
+        return {
+            **dict.fromkeys(("log_likelihood", *CRITERIA), math.nan),
+            "covariance_type": structure.name,
+            "n_components": n_components,
+            "converged": fit is not None and fit.converged,
+            "degenerate": self.outcome.degenerate,
+            "n_iter": 0 if fit is None else len(fit.lower_bounds),
+            "seconds": sum(record.seconds_initialization + record.seconds_em for record in records),
+            "error": "" if error is None else f"{type(error).__name__}: {error}",
+            **self.values,
+        }
+
+
+class _Search:
+    """What is done with all candidates."""
+
+    def __init__(
+        self, candidates: Sequence[Candidate], options: dict[str, Any], random_state: Random, count: Count
+    ) -> None:
+        self.candidates, self.options, self.random_state, self.count = candidates, options, random_state, count
+        common = GaussianMixture(**options)
+        self.settings = Settings(
+            tol=common.tol,
+            max_iter=common.max_iter,
+            reg_covar=common.reg_covar,
+            degenerate=common.degenerate,
+            options=common._options,
+            method=options.get("init_params"),
+            n_starts=common.n_init,
+            in_order=common.callback is not None,
+        )
+
+    def fit(self, source: Source, names: NDArray[np.object_] | None = None) -> list[_Entry]:
+        """Fit all candidates to some rows."""
+        outcomes = sweep(source, self.candidates, self.settings, self.random_state, self._tell)
+        entries = [_Entry(*pair) for pair in zip(self.candidates, outcomes, strict=True)]
+        for entry in entries:
+            structure, n_components = entry.candidate
+            model = GaussianMixture(n_components, covariance_type=structure.name, **self.options)
+            entry.values["n_parameters"] = structure.n_parameters(n_components, source.n_features)
+            fit = entry.outcome.fit
+            if fit is not None:
+                try:
+                    attributes = model._attributes(fit, source.dtype) | {"fits_": entry.outcome.records}
+                except ValueError as error:
+                    entry.outcome.error = error
+                else:
+                    entry.model = model._adopt(
+                        attributes if names is None else {**attributes, "feature_names_in_": names}
+                    )
+        return entries
+
+    def judge(self, entries: Sequence[_Entry], source: Source, n: float) -> None:
+        """Work out the information criteria of the fitted models on the ``n`` rows they were fitted to."""
+        fitted = [entry for entry in entries if entry.model is not None]
+        jobs = [Job(source.work(*entry.candidate), partial(_certainty, model=entry.model)) for entry in fitted]
+        for entry, (log_likelihood, certainty) in zip(fitted, share_out([source], jobs), strict=True):
+            p = entry.values["n_parameters"]
+            deviance, penalty = -2 * n * log_likelihood, p * math.log(n)
+            entry.values |= {
+                "log_likelihood": n * log_likelihood,
+                "bic": deviance + penalty,
+                "aic": deviance + 2 * p,
+                "aicc": deviance + 2 * p * n / (n - p - 1) if n > p + 1 else math.inf,
+                "icl": deviance + penalty - 2 * n * certainty,
+            }
+
+    def validate(self, entries: Sequence[_Entry], source: Source, folds: NDArray[np.intp]) -> None:
+        """Work out the mean log-likelihood of rows left out, fold by fold; NaN where a fold went wrong."""
+        totals, weight = np.zeros(len(entries)), 0.0
+        for fold in range(folds.max() + 1):
+            kept, left = (_part(source, np.flatnonzero(rows)) for rows in (folds != fold, folds == fold))
+            models = [entry.model for entry in self.fit(kept)]
+            jobs = [
+                Job(left.work(*candidate), partial(_score, model=model))
+                for candidate, model in zip(self.candidates, models, strict=True)
+            ]
+            totals += left.total * np.array(share_out([left], jobs))
+            weight += left.total
+        for entry, total in zip(entries, totals, strict=True):
+            entry.values["cv"] = float(total) / weight
+
+    def _tell(self, candidate: Candidate, outcome: Outcome) -> None:
+        """Report that a candidate has been fitted."""
+        what = f"{candidate.structure.name}, K = {candidate.n_components}"
+        self.count.step(what if outcome.error is None else f"{what}: {outcome.error}")
+
+
+def _certainty(source: Source, model: Any) -> tuple[float, float]:
+    """Return the mean log-likelihood per row, and the mean log of the largest responsibility."""
+    return source.certainty(model._kernel_model(source.dtype))
+
+
+def _score(source: Source, model: GaussianMixture | None) -> float:
+    """Return the mean log-likelihood per row; NaN without a model."""
+    return math.nan if model is None else source.log_likelihood(model._kernel_model(source.dtype))
+
+
+def _folds(cv: Any, n_samples: int, random_state: Random) -> NDArray[np.intp]:
+    """Return the fold of each row, drawn at random; all are of the same size, or of one row more."""
+    if not (isinstance(cv, Integral) and 2 <= int(cv) <= n_samples // 2):
+        raise ValueError(f"cv={cv!r}: the number of folds must be an int from 2 to n_samples // 2 = {n_samples // 2}.")
+    return random_state.permutation(n_samples) % int(cv)
+
+
+def _part(source: Source, rows: NDArray[np.intp]) -> ArraySource:
+    """Return some rows with their weights."""
+    part = source.take(rows)
+    weights = None if source.weights is None else source.weights[rows]
+    return ArraySource(part.X, source.workers, source.kernels, weights)
+
+
+def _selection(entries: Sequence[_Entry], criterion: str) -> Selection:
+    """Return the candidates in their order."""
+    lines = [entry.line() for entry in entries]
+    sign = -1.0 if criterion == "cv" else 1.0
+    scores = [sign * line[criterion] if math.isfinite(line[criterion]) else math.inf for line in lines]
+    order = sorted(
+        range(len(lines)),
+        key=lambda i: (math.isinf(scores[i]), lines[i]["degenerate"], scores[i], lines[i]["n_parameters"]),
+    )
+    best = entries[order[0]]
+    if math.isinf(scores[order[0]]) or best.model is None:
+        told = next((line["error"] for line in lines if line["error"]), f"ArithmeticError: no {criterion} is finite")
+        raise ValueError(
+            f"None of the {len(lines)} candidates could be fitted and judged. The first failed by {told.rstrip('.')}. "
+            "Try smaller n_components, a larger reg_covar, or degenerate='repair'."
+        )
+    longest = max(1, *(len(line["error"]) for line in lines))
+    dtype = np.dtype([*COLUMNS, ("error", f"U{longest}")])
+    names = dtype.names or ()
+    table = np.array([tuple(lines[i][name] for name in names) for i in order], dtype=dtype)
+    _warn(best)
+    return Selection(best.model, table, [entries[i].model for i in order], criterion)
+
+
+def _warn(best: _Entry) -> None:
+    """Warn of a best fit that did not converge or has collapsed."""
+    if best.outcome.fit is not None and not best.outcome.fit.converged and best.outcome.fit.lower_bounds:
+        warnings.warn(
+            "The best candidate did not converge. Increase max_iter or tol.",
+            compatible(ConvergenceWarning),
+            stacklevel=4,
+        )
+    if best.outcome.degenerate:
+        warnings.warn(
+            "A component has collapsed in the best candidate, so that its likelihood depends on reg_covar or repairs "
+            "more than on the data. Check for constant, collinear or repeated columns or rows, or increase reg_covar.",
+            DegenerateComponentWarning,
+            stacklevel=4,
+        )
+
+
+def _numbers(n_components: Any) -> list[int]:
+    """Return the numbers of components asked for, each once."""
+    numbers = [n_components] if isinstance(n_components, Integral) else _listed(n_components)
+    if not numbers or not all(isinstance(k, Integral) and int(k) >= 1 for k in numbers):
+        raise ValueError(f"n_components={n_components!r}: give one or more numbers of components, ints from 1.")
+    return list(dict.fromkeys(int(k) for k in numbers))
+
+
+def _types(covariance_types: Any) -> list[str]:
+    """Return the covariance structures asked for, each once."""
+    types = [covariance_types] if isinstance(covariance_types, str) else _listed(covariance_types)
+    if not types or not all(isinstance(kind, str) and kind in STRUCTURES for kind in types):
+        raise ValueError(f"covariance_types={covariance_types!r}: give one or more of {', '.join(STRUCTURES)}.")
+    return list(dict.fromkeys(types))
+
+
+def _listed(values: Any) -> list[Any]:
+    """Return the values as a list, which is empty when there are none."""
+    return list(values) if isinstance(values, Iterable) else []

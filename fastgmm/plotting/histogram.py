@@ -1,0 +1,30 @@
+"""One feature: a histogram with the densities of the components and of the mixture."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .marginals import View
+from .style import DASHES, color
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def draw_histogram(ax: Axes, view: View, linewidth: float = 1.5) -> None:
+    """Draw a histogram of rows of one feature, of area one, and the curves."""
+    values, deviations = view.rows[:, 0], np.sqrt(view.covariances[:, 0])
+    n_bins = int(np.clip(math.sqrt(len(values)), 10, 100))
+    _, edges, _ = ax.hist(values, bins=n_bins, density=True, color="0.85", edgecolor="white", linewidth=0.5)
+    near = (view.means + deviations * np.linspace(-4.0, 4.0, 81)).ravel()  # keeps narrow peaks whole
+    x = np.sort(np.concatenate([np.linspace(edges[0], edges[-1], 400), near]))
+    x = x[(x >= edges[0]) & (x <= edges[-1])]
+    densities = view.densities(x[:, None])
+    for k, density in enumerate(densities):
+        style = DASHES[k % len(DASHES)]
+        ax.plot(x, density, color=color(k), linestyle=style, linewidth=linewidth, label=view.legend_label(k))
+    if len(densities) > 1:
+        ax.plot(x, densities.sum(axis=0), color="0.4", linewidth=0.7 * linewidth, zorder=1.5, label="sum")

@@ -1,0 +1,131 @@
+"""What pictures show of a mixture: a few of its features, checked, with their names and marginal distribution."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """Some features of a mixture and of rows.
+
+    Attributes
+    ----------
+    rows : ndarray of shape (n_samples, n_chosen)
+    weights : ndarray of shape (K,)
+    means : ndarray of shape (K, n_chosen)
+    covariances : ndarray of shape (K, n_chosen, n_chosen)
+    names : list of n_chosen str
+    """
+
+    rows: NDArray[np.float64]
+    weights: NDArray[np.float64]
+    means: NDArray[np.float64]
+    covariances: NDArray[np.float64]
+    names: list[str]
+
+    def part(self, *chosen: int) -> View:
+        """Return a view of some of the features."""
+        own = list(chosen)
+        return View(
+            self.rows[:, own],
+            self.weights,
+            self.means[:, own],
+            self.covariances[:, own][:, :, own],
+            [self.names[i] for i in own],
+        )
+
+    def densities(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return weight times density of each component (K, n) at points (n, n_chosen)."""
+        inverse = np.linalg.inv(np.linalg.cholesky(self.covariances))
+        whitened = np.einsum("kij,knj->kni", inverse, points - self.means[:, None])
+        scale = self.weights * np.prod(np.diagonal(inverse, axis1=1, axis2=2) / np.sqrt(2 * np.pi), axis=1)
+        return scale[:, None] * np.exp(-0.5 * (whitened**2).sum(axis=2))
+
+    def legend_label(self, k: int) -> str:
+        """Return the number and the weight of a component."""
+        return f"{k}: {self.weights[k]:.2f}"
+
+
+def view(estimator: Any, X: ArrayLike, features: Sequence[int], feature_names: Sequence[str] | None, most: int) -> View:
+    """Return checked rows and the marginal of a fitted mixture, in as many as ``most`` features."""
+    rows = np.asarray(X)
+    if rows.ndim != 2:
+        raise ValueError(f"X has shape {rows.shape}; a picture needs rows and columns: (n_samples, n_features).")
+    n_features = rows.shape[1]
+    chosen = _checked_features(features, n_features, most)
+    names = _names(estimator, X, feature_names, n_features)
+    check_fitted(estimator, X)
+    if estimator.means_.shape[1] != n_features:
+        raise ValueError(f"X has {n_features} columns, but the mixture was fitted to {estimator.means_.shape[1]}.")
+    return View(
+        rows[:, chosen].astype(np.float64),
+        np.asarray(estimator.weights_, np.float64),
+        np.asarray(estimator.means_, np.float64)[:, chosen],
+        marginal_covariances(estimator, chosen),
+        [names[feature] for feature in chosen],
+    )
+
+
+def check_fitted(estimator: Any, X: ArrayLike) -> None:
+    """Raise the estimator's own NotFittedError where it has no parameters yet."""
+    if not hasattr(estimator, "means_"):
+        estimator.predict(X)
+
+
+def marginal_covariances(estimator: Any, features: Sequence[int]) -> NDArray[np.float64]:
+    """Return the covariances (K, F, F) of F features, whatever the covariance type of the mixture."""
+    kept = np.asarray(features)
+    covariances = np.asarray(estimator.covariances_, dtype=np.float64)
+    n_components = len(estimator.means_)
+    match estimator.covariance_type:
+        case "full":
+            return covariances[:, kept[:, None], kept]
+        case "tied":
+            return np.repeat(covariances[None, kept[:, None], kept], n_components, axis=0)
+        case "diag":
+            return covariances[:, kept, None] * np.eye(len(kept))
+        case _:
+            return covariances[:, None, None] * np.eye(len(kept))
+
+
+def checked_labels(labels: ArrayLike | None, estimator: Any, X: ArrayLike) -> NDArray[np.intp]:
+    """Return the labels, predicted if there are none, as integers: one per row, each the number of a component."""
+    known = np.asarray(estimator.predict(X) if labels is None else labels)
+    n_components, n_samples = len(estimator.means_), len(np.asarray(X))
+    if known.shape != (n_samples,):
+        raise ValueError(f"labels has shape {known.shape}, but X has {n_samples} rows: give one label per row.")
+    if not np.isin(known, np.arange(n_components)).all():
+        strange = known[~np.isin(known, np.arange(n_components))][0]
+        raise ValueError(f"labels holds {strange!s}, but the mixture has components 0 to {n_components - 1}.")
+    return known.astype(np.intp)
+
+
+def _checked_features(features: Sequence[int], n_features: int, most: int) -> list[int]:
+    """Return the columns to draw."""
+    if n_features == 1:
+        return [0]
+    chosen = [int(feature) for feature in features]
+    if not 1 <= len(chosen) <= most or len(set(chosen)) != len(chosen):
+        wanted = "name one column for a histogram, two for a scatter plot" if most == 2 else f"name 1 to {most} columns"
+        raise ValueError(f"features={tuple(features)}: {wanted}, each once.")
+    for feature in chosen:
+        if not 0 <= feature < n_features:
+            raise ValueError(f"features={tuple(features)}: X has columns 0 to {n_features - 1}.")
+    return chosen
+
+
+def _names(estimator: Any, X: Any, feature_names: Sequence[str] | None, n_features: int) -> list[str]:
+    """Return the name of each column: given, else the estimator's, else the data frame's, else its number."""
+    found = feature_names if feature_names is not None else getattr(estimator, "feature_names_in_", None)
+    found = found if found is not None else getattr(X, "columns", None)
+    if found is None:
+        return [f"feature {i}" for i in range(n_features)]
+    if len(found) != n_features:
+        raise ValueError(f"feature_names has {len(found)} names, but X has {n_features} columns.")
+    return [str(name) for name in found]

@@ -1,0 +1,12 @@
+"""Text for people."""
+
+from collections.abc import Sequence
+
+
+def aligned(columns: Sequence[Sequence[str]]) -> str:
+    """Return columns of words as lines, aligned on the right."""
+    widths = [max(map(len, column)) for column in columns]
+    return "\n".join(
+        "  ".join(cell.rjust(width) for cell, width in zip(cells, widths, strict=True))
+        for cells in zip(*columns, strict=True)
+    )

@@ -1,0 +1,439 @@
+"""Model selection: the table against the estimators, the tables of mclust, and scikit-learn's criteria."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastgmm
+from fastgmm import ConvergenceWarning, DegenerateComponentWarning, GaussianMixture, Selection, select
+from fastgmm.datasets import load_faithful, load_iris
+from fastgmm.fitting import parallel, sweep
+from fastgmm.fitting.em import Fit
+from fastgmm.fitting.merging import closest_pair, merge_closest, merged
+from fastgmm.fitting.restarts import FitRecord
+from fastgmm.model.structures import STRUCTURES
+from fastgmm.sources import from_chunks
+from fastgmm.sources.array import ArraySource
+
+Array = np.ndarray[Any, Any]
+IRIS, FAITHFUL = load_iris().data, load_faithful().data
+TIGHT = {"tol": 1e-9, "max_iter": 5000, "reg_covar": 0.0}
+
+
+def blobs(n_samples: int = 900, n_features: int = 3, n_groups: int = 4, seed: int = 0, apart: float = 12.0) -> Array:
+    """Rows of groups of different shapes, well apart."""
+    rng = np.random.default_rng(seed)
+    parts = np.array_split(np.arange(n_samples), n_groups)
+    shapes = [rng.normal(size=(n_features, n_features)) + np.eye(n_features) for _ in parts]
+    centers = apart * rng.normal(size=(n_groups, n_features))
+    return np.concatenate(
+        [c + rng.normal(size=(len(p), n_features)) @ a for p, a, c in zip(parts, shapes, centers, strict=True)]
+    )
+
+
+def line(selection: Selection, kind: str, n_components: int) -> Any:
+    """The line of one candidate."""
+    table = selection.table_
+    (found,) = table[(table["covariance_type"] == kind) & (table["n_components"] == n_components)]
+    return found
+
+
+@pytest.fixture(scope="module")
+def faithful() -> Selection:
+    """All structures, one to four components."""
+    return select(FAITHFUL, range(1, 5), random_state=0, **TIGHT)
+
+
+# What the table says -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_table_and_estimators_agree(dtype: type) -> None:
+    """Every number of the table is what the estimator of its line says of the rows, to the last bit."""
+    X = blobs().astype(dtype)
+    selection = select(X, range(1, 6), random_state=0)
+    assert len(selection.table_) == len(selection.estimators_) == 20
+    assert selection.best_estimator_ is selection.estimators_[0]
+    n = len(X)
+    for row, model in zip(selection.table_, selection.estimators_, strict=True):
+        assert model is not None
+        assert (row["covariance_type"], row["n_components"]) == (model.covariance_type, model.n_components)
+        assert (row["bic"], row["aic"], row["icl"]) == pytest.approx(
+            (model.bic(X), model.aic(X), model.icl(X)), rel=1e-13
+        )
+        p = row["n_parameters"]
+        assert row["log_likelihood"] == pytest.approx(n * model.score(X), rel=1e-12)
+        assert row["aicc"] == pytest.approx(row["aic"] + 2 * p * (p + 1) / (n - p - 1))
+        assert np.isnan(row["cv"]) and row["error"] == ""
+        assert (row["n_iter"], row["converged"]) == (model.n_iter_, model.converged_)
+    assert selection.best_estimator_.bic(X) == selection.table_["bic"][0]
+
+
+def test_criteria_against_scikit_learn() -> None:
+    """The parameters, given to scikit-learn, have the same criteria there; ICL by its definition."""
+    mixture = pytest.importorskip("sklearn.mixture")
+    selection = select(IRIS, [1, 3], random_state=0)
+    for row, model in zip(selection.table_, selection.estimators_, strict=True):
+        assert model is not None
+        other = mixture.GaussianMixture(model.n_components, covariance_type=model.covariance_type)
+        for name in ("weights_", "means_", "covariances_", "precisions_cholesky_"):
+            setattr(other, name, getattr(model, name))
+        assert (row["bic"], row["aic"]) == pytest.approx((other.bic(IRIS), other.aic(IRIS)), rel=1e-9)
+        assert row["n_parameters"] == other._n_parameters()
+        largest = other.predict_proba(IRIS).max(axis=1)
+        assert row["icl"] == pytest.approx(other.bic(IRIS) - 2 * np.log(largest).sum(), rel=1e-9)
+
+
+def test_best_model_is_complete() -> None:
+    """The best estimator has all attributes of a fit, with the columns' names."""
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(FAITHFUL, columns=["eruptions", "waiting"])
+    best = select(frame, [2, 3], "full", random_state=0).best_estimator_
+    plain = GaussianMixture(best.n_components, random_state=0).fit(frame)
+    assert set(vars(best)) == set(vars(plain))
+    assert list(best.feature_names_in_) == ["eruptions", "waiting"]
+    assert best.predict(frame).shape == (272,)
+    for record in best.fits_:
+        assert record.n_iter > 0 and record.lower_bound <= best.lower_bound_
+
+
+@pytest.mark.parametrize(("criterion", "sign"), [("bic", 1), ("aic", 1), ("aicc", 1), ("icl", 1), ("cv", -1)])
+def test_sorted_by_the_criterion(criterion: str, sign: int) -> None:
+    """The best candidate comes first, and so on."""
+    selection = select(FAITHFUL, range(1, 4), ["full", "diag"], criterion, cv=3, random_state=0)
+    values = sign * selection.table_[criterion]
+    assert np.isfinite(values).all() and (np.diff(values) >= 0).all()
+    assert selection.criterion == criterion
+
+
+def test_sample_weight() -> None:
+    """Weights are repetitions: from the same start the same criteria."""
+    X, counts = blobs(60, 2, 2), np.arange(60) % 3
+    weighted = select(X, 1, sample_weight=counts, random_state=0)
+    repeated = select(np.repeat(X, counts, axis=0), 1, random_state=0)
+    for kind in STRUCTURES:
+        for name in ("log_likelihood", "bic", "aic", "aicc", "icl"):
+            assert line(weighted, kind, 1)[name] == pytest.approx(line(repeated, kind, 1)[name], rel=1e-9)
+    model = select(X, [2], "full", sample_weight=counts, random_state=0)
+    best = model.best_estimator_
+    assert best.icl(X, sample_weight=counts) == pytest.approx(model.table_["icl"][0], rel=1e-12)
+    assert best.icl(np.repeat(X, counts, axis=0)) == pytest.approx(model.table_["icl"][0], rel=1e-9)
+
+
+# How good the fits are -----------------------------------------------------------------------------------------------
+
+MCLUST = {  # BIC by mclust's tables (see test_mclust.py), of which ours is the negative: best values per structure
+    ("faithful", "tied", 3): -2314.3,
+    ("faithful", "full", 2): -2322.2,
+    ("faithful", "diag", 3): -2342.4,
+    ("iris", "full", 2): -574.0178,
+    ("iris", "tied", 3): -632.9647,
+    ("iris", "tied", 4): -646.0258,
+    ("iris", "diag", 3): -744.6382,
+    ("iris", "spherical", 4): -812.6048,
+}
+
+
+def test_never_above_mclust(faithful: Selection) -> None:
+    """The sweep reaches mclust's values, structure by structure, and its best model."""
+    found = {"faithful": faithful, "iris": select(IRIS, range(1, 6), random_state=0, **TIGHT)}
+    for (data, kind, n_components), published in MCLUST.items():
+        assert line(found[data], kind, n_components)["bic"] <= -published + (0.06 if data == "faithful" else 2e-3)
+    assert repr(faithful) == "Selection(criterion='bic', best='tied', n_components=3, candidates=16)"
+    assert (found["iris"].best_estimator_.covariance_type, found["iris"].best_estimator_.n_components) == ("full", 2)
+
+
+@pytest.mark.parametrize("seed", [3, 4])
+def test_merging_finds_what_clusters_do_not(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where eight groups are hard to find from eight clusters, they are found from more components down."""
+    X = blobs(2400, 3, 8, seed=seed, apart=5.0)
+    selection = select(X, range(1, 12), "full", random_state=0)
+    ideal = GaussianMixture(8, init_params=np.repeat(np.arange(8), 300)).fit(X)
+    assert selection.best_estimator_.n_components == 8
+    assert selection.table_["bic"][0] == pytest.approx(ideal.bic(X), abs=0.5)
+    assert select(X, 8, "full", random_state=0).table_["bic"][0] == pytest.approx(ideal.bic(X), abs=0.5)
+    monkeypatch.setattr(sweep.Sweep, "_descend", lambda *_: None)
+    assert select(X, 8, "full", random_state=0).table_["bic"][0] > ideal.bic(X) + 100
+
+
+def test_collapsed_components_do_not_win() -> None:
+    """On iris, rounded to a millimeter, a component of constant width has any likelihood that reg_covar allows."""
+    selection = select(IRIS, range(2, 10), "full", random_state=0)
+    sound = ~selection.table_["degenerate"]
+    assert 0 < sound.sum() < 8 and (np.flatnonzero(sound) < sound.sum()).all()
+    for model, well in zip(selection.estimators_, sound, strict=True):
+        assert model is not None
+        assert (np.linalg.eigvalsh(model.covariances_).min() > 2e-6) == well
+
+
+def test_sound_fits_are_kept() -> None:
+    """Of the fits of one candidate a sound one beats a degenerate one, then the likelihood decides."""
+    nowhere = GaussianMixture().fit(FAITHFUL)._parameters()
+    outcome, fits, kept = sweep.Outcome(error=ValueError()), [Fit(nowhere, [], "tol") for _ in range(4)], []
+    for fit, degenerate, bound in zip(fits, [True, False, True, False], [5.0, 1.0, 9.0, 2.0], strict=True):
+        outcome.keep(fit, degenerate, FitRecord(0.0, 0.0, 1, 0.0, bound, True, False))
+        kept.append([outcome.fit is one for one in fits].index(True))
+    assert kept == [0, 1, 1, 3]
+    assert (outcome.degenerate, outcome.lower_bound, outcome.error) == (False, 2.0, None)
+    assert len(outcome.records) == 4
+
+
+def test_a_constant_column_is_no_collapse() -> None:
+    """What all rows have in common is not held against a component; the best is that of the other columns."""
+    X = blobs(600, 2, 3)
+    plain = select(X, range(1, 5), "full", random_state=0)
+    constant = select(np.column_stack([X, np.full(600, 7.0)]), range(1, 5), "full", random_state=0)
+    assert not constant.table_["degenerate"].any()
+    assert constant.best_estimator_.n_components == plain.best_estimator_.n_components == 3
+
+
+def test_cross_validation_prefers_the_truth() -> None:
+    """The held-out likelihood is that of fits to the other rows, and prefers the number of groups there are."""
+    X = blobs(600, 2, 3)
+    selection = select(X, range(1, 6), "full", "cv", cv=4, random_state=0)
+    assert selection.best_estimator_.n_components == 3
+    one = line(selection, "full", 1)["cv"]
+    folds = _folds_of_one_gaussian(X)
+    assert one == pytest.approx(folds, abs=0.02)
+    assert one < selection.table_["log_likelihood"][-1] / len(X)
+
+
+def _folds_of_one_gaussian(X: Array) -> float:
+    """Four-fold cross-validation of a single Gaussian, with folds of its own."""
+    held = np.random.default_rng(1).permutation(len(X)) % 4
+    scores = [GaussianMixture().fit(X[held != k]).score_samples(X[held == k]).sum() for k in range(4)]
+    return float(np.sum(scores) / len(X))
+
+
+# The same for any number of threads ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("arguments", [{}, {"init_params": "random_from_data"}, {"criterion": "cv", "cv": 2}])
+def test_threads_change_nothing(arguments: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """One, two or five threads, each candidate on one or all on each: the same table but for times."""
+    X = blobs(1500, 3, 3)
+    tables = []
+    for n_threads, least, shared in [(1, 1 << 20, 1 << 27), (2, 0, 1 << 60), (5, 0, 1 << 60), (2, 0, 0)]:
+        monkeypatch.setattr(parallel, "LEAST_WORK", least)
+        monkeypatch.setattr(parallel, "SHARED_WORK", shared)
+        selection = select(X, range(1, 6), random_state=3, n_threads=n_threads, **arguments)
+        names = [name for name in selection.table_.dtype.names or () if name != "seconds"]
+        tables.append((selection.table_[names].tolist(), selection.best_estimator_.means_.tobytes()))
+    assert all(repr(table) == repr(tables[0]) for table in tables[1:])
+
+
+def test_samples_of_many_rows() -> None:
+    """Starts come from a sample; the fits are of all rows."""
+    X = blobs(3 * sweep.SAMPLE_ROWS, 2, 3, seed=4)
+    selection = select(X, [2, 3, 4], "full", random_state=0)
+    assert selection.best_estimator_.n_components == 3
+    assert selection.best_estimator_.bic(X) == selection.table_["bic"][0]
+    np.testing.assert_allclose(np.sort(selection.best_estimator_.weights_), 1 / 3, atol=1e-3)
+
+
+def test_chunks() -> None:
+    """Rows that come in chunks have the table of rows in memory."""
+    X = blobs(6000, 2, 3)
+    names = ["covariance_type", "n_components", "bic", "icl", "n_iter"]
+    arguments = {"n_components": range(1, 4), "covariance_types": ["full", "tied"], "random_state": 0}
+    here, there = (select(rows, **arguments).table_[names] for rows in (X, from_chunks(np.array_split(X, 4))))
+    assert here.tolist() == there.tolist()
+
+
+# Merging -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", STRUCTURES)
+def test_merging_keeps_moments(kind: str) -> None:
+    """Merging two components leaves the mixture's mean and, as far as the structure has it, its covariance."""
+    model = GaussianMixture(5, covariance_type=kind, random_state=0).fit(blobs(500, 3, 5))
+    structure, before = STRUCTURES[kind], model._parameters()
+    after = merge_closest(structure, before)
+
+    def moments(parameters: Any) -> tuple[Array, Array]:
+        parts = structure.split(parameters)
+        covariances = parts.covariances if structure.direct.triangular else parts.covariances[..., None] * np.eye(3)
+        if kind == "spherical":
+            covariances = covariances[:, :, :3] if covariances.ndim == 3 else covariances
+        mean = parts.weights @ parts.means
+        centered = parts.means - mean
+        total = np.einsum("k,kij->ij", parts.weights, covariances)
+        return mean, total + np.einsum("k,ki,kj->ij", parts.weights, centered, centered)
+
+    (mean, total), (new_mean, new_total) = moments(before), moments(after)
+    np.testing.assert_allclose(new_mean, mean, rtol=1e-12)
+    if kind in ("full", "tied"):
+        np.testing.assert_allclose(new_total, total, rtol=1e-10)
+    np.testing.assert_allclose(np.trace(new_total), np.trace(total), rtol=1e-10)
+    assert len(after.weights) == 4 and after.weights.sum() == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("kind", STRUCTURES)
+def test_the_closest_pair_is_merged(kind: str) -> None:
+    """Two halves of one group are put together again, whatever else there is."""
+    X = blobs(800, 3, 4)
+    labels = np.repeat(np.arange(4), 200)
+    labels[200:400:2] = 4  # every other row of the second group
+    model = GaussianMixture(5, covariance_type=kind, init_params=labels, max_iter=0).fit(X)
+    structure = STRUCTURES[kind]
+    assert closest_pair(structure.direct, structure.split(model._parameters())) == (1, 4)
+    whole = GaussianMixture(4, covariance_type=kind, init_params=np.repeat(np.arange(4), 200), max_iter=0).fit(X)
+    joined = merged(structure, model._parameters(), 4)
+    np.testing.assert_allclose(joined.means, whole.means_, rtol=1e-9)
+    np.testing.assert_allclose(joined.covariances, whole.covariances_, rtol=1e-4)
+    assert len(merged(structure, model._parameters(), 2).weights) == 2
+
+
+def test_certainty_is_one_pass() -> None:
+    """The mean log-likelihood beside the largest responsibilities has the bits of that alone; many components too."""
+    X = blobs(5000, 2, 3)
+    for n_components in (1, 3, 300):
+        model = GaussianMixture(n_components, max_iter=2, tol=0, init_params="random_from_data", random_state=0)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model.fit(X)
+        source, mixture = ArraySource(X), model._kernel_model(X.dtype)
+        mean, certainty = source.certainty(mixture)
+        assert mean == source.log_likelihood(mixture)
+        assert certainty == pytest.approx(np.log(model.predict_proba(X).max(axis=1)).mean(), rel=1e-12, abs=1e-300)
+
+
+# What goes wrong -----------------------------------------------------------------------------------------------------
+
+
+def test_failures_are_lines() -> None:
+    """Candidates that cannot be fitted have an error in the table, come last, and do not stop the others."""
+    selection = select(FAITHFUL[:6], [1, 2, 7, 8], ["full", "diag"], random_state=0)
+    failed = selection.table_[selection.table_["error"] != ""]
+    assert sorted(failed["n_components"]) == [7, 7, 8, 8]
+    assert np.isnan(failed["bic"]).all() and not failed["converged"].any()
+    assert "n_components = 7, n_samples = 6" in failed["error"][0] + failed["error"][1]
+    assert (selection.table_["error"][-4:] != "").all()
+    assert selection.estimators_[-4:] == [None] * 4
+    assert "ValueError: Expected" in str(selection)
+
+
+def test_collapse_is_a_line_when_it_is_an_error() -> None:
+    """degenerate='raise' makes a line of what would be repaired."""
+    X = np.concatenate([blobs(50, 2, 1), np.full((50, 2), 99.0)])
+    selection = select(X, [1, 2], "full", random_state=0, degenerate="raise", reg_covar=0)
+    assert selection.best_estimator_.n_components == 1
+    assert "ill-defined" in line(selection, "full", 2)["error"]
+
+
+def test_all_wrong() -> None:
+    """When no candidate can be fitted the error says why and what to try."""
+    with pytest.raises(ValueError, match=r"None of the 2 candidates .*n_samples = 3\. Try"):
+        select([[0.0], [1.0], [2.0]], [4, 5], "full")
+
+
+def test_warnings_are_of_the_best_only() -> None:
+    """What happened to candidates that are not the best is in the table."""
+    with pytest.warns(ConvergenceWarning, match="best candidate"):
+        selection = select(FAITHFUL, [3], "full", max_iter=1, tol=1e-12, random_state=0)
+    assert not selection.table_["converged"][0]
+    line_of_points = np.column_stack([np.arange(50.0), np.ones(50)])
+    with pytest.warns(DegenerateComponentWarning, match="collapsed in the best"):
+        select(line_of_points, [1], "full", random_state=0, reg_covar=0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"n_components": 0}, ValueError, "ints from 1"),
+        ({"n_components": []}, ValueError, "ints from 1"),
+        ({"n_components": 2.5}, ValueError, "ints from 1"),
+        ({"covariance_types": None}, ValueError, "covariance_types=None"),
+        ({"n_components": [1, 2.5]}, ValueError, "2.5"),
+        ({"covariance_types": "round"}, ValueError, "round"),
+        ({"covariance_types": []}, ValueError, "give one or more of full"),
+        ({"criterion": "BIC"}, ValueError, "'BIC': choose one of bic"),
+        ({"criterion": "cv", "cv": 1}, ValueError, "cv=1"),
+        ({"criterion": "cv", "cv": 137}, ValueError, "2 to n_samples // 2 = 136"),
+        ({"means_init": [[0.0, 0.0]]}, TypeError, "leave means_init out"),
+        ({"warm_start": True}, TypeError, "leave warm_start out"),
+        ({"init_params": np.zeros(272)}, TypeError, "init_params holds an array"),
+        ({"covariance_type": "full"}, TypeError, "leave covariance_type out"),
+        ({"tolerance": 1.0}, TypeError, "tolerance"),
+        ({"tol": -1.0}, ValueError, "'tol' parameter"),
+        ({"n_init": 0}, ValueError, "'n_init' parameter"),
+        ({"sample_weight": [1.0]}, ValueError, "sample_weight"),
+    ],
+)
+def test_bad_arguments(arguments: dict[str, Any], error: type[Exception], message: str) -> None:
+    """What cannot be meant is refused at once, with the value seen."""
+    with pytest.raises(error, match=message):
+        select(FAITHFUL, **arguments)
+
+
+def test_bad_rows() -> None:
+    """Rows are checked once, before the sweep."""
+    with pytest.raises(ValueError, match="NaN, first at row 1"):
+        select([[0.0], [np.nan]])
+
+
+def test_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C in a fit ends the sweep."""
+
+    def press(iteration: int, bound: float, elapsed: float) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        select(FAITHFUL, callback=press)
+
+
+def test_interrupt_ends_other_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fits on other threads end with the sweep, however long they would go on."""
+    running = threading.Event()
+
+    def endless(source: Any, structure: Any, parameters: Any, *, on_iteration: Any, **rest: Any) -> None:
+        if len(parameters.weights) == 3:
+            assert running.wait(20)
+            raise KeyboardInterrupt
+        while True:
+            running.set()
+            on_iteration(1, 0.0, 0.0)
+
+    monkeypatch.setattr(parallel, "LEAST_WORK", 0)
+    monkeypatch.setattr(sweep, "expectation_maximization", endless)
+    with pytest.raises(KeyboardInterrupt):
+        select(FAITHFUL, [2, 3], "full", n_init=1, n_threads=2)
+
+
+# How it is told ------------------------------------------------------------------------------------------------------
+
+
+def test_printed(faithful: Selection, capsys: pytest.CaptureFixture[str]) -> None:
+    """A person reads the first ten lines; progress is a line for each fit where there is no terminal."""
+    lines = str(faithful).splitlines()
+    assert " ".join(lines[0].split()) == "covariance type n components n parameters log likelihood bic icl"
+    assert lines[1].split()[:3] == ["tied", "3", "11"]
+    assert len(lines) == 12 and lines[-1] == "... and 6 more"
+    assert capsys.readouterr().out == ""
+    select(FAITHFUL, [1, 2], "full", verbose=1)
+    assert capsys.readouterr().out.splitlines() == ["[1/2] full, K = 1", "[2/2] full, K = 2"]
+
+
+def test_progress_on_a_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """There, one line is written again and again."""
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    select(FAITHFUL, [1, 2], "full", verbose=1)
+    assert capsys.readouterr().out == "\r\x1b[K[1/2] full, K = 1\r\x1b[K[2/2] full, K = 2\n"
+
+
+def test_to_pandas(faithful: Selection) -> None:
+    """The data frame has the columns and the order of the table."""
+    pytest.importorskip("pandas")
+    frame = faithful.to_pandas()
+    assert list(frame.columns) == list(faithful.table_.dtype.names or ())
+    assert frame["bic"].is_monotonic_increasing and frame.loc[0, "covariance_type"] == "tied"
+
+
+def test_public_names() -> None:
+    """The sweep is at the top."""
+    assert fastgmm.select is select and fastgmm.Selection is Selection
