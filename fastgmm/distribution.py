@@ -144,18 +144,20 @@ class Distribution(Mixture):
         >>> X.shape, y
         ((5, 1), array([0, 0, 0, 1, 1]))
         """
-        weights, means, covariances = fitted_attributes(self, "weights_", "means_", "covariances_")
-        check_shapes(self._structure(), weights, means, covariances_=covariances)
-        seed = self.random_state if random_state is None else random_state
+        mixture = self._snapshot()
+        weights, means, covariances = fitted_attributes(mixture, "weights_", "means_", "covariances_")
+        structure = mixture._structure()
+        check_shapes(structure, weights, means, covariances_=covariances)
+        seed = mixture.random_state if random_state is None else random_state
         check_parameters({"random_state": seed}, type(self).__name__)
         rng = check_random_state(seed)
         if 1e-12 < abs(weights.sum() - 1) < 1e-5:  # rounding that multinomial does not allow, as of single precision
             weights = weights / weights.sum()
         counts = rng.multinomial(check_sample_size(n_samples), weights)
         labels = np.repeat(np.arange(len(means), dtype=np.int64), counts)
-        if self.covariance_type == "tied":
+        if structure.name == "tied":
             covariances = np.broadcast_to(covariances, (len(means), *covariances.shape))
-        draw = _draw_full if self.covariance_type in ("full", "tied") else _draw_diagonal
+        draw = _draw_full if structure.name in ("full", "tied") else _draw_diagonal
         groups = [draw(rng, *component) for component in zip(means, covariances, counts, strict=True)]
         return np.concatenate(groups), labels
 
@@ -187,8 +189,9 @@ class Distribution(Mixture):
         >>> mixture.marginal(1).covariances_.round(2)
         array([[[4.]]])
         """
-        chosen = self._columns(features)
-        return self._derived(marginal(self._structure(), self._parameters(), chosen), chosen)
+        mixture = self._snapshot()
+        chosen = mixture._columns(features)
+        return mixture._derived(marginal(mixture._structure(), mixture._parameters(), chosen), chosen)
 
     def condition(self, features: Features, values: ArrayLike) -> Self:
         """Return the distribution of the other features when some have known values.
@@ -226,13 +229,14 @@ class Distribution(Mixture):
         >>> given.means_.round(2), given.covariances_.round(2)
         (array([[3.]]), array([[[3.75]]]))
         """
-        given = self._columns(features)
-        rest = self._others(given)
+        mixture = self._snapshot()
+        given = mixture._columns(features)
+        rest = mixture._others(given)
         row = as_rows(np.atleast_1d(values)[np.newaxis], type(self).__name__).astype(np.float64, copy=False)
         if row.shape[1] != len(given):
             raise ValueError(f"{row.shape[1]} values were given for {len(given)} features: give one for each.")
-        structure = self._structure()
-        joint = conditional(structure, self._parameters(), given, rest)
+        structure = mixture._structure()
+        joint = conditional(structure, mixture._parameters(), given, rest)
         model = structure.kernel_model(joint.given, row.dtype)
         weights = ArraySource(row, n_threads=1).responsibilities(model)[0]
         if not np.isfinite(weights).all():
@@ -241,7 +245,7 @@ class Distribution(Mixture):
                 "them, and their units."
             )
         moved = (joint.gains @ (row - joint.given.means)[:, :, np.newaxis])[:, :, 0]
-        return self._derived(replace(joint.rest, weights=weights, means=joint.rest.means + moved), rest)
+        return mixture._derived(replace(joint.rest, weights=weights, means=joint.rest.means + moved), rest)
 
     @overload
     def regress(self, X: Any, targets: Features) -> NDArray[Any]: ...
@@ -306,17 +310,18 @@ class Distribution(Mixture):
         """
         if return_std and return_cov:
             raise ValueError("return_std and return_cov are both true: ask for one, the other follows from it.")
-        rest = self._columns(targets)
-        given = self._others(rest)
+        mixture = self._snapshot()
+        rest = mixture._columns(targets)
+        given = mixture._others(rest)
         sizes: tuple[int, ...] = getattr(X, "shape", ())
         if len(sizes) == 2 and sizes[1] != len(given):
             raise ValueError(
                 f"X has {sizes[1]} columns, but {len(given)} of the {len(given) + len(rest)} features are no targets: "
                 "pass these alone, in their order."
             )
-        structure = self._structure()
-        joint = conditional(structure, self._parameters(), given, rest)
-        source, model = self._derived(joint.given, given)._prepare(X)
+        structure = mixture._structure()
+        joint = conditional(structure, mixture._parameters(), given, rest)
+        source, model = mixture._derived(joint.given, given)._prepare(X)
 
         def task(rows: slice, X: NDArray[Any], responsibilities: NDArray[Any]) -> list[NDArray[Any]]:
             mean, deviations = conditional_means(joint, X, responsibilities)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -210,8 +210,9 @@ class Mixture(Estimator):
         >>> GaussianMixture(2, means_init=[[0], [9]]).fit(X).bic(X) < GaussianMixture(1).fit(X).bic(X)
         True
         """
-        deviance, n_samples = self._deviance(X, sample_weight)
-        return deviance + self._n_parameters() * math.log(n_samples)
+        mixture = self._snapshot()
+        deviance, n_samples = mixture._deviance(X, sample_weight)
+        return deviance + mixture._n_parameters() * math.log(n_samples)
 
     def aic(self, X: Any, sample_weight: Any = None) -> float:
         """Return the Akaike information criterion of the mixture on ``X``.
@@ -245,7 +246,8 @@ class Mixture(Estimator):
         >>> GaussianMixture(2, means_init=[[0], [9]]).fit(X).aic(X) < GaussianMixture(1).fit(X).aic(X)
         True
         """
-        return self._deviance(X, sample_weight)[0] + 2 * self._n_parameters()
+        mixture = self._snapshot()
+        return mixture._deviance(X, sample_weight)[0] + 2 * mixture._n_parameters()
 
     def icl(self, X: Any, sample_weight: Any = None) -> float:
         """Return the integrated completed likelihood criterion: the BIC, and a penalty for rows that lie between.
@@ -280,11 +282,18 @@ class Mixture(Estimator):
         >>> mixture.bic(X) <= mixture.icl(X) < GaussianMixture(1).fit(X).icl(X)
         True
         """
-        source, model = self._prepare(X, sample_weight)
+        mixture = self._snapshot()
+        source, model = mixture._prepare(X, sample_weight)
         n_samples = total_weight(source, sample_weight)
         with source:
             log_likelihood, certainty = source.certainty(model)
-        return -2 * n_samples * (log_likelihood + certainty) + self._n_parameters() * math.log(n_samples)
+        return -2 * n_samples * (log_likelihood + certainty) + mixture._n_parameters() * math.log(n_samples)
+
+    def _snapshot(self) -> Self:
+        """Return the mixture as it is now: a fit in another thread, which replaces all attributes, leaves it alone."""
+        mixture = object.__new__(type(self))
+        mixture.__dict__ = vars(self)
+        return mixture
 
     def _deviance(self, X: Any, sample_weight: Any) -> tuple[float, float]:
         """Return -2 log-likelihood, and the number of rows that it is of."""
@@ -321,8 +330,9 @@ class Mixture(Estimator):
 
     def _prepare(self, X: Any, sample_weight: Any = None) -> tuple[Source, Any]:
         """Return checked rows as a source, and the mixture as it is to be applied to them."""
-        source = self._checked_source(X, sample_weight=sample_weight, missing=self.missing)
-        return source, self._applied(source)
+        mixture = self._snapshot()
+        source = mixture._checked_source(X, sample_weight=sample_weight, missing=mixture.missing)
+        return source, mixture._applied(source)
 
     def _checked_source(self, X: Any, **how: Any) -> Source:
         """Return rows as a source after the checks against the mixture."""
