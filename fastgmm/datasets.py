@@ -25,6 +25,12 @@ class Dataset:
     target_names : tuple of str
     description : str
         What was measured, in which units, and the source.
+
+    Examples
+    --------
+    >>> from fastgmm.datasets import load_faithful
+    >>> load_faithful().feature_names
+    ('eruptions', 'waiting')
     """
 
     data: NDArray[np.float64]
