@@ -7,16 +7,17 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .distribution import Distribution
+from .criteria import Criteria
 from .imputation import Imputation
 from .outliers import Outliers
 from .persistence import Persistent
+from .regression import Regression
 from .streaming import Streaming
 
 __all__ = ["GaussianMixture"]
 
 
-class GaussianMixture(Streaming, Distribution, Imputation, Outliers, Persistent):
+class GaussianMixture(Streaming, Criteria, Regression, Imputation, Outliers, Persistent):
     """Gaussian mixture fitted by expectation-maximization (EM).
 
     A drop-in for ``sklearn.mixture.GaussianMixture``: same arguments, methods, fitted attributes and exceptions.

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 FORMAT = 1  # of the files that `save` writes
 
@@ -50,10 +51,10 @@ class Statistics:
     (array([3.]), array([[3.]]), array([[[5.]]]))
     """
 
-    reference: np.ndarray
-    counts: np.ndarray
-    sums: np.ndarray
-    scatters: np.ndarray
+    reference: NDArray[np.float64]
+    counts: NDArray[np.float64]
+    sums: NDArray[np.float64]
+    scatters: NDArray[np.float64]
     log_likelihood: float
     n_samples: float
     resolution: float
