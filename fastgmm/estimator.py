@@ -8,11 +8,12 @@ import it on the spot.
 from __future__ import annotations
 
 import inspect
-import warnings
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from .exceptions import warn
 
 if TYPE_CHECKING:
     from typing import Self
@@ -125,11 +126,10 @@ class Estimator:
         attributes = dict(state)
         written = attributes.pop(_VERSION_KEY, "unknown")
         if written != __version__:
-            warnings.warn(
+            warn(
                 f"This {type(self).__name__} was pickled by fastgmm {written} and is read by fastgmm {__version__}; "
                 "a pickle is only meant for the version that wrote it. Fit again, or load it with that version.",
                 UserWarning,
-                stacklevel=2,
             )
         vars(self).update(attributes)
 

@@ -131,7 +131,7 @@ class Streaming(Estimation):
             fit = Fit(after.averaged, after.bounds, PARTIAL, after.repairs)
             dtype = np.promote_types(np.asarray(self.means_).dtype, source.dtype)
             attributes = self._attributes(fit, dtype) | others
-        warn_of_repairs(after.repairs[len(stream.repairs) :], stacklevel=4)
+        warn_of_repairs(after.repairs[len(stream.repairs) :])
         names = {name: getattr(self, name) for name in ("feature_names_in_",) if hasattr(self, name)}
         return self._adopt(attributes | names | {"_stream": after, "n_samples_seen_": after.n_samples})
 

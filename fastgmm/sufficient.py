@@ -199,7 +199,7 @@ def maximize(mixture: GaussianMixture, statistics: Statistics) -> GaussianMixtur
         reason = TOL if rule.met(bound, parameters, found, jumped=False) else MAX_ITER
         fit = Fit(found, [*bounds, bound], reason, [*repairs, *m_step.repairs])
         attributes = mixture._attributes(fit, rows.dtype)
-    warn_of_repairs(m_step.repairs, stacklevel=3)
+    warn_of_repairs(m_step.repairs)
     if hasattr(mixture, "feature_names_in_"):
         attributes["feature_names_in_"] = mixture.feature_names_in_
     return type(mixture)(**mixture.get_params())._adopt(attributes)
