@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import zipfile
 from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
@@ -136,6 +135,8 @@ class Statistics:
         OSError
             If it cannot be read.
         """
+        from zipfile import BadZipFile  # which takes as long to import as half of this package
+
         try:
             with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
                 arrays = dict(archive)
@@ -143,7 +144,7 @@ class Statistics:
             if version != FORMAT:
                 raise ValueError(f"it has format {version}, while this version of fastgmm reads {FORMAT}")
             return cls(**_checked(arrays))
-        except (ValueError, TypeError, KeyError, AttributeError, EOFError, zipfile.BadZipFile) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, EOFError, BadZipFile) as error:
             raise ValueError(
                 f"{os.fspath(path)!r} holds no statistics: {error}. Write them with Statistics.save."
             ) from error
