@@ -15,6 +15,7 @@ from .fitting.pooled import PooledRows
 from .gaussian_mixture import GaussianMixture
 from .inputs import total_weight
 from .model.statistics import Statistics
+from .model.structures import STRUCTURES
 from .validation import check_parameters
 
 __all__ = ["maximize", "merge", "statistics"]
@@ -211,6 +212,12 @@ def _check_same(statistics: Statistics, covariance_type: str, means: np.ndarray)
         raise ValueError(
             f"The statistics are of {statistics.covariance_type!r} covariances, the mixture's are {covariance_type!r}. "
             "Pass the mixture that they were computed for."
+        )
+    expected = STRUCTURES[covariance_type].covariance_shape(*means.shape)
+    if statistics.reference.shape == means.shape and statistics.scatters.shape != expected:
+        raise ValueError(
+            f"The statistics have scatters of shape {statistics.scatters.shape}, but {covariance_type!r} covariances need "
+            f"{expected}. Compute them by fastgmm.statistics."
         )
     if statistics.reference.shape != means.shape:
         raise ValueError(
