@@ -216,8 +216,8 @@ def _check_same(statistics: Statistics, covariance_type: str, means: np.ndarray)
     expected = STRUCTURES[covariance_type].covariance_shape(*means.shape)
     if statistics.reference.shape == means.shape and statistics.scatters.shape != expected:
         raise ValueError(
-            f"The statistics have scatters of shape {statistics.scatters.shape}, but {covariance_type!r} covariances need "
-            f"{expected}. Compute them by fastgmm.statistics."
+            f"The statistics have scatters of shape {statistics.scatters.shape}, but {covariance_type!r} covariances "
+            f"need {expected}. Compute them by fastgmm.statistics."
         )
     if statistics.reference.shape != means.shape:
         raise ValueError(
