@@ -72,7 +72,7 @@ class Imputation(Mixture):
         check_parameters({"random_state": random_state}, type(self).__name__)
         if return_std and random_state is not None:
             raise ValueError("return_std=True gives the spread about conditional means: leave random_state at None.")
-        rows = self._checked_source(X, missing="em")
+        rows, _ = self._prepare(X, missing="em")
         gaps = rows if isinstance(rows, IncompleteSource) else IncompleteSource(rows)
         model = marginals(self._structure(), self._parameters(), dense=True)
         with gaps:

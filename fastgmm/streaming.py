@@ -14,10 +14,14 @@ from .fitting.degeneracy import Maximization
 from .fitting.em import Fit
 from .fitting.stream import Stream
 from .inputs import as_source, total_weight
+from .sources.groups import GROUP_WORK
 from .sources.source import Source
 from .validation import check_feature_names, check_n_features, check_parameters, feature_names
 
 __all__ = ["Streaming"]
+
+
+ALONE = 4 * GROUP_WORK  # multiply-adds of a pass that is over before other threads have started
 
 
 class Waiting(NamedTuple):
@@ -123,7 +127,9 @@ class Streaming(Estimation):
             parameters = self._parameters()
             stream = Stream(parameters, parameters)
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # what overflows is refused or repaired
-            batch = source.statistics(structure, stream.parameters).scaled(scale)
+            alone = source.work(structure, self.n_components) < ALONE
+            rows = source.inline() if alone else source
+            batch = rows.statistics(structure, stream.parameters).scaled(scale)
             maximization = partial(
                 Maximization, structure=structure, reg_covar=self.reg_covar, degenerate=self.degenerate
             )
