@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -13,7 +12,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .exceptions import ConvergenceWarning, DegenerateComponentWarning, compatible
+from .exceptions import ConvergenceWarning, DegenerateComponentWarning, compatible, warn
 from .fitting.convergence import CALLBACK, INTERRUPT, MAX_ITER, MAX_TIME, Options
 from .fitting.degeneracy import Maximization, Repair, summary
 from .fitting.em import Fit, expectation_maximization
@@ -210,8 +209,8 @@ class Estimation(Mixture):
             attributes = self._attributes(fit, source.dtype) | {"fits_": records}
         if not fit.converged and self.max_iter > 0:
             message = NOT_CONVERGED[fit.stop_reason].format(max_time=self.max_time)
-            warnings.warn(message, compatible(ConvergenceWarning), stacklevel=3)
-        warn_of_repairs(fit.repairs, stacklevel=4)
+            warn(message, compatible(ConvergenceWarning))
+        warn_of_repairs(fit.repairs)
         return attributes if names is None else attributes | {"feature_names_in_": names}
 
     def _best_fit(self, source: Source) -> tuple[Fit, list[FitRecord]]:
@@ -345,12 +344,11 @@ class Estimation(Mixture):
         }
 
 
-def warn_of_repairs(repairs: list[Repair], stacklevel: int) -> None:
+def warn_of_repairs(repairs: list[Repair]) -> None:
     """Issue the warning that names the components that were repaired, if there are any."""
     if repairs:
-        warnings.warn(
+        warn(
             f"Components were repaired: {summary(repairs)}. Decrease n_components, increase reg_covar, or check for "
             "constant, collinear or repeated data; degenerate_ lists all repairs.",
             DegenerateComponentWarning,
-            stacklevel=stacklevel,
         )

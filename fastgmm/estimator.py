@@ -8,11 +8,13 @@ import it on the spot.
 from __future__ import annotations
 
 import inspect
-import warnings
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from .config import __version__
+from .exceptions import warn
 
 if TYPE_CHECKING:
     from typing import Self
@@ -114,22 +116,17 @@ class Estimator:
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what is pickled: the attributes, and the version that wrote them."""
-        from . import __version__
-
         return {**vars(self), _VERSION_KEY: __version__}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore a pickled estimator; warn when another version wrote it."""
-        from . import __version__
-
         attributes = dict(state)
         written = attributes.pop(_VERSION_KEY, "unknown")
         if written != __version__:
-            warnings.warn(
+            warn(
                 f"This {type(self).__name__} was pickled by fastgmm {written} and is read by fastgmm {__version__}; "
                 "a pickle is only meant for the version that wrote it. Fit again, or load it with that version.",
                 UserWarning,
-                stacklevel=2,
             )
         vars(self).update(attributes)
 

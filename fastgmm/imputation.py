@@ -74,7 +74,7 @@ class Imputation(Mixture):
         if return_std and random_state is not None:
             raise ValueError("return_std=True gives the spread about conditional means: leave random_state at None.")
         mixture = self._snapshot()
-        rows = mixture._checked_source(X, missing="em")
+        rows, _ = mixture._prepare(X, missing="em")
         gaps = rows if isinstance(rows, IncompleteSource) else IncompleteSource(rows)
         model = marginals(mixture._structure(), mixture._parameters(), dense=True)
         with gaps:

@@ -210,21 +210,18 @@ class Mixture(Estimator):
         key = [part for array in arrays for part in (array.shape, array.tobytes())]
         return _small_kernel_model(structure, dtype, *key)
 
-    def _prepare(self, X: Any, sample_weight: Any = None) -> tuple[Source, Any]:
+    def _prepare(self, X: Any, sample_weight: Any = None, missing: str | None = None) -> tuple[Source, Any]:
         """Return checked rows as a source, and the mixture as it is to be applied to them."""
         mixture = self._snapshot()
-        source = mixture._checked_source(X, sample_weight=sample_weight, missing=mixture.missing)
-        return source, mixture._applied(source)
-
-    def _checked_source(self, X: Any, **how: Any) -> Source:
-        """Return rows as a source after the checks against the mixture."""
         name = type(self).__name__
-        (means,) = fitted_attributes(self, "means_")
-        check_feature_names(X, getattr(self, "feature_names_in_", None), name)
-        source = as_source(X, name, n_threads=self.n_threads, **how)
-        self._kernel_model(source.dtype)  # refuses attributes that do not fit together
+        (means,) = fitted_attributes(mixture, "means_")
+        check_feature_names(X, getattr(mixture, "feature_names_in_", None), name)
+        source = as_source(
+            X, name, n_threads=mixture.n_threads, sample_weight=sample_weight, missing=missing or mixture.missing
+        )
+        model = mixture._applied(source)
         check_n_features(source.n_features, means.shape[1], name)
-        return source
+        return source, model
 
     def _applied(self, source: Source) -> Any:
         """Return the mixture as the source puts it before its rows."""

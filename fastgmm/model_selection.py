@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .exceptions import ConvergenceWarning, DegenerateComponentWarning, compatible
+from .exceptions import ConvergenceWarning, DegenerateComponentWarning, compatible, warn
 from .fitting.kmeans import Random
 from .fitting.parallel import Job, share_out
 from .fitting.sweep import Candidate, Outcome, Settings, sweep
@@ -317,17 +316,15 @@ def _selection(entries: Sequence[_Entry], criterion: str) -> Selection:
 def _warn(best: _Entry) -> None:
     """Warn of a best fit that did not converge or has collapsed."""
     if best.outcome.fit is not None and not best.outcome.fit.converged and best.outcome.fit.lower_bounds:
-        warnings.warn(
+        warn(
             "The best candidate did not converge. Increase max_iter or tol.",
             compatible(ConvergenceWarning),
-            stacklevel=4,
         )
     if best.outcome.degenerate:
-        warnings.warn(
+        warn(
             "A component has collapsed in the best candidate, so that its likelihood depends on reg_covar or repairs "
             "more than on the data. Check for constant, collinear or repeated columns or rows, or increase reg_covar.",
             DegenerateComponentWarning,
-            stacklevel=4,
         )
 
 

@@ -13,8 +13,8 @@ from ..model.statistics import Statistics
 from ..model.structure import Structure
 from ..model.structures import STRUCTURES
 from ..sources.array import ArraySource
-from ..sources.labels import Known, Labels, Nearest
-from ..sources.source import Source
+from ..sources.labels import Known, Nearest
+from ..sources.source import Labels, Source
 from .degeneracy import Maximization
 from .hierarchical import clusters, draw_sample, grow, spread
 from .kmeans import Random, choose_rows, draw, kmeans, seeds

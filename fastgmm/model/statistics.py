@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import zipfile
 from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
@@ -214,6 +213,8 @@ class Statistics:
         ...     fastgmm.Statistics.load(path).sums
         array([[1.]])
         """
+        from zipfile import BadZipFile  # which takes as long to import as half of this package
+
         try:
             with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
                 arrays = dict(archive)
@@ -221,7 +222,7 @@ class Statistics:
             if version != FORMAT:
                 raise ValueError(f"it has format {version}, while this version of fastgmm reads {FORMAT}")
             return cls(**_checked(arrays))
-        except (ValueError, TypeError, KeyError, AttributeError, EOFError, zipfile.BadZipFile) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, EOFError, BadZipFile) as error:
             raise ValueError(
                 f"{os.fspath(path)!r} holds no statistics: {error}. Write them with Statistics.save."
             ) from error
@@ -229,24 +230,26 @@ class Statistics:
 
 def _size(statistics: Statistics) -> str:
     """How many components and features they are of."""
-    return "{} component(s) of {} feature(s)".format(*statistics.reference.shape)
+    return _sizes(*statistics.reference.shape)
+
+
+def _sizes(n_components: int, n_features: int) -> str:
+    """The same in words."""
+    return f"{n_components} component(s) of {n_features} feature(s)"
 
 
 def _checked(arrays: dict[str, np.ndarray]) -> dict[str, Any]:
     """Arrays of a file as the attributes of statistics, or an error that says what is wrong with them."""
-    from .structures import STRUCTURES  # which needs this module
-
     names = {field.name for field in fields(Statistics)}
     if arrays.keys() != names:
         raise ValueError(f"its arrays are named {sorted(arrays)}, not {sorted(names)}")
-    structure = STRUCTURES.get(str(arrays["covariance_type"]))
-    if structure is None:
-        raise ValueError(f"its covariance_type is {str(arrays['covariance_type'])!r}")
     size = arrays["reference"].shape
     if len(size) != 2:
         raise ValueError(f"its reference has shape {size}")
-    shapes = {"reference": size, "counts": size[:1], "sums": size, "scatters": structure.covariance_shape(*size)}
-    checked: dict[str, Any] = {"covariance_type": structure.name}
+    shapes = {"reference": size, "counts": size[:1], "sums": size, "scatters": arrays["scatters"].shape}
+    if shapes["scatters"] not in {(*size, size[1]), (size[1], size[1]), size, size[:1]}:
+        raise ValueError(f"its scatters have shape {shapes['scatters']}, though they are of {_sizes(*size)}")
+    checked: dict[str, Any] = {"covariance_type": str(arrays["covariance_type"])}
     for name in names - checked.keys():
         array, shape = arrays[name], shapes.get(name, ())
         if array.shape != shape or array.dtype != np.float64:

@@ -10,8 +10,8 @@ from ..model.parameters import Parameters
 from ..model.statistics import Statistics
 from ..model.structure import Structure
 from .array import ArraySource
-from .labels import Known, Labels
-from .source import Group
+from .labels import Known
+from .source import Group, Labels
 from .threads import Workers
 
 

@@ -16,10 +16,9 @@ from ..model.structure import KernelModel, Structure
 from .array import ArraySource
 from .chunks import ChunkSource
 from .groups import GROUP_WORK
-from .labels import Labels
 from .rows import as_rows, check_size, to_floats
 from .schedulers import Scheduler, scheduler
-from .source import Source
+from .source import Labels, Source
 
 FAN_IN = 4  # statistics merged at a time
 GATHERED_BYTES = 1 << 22  # up to which statistics are merged here: the same tree, with fewer steps on the cluster

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from copy import copy
 from functools import cached_property
 from types import ModuleType, TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -16,7 +16,6 @@ from ..model.statistics import Statistics
 from ..model.structure import DigitsLost, KernelModel, Structure
 from ..model.structures import STRUCTURES
 from .groups import BLOCK, DIAGONAL, ISOTROPIC, TRIANGULAR, cut, work_per_row
-from .labels import Labels
 from .threads import Workers
 
 if TYPE_CHECKING:
@@ -32,6 +31,16 @@ class Group(NamedTuple):
     rows: slice
     X: np.ndarray
     given: np.ndarray | None
+
+
+class Labels(Protocol):
+    """To which component each row belongs."""
+
+    def of(self, source: "Source", group: Group) -> np.ndarray:
+        """The components, int32, of a group of rows of a source."""
+
+    def part(self, rows: slice) -> Self:
+        """The same for a source of some consecutive rows only."""
 
 
 class Source(ABC):
