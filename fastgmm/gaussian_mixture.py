@@ -161,7 +161,7 @@ class GaussianMixture(Streaming, Criteria, Regression, Imputation, Outliers, Per
     its end, in one step: a method called meanwhile answers for the mixture before or for the one after, never for a bit
     of each. `set_params`, `partial_fit`, attributes set by hand and a ``RandomState`` or ``Generator`` that several
     share are for one thread at a time. Threads live no longer than the call that needs them, so that a process may be
-    forked at any time. joblib's default backend, loky, and Dask's workers share out the processors by
+    forked after any. joblib's default backend, loky, and Dask's workers share out the processors by
     ``OMP_NUM_THREADS``, as long as ``FASTGMM_NUM_THREADS`` is not set. Nothing does so for Python threads, joblib's
     'threading' backend and `multiprocessing`: pass ``n_threads=1`` to fits that run side by side there.
 
