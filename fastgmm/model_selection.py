@@ -18,6 +18,7 @@ from .fitting.parallel import Job, share_out
 from .fitting.sweep import Candidate, Outcome, Settings, sweep
 from .gaussian_mixture import GaussianMixture
 from .inputs import total_weight
+from .logs import DEBUG, INFO, tell
 from .model.structures import STRUCTURES
 from .progress import Count
 from .selection import CRITERIA, Selection
@@ -143,6 +144,8 @@ def select(
     types, numbers = _types(covariance_types), _numbers(n_components)
     with GaussianMixture(**options)._source(X, sample_weight) as source:
         rng = check_random_state(random_state)
+        sizes = source.n_samples, source.n_features
+        tell(INFO, "select begins: %d rows of %d features, %s, K = %s", *sizes, types, numbers)
         folds = _folds(cv, source.n_samples, rng) if criterion == "cv" else None
         candidates = [Candidate(STRUCTURES[kind], k) for kind in types for k in numbers]
         search = _Search(candidates, options, rng, Count(verbose, len(candidates) * (1 + (folds is not None) * cv)))
@@ -150,7 +153,14 @@ def select(
         search.judge(entries, source, total_weight(source, sample_weight))
         if folds is not None:
             search.validate(entries, source, folds)
-    return _selection(entries, criterion)
+    selection = _selection(entries, criterion)
+    best = selection.table_[0]
+    tell(
+        INFO,
+        "select ended: %d candidates, the best of %s = %.9g: %s, K = %d",
+        *(len(entries), criterion, best[criterion], best["covariance_type"], best["n_components"]),
+    )
+    return selection
 
 
 @dataclass(slots=True)
@@ -251,7 +261,9 @@ class _Search:
     def _tell(self, candidate: Candidate, outcome: Outcome) -> None:
         """Report that a candidate has been fitted."""
         what = f"{candidate.structure.name}, K = {candidate.n_components}"
-        self.count.step(what if outcome.error is None else f"{what}: {outcome.error}")
+        told = what if outcome.error is None else f"{what}: {outcome.error}"
+        tell(DEBUG, "candidate %s", told)
+        self.count.step(told)
 
 
 def _certainty(source: Source, model: Any) -> tuple[float, float]:

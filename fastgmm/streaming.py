@@ -14,6 +14,7 @@ from .fitting.degeneracy import Maximization
 from .fitting.em import Fit
 from .fitting.stream import Stream
 from .inputs import as_source, total_weight
+from .logs import DEBUG, tell
 from .sources.groups import GROUP_WORK
 from .sources.source import Source
 from .validation import check_feature_names, check_n_features, check_parameters, feature_names
@@ -137,6 +138,8 @@ class Streaming(Estimation):
             fit = Fit(after.averaged, after.bounds, PARTIAL, after.repairs)
             dtype = np.promote_types(np.asarray(self.means_).dtype, source.dtype)
             attributes = self._attributes(fit, dtype) | others
+        told = len(after.bounds), source.n_samples, after.bounds[-1]
+        tell(DEBUG, "batch %d: %d rows, mean log-likelihood %.9g", *told)
         warn_of_repairs(after.repairs[len(stream.repairs) :])
         names = {name: getattr(self, name) for name in ("feature_names_in_",) if hasattr(self, name)}
         return self._adopt(attributes | names | {"_stream": after, "n_samples_seen_": after.n_samples})

@@ -98,6 +98,7 @@ def statistics(mixture: GaussianMixture, X: Any, sample_weight: Any = None) -> S
     >>> mixture.n_iter_, mixture.weights_.round(3)
     (3, array([0.5, 0.5]))
     """
+    mixture = mixture._snapshot()
     source, _ = mixture._prepare(X, sample_weight)
     with source, np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # what overflows `maximize` refuses
         found = source.statistics(mixture._structure(), mixture._parameters())
@@ -183,6 +184,7 @@ def maximize(mixture: GaussianMixture, statistics: Statistics) -> GaussianMixtur
     >>> fastgmm.maximize(mixture, fastgmm.statistics(mixture, [[0.0], [1.0], [5.0]])).means_
     array([[2.]])
     """
+    mixture = mixture._snapshot()
     check_parameters(mixture.get_params(), type(mixture).__name__)
     if not isinstance(statistics, Statistics):
         raise TypeError(f"maximize needs the Statistics of rows, but got {type(statistics).__name__}.")

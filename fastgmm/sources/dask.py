@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from functools import cached_property, partial, reduce
+from functools import partial, reduce
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
@@ -14,6 +14,7 @@ from ..model.parameters import Parameters
 from ..model.statistics import Statistics
 from ..model.structure import KernelModel, Structure
 from .array import ArraySource
+from .cached import cached
 from .chunks import ChunkSource
 from .groups import GROUP_WORK
 from .rows import as_rows, check_size, to_floats
@@ -92,17 +93,17 @@ class DaskSource(Source):
         super().__exit__(*error)
         vars(self).pop("parts", None)  # by which the cluster learns that the rows are no longer needed
 
-    @cached_property
-    def n_samples(self) -> int:  # type: ignore[override]
+    @cached
+    def n_samples(self) -> int:
         """Number of rows; where chunks do not tell their lengths, it takes to load them."""
         return self.parts[-1].rows.stop
 
-    @cached_property
+    @cached
     def scheduler(self) -> Scheduler:
         """Who carries out the tasks."""
         return scheduler()
 
-    @cached_property
+    @cached
     def parts(self) -> list[Part]:
         """The rows, loaded and checked."""
         chunks = list(np.ravel(self.collection.to_delayed()))
@@ -161,7 +162,7 @@ class DaskSource(Source):
 
     # ---- passes
 
-    @cached_property
+    @cached
     def scatter(self) -> np.ndarray:
         """Scatter of all rows about the origin, (D, D)."""
         return np.sum(self.scheduler.gather(self._apply(Block.spread)), axis=0)

@@ -3,7 +3,6 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from copy import copy
-from functools import cached_property
 from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 
@@ -15,6 +14,7 @@ from ..model.parameters import Parameters
 from ..model.statistics import Statistics
 from ..model.structure import DigitsLost, KernelModel, Structure
 from ..model.structures import STRUCTURES
+from .cached import cached
 from .groups import BLOCK, DIAGONAL, ISOTROPIC, TRIANGULAR, cut, work_per_row
 from .threads import Workers
 
@@ -111,12 +111,12 @@ class Source(ABC):
 
     # ---- what does not depend on parameters
 
-    @cached_property
+    @cached
     def total(self) -> float:
         """The number of rows, or the sum of their weights."""
         return self.n_samples if self.weights is None else float(self.weights.sum(dtype=np.float64))
 
-    @cached_property
+    @cached
     def origin(self) -> np.ndarray:
         """A point amid the rows (D,): the mean of up to 1024 of them."""
         if self.weights is None:
@@ -125,7 +125,7 @@ class Source(ABC):
             indices = self.at((np.arange(ORIGIN_ROWS) + 0.5) / ORIGIN_ROWS)
         return self.take(indices).X.mean(axis=0, dtype=np.float64)
 
-    @cached_property
+    @cached
     def scatter(self) -> np.ndarray:
         """Scatter of all rows about the origin, (D, D), in double precision whatever that of the rows."""
         identity = np.eye(self.n_features)[None]
