@@ -23,6 +23,7 @@ from .model.structures import STRUCTURES
 from .progress import Count
 from .selection import CRITERIA, Selection
 from .sources.array import ArraySource
+from .sources.incomplete import IncompleteSource
 from .sources.source import Source
 from .validation import check_random_state, feature_names
 
@@ -267,12 +268,12 @@ class _Search:
 
 def _certainty(source: Source, model: Any) -> tuple[float, float]:
     """Return the mean log-likelihood per row, and the mean log of the largest responsibility."""
-    return source.certainty(model._kernel_model(source.dtype))
+    return source.certainty(model._applied(source))
 
 
 def _score(source: Source, model: GaussianMixture | None) -> float:
     """Return the mean log-likelihood per row; NaN without a model."""
-    return math.nan if model is None else source.log_likelihood(model._kernel_model(source.dtype))
+    return math.nan if model is None else source.log_likelihood(model._applied(source))
 
 
 def _folds(cv: Any, n_samples: int, random_state: Random) -> NDArray[np.intp]:
@@ -282,11 +283,11 @@ def _folds(cv: Any, n_samples: int, random_state: Random) -> NDArray[np.intp]:
     return random_state.permutation(n_samples) % int(cv)
 
 
-def _part(source: Source, rows: NDArray[np.intp]) -> ArraySource:
+def _part(source: Source, rows: NDArray[np.intp]) -> Source:
     """Return some rows with their weights."""
-    part = source.take(rows)
     weights = None if source.weights is None else source.weights[rows]
-    return ArraySource(part.X, source.workers, source.kernels, weights)
+    part = ArraySource(source.take(rows).X, source.workers, source.kernels, weights)
+    return IncompleteSource(part) if isinstance(source, IncompleteSource) else part
 
 
 def _selection(entries: Sequence[_Entry], criterion: str) -> Selection:

@@ -353,7 +353,13 @@ def _matrices_agree(eps: float, factors: Numbers, covariances: Numbers | None, p
 
 def _checked_numbers(fitted: dict[str, Any], n_features: int, number: type[np.floating[Any]]) -> dict[str, Any]:
     """Return what is known of the fit, each value in its type."""
-    types: dict[str, Any] = {"converged_": bool, "stop_reason_": str, "n_iter_": int, "n_features_in_": int}
+    types: dict[str, Any] = {
+        "converged_": bool,
+        "stop_reason_": str,
+        "n_iter_": int,
+        "n_features_in_": int,
+        "n_samples_seen_": float,
+    }
     found: dict[str, Any] = {}
     for name, value in fitted.items():
         if name in RECORDS:
