@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, overload
+from typing import Any, Literal, TypeAlias, overload
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from .validation import check_parameters, check_random_state
 
 __all__ = ["Imputation"]
 
-Seed = int | np.random.RandomState | np.random.Generator | None
+Seed: TypeAlias = "int | np.random.RandomState | np.random.Generator | None"  # as text: it takes long to import
 
 
 class Imputation(Mixture):

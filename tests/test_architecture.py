@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from importlib.util import find_spec, resolve_name
@@ -101,3 +103,15 @@ def test_optional_libraries(module: str) -> None:
         names = [alias.name for alias in statement.names] if isinstance(statement, ast.Import) else [statement.module]
         for name in names:
             assert late or (name or "").split(".")[0] not in OPTIONAL, f"{module} imports {name}"
+
+
+def test_importing_costs_little_more_than_numpy() -> None:
+    """What takes long to import, and is not needed by every fit, waits until it is."""
+    code = (
+        "import sys, numpy; before = set(sys.modules); import fastgmm\n"
+        "print(*sorted((set(sys.modules) - before) & {*sys.argv[1:]}))"
+    )
+    slow = ["concurrent.futures", "csv", "dask", "json", "logging", "matplotlib", "numpy.random", "pandas", "pyarrow"]
+    slow += ["sklearn", "tempfile", "zipfile"]
+    done = subprocess.run([sys.executable, "-c", code, *slow], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == ""

@@ -42,9 +42,9 @@ class Block(ArraySource):
         """Statistics for responsibilities (n, K) from outside."""
         return self.statistics_given(structure, means, lambda rows: responsibilities[rows])
 
-    def labelled(self, labels: Labels, structure: Structure, means: np.ndarray) -> Statistics:
+    def labeled(self, labels: Labels, structure: Structure, means: np.ndarray) -> Statistics:
         """Statistics where each row belongs to one component."""
-        return self.statistics_labelled(structure, means, labels)
+        return self.statistics_labeled(structure, means, labels)
 
     def total_log_likelihood(self, model: KernelModel) -> float:
         """The sum of log p(x)."""
@@ -183,9 +183,9 @@ class DaskSource(Source):
             found += self.scheduler.gather(self.scheduler.map(call, [part.block], [given]))
         return merged_in_order(found)
 
-    def statistics_labelled(self, structure: Structure, means: np.ndarray, labels: Labels) -> Statistics:
+    def statistics_labeled(self, structure: Structure, means: np.ndarray, labels: Labels) -> Statistics:
         own = [labels.part(part.rows) for part in self.parts]
-        return self._merged(self._apply(Block.labelled, own, structure=structure, means=means), structure, means)
+        return self._merged(self._apply(Block.labeled, own, structure=structure, means=means), structure, means)
 
     def log_likelihood(self, model: KernelModel) -> float:
         sums = self.scheduler.gather(self._apply(Block.total_log_likelihood, model=model))

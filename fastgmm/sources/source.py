@@ -167,7 +167,7 @@ class Source(ABC):
         direct = structure.direct
         return structure.pool(self._collect(direct, direct.unit(means), responsibilities=responsibilities))
 
-    def statistics_labelled(self, structure: Structure, means: np.ndarray, labels: Labels) -> Statistics:
+    def statistics_labeled(self, structure: Structure, means: np.ndarray, labels: Labels) -> Statistics:
         """Statistics about `means` where each row belongs to one component."""
         direct = structure.direct
         return structure.pool(self._collect(direct, direct.unit(means), labels=labels))
