@@ -281,7 +281,7 @@ class Source(ABC):
         labels: Labels | None = None,
     ) -> Statistics:
         """Run `accumulate` over all groups and add up what they leave."""
-        model = structure.kernel_model(parameters, self.dtype, self.origin)
+        model = structure.kernel_model(parameters, self.dtype, self.origin if structure.framed else None)
 
         def task(group: Group, workspace: np.ndarray, out: np.ndarray) -> None:
             owners = None if labels is None else labels.of(self, group)
