@@ -12,6 +12,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable
+from itertools import combinations
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -81,7 +82,9 @@ def gaps(repeats: int) -> list[dict[str, Any]]:
         X = rows(n_samples)
         rng = np.random.default_rng(1)
         if name == "20 patterns":
-            masks = rng.random((20, D)) < 0.2
+            masks = np.zeros((20, D), dtype=bool)
+            for mask, pair in zip(masks, rng.permutation(list(combinations(range(D), 2))), strict=False):
+                mask[pair] = True
             missing = masks[rng.integers(20, size=n_samples)]
         else:
             missing = rng.random(X.shape) < 0.2
