@@ -41,7 +41,7 @@ sys.exit(status)
 def write_table(path: Path, megabytes: int) -> int:
     """Write a CSV file of about so many megabytes; return the number of its rows."""
     rng = np.random.default_rng(0)
-    centers = rng.normal(scale=4.0, size=(COMPONENTS, FEATURES))
+    centers = rng.normal(scale=1.5, size=(COMPONENTS, FEATURES))
     rows = centers[rng.integers(COMPONENTS, size=BLOCK_ROWS)] + rng.normal(size=(BLOCK_ROWS, FEATURES))
     block = "".join(",".join(f"{value:.6f}" for value in row) + "\n" for row in rows.tolist()).encode()
     repeats = max(1, round(megabytes * 1e6 / len(block)))

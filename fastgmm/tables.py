@@ -32,6 +32,8 @@ __all__ = ["CommandError", "Request", "Table", "read_table"]
 SMALL = 1 << 24  # bytes of a file whose numbers are held in memory
 SUFFIXES = (".xlsx", ".xls", ".ods", ".npz", ".gz", ".bz2", ".xz", ".zip", ".zst")  # of what is no table as it is
 
+NUMBERS = ("int", "uint", "float", "double", "halffloat", "bool")  # how pyarrow's names of types of numbers start
+
 
 class Table(NamedTuple):
     """The chosen columns of a file, in memory or mapped, and the weights of its rows where a column holds them."""
@@ -158,9 +160,14 @@ def _parquet(file: str, shown: str, request: Request) -> Found:
     try:
         import pyarrow.parquet
 
-        names = pyarrow.parquet.read_schema(file).names
-        picked = _pick(request, names, shown)
-        chunks = from_parquet(file, [names[i] for i in picked.features + picked.weights])
+        schema = pyarrow.parquet.read_schema(file)
+        picked = _pick(request, schema.names, shown)
+        kinds = [str(schema.field(i).type) for i in picked.features + picked.weights]
+        if strange := [name for name, kind in zip(picked.names, kinds, strict=False) if not kind.startswith(NUMBERS)]:
+            others = ",".join(name for name in picked.names if name not in strange)
+            remedy = f"choose the others with --columns {others}" if others else "a mixture needs columns of numbers"
+            raise CommandError(f"{shown}: not numeric: {', '.join(map(repr, strange[:20]))}; {remedy}")
+        chunks = from_parquet(file, [schema.names[i] for i in picked.features + picked.weights])
     except ImportError as error:
         raise CommandError(f"reading Parquet needs pyarrow: pip install 'fastgmm[files]' ({shown})") from error
     except (ValueError, KeyError, OSError) as error:  # pyarrow's own are among these

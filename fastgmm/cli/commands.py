@@ -67,11 +67,10 @@ def fit_file(chosen: argparse.Namespace) -> None:
             **_options(chosen),
         )
         seconds = _fit(mixture, table)
-        line.tell("writing" if chosen.output else "reporting")
-        summary = apply(mixture, table.values, chosen.output, proba=chosen.proba, score=chosen.score)
-        report = fit_report(mixture, table, summary.sizes, chosen.file, seconds)
+    summary = apply(mixture, table.values, chosen.output, proba=chosen.proba, score=chosen.score)
     stream = sys.stderr if chosen.output == "-" else sys.stdout
-    print(report, file=stream)
+    source = "standard input" if chosen.file == "-" else chosen.file
+    print(fit_report(mixture, table, summary.sizes, source, seconds), file=stream)
     if any(target not in (None, "-") for target in (chosen.output, chosen.save, chosen.plot)):
         print(file=stream)
     if chosen.output not in (None, "-"):
@@ -103,7 +102,8 @@ def select_file(chosen: argparse.Namespace) -> None:
             raise KeyboardInterrupt
         seconds = time.perf_counter() - start
     rows, columns = table.values.shape
-    print(f"data       {chosen.file}: {counted(rows, 'row')}, {counted(columns, 'column')}")
+    source = "standard input" if chosen.file == "-" else chosen.file
+    print(f"data       {source}: {counted(rows, 'row')}, {counted(columns, 'column')}")
     print(f"compared   {counted(len(selection.table_), 'candidate')} by {chosen.criterion} in {seconds:.3g} s")
     print(f"best       {heading(selection.best_estimator_)}\n\n{selection}")
     if not chosen.output == chosen.save == chosen.plot is None:
@@ -131,7 +131,7 @@ def predict_file(chosen: argparse.Namespace) -> None:
     )
     with progress() as line:
         table = read_table(chosen.file, request=request, tell=line.tell)
-        apply(mixture, table.values, chosen.output, proba=chosen.proba, score=chosen.score)
+    apply(mixture, table.values, chosen.output, proba=chosen.proba, score=chosen.score)
     if chosen.output != "-":
         print(f"labels: {os.path.abspath(chosen.output)}")
 

@@ -39,12 +39,12 @@ def apply(
     with _writer(output, n_rows, mixture, proba, score) as write:
         for start in range(0, n_rows, step):
             block = values[start : start + step]
+            shown = np.arange(-start % every, len(block), every)
+            shown = shown[np.isfinite(block[shown]).all(axis=1)]
+            rows.append(np.array(block[shown]))  # before the mixture sees the block, which lets go of it when mapped
             found = _results(mixture, block, proba, score)
             write(found)
             sizes += np.bincount(found["label"], minlength=n_components)
-            shown = np.arange(-start % every, len(block), every)
-            shown = shown[np.isfinite(block[shown]).all(axis=1)]
-            rows.append(np.array(block[shown]))
             labels.append(found["label"][shown])
     return Summary(sizes, np.concatenate(rows), np.concatenate(labels))
 
@@ -99,7 +99,7 @@ def _npy(stream: Any, n_rows: int, mixture: Any, proba: bool, score: bool) -> Bl
     np.lib.format.write_array_header_1_0(stream, header)
 
     def write(found: dict[str, NDArray[Any]]) -> None:
-        records = np.empty(len(found["label"]), dtype)
+        records: NDArray[Any] = np.empty(len(found["label"]), dtype)
         if len(found) == 1:
             records[:] = found["label"]
         else:

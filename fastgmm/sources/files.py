@@ -256,16 +256,20 @@ def _parsed(
     if not full:
         return np.empty((0, len(chosen)), dtype)
     usecols = None if chosen == list(range(width)) else chosen
-    if usecols is None or _even(
-        full, delimiter, width
-    ):  # of columns left out loadtxt does not see whether they are there
-        separator = None if delimiter == " " else delimiter
-        for prepare in (list, partial(_filled, delimiter=delimiter)):
-            with suppress(ValueError):
-                text = prepare(full)
-                return np.loadtxt(
-                    text, dtype, comments=None, delimiter=separator, usecols=usecols, ndmin=2, quotechar='"'
-                )
+    if usecols is None or _even(full, delimiter, width):  # loadtxt does not miss columns that are left out
+        numbers = partial(
+            np.loadtxt,
+            dtype=dtype,
+            comments=None,
+            delimiter=None if delimiter == " " else delimiter,
+            usecols=usecols,
+            ndmin=2,
+            quotechar='"',
+        )
+        with suppress(ValueError):
+            return numbers(full)
+        with suppress(ValueError):
+            return numbers(_filled(full, delimiter))
     block = np.empty((len(full), len(chosen)), dtype)  # line by line, which finds the one that is wrong
     row = 0
     for line, text in enumerate(lines, number):
