@@ -130,8 +130,9 @@ def explain(layout: Layout, chosen: Sequence[int], gaps: Collection[int] = (), r
 
 def _numbered_rows(layout: Layout, rows_read: int) -> Iterator[tuple[int, list[str]]]:
     """Yield the number of each line and its cells, blank lines and as many lines as rows have been read left out."""
+    white = " \t\r\n" if layout.delimiter == " " else " \r\n"
     with open(layout.path, encoding=layout.encoding, errors="replace") as stream:
         lines: Iterable[tuple[int, str]] = enumerate(stream, 1)
         for number, line in islice(lines, layout.first_line - 1 + rows_read, None):
-            if line.strip():
+            if line.strip(white):
                 yield number, cells_of(line, layout.delimiter)

@@ -252,7 +252,8 @@ def _parsed(
     lines: list[str], delimiter: str, chosen: list[int], width: int, dtype: np.dtype, where: str, number: int
 ) -> np.ndarray:
     """The numbers of some lines, the first of which has a number in the file; blank lines are left out."""
-    full = [line for line in lines if line.strip()]
+    white = " \t\r\n" if delimiter == " " else " \r\n"  # of blank lines; tabs alone are a row of missing values
+    full = [line for line in lines if line.strip(white)]
     if not full:
         return np.empty((0, len(chosen)), dtype)
     usecols = None if chosen == list(range(width)) else chosen
@@ -273,7 +274,7 @@ def _parsed(
     block = np.empty((len(full), len(chosen)), dtype)  # line by line, which finds the one that is wrong
     row = 0
     for line, text in enumerate(lines, number):
-        if not text.strip():
+        if not text.strip(white):
             continue
         cells = _split(text, delimiter)
         if len(cells) != width:
