@@ -400,6 +400,17 @@ def test_progress(command: str, table: str) -> None:
     ]
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
+def test_full_output(table: str) -> None:
+    """What cannot be written to the standard output is an error of one line."""
+    with open("/dev/full", "w") as full:
+        arguments = [*COMMAND, "fit", table, "-k", "2", "--output", "-"]
+        done = subprocess.run(arguments, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == "fastgmm: error: cannot write the standard output: No space left on device"
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize("arguments", [["show", "m.npz"], []])
 def test_wrong_variant(arguments: list[str], tmp_path: Path) -> None:
     """A wrong FASTGMM_SIMD, too, is one line for whoever types a command."""

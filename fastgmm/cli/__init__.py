@@ -39,12 +39,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # the reader of our output, such as `head`, has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _let_go_of_output()
+    except OSError as error:  # those of files are told where they come up
+        _let_go_of_output()
+        return _refused(f"cannot write {error.filename or 'the standard output'}: {error.strerror or error}")
     except CommandError as error:
         return _refused(str(error))
     except MemoryError:
         return _refused("out of memory: fit fewer rows, columns or components")
     return 0
+
+
+def _let_go_of_output() -> None:
+    """Let nothing fail when Python flushes the standard output at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _refused(why: str) -> int:

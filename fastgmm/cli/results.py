@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..exceptions import CommandError
+from ..sources.files import from_array
 from .targets import suffix, written
 
 BLOCK_NUMBERS = 1 << 18  # of rows or of probabilities that are looked at together
@@ -34,18 +35,18 @@ def apply(
     n_rows, n_components = len(values), len(mixture.weights_)
     step = max(1, BLOCK_NUMBERS // max(values.shape[1], n_components))
     every = -(-n_rows // SAMPLE_ROWS)
-    sizes = np.zeros(n_components, dtype=np.int64)
+    start, sizes = 0, np.zeros(n_components, dtype=np.int64)
     rows, labels = list[NDArray[Any]](), list[NDArray[np.int64]]()
     with _writer(output, n_rows, mixture, proba, score) as write:
-        for start in range(0, n_rows, step):
-            block = values[start : start + step]
-            shown = np.arange(-start % every, len(block), every)
-            shown = shown[np.isfinite(block[shown]).all(axis=1)]
-            rows.append(np.array(block[shown]))  # before the mixture sees the block, which lets go of it when mapped
+        for block in from_array(values, step):  # copies, so that nothing of a mapped file stays in memory
             found = _results(mixture, block, proba, score)
             write(found)
             sizes += np.bincount(found["label"], minlength=n_components)
+            shown = np.arange(-start % every, len(block), every)
+            shown = shown[np.isfinite(block[shown]).all(axis=1)]
+            rows.append(block[shown])
             labels.append(found["label"][shown])
+            start += len(block)
     return Summary(sizes, np.concatenate(rows), np.concatenate(labels))
 
 
