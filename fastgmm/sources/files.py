@@ -160,8 +160,11 @@ def from_parquet(path: Any, columns: Sequence[str] | None = None, chunk_rows: in
     dtype = np.dtype(np.float32 if single else np.float64)
     rows = chunk_rows or _rows_of(CHUNK_BYTES, len(names), dtype.itemsize)
 
+    frugal = pyarrow.dataset.ParquetFragmentScanOptions(use_buffered_stream=True, pre_buffer=False)
+
     def read() -> Iterator[np.ndarray]:
-        batches = dataset.to_batches(columns=names, batch_size=rows, batch_readahead=1, fragment_readahead=1)
+        # With threads, or read ahead, pyarrow holds much of a file in memory.
+        batches = dataset.to_batches(columns=names, batch_size=rows, use_threads=False, fragment_scan_options=frugal)
         for batch in batches:
             block = np.empty((batch.num_rows, len(names)), dtype)
             for i, column in enumerate(batch.columns):
