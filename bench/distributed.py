@@ -24,7 +24,7 @@ from fastgmm import GaussianMixture
 Array = np.ndarray[Any, Any]
 
 WORKERS = 2
-LIMIT_MS = 60.0  # what issue 5 allows
+LIMIT_MS = 60.0  # aimed for
 
 
 def iterations(X: Any, n_components: int, n_iter: int, **options: Any) -> Array:

@@ -25,6 +25,12 @@ class Dataset:
     target_names : tuple of str
     description : str
         What was measured, in which units, and the source.
+
+    Examples
+    --------
+    >>> from fastgmm.datasets import load_faithful
+    >>> load_faithful().feature_names
+    ('eruptions', 'waiting')
     """
 
     data: NDArray[np.float64]
@@ -35,7 +41,7 @@ class Dataset:
 
 
 def load_iris() -> Dataset:
-    """Return the iris measurements: 150 flowers, 4 lengths in centimetres, 3 species.
+    """Return the iris measurements: 150 flowers, 4 lengths in centimeters, 3 species.
 
     Returns
     -------
@@ -60,7 +66,7 @@ def load_iris() -> Dataset:
         target=target,
         target_names=names,
         description=(
-            "Length and width of the sepals and petals of 150 iris flowers in centimetres, 50 flowers of each of "
+            "Length and width of the sepals and petals of 150 iris flowers in centimeters, 50 flowers of each of "
             "three species. Measured by E. Anderson (1935), The irises of the Gaspe Peninsula, Bulletin of the "
             "American Iris Society 59, 2-5; made known by R. A. Fisher (1936), The use of multiple measurements in "
             "taxonomic problems, Annals of Eugenics 7, 179-188."

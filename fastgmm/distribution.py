@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from numbers import Integral
-from typing import Any, Literal, Self, overload
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,16 +13,12 @@ from .features import feature_numbers
 from .mixture import Mixture, check_shapes
 from .model.conditioning import (
     conditional,
-    conditional_covariances,
-    conditional_means,
-    conditional_variances,
     marginal,
 )
 from .model.parameters import Parameters
 from .model.structure import Structure
 from .model.structures import STRUCTURES
 from .sources.array import ArraySource
-from .sources.blocks import by_blocks
 from .sources.rows import as_rows
 from .validation import (
     check_covariances,
@@ -144,18 +139,20 @@ class Distribution(Mixture):
         >>> X.shape, y
         ((5, 1), array([0, 0, 0, 1, 1]))
         """
-        weights, means, covariances = fitted_attributes(self, "weights_", "means_", "covariances_")
-        check_shapes(self._structure(), weights, means, covariances_=covariances)
-        seed = self.random_state if random_state is None else random_state
+        mixture = self._snapshot()
+        weights, means, covariances = fitted_attributes(mixture, "weights_", "means_", "covariances_")
+        structure = mixture._structure()
+        check_shapes(structure, weights, means, covariances_=covariances)
+        seed = mixture.random_state if random_state is None else random_state
         check_parameters({"random_state": seed}, type(self).__name__)
         rng = check_random_state(seed)
         if 1e-12 < abs(weights.sum() - 1) < 1e-5:  # rounding that multinomial does not allow, as of single precision
             weights = weights / weights.sum()
         counts = rng.multinomial(check_sample_size(n_samples), weights)
         labels = np.repeat(np.arange(len(means), dtype=np.int64), counts)
-        if self.covariance_type == "tied":
+        if structure.name == "tied":
             covariances = np.broadcast_to(covariances, (len(means), *covariances.shape))
-        draw = _draw_full if self.covariance_type in ("full", "tied") else _draw_diagonal
+        draw = _draw_full if structure.name in ("full", "tied") else _draw_diagonal
         groups = [draw(rng, *component) for component in zip(means, covariances, counts, strict=True)]
         return np.concatenate(groups), labels
 
@@ -187,8 +184,9 @@ class Distribution(Mixture):
         >>> mixture.marginal(1).covariances_.round(2)
         array([[[4.]]])
         """
-        chosen = self._columns(features)
-        return self._derived(marginal(self._structure(), self._parameters(), chosen), chosen)
+        mixture = self._snapshot()
+        chosen = mixture._columns(features)
+        return mixture._derived(marginal(mixture._structure(), mixture._parameters(), chosen), chosen)
 
     def condition(self, features: Features, values: ArrayLike) -> Self:
         """Return the distribution of the other features when some have known values.
@@ -226,13 +224,14 @@ class Distribution(Mixture):
         >>> given.means_.round(2), given.covariances_.round(2)
         (array([[3.]]), array([[[3.75]]]))
         """
-        given = self._columns(features)
-        rest = self._others(given)
+        mixture = self._snapshot()
+        given = mixture._columns(features)
+        rest = mixture._others(given)
         row = as_rows(np.atleast_1d(values)[np.newaxis], type(self).__name__).astype(np.float64, copy=False)
         if row.shape[1] != len(given):
             raise ValueError(f"{row.shape[1]} values were given for {len(given)} features: give one for each.")
-        structure = self._structure()
-        joint = conditional(structure, self._parameters(), given, rest)
+        structure = mixture._structure()
+        joint = conditional(structure, mixture._parameters(), given, rest)
         model = structure.kernel_model(joint.given, row.dtype)
         weights = ArraySource(row, n_threads=1).responsibilities(model)[0]
         if not np.isfinite(weights).all():
@@ -241,97 +240,7 @@ class Distribution(Mixture):
                 "them, and their units."
             )
         moved = (joint.gains @ (row - joint.given.means)[:, :, np.newaxis])[:, :, 0]
-        return self._derived(replace(joint.rest, weights=weights, means=joint.rest.means + moved), rest)
-
-    @overload
-    def regress(self, X: Any, targets: Features) -> NDArray[Any]: ...
-    @overload
-    def regress(self, X: Any, targets: Features, *, return_std: Literal[True]) -> tuple[NDArray[Any], NDArray[Any]]: ...
-    @overload
-    def regress(self, X: Any, targets: Features, *, return_cov: Literal[True]) -> tuple[NDArray[Any], NDArray[Any]]: ...
-    def regress(self, X: Any, targets: Features, *, return_std: bool = False, return_cov: bool = False) -> Any:
-        """Predict some features from the others: Gaussian mixture regression.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features - n_targets)
-            The features that are no targets, in their order; rows as for `fit`.
-        targets : int, str, or sequence of them
-            The features to predict, as for `marginal`.
-        return_std : bool, default=False
-            Also return the standard deviation of each target.
-        return_cov : bool, default=False
-            Also return the covariances of the targets.
-
-        Returns
-        -------
-        mean : ndarray of shape (n_samples, n_targets), or (n_samples,) for one target not in a sequence
-            Mean of the targets given the rows, the prediction of least squared error; float32 for float32 rows, else
-            float64.
-        std : ndarray of the same shape
-            With ``return_std``: their standard deviations given the rows, within components and between them.
-        cov : ndarray of shape (n_samples, n_targets, n_targets), or (n_samples,) for one target not in a sequence
-            With ``return_cov``: their covariances, likewise.
-
-        Raises
-        ------
-        NotFittedError
-            If there are no parameters yet.
-        ValueError, TypeError
-            If there is no such feature, one is named twice or none is left, if both ``return_std`` and ``return_cov``
-            are true, or if rows are refused as by `score_samples`.
-
-        Notes
-        -----
-        Each component is a linear regression, and weighs as probable as it is at the row. `condition` gives the whole
-        distribution at one row.
-
-        References
-        ----------
-        Z. Ghahramani, M. I. Jordan. Supervised learning from incomplete data via an EM approach. Advances in Neural
-        Information Processing Systems 6, 1994.
-
-        D. A. Cohn, Z. Ghahramani, M. I. Jordan. Active learning with statistical models. Journal of Artificial
-        Intelligence Research 4, 1996.
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> from fastgmm import GaussianMixture
-        >>> x = np.linspace(-3, 3, 200)
-        >>> mixture = GaussianMixture(6, random_state=0).fit(np.column_stack([x, x**2]))
-        >>> mean, std = mixture.regress([[-2.0], [1.0]], targets=1, return_std=True)
-        >>> bool(np.abs(mean - [4, 1]).max() < 0.3), std.shape
-        (True, (2,))
-        """
-        if return_std and return_cov:
-            raise ValueError("return_std and return_cov are both true: ask for one, the other follows from it.")
-        rest = self._columns(targets)
-        given = self._others(rest)
-        sizes: tuple[int, ...] = getattr(X, "shape", ())
-        if len(sizes) == 2 and sizes[1] != len(given):
-            raise ValueError(
-                f"X has {sizes[1]} columns, but {len(given)} of the {len(given) + len(rest)} features are no targets: "
-                "pass these alone, in their order."
-            )
-        structure = self._structure()
-        joint = conditional(structure, self._parameters(), given, rest)
-        source, model = self._derived(joint.given, given)._prepare(X)
-
-        def task(rows: slice, X: NDArray[Any], responsibilities: NDArray[Any]) -> list[NDArray[Any]]:
-            mean, deviations = conditional_means(joint, X, responsibilities)
-            if return_std:
-                return [mean, np.sqrt(conditional_variances(structure, joint, responsibilities, deviations))]
-            if return_cov:
-                return [mean, conditional_covariances(structure, joint, responsibilities, deviations)]
-            return [mean]
-
-        with source:
-            blocks = by_blocks(source, model, task, values=len(rest) ** (1 + return_cov))
-        found = [np.concatenate(parts).astype(source.dtype, copy=False) for parts in zip(*blocks, strict=True)]
-        if isinstance(targets, (str, Integral)):
-            found = [values.reshape(len(values)) for values in found]
-        return tuple(found) if len(found) > 1 else found[0]
+        return mixture._derived(replace(joint.rest, weights=weights, means=joint.rest.means + moved), rest)
 
     def _columns(self, features: Features) -> list[int]:
         """Return the numbers of features, named or numbered."""

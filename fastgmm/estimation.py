@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable
-from copy import copy
 from dataclasses import replace
 from functools import partial
 from time import perf_counter
@@ -14,17 +12,18 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .exceptions import ConvergenceWarning, DegenerateComponentWarning, compatible
+from .exceptions import ConvergenceWarning, DegenerateComponentWarning, compatible, warn
 from .fitting.convergence import CALLBACK, INTERRUPT, MAX_ITER, MAX_TIME, Options
 from .fitting.degeneracy import Maximization, Repair, summary
 from .fitting.em import Fit, expectation_maximization
 from .fitting.initialization import prepare
-from .fitting.restarts import FitRecord, Plan, best_fit
+from .fitting.restarts import FitRecord, Plan, Progress, best_fit
 from .fitting.starts import Goal, Start, fixed
 from .inputs import as_source
+from .logs import DEBUG, INFO, Logged, listener, tell
 from .mixture import Mixture
 from .model.parameters import Parameters
-from .progress import Progress
+from .progress import Printed
 from .sources.source import Source
 from .validation import (
     check_means,
@@ -140,8 +139,9 @@ class Estimation(Mixture):
         >>> GaussianMixture().fit([[0.0], [2.0], [4.0]]).means_
         array([[2.]])
         """
-        with self._source(X, sample_weight) as source:
-            attributes = self._estimate(source, feature_names(X))
+        mixture = self._snapshot()
+        with mixture._source(X, sample_weight) as source:
+            attributes = mixture._estimate(source, feature_names(X))
         return self._adopt(attributes)
 
     def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> NDArray[np.int64]:
@@ -172,16 +172,16 @@ class Estimation(Mixture):
         >>> GaussianMixture(2, means_init=[[0], [9]], random_state=0).fit_predict([[0.0], [1.0], [8.0], [9.0]])
         array([0, 0, 1, 1])
         """
-        with self._source(X, sample_weight) as source:
-            attributes = self._estimate(source, feature_names(X))
-            fitted = copy(self)._adopt(attributes)
-            labels = source.labels(fitted._applied(source))
+        mixture = self._snapshot()
+        with mixture._source(X, sample_weight) as source:
+            attributes = mixture._estimate(source, feature_names(X))
+            labels = source.labels(mixture._adopt(attributes)._applied(source))
         self._adopt(attributes)
         return labels
 
     def _adopt(self, attributes: dict[str, Any]) -> Self:
         """Take over fitted attributes in one step; some that an earlier fit has left do not survive it."""
-        kept = {name: value for name, value in vars(self).items() if name not in TRANSIENT}
+        kept = {name: value for name, value in vars(self).copy().items() if name not in TRANSIENT}
         self.__dict__ = kept | attributes
         return self
 
@@ -209,8 +209,8 @@ class Estimation(Mixture):
             attributes = self._attributes(fit, source.dtype) | {"fits_": records}
         if not fit.converged and self.max_iter > 0:
             message = NOT_CONVERGED[fit.stop_reason].format(max_time=self.max_time)
-            warnings.warn(message, compatible(ConvergenceWarning), stacklevel=3)
-        warn_of_repairs(fit.repairs, stacklevel=4)
+            warn(message, compatible(ConvergenceWarning))
+        warn_of_repairs(fit.repairs)
         return attributes if names is None else attributes | {"feature_names_in_": names}
 
     def _best_fit(self, source: Source) -> tuple[Fit, list[FitRecord]]:
@@ -231,17 +231,35 @@ class Estimation(Mixture):
                 expectation_maximization, structure=structure, tol=self.tol, maximize=maximize, options=options
             )
             plans.append(Plan(start, em))
-        return best_fit(
+        tell(
+            INFO,
+            "fit begins: %d rows of %d features, %d %s components, %d initialization(s)",
+            *(source.n_samples, source.n_features, self.n_components, self.covariance_type, len(plans)),
+        )
+        fit, records = best_fit(
             source,
             structure,
             self.n_components,
             plans,
             max_iter=self.max_iter,
             drop=bool(self.drop_restarts) and self.acceleration is None,  # which does not gain step by step
-            progress=Progress(self.verbose, self.verbose_interval),
+            progress=self._progress(),
             previous_bound=float(self.lower_bound_) if warm else -math.inf,
             in_order=self.verbose > 0 or self.callback is not None,
         )
+        tell(
+            INFO,
+            "fit ended: %s after %d iteration(s) and %.3f s, lower bound %.9g, %d repair(s)",
+            *(fit.stop_reason, len(fit.lower_bounds), perf_counter() - options.started),
+            *(fit.lower_bounds[-1] if fit.lower_bounds else -math.inf, len(fit.repairs)),
+        )
+        return fit, records
+
+    def _progress(self) -> Progress:
+        """Return who is told how it goes: what prints, behind what logs if anybody listens."""
+        progress = Printed(self.verbose, self.verbose_interval)
+        logger = listener(DEBUG)
+        return progress if logger is None else Logged(logger, progress)
 
     def _options(self) -> Options:
         """Return how EM goes on and when it ends, with the clock started."""
@@ -326,12 +344,11 @@ class Estimation(Mixture):
         }
 
 
-def warn_of_repairs(repairs: list[Repair], stacklevel: int) -> None:
+def warn_of_repairs(repairs: list[Repair]) -> None:
     """Issue the warning that names the components that were repaired, if there are any."""
     if repairs:
-        warnings.warn(
+        warn(
             f"Components were repaired: {summary(repairs)}. Decrease n_components, increase reg_covar, or check for "
             "constant, collinear or repeated data; degenerate_ lists all repairs.",
             DegenerateComponentWarning,
-            stacklevel=stacklevel,
         )

@@ -8,11 +8,13 @@ import it on the spot.
 from __future__ import annotations
 
 import inspect
-import warnings
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from .config import __version__
+from .exceptions import warn
 
 if TYPE_CHECKING:
     from typing import Self
@@ -114,22 +116,17 @@ class Estimator:
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what is pickled: the attributes, and the version that wrote them."""
-        from . import __version__
-
         return {**vars(self), _VERSION_KEY: __version__}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore a pickled estimator; warn when another version wrote it."""
-        from . import __version__
-
         attributes = dict(state)
         written = attributes.pop(_VERSION_KEY, "unknown")
         if written != __version__:
-            warnings.warn(
+            warn(
                 f"This {type(self).__name__} was pickled by fastgmm {written} and is read by fastgmm {__version__}; "
                 "a pickle is only meant for the version that wrote it. Fit again, or load it with that version.",
                 UserWarning,
-                stacklevel=2,
             )
         vars(self).update(attributes)
 
@@ -153,6 +150,12 @@ class Estimator:
         Returns
         -------
         routing : sklearn.utils.metadata_routing.MetadataRequest
+
+        Examples
+        --------
+        >>> from fastgmm import GaussianMixture
+        >>> GaussianMixture().get_metadata_routing().score.requests
+        {'sample_weight': None}
         """
         from sklearn.utils.metadata_routing import MetadataRequest
 
@@ -182,15 +185,74 @@ class Estimator:
         ------
         RuntimeError
             If scikit-learn's metadata routing is not enabled.
+
+        Examples
+        --------
+        >>> import sklearn
+        >>> from fastgmm import GaussianMixture
+        >>> with sklearn.config_context(enable_metadata_routing=True):
+        ...     mixture = GaussianMixture().set_fit_request(sample_weight=True)
+        >>> mixture.get_metadata_routing().fit.requests
+        {'sample_weight': True}
         """
         return self._request("fit", sample_weight)
 
     def set_partial_fit_request(self, *, sample_weight: bool | str | None = None) -> Self:
-        """Say whether sample weights are to be passed on to ``partial_fit``, as `set_fit_request` does for ``fit``."""
+        """Say whether scikit-learn's meta-estimators are to pass sample weights on to ``partial_fit``.
+
+        Parameters
+        ----------
+        sample_weight : bool, str or None, default=None
+            As for `set_fit_request`.
+
+        Returns
+        -------
+        self : object
+            The estimator.
+
+        Raises
+        ------
+        RuntimeError
+            If scikit-learn's metadata routing is not enabled.
+
+        Examples
+        --------
+        >>> import sklearn
+        >>> from fastgmm import GaussianMixture
+        >>> with sklearn.config_context(enable_metadata_routing=True):
+        ...     mixture = GaussianMixture().set_partial_fit_request(sample_weight="weights")
+        >>> mixture.get_metadata_routing().partial_fit.requests
+        {'sample_weight': 'weights'}
+        """
         return self._request("partial_fit", sample_weight)
 
     def set_score_request(self, *, sample_weight: bool | str | None = None) -> Self:
-        """Say whether sample weights are to be passed on to ``score``, as `set_fit_request` does for ``fit``."""
+        """Say whether scikit-learn's meta-estimators are to pass sample weights on to ``score``.
+
+        Parameters
+        ----------
+        sample_weight : bool, str or None, default=None
+            As for `set_fit_request`.
+
+        Returns
+        -------
+        self : object
+            The estimator.
+
+        Raises
+        ------
+        RuntimeError
+            If scikit-learn's metadata routing is not enabled.
+
+        Examples
+        --------
+        >>> import sklearn
+        >>> from fastgmm import GaussianMixture
+        >>> with sklearn.config_context(enable_metadata_routing=True):
+        ...     mixture = GaussianMixture().set_score_request(sample_weight="weights")
+        >>> mixture.get_metadata_routing().score.requests
+        {'sample_weight': 'weights'}
+        """
         return self._request("score", sample_weight)
 
     def _request(self, method: str, sample_weight: bool | str | None) -> Self:

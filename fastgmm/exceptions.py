@@ -7,7 +7,9 @@ class and from scikit-learn's, so that ``except sklearn.exceptions.NotFittedErro
 from __future__ import annotations
 
 import sys
+import warnings
 from functools import cache
+from types import FrameType
 from typing import Any, TypeVar
 
 __all__ = [
@@ -98,6 +100,15 @@ _COUNTERPARTS: dict[type[Exception], tuple[str, str]] = {
     ConvergenceWarning: ("sklearn.exceptions", "ConvergenceWarning"),
     InvalidParameterError: ("sklearn.utils._param_validation", "InvalidParameterError"),
 }
+
+
+def warn(message: str, category: type[Warning] = UserWarning) -> None:
+    """Issue a warning as if from the line that called into this package, however deep the call."""
+    level = 1
+    frame: FrameType | None = sys._getframe()
+    while frame is not None and str(frame.f_globals.get("__name__")).partition(".")[0] == __package__:
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, category, stacklevel=level)
 
 
 def compatible(own: type[E]) -> type[E]:

@@ -7,16 +7,17 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .distribution import Distribution
+from .criteria import Criteria
 from .imputation import Imputation
 from .outliers import Outliers
 from .persistence import Persistent
+from .regression import Regression
 from .streaming import Streaming
 
 __all__ = ["GaussianMixture"]
 
 
-class GaussianMixture(Streaming, Distribution, Imputation, Outliers, Persistent):
+class GaussianMixture(Streaming, Criteria, Regression, Imputation, Outliers, Persistent):
     """Gaussian mixture fitted by expectation-maximization (EM).
 
     A drop-in for ``sklearn.mixture.GaussianMixture``: same arguments, methods, fitted attributes and exceptions.
@@ -86,7 +87,7 @@ class GaussianMixture(Streaming, Distribution, Imputation, Outliers, Persistent)
     callback : callable, default=None
         Called after each iteration as ``callback(iteration, lower_bound, elapsed)``, with the number of the iteration
         from 1, the mean log-likelihood before its M-step and the seconds since the call of ``fit``. A true return
-        value stops the fit.
+        value stops the fit. The notes have a progress bar.
     n_threads : int, default=None
         Number of threads; None takes ``FASTGMM_NUM_THREADS``, else ``OMP_NUM_THREADS``, else the cores that this
         process may use. The results do not depend on it. For a Dask collection, of each task; None shares the
@@ -155,6 +156,31 @@ class GaussianMixture(Streaming, Distribution, Imputation, Outliers, Persistent)
     iteration; EM itself draws none. So the same data, ``random_state`` and instruction set (see
     ``fastgmm.show_config``) give the same bits, whatever the number of threads, and whether restarts are dropped or
     not they start from the same places. Another instruction set may differ in rounding.
+
+    Any number of Python threads may fit and use mixtures at once, also the same one. A fit takes over all attributes at
+    its end, in one step: a method called meanwhile answers for the mixture before or for the one after, never for a bit
+    of each. `set_params`, `partial_fit`, attributes set by hand and a ``RandomState`` or ``Generator`` that several
+    share are for one thread at a time. Threads live no longer than the call that needs them, so that a process may be
+    forked after any. joblib's default backend, loky, and Dask's workers share out the processors by
+    ``OMP_NUM_THREADS``, as long as ``FASTGMM_NUM_THREADS`` is not set. Nothing does so for Python threads, joblib's
+    'threading' backend and `multiprocessing`: pass ``n_threads=1`` to fits that run side by side there.
+
+    Fits are logged to the logger "fastgmm" of Python's `logging`: how they begin and end at the level INFO, iterations
+    at DEBUG::
+
+        logging.basicConfig()
+        logging.getLogger("fastgmm").setLevel(logging.INFO)
+
+    A progress bar by tqdm is a ``callback``::
+
+        from tqdm import tqdm
+
+        with tqdm(total=mixture.max_iter) as bar:
+            def show(iteration, lower_bound, elapsed):
+                bar.set_postfix(log_likelihood=f"{lower_bound:.4f}")
+                bar.update()
+
+            mixture.set_params(callback=show).fit(X)
 
     References
     ----------

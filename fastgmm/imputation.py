@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, TypeAlias, overload
 
 import numpy as np
-from numpy.typing import NDArray
 
-from .mixture import Mixture
+from .mixture import Floats, Mixture
 from .sources.incomplete import IncompleteSource, marginals
 from .validation import check_parameters, check_random_state
 
 __all__ = ["Imputation"]
 
+Seed: TypeAlias = "int | np.random.RandomState | np.random.Generator | None"  # as text: it takes long to import
+
 
 class Imputation(Mixture):
     """The method that fills in missing values."""
 
-    def impute(
-        self,
-        X: Any,
-        *,
-        return_std: bool = False,
-        random_state: int | np.random.RandomState | np.random.Generator | None = None,
-    ) -> NDArray[Any] | tuple[NDArray[Any], NDArray[Any]]:
+    @overload
+    def impute(self, X: Any, *, return_std: Literal[False] = ..., random_state: Seed = ...) -> Floats: ...
+    @overload
+    def impute(self, X: Any, *, return_std: Literal[True], random_state: Seed = ...) -> tuple[Floats, Floats]: ...
+    @overload
+    def impute(self, X: Any, *, return_std: bool, random_state: Seed = ...) -> Floats | tuple[Floats, Floats]: ...
+    def impute(self, X: Any, *, return_std: bool = False, random_state: Seed = None) -> Floats | tuple[Floats, Floats]:
         """Fill in missing values (NaN) from their distribution under the mixture, given the rest of the row.
 
         Parameters
@@ -72,9 +73,10 @@ class Imputation(Mixture):
         check_parameters({"random_state": random_state}, type(self).__name__)
         if return_std and random_state is not None:
             raise ValueError("return_std=True gives the spread about conditional means: leave random_state at None.")
-        rows = self._checked_source(X, missing="em")
+        mixture = self._snapshot()
+        rows, _ = mixture._prepare(X, missing="em")
         gaps = rows if isinstance(rows, IncompleteSource) else IncompleteSource(rows)
-        model = marginals(self._structure(), self._parameters(), dense=True)
+        model = marginals(mixture._structure(), mixture._parameters(), dense=True)
         with gaps:
             if random_state is not None:
                 return gaps.draw(model, check_random_state(random_state))

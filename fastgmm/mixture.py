@@ -1,16 +1,15 @@
-"""What is said of rows once a mixture has parameters: densities, labels, criteria."""
+"""What is said of rows once a mixture has parameters: densities and labels."""
 
 from __future__ import annotations
 
-import math
 from functools import lru_cache
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .estimator import Estimator
-from .inputs import as_source, total_weight
+from .inputs import as_source
 from .model.parameters import Parameters
 from .model.structure import KernelModel, Structure
 from .model.structures import STRUCTURES
@@ -26,7 +25,9 @@ from .validation import (
     is_upper_triangular,
 )
 
-__all__ = ["Mixture"]
+__all__ = ["Floats", "Mixture"]
+
+Floats = NDArray[np.floating[Any]]  # of single precision where rows are, else of double precision
 
 
 class Mixture(Estimator):
@@ -40,15 +41,15 @@ class Mixture(Estimator):
     n_threads: int | None
     missing: str
 
-    weights_: NDArray[Any]
-    means_: NDArray[Any]
-    covariances_: NDArray[Any]
-    precisions_: NDArray[Any]
-    precisions_cholesky_: NDArray[Any]
+    weights_: Floats
+    means_: Floats
+    covariances_: Floats
+    precisions_: Floats
+    precisions_cholesky_: Floats
     n_features_in_: int
     feature_names_in_: NDArray[np.object_]
 
-    def score_samples(self, X: Any, *, out: NDArray[Any] | None = None) -> NDArray[Any]:
+    def score_samples(self, X: Any, *, out: Floats | None = None) -> Floats:
         """Return the log-likelihood of each row.
 
         Parameters
@@ -108,7 +109,9 @@ class Mixture(Estimator):
         >>> round(GaussianMixture(reg_covar=0).fit([[-1.0], [1.0]]).score([[-1.0], [1.0]]), 2)
         -1.42
         """
-        return _mean_log_likelihood(*self._prepare(X, sample_weight))
+        source, model = self._prepare(X, sample_weight)
+        with source:
+            return source.log_likelihood(model)
 
     def predict(self, X: Any, *, out: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
         """Return the most probable component of each row.
@@ -147,7 +150,7 @@ class Mixture(Estimator):
         with source:
             return source.labels(model, _checked_out(out, source, np.dtype(np.int64)))
 
-    def predict_proba(self, X: Any, *, out: NDArray[Any] | None = None) -> NDArray[Any]:
+    def predict_proba(self, X: Any, *, out: Floats | None = None) -> Floats:
         """Return the probability of each component for each row.
 
         Parameters
@@ -179,123 +182,11 @@ class Mixture(Estimator):
         with source:
             return source.responsibilities(model, _checked_out(out, source, source.dtype, len(model.centers)))
 
-    def bic(self, X: Any, sample_weight: Any = None) -> float:
-        """Return the Bayesian information criterion of the mixture on ``X``.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            As for `fit`.
-        sample_weight : array-like of shape (n_samples,), default=None
-            How many times each row counts; their sum stands for n_samples.
-
-        Returns
-        -------
-        bic : float
-            -2 log-likelihood + (number of free parameters) log(n_samples); the lower the better.
-
-        Raises
-        ------
-        NotFittedError, ValueError, TypeError
-            As `score_samples`.
-
-        References
-        ----------
-        G. Schwarz. Estimating the dimension of a model. Annals of Statistics 6(2), 1978.
-
-        Examples
-        --------
-        >>> from fastgmm import GaussianMixture
-        >>> X = [[0.0], [1.0], [8.0], [9.0]]
-        >>> GaussianMixture(2, means_init=[[0], [9]]).fit(X).bic(X) < GaussianMixture(1).fit(X).bic(X)
-        True
-        """
-        deviance, n_samples = self._deviance(X, sample_weight)
-        return deviance + self._n_parameters() * math.log(n_samples)
-
-    def aic(self, X: Any, sample_weight: Any = None) -> float:
-        """Return the Akaike information criterion of the mixture on ``X``.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            As for `fit`.
-        sample_weight : array-like of shape (n_samples,), default=None
-            How many times each row counts.
-
-        Returns
-        -------
-        aic : float
-            -2 log-likelihood + 2 (number of free parameters); the lower the better.
-
-        Raises
-        ------
-        NotFittedError, ValueError, TypeError
-            As `score_samples`.
-
-        References
-        ----------
-        H. Akaike. A new look at the statistical model identification. IEEE Transactions on Automatic Control 19(6),
-        1974.
-
-        Examples
-        --------
-        >>> from fastgmm import GaussianMixture
-        >>> X = [[0.0], [1.0], [8.0], [9.0]]
-        >>> GaussianMixture(2, means_init=[[0], [9]]).fit(X).aic(X) < GaussianMixture(1).fit(X).aic(X)
-        True
-        """
-        return self._deviance(X, sample_weight)[0] + 2 * self._n_parameters()
-
-    def icl(self, X: Any, sample_weight: Any = None) -> float:
-        """Return the integrated completed likelihood criterion: the BIC, and a penalty for rows that lie between.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            As for `fit`.
-        sample_weight : array-like of shape (n_samples,), default=None
-            How many times each row counts; their sum stands for n_samples.
-
-        Returns
-        -------
-        icl : float
-            BIC - 2 sum of the logarithms of each row's largest responsibility; the lower the better.
-
-        Raises
-        ------
-        NotFittedError, ValueError, TypeError
-            As `score_samples`.
-
-        References
-        ----------
-        C. Biernacki, G. Celeux, G. Govaert. Assessing a mixture model for clustering with the integrated completed
-        likelihood. IEEE Transactions on Pattern Analysis and Machine Intelligence 22(7), 2000.
-
-        Examples
-        --------
-        >>> from fastgmm import GaussianMixture
-        >>> X = [[0.0], [1.0], [8.0], [9.0]]
-        >>> mixture = GaussianMixture(2, means_init=[[0], [9]]).fit(X)
-        >>> mixture.bic(X) <= mixture.icl(X) < GaussianMixture(1).fit(X).icl(X)
-        True
-        """
-        source, model = self._prepare(X, sample_weight)
-        n_samples = total_weight(source, sample_weight)
-        with source:
-            log_likelihood, certainty = source.certainty(model)
-        return -2 * n_samples * (log_likelihood + certainty) + self._n_parameters() * math.log(n_samples)
-
-    def _deviance(self, X: Any, sample_weight: Any) -> tuple[float, float]:
-        """Return -2 log-likelihood, and the number of rows that it is of."""
-        source, model = self._prepare(X, sample_weight)
-        n_samples = total_weight(source, sample_weight)
-        return -2 * n_samples * _mean_log_likelihood(source, model), n_samples
-
-    def _n_parameters(self) -> int:
-        """Return the number of free parameters of the mixture."""
-        (means,) = fitted_attributes(self, "means_")
-        return self._structure().n_parameters(*means.shape)
+    def _snapshot(self) -> Self:
+        """Return the mixture as it is now: a fit in another thread, which replaces all attributes, leaves it alone."""
+        mixture = object.__new__(type(self))
+        mixture.__dict__ = vars(self)
+        return mixture
 
     def _structure(self) -> Structure:
         """Return the covariance structure asked for."""
@@ -319,20 +210,18 @@ class Mixture(Estimator):
         key = [part for array in arrays for part in (array.shape, array.tobytes())]
         return _small_kernel_model(structure, dtype, *key)
 
-    def _prepare(self, X: Any, sample_weight: Any = None) -> tuple[Source, Any]:
+    def _prepare(self, X: Any, sample_weight: Any = None, missing: str | None = None) -> tuple[Source, Any]:
         """Return checked rows as a source, and the mixture as it is to be applied to them."""
-        source = self._checked_source(X, sample_weight=sample_weight, missing=self.missing)
-        return source, self._applied(source)
-
-    def _checked_source(self, X: Any, **how: Any) -> Source:
-        """Return rows as a source after the checks against the mixture."""
+        mixture = self._snapshot()
         name = type(self).__name__
-        (means,) = fitted_attributes(self, "means_")
-        check_feature_names(X, getattr(self, "feature_names_in_", None), name)
-        source = as_source(X, name, n_threads=self.n_threads, **how)
-        self._kernel_model(source.dtype)  # refuses attributes that do not fit together
+        (means,) = fitted_attributes(mixture, "means_")
+        check_feature_names(X, getattr(mixture, "feature_names_in_", None), name)
+        source = as_source(
+            X, name, n_threads=mixture.n_threads, sample_weight=sample_weight, missing=missing or mixture.missing
+        )
+        model = mixture._applied(source)
         check_n_features(source.n_features, means.shape[1], name)
-        return source
+        return source, model
 
     def _applied(self, source: Source) -> Any:
         """Return the mixture as the source puts it before its rows."""
@@ -382,9 +271,3 @@ def check_shapes(structure: Structure, weights: NDArray[Any], means: NDArray[Any
 def _checked_out(out: Any, source: Source, dtype: np.dtype[Any], *columns: int) -> NDArray[Any] | None:
     """Return the array that a result is to be put into, if there is one; else nobody counts the rows."""
     return None if out is None else check_out(out, (source.n_samples, *columns), dtype)
-
-
-def _mean_log_likelihood(source: Source, model: Any) -> float:
-    """Return the mean log-likelihood per row."""
-    with source:
-        return source.log_likelihood(model)

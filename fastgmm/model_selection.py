@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,16 +12,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .exceptions import ConvergenceWarning, DegenerateComponentWarning, compatible
+from .exceptions import ConvergenceWarning, DegenerateComponentWarning, compatible, warn
 from .fitting.kmeans import Random
 from .fitting.parallel import Job, share_out
 from .fitting.sweep import Candidate, Outcome, Settings, sweep
 from .gaussian_mixture import GaussianMixture
 from .inputs import total_weight
+from .logs import DEBUG, INFO, tell
 from .model.structures import STRUCTURES
 from .progress import Count
 from .selection import CRITERIA, Selection
 from .sources.array import ArraySource
+from .sources.incomplete import IncompleteSource
 from .sources.source import Source
 from .validation import check_random_state, feature_names
 
@@ -143,6 +144,8 @@ def select(
     types, numbers = _types(covariance_types), _numbers(n_components)
     with GaussianMixture(**options)._source(X, sample_weight) as source:
         rng = check_random_state(random_state)
+        sizes = source.n_samples, source.n_features
+        tell(INFO, "select begins: %d rows of %d features, %s, K = %s", *sizes, types, numbers)
         folds = _folds(cv, source.n_samples, rng) if criterion == "cv" else None
         candidates = [Candidate(STRUCTURES[kind], k) for kind in types for k in numbers]
         search = _Search(candidates, options, rng, Count(verbose, len(candidates) * (1 + (folds is not None) * cv)))
@@ -150,7 +153,14 @@ def select(
         search.judge(entries, source, total_weight(source, sample_weight))
         if folds is not None:
             search.validate(entries, source, folds)
-    return _selection(entries, criterion)
+    selection = _selection(entries, criterion)
+    best = selection.table_[0]
+    tell(
+        INFO,
+        "select ended: %d candidates, the best of %s = %.9g: %s, K = %d",
+        *(len(entries), criterion, best[criterion], best["covariance_type"], best["n_components"]),
+    )
+    return selection
 
 
 @dataclass(slots=True)
@@ -251,17 +261,19 @@ class _Search:
     def _tell(self, candidate: Candidate, outcome: Outcome) -> None:
         """Report that a candidate has been fitted."""
         what = f"{candidate.structure.name}, K = {candidate.n_components}"
-        self.count.step(what if outcome.error is None else f"{what}: {outcome.error}")
+        told = what if outcome.error is None else f"{what}: {outcome.error}"
+        tell(DEBUG, "candidate %s", told)
+        self.count.step(told)
 
 
 def _certainty(source: Source, model: Any) -> tuple[float, float]:
     """Return the mean log-likelihood per row, and the mean log of the largest responsibility."""
-    return source.certainty(model._kernel_model(source.dtype))
+    return source.certainty(model._applied(source))
 
 
 def _score(source: Source, model: GaussianMixture | None) -> float:
     """Return the mean log-likelihood per row; NaN without a model."""
-    return math.nan if model is None else source.log_likelihood(model._kernel_model(source.dtype))
+    return math.nan if model is None else source.log_likelihood(model._applied(source))
 
 
 def _folds(cv: Any, n_samples: int, random_state: Random) -> NDArray[np.intp]:
@@ -271,11 +283,11 @@ def _folds(cv: Any, n_samples: int, random_state: Random) -> NDArray[np.intp]:
     return random_state.permutation(n_samples) % int(cv)
 
 
-def _part(source: Source, rows: NDArray[np.intp]) -> ArraySource:
+def _part(source: Source, rows: NDArray[np.intp]) -> Source:
     """Return some rows with their weights."""
-    part = source.take(rows)
     weights = None if source.weights is None else source.weights[rows]
-    return ArraySource(part.X, source.workers, source.kernels, weights)
+    part = ArraySource(source.take(rows).X, source.workers, source.kernels, weights)
+    return IncompleteSource(part) if isinstance(source, IncompleteSource) else part
 
 
 def _selection(entries: Sequence[_Entry], criterion: str) -> Selection:
@@ -305,17 +317,15 @@ def _selection(entries: Sequence[_Entry], criterion: str) -> Selection:
 def _warn(best: _Entry) -> None:
     """Warn of a best fit that did not converge or has collapsed."""
     if best.outcome.fit is not None and not best.outcome.fit.converged and best.outcome.fit.lower_bounds:
-        warnings.warn(
+        warn(
             "The best candidate did not converge. Increase max_iter or tol.",
             compatible(ConvergenceWarning),
-            stacklevel=4,
         )
     if best.outcome.degenerate:
-        warnings.warn(
+        warn(
             "A component has collapsed in the best candidate, so that its likelihood depends on reg_covar or repairs "
             "more than on the data. Check for constant, collinear or repeated columns or rows, or increase reg_covar.",
             DegenerateComponentWarning,
-            stacklevel=4,
         )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .mixture import Mixture
+from .mixture import Floats, Mixture
 from .sources.blocks import by_blocks
 from .validation import check_contamination
 
@@ -17,7 +17,7 @@ __all__ = ["Outliers"]
 class Outliers(Mixture):
     """The methods that find rows which stand out."""
 
-    def uncertainty(self, X: Any) -> NDArray[Any]:
+    def uncertainty(self, X: Any) -> Floats:
         """Return how uncertain the label of each row is.
 
         Parameters
@@ -52,7 +52,7 @@ class Outliers(Mixture):
         with source:
             return np.concatenate(by_blocks(source, model, others))
 
-    def anomaly_scores(self, X: Any) -> NDArray[Any]:
+    def anomaly_scores(self, X: Any) -> Floats:
         """Return how unusual each row is.
 
         Parameters

@@ -83,7 +83,7 @@ class Persistent(Mixture):
         """
         from .modelfile import write  # a third of the time to import fastgmm
 
-        header, arrays = _contents(self)
+        header, arrays = _contents(self._snapshot())
         _restored(type(self)(), header, arrays)
         write(path, header, arrays)
 
@@ -163,23 +163,23 @@ class Persistent(Mixture):
         >>> mixture.to_sklearn().predict([[1.0], [8.0]])
         array([0, 1])
         """
-        theirs = _sklearn_class()
-        structure, parameters = self._structure(), self._parameters()
+        kind, own = _sklearn_class(), self._snapshot()
+        structure, parameters = own._structure(), own._parameters()
         whole = marginal(structure, parameters, range(parameters.means.shape[1]))
         found = {
             "weights_": parameters.weights,
             "means_": parameters.means,
-            "covariances_": getattr(self, "covariances_", whole.covariances),
-            "precisions_": getattr(self, "precisions_", structure.precisions(whole.precisions_cholesky)),
+            "covariances_": getattr(own, "covariances_", whole.covariances),
+            "precisions_": getattr(own, "precisions_", structure.precisions(whole.precisions_cholesky)),
             "precisions_cholesky_": parameters.precisions_cholesky,
         }
-        dtype = _floats(self.means_).dtype
-        mixture = theirs()
-        params = self.get_params()
+        dtype = _floats(own.means_).dtype
+        mixture = kind()
+        params = own.get_params()
         mixture.set_params(**{n: params[n] for n in mixture.get_params() if n in params and _is_known(n, params[n])})
         vars(mixture).update({name: np.array(values, dtype=dtype) for name, values in found.items()})
         kept = ("converged_", "n_iter_", "lower_bound_", "lower_bounds_", "feature_names_in_")
-        vars(mixture).update({name: copy(getattr(self, name)) for name in kept if hasattr(self, name)})
+        vars(mixture).update({name: copy(getattr(own, name)) for name in kept if hasattr(own, name)})
         mixture.n_features_in_ = mixture.means_.shape[1]
         return mixture
 
@@ -353,7 +353,13 @@ def _matrices_agree(eps: float, factors: Numbers, covariances: Numbers | None, p
 
 def _checked_numbers(fitted: dict[str, Any], n_features: int, number: type[np.floating[Any]]) -> dict[str, Any]:
     """Return what is known of the fit, each value in its type."""
-    types: dict[str, Any] = {"converged_": bool, "stop_reason_": str, "n_iter_": int, "n_features_in_": int}
+    types: dict[str, Any] = {
+        "converged_": bool,
+        "stop_reason_": str,
+        "n_iter_": int,
+        "n_features_in_": int,
+        "n_samples_seen_": float,
+    }
     found: dict[str, Any] = {}
     for name, value in fitted.items():
         if name in RECORDS:

@@ -7,7 +7,7 @@ from threading import Lock
 from time import perf_counter
 
 
-class Progress:
+class Printed:
     """Prints the progress of each initialization.
 
     Parameters
@@ -29,7 +29,7 @@ class Progress:
         if self.verbose:
             print(f"Initialization {number}{', continued' if seconds else ''}")
 
-    def iteration(self, n_iter: int, lower_bound: float, change: float) -> None:
+    def iteration(self, number: int, n_iter: int, lower_bound: float, change: float) -> None:
         """Report an iteration when its turn has come."""
         if not self.verbose or n_iter % self.interval:
             return
@@ -40,7 +40,7 @@ class Progress:
             self.previous = now
         print(line)
 
-    def end(self, lower_bound: float, stop_reason: str) -> None:
+    def end(self, number: int, lower_bound: float, stop_reason: str) -> None:
         """Report how an initialization ended: in scikit-learn's words where it has any."""
         if not self.verbose:
             return

@@ -14,10 +14,15 @@ from .fitting.degeneracy import Maximization
 from .fitting.em import Fit
 from .fitting.stream import Stream
 from .inputs import as_source, total_weight
+from .logs import DEBUG, tell
+from .sources.groups import GROUP_WORK
 from .sources.source import Source
 from .validation import check_feature_names, check_n_features, check_parameters, feature_names
 
 __all__ = ["Streaming"]
+
+
+ALONE = 4 * GROUP_WORK  # multiply-adds of a pass that is over before other threads have started
 
 
 class Waiting(NamedTuple):
@@ -123,7 +128,9 @@ class Streaming(Estimation):
             parameters = self._parameters()
             stream = Stream(parameters, parameters)
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # what overflows is refused or repaired
-            batch = source.statistics(structure, stream.parameters).scaled(scale)
+            alone = source.work(structure, self.n_components) < ALONE
+            rows = source.inline() if alone else source
+            batch = rows.statistics(structure, stream.parameters).scaled(scale)
             maximization = partial(
                 Maximization, structure=structure, reg_covar=self.reg_covar, degenerate=self.degenerate
             )
@@ -131,7 +138,9 @@ class Streaming(Estimation):
             fit = Fit(after.averaged, after.bounds, PARTIAL, after.repairs)
             dtype = np.promote_types(np.asarray(self.means_).dtype, source.dtype)
             attributes = self._attributes(fit, dtype) | others
-        warn_of_repairs(after.repairs[len(stream.repairs) :], stacklevel=4)
+        told = len(after.bounds), source.n_samples, after.bounds[-1]
+        tell(DEBUG, "batch %d: %d rows, mean log-likelihood %.9g", *told)
+        warn_of_repairs(after.repairs[len(stream.repairs) :])
         names = {name: getattr(self, name) for name in ("feature_names_in_",) if hasattr(self, name)}
         return self._adopt(attributes | names | {"_stream": after, "n_samples_seen_": after.n_samples})
 

@@ -15,6 +15,7 @@ from .fitting.pooled import PooledRows
 from .gaussian_mixture import GaussianMixture
 from .inputs import total_weight
 from .model.statistics import Statistics
+from .model.structures import STRUCTURES
 from .validation import check_parameters
 
 __all__ = ["maximize", "merge", "statistics"]
@@ -97,6 +98,7 @@ def statistics(mixture: GaussianMixture, X: Any, sample_weight: Any = None) -> S
     >>> mixture.n_iter_, mixture.weights_.round(3)
     (3, array([0.5, 0.5]))
     """
+    mixture = mixture._snapshot()
     source, _ = mixture._prepare(X, sample_weight)
     with source, np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # what overflows `maximize` refuses
         found = source.statistics(mixture._structure(), mixture._parameters())
@@ -182,6 +184,7 @@ def maximize(mixture: GaussianMixture, statistics: Statistics) -> GaussianMixtur
     >>> fastgmm.maximize(mixture, fastgmm.statistics(mixture, [[0.0], [1.0], [5.0]])).means_
     array([[2.]])
     """
+    mixture = mixture._snapshot()
     check_parameters(mixture.get_params(), type(mixture).__name__)
     if not isinstance(statistics, Statistics):
         raise TypeError(f"maximize needs the Statistics of rows, but got {type(statistics).__name__}.")
@@ -199,7 +202,7 @@ def maximize(mixture: GaussianMixture, statistics: Statistics) -> GaussianMixtur
         reason = TOL if rule.met(bound, parameters, found, jumped=False) else MAX_ITER
         fit = Fit(found, [*bounds, bound], reason, [*repairs, *m_step.repairs])
         attributes = mixture._attributes(fit, rows.dtype)
-    warn_of_repairs(m_step.repairs, stacklevel=3)
+    warn_of_repairs(m_step.repairs)
     if hasattr(mixture, "feature_names_in_"):
         attributes["feature_names_in_"] = mixture.feature_names_in_
     return type(mixture)(**mixture.get_params())._adopt(attributes)
@@ -211,6 +214,12 @@ def _check_same(statistics: Statistics, covariance_type: str, means: np.ndarray)
         raise ValueError(
             f"The statistics are of {statistics.covariance_type!r} covariances, the mixture's are {covariance_type!r}. "
             "Pass the mixture that they were computed for."
+        )
+    expected = STRUCTURES[covariance_type].covariance_shape(*means.shape)
+    if statistics.reference.shape == means.shape and statistics.scatters.shape != expected:
+        raise ValueError(
+            f"The statistics have scatters of shape {statistics.scatters.shape}, but {covariance_type!r} covariances "
+            f"need {expected}. Compute them by fastgmm.statistics."
         )
     if statistics.reference.shape != means.shape:
         raise ValueError(

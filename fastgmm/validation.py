@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Collection, Iterator
 from functools import lru_cache
 from numbers import Integral, Real
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .exceptions import InvalidParameterError, NotFittedError, compatible
+from .exceptions import InvalidParameterError, NotFittedError, compatible, warn
 from .fitting.acceleration import ACCELERATIONS
 from .fitting.convergence import RULES
 from .fitting.initialization import METHODS
@@ -86,11 +85,9 @@ def check_feature_names(X: Any, fitted: NDArray[np.object_] | None, estimator: s
     if names is None and fitted is None:
         return
     if fitted is None:
-        warnings.warn(f"X has feature names, but {estimator} was fitted without feature names", stacklevel=4)
+        warn(f"X has feature names, but {estimator} was fitted without feature names")
     elif names is None:
-        warnings.warn(
-            f"X does not have valid feature names, but {estimator} was fitted with feature names", stacklevel=4
-        )
+        warn(f"X does not have valid feature names, but {estimator} was fitted with feature names")
     elif list(names) != list(fitted):
         raise ValueError(_different_names(set(names), set(fitted)))
 

@@ -296,11 +296,11 @@ def test_times(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[st
     """Times of iterations count from the line before, those of initializations from their start."""
     clock = iter([10.0, 11.0, 13.0, 20.0])
     monkeypatch.setattr(progress, "perf_counter", lambda: next(clock))
-    printer = progress.Progress(2, 5)
+    printer = progress.Printed(2, 5)
     printer.begin(1)
     for n_iter in range(1, 11):
-        printer.iteration(n_iter, -1.0, 0.25)
-    printer.end(-1.0, False)
+        printer.iteration(1, n_iter, -1.0, 0.25)
+    printer.end(1, -1.0, "max_iter")
     assert re.findall(r"lapse (.*)s", capsys.readouterr().out) == ["1.00000", "2.00000", "10.00000"]
 
 

@@ -422,7 +422,7 @@ def test_workspace(variant: str, structure: str, dtype: str) -> None:
             ArraySource(X, n_threads=1, kernels=cast(ModuleType, Guarded(module)), weights=weights),
         ):
             fitted = source.statistics(rule, parameters)
-            given = source.statistics_labelled(rule, parameters.means, Known(np.arange(n_samples) % n_components))
+            given = source.statistics_labeled(rule, parameters.means, Known(np.arange(n_samples) % n_components))
             closest = np.full(n_samples, np.inf, dtype)
             arrays = (
                 *(fitted.counts, fitted.sums, fitted.scatters),
@@ -561,12 +561,12 @@ def test_weights_are_repetitions(variant: str, structure: str, dtype: str) -> No
         pairs = [
             (weighted.statistics(rule, parameters), repeated.statistics(rule, parameters)),
             (
-                weighted.statistics_labelled(rule, parameters.means, Known(labels)),
-                repeated.statistics_labelled(rule, parameters.means, Known(np.repeat(labels, weights))),
+                weighted.statistics_labeled(rule, parameters.means, Known(labels)),
+                repeated.statistics_labeled(rule, parameters.means, Known(np.repeat(labels, weights))),
             ),
             (
-                weighted.statistics_labelled(rule, parameters.means, Nearest(parameters.means)),
-                repeated.statistics_labelled(rule, parameters.means, Nearest(parameters.means)),
+                weighted.statistics_labeled(rule, parameters.means, Nearest(parameters.means)),
+                repeated.statistics_labeled(rule, parameters.means, Nearest(parameters.means)),
             ),
         ]
         for one, other in pairs:
@@ -605,7 +605,7 @@ def test_labels_are_responsibilities(variant: str, structure: str, dtype: str) -
         labels = rng.integers(n_components, size=n_samples)
         source = ArraySource(X, 1, module, rng.uniform(0.5, 2, n_samples))
         hard = np.eye(n_components)[labels]
-        one = source.statistics_labelled(rule, means, Known(labels))
+        one = source.statistics_labeled(rule, means, Known(labels))
         other = source.statistics_given(rule, means, lambda rows, hard=hard: hard[rows])
         for name in ("counts", "sums", "scatters"):
             a, b = getattr(one, name), getattr(other, name)

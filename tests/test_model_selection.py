@@ -437,3 +437,16 @@ def test_to_pandas(faithful: Selection) -> None:
 def test_public_names() -> None:
     """The sweep is at the top."""
     assert fastgmm.select is select and fastgmm.Selection is Selection
+
+
+@pytest.mark.parametrize("criterion", ["bic", "cv"])
+def test_rows_with_gaps(criterion: str) -> None:
+    """Missing values are no obstacle: the groups are found, and the best mixture's BIC is the table's."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(400, 3)) + 6.0 * np.repeat([[0.0], [1.0]], 200, axis=0)
+    X[rng.random(X.shape) < 0.25] = np.nan
+    selection = select(X, range(1, 4), criterion=criterion, missing="em", random_state=0)
+    best = selection.best_estimator_
+    assert best.n_components == 2
+    np.testing.assert_allclose(best.bic(X), selection.table_["bic"][0], rtol=1e-12)
+    np.testing.assert_allclose(best.icl(X), selection.table_["icl"][0], rtol=1e-12)

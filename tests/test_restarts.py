@@ -19,7 +19,7 @@ from fastgmm.fitting.em import Fit
 from fastgmm.fitting.parallel import side_by_side
 from fastgmm.fitting.restarts import Plan, best_fit, forecast, projected
 from fastgmm.model.structures import STRUCTURES
-from fastgmm.progress import Progress
+from fastgmm.progress import Printed
 from fastgmm.sources.array import ArraySource
 from fastgmm.sources.groups import GROUP_WORK
 
@@ -213,7 +213,7 @@ def test_the_first_failure_counts(n_threads: int, drop: bool) -> None:
     fits = [em(None, 5), em(first, 10_000), em(None, 10**15), em(second, 1), em(second, 1)]
     plans = [Plan(lambda _: None, fit) for fit in fits]  # type: ignore[arg-type, return-value]
     with ArraySource(np.zeros((20_000, 2)), n_threads) as source, pytest.raises(ValueError) as caught:
-        best_fit(source, STRUCTURES["full"], 4, plans, max_iter=10**15, drop=drop, progress=Progress(0, 1))
+        best_fit(source, STRUCTURES["full"], 4, plans, max_iter=10**15, drop=drop, progress=Printed(0, 1))
     assert caught.value is first
     assert told[0] is None
 
@@ -242,7 +242,7 @@ def test_interruption_stops_all() -> None:
         fails = contextlib.nullcontext() if pressed in order else pytest.raises(KeyboardInterrupt)
         with ArraySource(np.zeros((20_000, 2)), 2) as source, fails:
             fit, records = best_fit(
-                source, STRUCTURES["full"], 4, plans, max_iter=10**15, drop=False, progress=Progress(0, 1)
+                source, STRUCTURES["full"], 4, plans, max_iter=10**15, drop=False, progress=Printed(0, 1)
             )
             assert fit.stop_reason == "interrupt"
             assert [record.n_iter for record in records] == [3, 0]

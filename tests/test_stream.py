@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pickle
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import reference as twin
 
+import fastgmm
 from fastgmm import GaussianMixture, NotFittedError
 from fastgmm.exceptions import DegenerateComponentWarning
 
@@ -189,6 +191,17 @@ def test_goes_on_after_pickling_with_any_threads() -> None:
         one.partial_fit(batch)
         other = pickle.loads(pickle.dumps(other)).partial_fit(batch)
     np.testing.assert_array_equal(one.covariances_, other.covariances_)
+
+
+def test_goes_on_from_a_file(tmp_path: Path) -> None:
+    """A saved mixture keeps its parameters and counts; what was remembered of old batches is not in the file."""
+    X = rows(400)
+    mixture = GaussianMixture(3, random_state=0).partial_fit(X)
+    mixture.save(tmp_path / "mixture.npz")
+    loaded = fastgmm.load(tmp_path / "mixture.npz")
+    assert (loaded.n_samples_seen_, loaded.stop_reason_, loaded.n_iter_) == (400, "partial_fit", 1)
+    np.testing.assert_array_equal(loaded.means_, mixture.means_)
+    assert loaded.partial_fit(X).n_samples_seen_ == 400
 
 
 def test_collapsed_components_are_repaired() -> None:

@@ -216,6 +216,17 @@ def sample_statistics(structure: str = "full") -> Statistics:
     return fastgmm.statistics(started(rows(), covariance_type=structure), rows())
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [({"covariance_type": "round"}, "are of 'round' covariances"), ({"scatters": np.ones(3)}, "need .3, 3, 3.")],
+    ids=str,
+)
+def test_statistics_of_another_structure(change: dict[str, Any], message: str) -> None:
+    """What a file may hold by mistake is refused where it would be used."""
+    with pytest.raises(ValueError, match=message):
+        fastgmm.maximize(started(rows()), replace(sample_statistics(), **change))
+
+
 def assert_bits(one: Statistics, other: Statistics) -> None:
     """Every attribute is the same to the bit."""
     for field in fields(Statistics):
@@ -245,7 +256,7 @@ def arrays_of(path: Path) -> dict[str, Array]:
         ({"counts": None}, "counts"),
         ({"more": np.ones(1)}, "more"),
         ({"format": np.asarray(99)}, "format 99"),
-        ({"covariance_type": np.asarray("round")}, "round"),
+        ({"scatters": np.ones((3, 2))}, r"scatters have shape \(3, 2\)"),
         ({"counts": np.ones(4)}, r"counts is float64 of shape \(4,\)"),
         ({"sums": np.ones((3, 3), np.float32)}, "sums is float32"),
         ({"reference": np.ones(3)}, "reference"),

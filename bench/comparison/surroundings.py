@@ -15,6 +15,15 @@ from .team import Team
 
 def surroundings(team: Team) -> dict[str, Any]:
     """Machine, versions, threads, and which libraries are absent and why."""
+    return machine() | {
+        "threads": team.threads,
+        "libraries": {library: worker.about for library, worker in team.workers.items()},
+        "absent": team.absent,
+    }
+
+
+def machine() -> dict[str, Any]:
+    """The machine and the versions of Python and NumPy."""
     return {
         "date": datetime.now(UTC).isoformat(timespec="minutes"),
         "machine": platform.machine(),
@@ -24,11 +33,8 @@ def surroundings(team: Team) -> dict[str, Any]:
         "cores": os.cpu_count(),
         "cores_usable": usable_cores(),
         "load": list(os.getloadavg()) if hasattr(os, "getloadavg") else None,
-        "threads": team.threads,
         "python": platform.python_version(),
         "numpy": np.__version__,
-        "libraries": {library: worker.about for library, worker in team.workers.items()},
-        "absent": team.absent,
     }
 
 

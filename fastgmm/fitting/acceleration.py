@@ -131,7 +131,7 @@ class Chart:
         return Parameters(weights / weights.sum(), means, np.asarray(np.nan), factors)
 
     def length(self, at: Coordinates) -> float:
-        """A norm after the Fisher information of labelled rows: a component counts as much as its weight.
+        """A norm after the Fisher information of labeled rows: a component counts as much as its weight.
 
         A change of a logarithm of the diagonal has twice the information of one beside it; that of a variance shared
         by features has it for each.

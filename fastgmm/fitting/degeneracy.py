@@ -1,7 +1,6 @@
 """The M-step that never gives up: a component that empties or collapses is repaired, the others stay as they are."""
 
 import math
-from functools import cached_property
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -10,6 +9,7 @@ from ..model.factors import IllDefinedCovariance, inverse
 from ..model.parameters import Parameters
 from ..model.statistics import Statistics
 from ..model.structure import Structure, Totals
+from ..sources.cached import cached
 
 EPS = float(np.finfo(np.float64).eps)
 EMPTY = 1e3  # times the machine epsilon of the rows: a component of fewer rows is empty
@@ -106,12 +106,12 @@ class Maximization:
         """The same for other rows, with no repairs yet."""
         return Maximization(source, self.structure, self._reg_covar, self.degenerate)
 
-    @cached_property
+    @cached
     def reg_covar(self) -> float | np.ndarray:
         """What is added to every variance."""
         return RIDGE * self._pooled(self.spread) if isinstance(self._reg_covar, str) else self._reg_covar
 
-    @cached_property
+    @cached
     def spread(self) -> np.ndarray:
         """Variance of all rows along each feature (D,); of a constant one, that of a thousandth of its value, or 1."""
         origin = self.source.origin

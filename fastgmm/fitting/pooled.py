@@ -1,11 +1,10 @@
 """What statistics alone tell of all rows, for an M-step where the rows themselves are out of reach."""
 
-from functools import cached_property
-
 import numpy as np
 
 from ..model.statistics import Statistics
 from ..model.structure import Structure
+from ..sources.cached import cached
 
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 
@@ -27,13 +26,13 @@ class PooledRows:
         self.total = float(statistics.n_samples)
         self.dtype = FLOAT32 if statistics.resolution > np.finfo(FLOAT64).eps else FLOAT64
 
-    @cached_property
+    @cached
     def origin(self) -> np.ndarray:
         """The mean of all rows (D,)."""
         statistics = self.statistics
         return (statistics.counts[:, None] * statistics.reference + statistics.sums).sum(axis=0) / self.total
 
-    @cached_property
+    @cached
     def scatter(self) -> np.ndarray:
         """Scatter of all rows about their mean (D, D), as far as it is known.
 

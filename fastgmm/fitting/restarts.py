@@ -32,10 +32,10 @@ class Progress(Protocol):
     def begin(self, number: int, seconds: float = 0.0) -> None:
         """A start begins its fit, or goes on after the seconds it has had."""
 
-    def iteration(self, n_iter: int, lower_bound: float, change: float) -> None:
+    def iteration(self, number: int, n_iter: int, lower_bound: float, change: float) -> None:
         """It has done an iteration."""
 
-    def end(self, lower_bound: float, stop_reason: str) -> None:
+    def end(self, number: int, lower_bound: float, stop_reason: str) -> None:
         """It has ended."""
 
     def drop(self, number: int) -> None:
@@ -192,7 +192,7 @@ class Restart:
                 raise Stopped
             if leg.stop_reason == INTERRUPT:
                 raise KeyboardInterrupt  # which EM takes for Ctrl-C
-            progress.iteration(done + n_iter, lower_bound, change)
+            progress.iteration(self.number, done + n_iter, lower_bound, change)
 
         fit = self.plan.em(
             source,
@@ -208,7 +208,7 @@ class Restart:
             leg.stop_reason = fit.stop_reason
         self.ended = fit.stop_reason != MAX_ITER or self.n_iter >= leg.max_iter
         if self.ended and leg.max_iter > 0:
-            progress.end(self.lower_bound, fit.stop_reason)
+            progress.end(self.number, self.lower_bound, fit.stop_reason)
 
     @property
     def lower_bounds(self) -> list[float]:

@@ -13,8 +13,8 @@ from ..model.statistics import Statistics
 from ..model.structure import Structure
 from ..model.structures import STRUCTURES
 from ..sources.array import ArraySource
-from ..sources.labels import Known, Labels, Nearest
-from ..sources.source import Source
+from ..sources.labels import Known, Nearest
+from ..sources.source import Labels, Source
 from .degeneracy import Maximization
 from .hierarchical import clusters, draw_sample, grow, spread
 from .kmeans import Random, choose_rows, draw, kmeans, seeds
@@ -109,19 +109,19 @@ def from_rows(source: Source, goal: Goal, indices: np.ndarray) -> Parameters:
     """Each component owns one row alone, so that its covariance is `reg_covar` times the identity."""
     rows = source.take(indices)
     own = Known(np.arange(len(indices)))
-    return goal.maximize(rows.statistics_labelled(goal.structure, rows.rows(slice(None)), own))
+    return goal.maximize(rows.statistics_labeled(goal.structure, rows.rows(slice(None)), own))
 
 
 def from_centers(source: Source, goal: Goal, centers: np.ndarray) -> Parameters:
     """Each row belongs to the nearest center."""
-    return goal.maximize(source.statistics_labelled(goal.structure, centers, Nearest(centers)))
+    return goal.maximize(source.statistics_labeled(goal.structure, centers, Nearest(centers)))
 
 
 def from_labels(source: Source, goal: Goal, labels: Labels) -> Parameters:
     """Each row belongs to the component of its label."""
     frame = np.tile(source.origin, (goal.n_components, 1))
-    means = centroids(source.statistics_labelled(STRUCTURES["spherical"], frame, labels))
-    return goal.maximize(source.statistics_labelled(goal.structure, means, labels))
+    means = centroids(source.statistics_labeled(STRUCTURES["spherical"], frame, labels))
+    return goal.maximize(source.statistics_labeled(goal.structure, means, labels))
 
 
 def from_responsibilities(source: Source, goal: Goal, responsibilities: Callable[[slice], np.ndarray]) -> Parameters:

@@ -98,7 +98,8 @@ def sweep(
     """Fit all candidates; errors are outcomes too. Nothing but times depends on the number of threads."""
     largest = max(candidate.n_components for candidate in candidates)
     size = max(SAMPLE_ROWS, SAMPLE_ROWS_PER_COMPONENT * largest)
-    sample = source.take(draw_rows(source, size, random_state) if source.n_samples > size else None)
+    whole = source.complete(largest)
+    sample = whole.take(draw_rows(whole, size, random_state) if whole.n_samples > size else None)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # what overflows is refused or repaired
         return Sweep(Place(source, sample), candidates, settings, on_fitted).run(random_state)
 

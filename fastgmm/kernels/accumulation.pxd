@@ -128,7 +128,7 @@ cdef inline void accumulate_isotropic(const Layout* at, floating* work, double* 
                     out[(k0 + a) * stride + 1 + i0 + b] += sums[4 * a + b]
 
 
-cdef inline void accumulate_labelled(
+cdef inline void accumulate_labeled(
     const Layout* at,
     const int32_t* labels,          # IN   (rows,)
     const floating* row_weights,    # IN   (rows,) or NULL

@@ -31,7 +31,7 @@ behind tiles.pxd.
 from libc.stdint cimport int32_t, int64_t, uint8_t
 from libc.string cimport memcpy, memset
 
-from accumulation cimport (accumulate_diagonal, accumulate_isotropic, accumulate_labelled, accumulate_triangular,
+from accumulation cimport (accumulate_diagonal, accumulate_isotropic, accumulate_labeled, accumulate_triangular,
                            flush)
 from algebra cimport cholesky, congruence, copy_rows, invert_upper, padded
 from blocks cimport DIAGONAL, ISOTROPIC, TRIANGULAR, Layout, aligned, enter_frame, layout, load_block, pack_triangle
@@ -139,7 +139,7 @@ def accumulate(
             if weights is not None:
                 w = &weights[n0]
             if labels is not None:
-                accumulate_labelled(&at, &labels[n0], w, rows, centers, residues, work, &out[0])
+                accumulate_labeled(&at, &labels[n0], w, rows, centers, residues, work, &out[0])
                 continue
             if kind == ISOTROPIC:
                 enter_frame(&at, origin, rotation, work)

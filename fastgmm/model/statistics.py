@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import zipfile
 from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 FORMAT = 1  # of the files that `save` writes
 
@@ -50,17 +50,42 @@ class Statistics:
     (array([3.]), array([[3.]]), array([[[5.]]]))
     """
 
-    reference: np.ndarray
-    counts: np.ndarray
-    sums: np.ndarray
-    scatters: np.ndarray
+    reference: NDArray[np.float64]
+    counts: NDArray[np.float64]
+    sums: NDArray[np.float64]
+    scatters: NDArray[np.float64]
     log_likelihood: float
     n_samples: float
     resolution: float
     covariance_type: str
 
     def merge(self, other: Self) -> Self:
-        """The statistics of both sets of rows."""
+        """The statistics of both sets of rows.
+
+        Parameters
+        ----------
+        other : Statistics
+            Computed for the same mixture.
+
+        Returns
+        -------
+        statistics : Statistics
+
+        Raises
+        ------
+        ValueError
+            If they are of different mixtures: of other means, covariance types or sizes.
+        TypeError
+            If ``other`` is something else.
+
+        Examples
+        --------
+        >>> import fastgmm
+        >>> mixture = fastgmm.GaussianMixture().fit([[-1.0], [1.0]])
+        >>> first, second = (fastgmm.statistics(mixture, rows) for rows in ([[0.0], [1.0]], [[2.0]]))
+        >>> first.merge(second).sums
+        array([[3.]])
+        """
         if not isinstance(other, Statistics):
             raise TypeError(f"Statistics are merged with Statistics, not with {type(other).__name__}.")
         if self.covariance_type != other.covariance_type:
@@ -89,7 +114,24 @@ class Statistics:
         )
 
     def scaled(self, factor: float) -> Self:
-        """The statistics with every row counting this many times."""
+        """The statistics with every row counting this many times.
+
+        Parameters
+        ----------
+        factor : float
+            Above zero.
+
+        Returns
+        -------
+        statistics : Statistics
+
+        Examples
+        --------
+        >>> import fastgmm
+        >>> mixture = fastgmm.GaussianMixture().fit([[-1.0], [1.0]])
+        >>> fastgmm.statistics(mixture, [[0.0], [1.0]]).scaled(0.5).counts
+        array([1.])
+        """
         return replace(
             self,
             counts=factor * self.counts,
@@ -101,7 +143,15 @@ class Statistics:
 
     @property
     def mean_log_likelihood(self) -> float:
-        """Log-likelihood per row, the bound that EM raises."""
+        """Log-likelihood per row, the bound that EM raises.
+
+        Examples
+        --------
+        >>> import fastgmm
+        >>> mixture = fastgmm.GaussianMixture(reg_covar=0).fit([[-1.0], [1.0]])
+        >>> round(fastgmm.statistics(mixture, [[-1.0], [1.0]]).mean_log_likelihood, 2)
+        -1.42
+        """
         return self.log_likelihood / self.n_samples
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -111,6 +161,22 @@ class Statistics:
         ----------
         path : str or path-like
             The file; an existing one is replaced.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written.
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> import fastgmm
+        >>> mixture = fastgmm.GaussianMixture().fit([[-1.0], [1.0]])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = os.path.join(folder, "statistics.npz")
+        ...     fastgmm.statistics(mixture, [[0.0], [1.0]]).save(path)
+        ...     fastgmm.Statistics.load(path).n_samples
+        2.0
         """
         attributes = {field.name: getattr(self, field.name) for field in fields(self)}
         arrays = {n: np.asarray(v, None if isinstance(v, str) else np.float64) for n, v in attributes.items()}
@@ -135,7 +201,20 @@ class Statistics:
             If the file is damaged, holds something else, or was written by a later version.
         OSError
             If it cannot be read.
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> import fastgmm
+        >>> mixture = fastgmm.GaussianMixture().fit([[-1.0], [1.0]])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = os.path.join(folder, "statistics.npz")
+        ...     fastgmm.statistics(mixture, [[0.0], [1.0]]).save(path)
+        ...     fastgmm.Statistics.load(path).sums
+        array([[1.]])
         """
+        from zipfile import BadZipFile  # which takes as long to import as half of this package
+
         try:
             with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
                 arrays = dict(archive)
@@ -143,7 +222,7 @@ class Statistics:
             if version != FORMAT:
                 raise ValueError(f"it has format {version}, while this version of fastgmm reads {FORMAT}")
             return cls(**_checked(arrays))
-        except (ValueError, TypeError, KeyError, AttributeError, EOFError, zipfile.BadZipFile) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, EOFError, BadZipFile) as error:
             raise ValueError(
                 f"{os.fspath(path)!r} holds no statistics: {error}. Write them with Statistics.save."
             ) from error
@@ -151,24 +230,26 @@ class Statistics:
 
 def _size(statistics: Statistics) -> str:
     """How many components and features they are of."""
-    return "{} component(s) of {} feature(s)".format(*statistics.reference.shape)
+    return _sizes(*statistics.reference.shape)
+
+
+def _sizes(n_components: int, n_features: int) -> str:
+    """The same in words."""
+    return f"{n_components} component(s) of {n_features} feature(s)"
 
 
 def _checked(arrays: dict[str, np.ndarray]) -> dict[str, Any]:
     """Arrays of a file as the attributes of statistics, or an error that says what is wrong with them."""
-    from .structures import STRUCTURES  # which needs this module
-
     names = {field.name for field in fields(Statistics)}
     if arrays.keys() != names:
         raise ValueError(f"its arrays are named {sorted(arrays)}, not {sorted(names)}")
-    structure = STRUCTURES.get(str(arrays["covariance_type"]))
-    if structure is None:
-        raise ValueError(f"its covariance_type is {str(arrays['covariance_type'])!r}")
     size = arrays["reference"].shape
     if len(size) != 2:
         raise ValueError(f"its reference has shape {size}")
-    shapes = {"reference": size, "counts": size[:1], "sums": size, "scatters": structure.covariance_shape(*size)}
-    checked: dict[str, Any] = {"covariance_type": structure.name}
+    shapes = {"reference": size, "counts": size[:1], "sums": size, "scatters": arrays["scatters"].shape}
+    if shapes["scatters"] not in {(*size, size[1]), (size[1], size[1]), size, size[:1]}:
+        raise ValueError(f"its scatters have shape {shapes['scatters']}, though they are of {_sizes(*size)}")
+    checked: dict[str, Any] = {"covariance_type": str(arrays["covariance_type"])}
     for name in names - checked.keys():
         array, shape = arrays[name], shapes.get(name, ())
         if array.shape != shape or array.dtype != np.float64:

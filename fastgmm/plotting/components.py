@@ -29,6 +29,16 @@ class ComponentsDisplay(Display):
     ax_ : matplotlib.axes.Axes
     figure_ : matplotlib.figure.Figure
         Write it to a file with ``figure_.savefig("picture.png")``.
+
+    Examples
+    --------
+    >>> from fastgmm import GaussianMixture
+    >>> from fastgmm.datasets import load_faithful
+    >>> from fastgmm.plotting import ComponentsDisplay
+    >>> X = load_faithful().data
+    >>> mixture = GaussianMixture(2, random_state=0).fit(X)
+    >>> display = ComponentsDisplay.from_estimator(mixture, X)
+    >>> display.figure_.savefig("picture.png")  # doctest: +SKIP
     """
 
     def __init__(self, view: View, labels: NDArray[np.intp] | None) -> None:
@@ -45,7 +55,21 @@ class ComponentsDisplay(Display):
         feature_names: Sequence[str] | None = None,
         ax: Axes | None = None,
     ) -> Self:
-        """Draw a fitted mixture as :func:`plot_components` does, with the same arguments.
+        """Draw a fitted mixture as :func:`plot_components` does.
+
+        Parameters
+        ----------
+        estimator, X, labels, features, feature_names, ax
+            As for :func:`plot_components`.
+
+        Returns
+        -------
+        ComponentsDisplay
+
+        Raises
+        ------
+        ImportError, ValueError
+            As :func:`plot_components`.
 
         Examples
         --------
@@ -81,6 +105,16 @@ class PairsDisplay(Display):
     ax_ : matplotlib.axes.Axes
         The area that they share.
     figure_ : matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> from fastgmm import GaussianMixture
+    >>> from fastgmm.datasets import load_faithful
+    >>> from fastgmm.plotting import PairsDisplay
+    >>> X = load_faithful().data
+    >>> mixture = GaussianMixture(2, random_state=0).fit(X)
+    >>> PairsDisplay.from_estimator(mixture, X).axes_.shape
+    (2, 2)
     """
 
     axes_: NDArray[Any]

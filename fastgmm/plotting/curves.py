@@ -32,6 +32,15 @@ class CriterionDisplay(Display):
     ----------
     ax_ : matplotlib.axes.Axes
     figure_ : matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> from fastgmm import select
+    >>> from fastgmm.datasets import load_faithful
+    >>> from fastgmm.plotting import CriterionDisplay
+    >>> selection = select(load_faithful().data, range(1, 4), random_state=0)
+    >>> CriterionDisplay.from_selection(selection).ax_.get_xlabel()
+    'number of components'
     """
 
     def __init__(self, table: NDArray[Any], criterion: str) -> None:
@@ -124,6 +133,16 @@ class ConvergenceDisplay(Display):
     ----------
     ax_ : matplotlib.axes.Axes
     figure_ : matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> from fastgmm import GaussianMixture
+    >>> from fastgmm.datasets import load_faithful
+    >>> from fastgmm.plotting import ConvergenceDisplay
+    >>> X = load_faithful().data
+    >>> mixture = GaussianMixture(2, random_state=0).fit(X)
+    >>> ConvergenceDisplay.from_estimator(mixture).ax_.get_ylabel()
+    'mean log-likelihood per row'
     """
 
     def __init__(self, bounds: NDArray[np.float64], records: list[Any]) -> None:

@@ -30,6 +30,16 @@ class DensityDisplay(Display):
         Densities at the borders of the regions, rising; None with one feature.
     ax_ : matplotlib.axes.Axes
     figure_ : matplotlib.figure.Figure
+
+    Examples
+    --------
+    >>> from fastgmm import GaussianMixture
+    >>> from fastgmm.datasets import load_faithful
+    >>> from fastgmm.plotting import DensityDisplay
+    >>> X = load_faithful().data
+    >>> mixture = GaussianMixture(2, random_state=0).fit(X)
+    >>> DensityDisplay.from_estimator(mixture, X, masses=[0.5, 0.9]).levels_.shape
+    (2,)
     """
 
     levels_: NDArray[np.float64] | None = None

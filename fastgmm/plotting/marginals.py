@@ -79,7 +79,28 @@ def check_fitted(estimator: Any, X: ArrayLike) -> None:
 
 
 def marginal_covariances(estimator: Any, features: Sequence[int]) -> NDArray[np.float64]:
-    """Return the covariances (K, F, F) of F features, whatever the covariance type of the mixture."""
+    """Return the covariances of some features, whatever the covariance type of the mixture.
+
+    Parameters
+    ----------
+    estimator : GaussianMixture
+        A fitted mixture of any covariance type.
+    features : sequence of int
+        Numbers of the features, from 0.
+
+    Returns
+    -------
+    covariances : ndarray of shape (n_components, n_chosen, n_chosen)
+
+    Examples
+    --------
+    >>> from fastgmm import GaussianMixture
+    >>> from fastgmm.plotting import marginal_covariances
+    >>> mixture = GaussianMixture.from_parameters([1.0], [[0.0, 0.0, 0.0]], [[1.0, 4.0, 9.0]], "diag")
+    >>> marginal_covariances(mixture, [2, 0])
+    array([[[9., 0.],
+            [0., 1.]]])
+    """
     kept = np.asarray(features)
     covariances = np.asarray(estimator.covariances_, dtype=np.float64)
     n_components = len(estimator.means_)

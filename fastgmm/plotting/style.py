@@ -47,6 +47,16 @@ class Display(ABC):
         -------
         self : object
             With attributes ``ax_`` and ``figure_``.
+
+        Examples
+        --------
+        >>> from matplotlib.figure import Figure
+        >>> from fastgmm import GaussianMixture
+        >>> from fastgmm.plotting import plot_components
+        >>> display = plot_components(GaussianMixture().fit([[0.0], [1.0]]), [[0.0], [1.0]])
+        >>> ax = Figure().subplots()
+        >>> display.plot(ax).ax_ is ax
+        True
         """
         self.ax_ = new_axes(self.size) if ax is None else ax
         self.figure_ = self.ax_.figure

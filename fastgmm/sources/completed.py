@@ -10,8 +10,8 @@ from ..model.parameters import Parameters
 from ..model.statistics import Statistics
 from ..model.structure import Structure
 from .array import ArraySource
-from .labels import Known, Labels
-from .source import Group
+from .labels import Known
+from .source import Group, Labels
 from .threads import Workers
 
 
@@ -51,6 +51,6 @@ class Completed(ArraySource):
     ) -> Statistics:
         return self.drawn.statistics_given(structure, means, responsibilities)
 
-    def statistics_labelled(self, structure: Structure, means: np.ndarray, labels: Labels) -> Statistics:
+    def statistics_labeled(self, structure: Structure, means: np.ndarray, labels: Labels) -> Statistics:
         everything = Group(slice(0, self.n_samples), self.X, None)
-        return self.drawn.statistics_labelled(structure, means, Known(labels.of(self, everything)))
+        return self.drawn.statistics_labeled(structure, means, Known(labels.of(self, everything)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from functools import cached_property, partial, reduce
+from functools import partial, reduce
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
@@ -14,12 +14,12 @@ from ..model.parameters import Parameters
 from ..model.statistics import Statistics
 from ..model.structure import KernelModel, Structure
 from .array import ArraySource
+from .cached import cached
 from .chunks import ChunkSource
 from .groups import GROUP_WORK
-from .labels import Labels
 from .rows import as_rows, check_size, to_floats
 from .schedulers import Scheduler, scheduler
-from .source import Source
+from .source import Labels, Source
 
 FAN_IN = 4  # statistics merged at a time
 GATHERED_BYTES = 1 << 22  # up to which statistics are merged here: the same tree, with fewer steps on the cluster
@@ -42,9 +42,9 @@ class Block(ArraySource):
         """Statistics for responsibilities (n, K) from outside."""
         return self.statistics_given(structure, means, lambda rows: responsibilities[rows])
 
-    def labelled(self, labels: Labels, structure: Structure, means: np.ndarray) -> Statistics:
+    def labeled(self, labels: Labels, structure: Structure, means: np.ndarray) -> Statistics:
         """Statistics where each row belongs to one component."""
-        return self.statistics_labelled(structure, means, labels)
+        return self.statistics_labeled(structure, means, labels)
 
     def total_log_likelihood(self, model: KernelModel) -> float:
         """The sum of log p(x)."""
@@ -93,17 +93,17 @@ class DaskSource(Source):
         super().__exit__(*error)
         vars(self).pop("parts", None)  # by which the cluster learns that the rows are no longer needed
 
-    @cached_property
-    def n_samples(self) -> int:  # type: ignore[override]
+    @cached
+    def n_samples(self) -> int:
         """Number of rows; where chunks do not tell their lengths, it takes to load them."""
         return self.parts[-1].rows.stop
 
-    @cached_property
+    @cached
     def scheduler(self) -> Scheduler:
         """Who carries out the tasks."""
         return scheduler()
 
-    @cached_property
+    @cached
     def parts(self) -> list[Part]:
         """The rows, loaded and checked."""
         chunks = list(np.ravel(self.collection.to_delayed()))
@@ -162,7 +162,7 @@ class DaskSource(Source):
 
     # ---- passes
 
-    @cached_property
+    @cached
     def scatter(self) -> np.ndarray:
         """Scatter of all rows about the origin, (D, D)."""
         return np.sum(self.scheduler.gather(self._apply(Block.spread)), axis=0)
@@ -183,9 +183,9 @@ class DaskSource(Source):
             found += self.scheduler.gather(self.scheduler.map(call, [part.block], [given]))
         return merged_in_order(found)
 
-    def statistics_labelled(self, structure: Structure, means: np.ndarray, labels: Labels) -> Statistics:
+    def statistics_labeled(self, structure: Structure, means: np.ndarray, labels: Labels) -> Statistics:
         own = [labels.part(part.rows) for part in self.parts]
-        return self._merged(self._apply(Block.labelled, own, structure=structure, means=means), structure, means)
+        return self._merged(self._apply(Block.labeled, own, structure=structure, means=means), structure, means)
 
     def log_likelihood(self, model: KernelModel) -> float:
         sums = self.scheduler.gather(self._apply(Block.total_log_likelihood, model=model))

@@ -11,16 +11,16 @@ BLOCK = 512  # groups are whole blocks of the kernels
 
 def work_per_row(kind: int, n_features: int, n_components: int) -> int:
     """Multiply-adds for one row, with 20 for exp and the sum over components."""
-    per_component = {TRIANGULAR: n_features**2 + 5 * n_features, DIAGONAL: 6 * n_features, ISOTROPIC: 3 * n_features}
+    per_component = ((n_features + 5) * n_features, 6 * n_features, 3 * n_features)  # by kind
     return n_components * (per_component[kind] + 20)
 
 
 def cut(n_samples: int, work: int, row_bytes: int) -> list[slice]:
     """Groups of whole blocks: a power of two of them, so that they spread evenly over threads."""
+    if n_samples * work < GROUP_WORK and n_samples * row_bytes <= MOST_GROUP_BYTES:
+        return [slice(0, n_samples)]
     wanted = n_samples * work // GROUP_WORK
     most = max(BLOCK, MOST_GROUP_BYTES // row_bytes // BLOCK * BLOCK)
-    if wanted == 0 and n_samples <= most:
-        return [slice(0, n_samples)]
     n_groups = min(1 << wanted.bit_length(), MOST_GROUPS)
     rows = max(BLOCK, min(-(-n_samples // n_groups), MOST_GROUP_WORK // work))
     rows = min(-(-rows // BLOCK) * BLOCK, most)

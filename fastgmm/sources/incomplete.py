@@ -1,7 +1,6 @@
 """Rows some of whose values are missing (NaN): exact statistics of what is observed, pattern by pattern."""
 
 from collections.abc import Callable, Iterator
-from functools import cached_property
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -12,6 +11,7 @@ from ..model.statistics import Statistics
 from ..model.structure import Structure
 from ..model.structures import STRUCTURES
 from .array import ArraySource
+from .cached import cached
 from .completed import Completed
 from .groups import DIAGONAL, TRIANGULAR, cut, work_per_row
 from .patterns import Patterns, find_patterns
@@ -169,7 +169,7 @@ class IncompleteSource(Source):
         workers, kernels, weights = self.workers, self.kernels, rows.weights
         return Completed(means, ArraySource(drawn, workers, kernels, weights), workers, kernels, weights)
 
-    @cached_property
+    @cached
     def gaussian(self) -> Parameters:
         """One Gaussian fitted to rows by a few steps of EM; a constant feature has variance 1, and stands alone."""
         sample = self.sample(1)
@@ -193,18 +193,18 @@ class IncompleteSource(Source):
             gaussian = structure.from_covariances(weights, means, covariances)
         return gaussian
 
-    @cached_property
+    @cached
     def origin(self) -> np.ndarray:
         """The mean of that Gaussian, (D,)."""
         return self.gaussian.means[0]
 
-    @cached_property
+    @cached
     def scatter(self) -> np.ndarray:
         """Expected scatter of all rows about it, (D, D)."""
         constant = self._constant
         return self.total * np.where(constant | constant[:, None], 0.0, self.gaussian.covariances[0])
 
-    @cached_property
+    @cached
     def _observed(self) -> tuple[np.ndarray, np.ndarray]:
         """Mean and variance of what is observed of each feature, (D,) each."""
         totals: list[np.ndarray] = []
@@ -220,7 +220,7 @@ class IncompleteSource(Source):
             totals.append(sums / np.where(counts > 0, counts, 1.0))
         return totals[0], totals[1]
 
-    @cached_property
+    @cached
     def _constant(self) -> np.ndarray:
         """Which features do not vary but by rounding, (D,)."""
         means, variances = self._observed
@@ -228,13 +228,13 @@ class IncompleteSource(Source):
 
     # ---- passes over the rows
 
-    @cached_property
+    @cached
     def groups(self) -> list[slice]:
         """Groups of rows, the same whatever the mixture."""
         work = work_per_row(TRIANGULAR, self.n_features, GROUP_COMPONENTS)
         return cut(self.n_samples, work, self.n_features * self.dtype.itemsize)
 
-    @cached_property
+    @cached
     def _found(self) -> dict[int, Patterns]:
         """Patterns of the groups, by their first rows."""
         return {}

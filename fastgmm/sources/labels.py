@@ -2,24 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
+from typing import NamedTuple
 
 import numpy as np
 
 from ..model.structure import KernelModel
-
-if TYPE_CHECKING:
-    from .source import Group, Source
-
-
-class Labels(Protocol):
-    """To which component each row belongs."""
-
-    def of(self, source: Source, group: Group) -> np.ndarray:
-        """The components, int32, of a group of rows of a source."""
-
-    def part(self, rows: slice) -> Self:
-        """The same for a source of some consecutive rows only."""
+from .source import Group, Source
 
 
 class Known(NamedTuple):

@@ -154,7 +154,7 @@ def check_observed(observed: NDArray[np.bool_], names: list[Any] | None, estimat
         raise ValueError(f"Input X holds nothing but NaN: {estimator} needs some values to learn from.")
     missing = [str(i) if names is None else repr(names[i]) for i in np.flatnonzero(~observed)]
     raise ValueError(
-        f"Input X has no value but NaN in column {', '.join(missing)}: nothing can be learnt of it. Drop it."
+        f"Input X has no value but NaN in column {', '.join(missing)}: nothing can be learned of it. Drop it."
     )
 
 

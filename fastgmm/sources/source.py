@@ -3,9 +3,8 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from copy import copy
-from functools import cached_property
 from types import ModuleType, TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -15,8 +14,8 @@ from ..model.parameters import Parameters
 from ..model.statistics import Statistics
 from ..model.structure import DigitsLost, KernelModel, Structure
 from ..model.structures import STRUCTURES
+from .cached import cached
 from .groups import BLOCK, DIAGONAL, ISOTROPIC, TRIANGULAR, cut, work_per_row
-from .labels import Labels
 from .threads import Workers
 
 if TYPE_CHECKING:
@@ -32,6 +31,16 @@ class Group(NamedTuple):
     rows: slice
     X: np.ndarray
     given: np.ndarray | None
+
+
+class Labels(Protocol):
+    """To which component each row belongs."""
+
+    def of(self, source: "Source", group: Group) -> np.ndarray:
+        """The components, int32, of a group of rows of a source."""
+
+    def part(self, rows: slice) -> Self:
+        """The same for a source of some consecutive rows only."""
 
 
 class Source(ABC):
@@ -102,12 +111,12 @@ class Source(ABC):
 
     # ---- what does not depend on parameters
 
-    @cached_property
+    @cached
     def total(self) -> float:
         """The number of rows, or the sum of their weights."""
         return self.n_samples if self.weights is None else float(self.weights.sum(dtype=np.float64))
 
-    @cached_property
+    @cached
     def origin(self) -> np.ndarray:
         """A point amid the rows (D,): the mean of up to 1024 of them."""
         if self.weights is None:
@@ -116,7 +125,7 @@ class Source(ABC):
             indices = self.at((np.arange(ORIGIN_ROWS) + 0.5) / ORIGIN_ROWS)
         return self.take(indices).X.mean(axis=0, dtype=np.float64)
 
-    @cached_property
+    @cached
     def scatter(self) -> np.ndarray:
         """Scatter of all rows about the origin, (D, D), in double precision whatever that of the rows."""
         identity = np.eye(self.n_features)[None]
@@ -158,7 +167,7 @@ class Source(ABC):
         direct = structure.direct
         return structure.pool(self._collect(direct, direct.unit(means), responsibilities=responsibilities))
 
-    def statistics_labelled(self, structure: Structure, means: np.ndarray, labels: Labels) -> Statistics:
+    def statistics_labeled(self, structure: Structure, means: np.ndarray, labels: Labels) -> Statistics:
         """Statistics about `means` where each row belongs to one component."""
         direct = structure.direct
         return structure.pool(self._collect(direct, direct.unit(means), labels=labels))
@@ -272,7 +281,7 @@ class Source(ABC):
         labels: Labels | None = None,
     ) -> Statistics:
         """Run `accumulate` over all groups and add up what they leave."""
-        model = structure.kernel_model(parameters, self.dtype, self.origin)
+        model = structure.kernel_model(parameters, self.dtype, self.origin if structure.framed else None)
 
         def task(group: Group, workspace: np.ndarray, out: np.ndarray) -> None:
             owners = None if labels is None else labels.of(self, group)

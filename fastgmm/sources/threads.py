@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from functools import cached_property
 from threading import Lock
 from typing import TYPE_CHECKING, Generic, TypeVar
+
+from .cached import cached
 
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
@@ -71,7 +72,7 @@ class Workers:
         self._wanted = n_threads
         self._pool: ThreadPoolExecutor | None = None
 
-    @cached_property
+    @cached
     def n_threads(self) -> int:
         """How many threads, looked up only when it matters."""
         return self._wanted or default_n_threads()
