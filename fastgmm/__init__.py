@@ -1,6 +1,11 @@
 """Gaussian mixture models by EM: a compiled drop-in for scikit-learn's GaussianMixture."""
 
-from .config import __version__, show_config
+try:
+    from .config import __version__, show_config
+except ImportError as error:  # a wrong FASTGMM_SIMD
+    from .startup import refuse
+
+    refuse(error)
 from .exceptions import ConvergenceWarning, DegenerateComponentWarning, ModelFileError, NotFittedError
 from .gaussian_mixture import GaussianMixture
 from .model.statistics import Statistics

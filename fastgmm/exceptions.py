@@ -13,6 +13,7 @@ from types import FrameType
 from typing import Any, TypeVar
 
 __all__ = [
+    "CommandError",
     "ConvergenceWarning",
     "DegenerateComponentWarning",
     "InvalidParameterError",
@@ -82,6 +83,10 @@ class ModelFileError(ValueError):
     ...     print(str(error).replace(os.__file__, "os.py"))
     os.py is not a model saved by fastgmm, or is cut off: it starts with ...
     """
+
+
+class CommandError(Exception):
+    """What the person who typed a command can mend; the command line shows it as one line."""
 
 
 class InvalidParameterError(_Portable, ValueError, TypeError):

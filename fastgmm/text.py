@@ -10,3 +10,8 @@ def aligned(columns: Sequence[Sequence[str]]) -> str:
         "  ".join(cell.rjust(width) for cell, width in zip(cells, widths, strict=True))
         for cells in zip(*columns, strict=True)
     )
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, in the plural where it needs it."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

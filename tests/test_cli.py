@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import io
 import os
 import pickle
@@ -22,7 +23,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import fastgmm
-from fastgmm import GaussianMixture, cli, kernels
+from fastgmm import GaussianMixture, kernels
 from fastgmm.cli import main
 from fastgmm.datasets import load_faithful, load_iris
 from fastgmm.reports import adjusted_rand_index
@@ -124,9 +125,9 @@ def test_main_job_without_matplotlib(
 ) -> None:
     """Without matplotlib one line says how to get the picture."""
     monkeypatch.chdir(tmp_path)
-    find = cli.importlib.util.find_spec
+    find = importlib.util.find_spec
     monkeypatch.setattr(
-        cli.importlib.util, "find_spec", lambda name, *rest: None if name == "matplotlib" else find(name, *rest)
+        importlib.util, "find_spec", lambda name, *rest: None if name == "matplotlib" else find(name, *rest)
     )
     assert main([]) == 0
     assert "pip install 'fastgmm[plot]'" in told(capsys.readouterr().out, "picture:")

@@ -277,7 +277,7 @@ def test_report_and_verbose(options: dict[str, Any], told: str, capsys: pytest.C
     """The report and verbose say why the fit stopped."""
     X, start = problem()
     model = quiet_fit(X, **start, **options, verbose=1)
-    report = fit_report(model, Table(X, ["a", "b"]), model.predict(X), "rows", 1.0)
+    report = fit_report(model, Table(X, ["a", "b"]), np.bincount(model.predict(X)), "rows", 1.0)
     assert re.search(rf"^stopped +{told}$", report, re.MULTILINE)
     ends = {
         "tol": "Initialization converged.",

@@ -182,6 +182,42 @@ def test_csv(tmp_path: Path, spool: bool) -> None:
     )
 
 
+GAPS = [
+    (",", 'a,b,c\n1,,3\n,NA, 6\n7,"",nan\n"na",?,.\n1,2,\n N/A ,"NULL",none\n'),
+    ("\t", "a\tb\tc\n1\t\t3\n\t\t\n7\tNA\t-9e-3\n"),
+    (";", "a;b;c\n1;;3\n;;\n;2;\n"),
+    (" ", "a b c\n1 NA 3\n  ?\t5 null \n. nan 9\n"),
+]
+
+
+@pytest.mark.parametrize("columns", [None, ["c", "a"]])
+@pytest.mark.parametrize(("delimiter", "text"), GAPS, ids=["comma", "tab", "semicolon", "blank"])
+def test_gaps_in_csv(
+    delimiter: str, text: str, columns: list[str] | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What stands for a missing value is found in whole chunks as it is line by line."""
+    path = tmp_path / "rows.csv"
+    path.write_text(text)
+    with monkeypatch.context() as patched:
+        chunks = from_csv(path, columns, delimiter=delimiter)
+        patched.setattr(files, "_split", lambda *_: pytest.fail("read line by line"))
+        (at_once,) = chunks
+    assert np.isnan(at_once).any() and not np.isnan(at_once).all()
+    monkeypatch.setattr(files, "_filled", lambda lines, _: ["no number"])
+    (by_line,) = from_csv(path, columns, delimiter=delimiter)
+    np.testing.assert_array_equal(at_once, by_line)
+    assert len(at_once) == len(text.splitlines()) - 1
+
+
+def test_csv_of_another_encoding(tmp_path: Path) -> None:
+    """Bytes that the encoding does not know are refused, or pass where they do not matter."""
+    path = tmp_path / "rows.csv"
+    path.write_bytes("a,text\n1,Köln\n2,Brünn\n".encode("latin-1"))
+    with pytest.raises(UnicodeDecodeError):
+        list(from_csv(path, ["a"]))
+    np.testing.assert_array_equal(next(iter(from_csv(path, ["a"], encoding_errors="replace"))), [[1], [2]])
+
+
 # ---- reading ahead
 
 
@@ -310,6 +346,10 @@ def test_callable_starts_need_memory() -> None:
     [
         ("a,b\n1,2\n3,x\n", {}, r"line 3: 'x' in column 1 is no number"),
         ("a,b\n1,2\n3\n", {}, r"line 3: 1 cells instead of 2"),
+        ("a,b\n1,2\n3,4,5\n", {"columns": ["a"]}, r"line 3: 3 cells instead of 2"),
+        ("a b\n1 2\n3\n", {"columns": ["a"], "delimiter": " "}, r"line 3: 1 cells instead of 2"),
+        ("a,b\n1,2\n3,1_0\n", {}, r"line 3: '1_0' in column 1 is no number"),
+        ("a,b\n1,2\n3,NAN4\n", {}, r"line 3: 'NAN4' in column 1 is no number"),
         ("a,b\n1,2\n", {"columns": ["c"]}, "no single column named 'c': choose among a, b"),
         ("1,2\n", {"columns": ["c"], "header": False}, "the file has no header"),
         ("1,2\n", {"columns": [2], "header": False}, "no column 2: choose from 0 to 1"),

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from functools import cache, partial
 from itertools import islice
 from typing import Any
 
@@ -157,8 +160,11 @@ def from_parquet(path: Any, columns: Sequence[str] | None = None, chunk_rows: in
     dtype = np.dtype(np.float32 if single else np.float64)
     rows = chunk_rows or _rows_of(CHUNK_BYTES, len(names), dtype.itemsize)
 
+    frugal = pyarrow.dataset.ParquetFragmentScanOptions(use_buffered_stream=True, pre_buffer=False)
+
     def read() -> Iterator[np.ndarray]:
-        batches = dataset.to_batches(columns=names, batch_size=rows, batch_readahead=1, fragment_readahead=1)
+        # With threads, or read ahead, pyarrow holds much of a file in memory.
+        batches = dataset.to_batches(columns=names, batch_size=rows, use_threads=False, fragment_scan_options=frugal)
         for batch in batches:
             block = np.empty((batch.num_rows, len(names)), dtype)
             for i, column in enumerate(batch.columns):
@@ -176,6 +182,7 @@ def from_csv(
     header: bool = True,
     skip_lines: int = 0,
     encoding: str = "utf-8-sig",
+    encoding_errors: str = "strict",
     dtype: DTypeLike = np.float64,
     chunk_rows: int | None = None,
     spool: bool = True,
@@ -196,6 +203,8 @@ def from_csv(
         Lines to leave out at the start.
     encoding : str, default='utf-8-sig'
         Encoding of the file.
+    encoding_errors : str, default='strict'
+        What happens to bytes that it does not know, as for ``open``: 'replace' lets them pass in columns left out.
     dtype : {float64, float32}, default=float64
         Type of the rows.
     chunk_rows : int, default=None
@@ -223,7 +232,7 @@ def from_csv(
     >>> GaussianMixture(3).fit(rows)  # doctest: +SKIP
     """
     before = skip_lines + header
-    with open(path, encoding=encoding) as stream:
+    with open(path, encoding=encoding, errors=encoding_errors) as stream:
         first = list(islice(stream, skip_lines, skip_lines + 1))
     cells = _split(first[0], delimiter) if first else []
     names = cells if header else None
@@ -231,7 +240,7 @@ def from_csv(
     rows = chunk_rows or _rows_of(CHUNK_BYTES // 2, len(cells), 8)
 
     def read() -> Iterator[np.ndarray]:
-        with open(path, encoding=encoding) as stream:
+        with open(path, encoding=encoding, errors=encoding_errors) as stream:
             for _ in islice(stream, before):
                 pass
             number = before + 1
@@ -246,18 +255,29 @@ def _parsed(
     lines: list[str], delimiter: str, chosen: list[int], width: int, dtype: np.dtype, where: str, number: int
 ) -> np.ndarray:
     """The numbers of some lines, the first of which has a number in the file; blank lines are left out."""
-    full = [line for line in lines if line.strip()]
+    white = " \t\r\n" if delimiter == " " else " \r\n"  # of blank lines; tabs alone are a row of missing values
+    full = [line for line in lines if line.strip(white)]
     if not full:
         return np.empty((0, len(chosen)), dtype)
-    separator = None if delimiter == " " else delimiter
     usecols = None if chosen == list(range(width)) else chosen
-    try:
-        return np.loadtxt(full, dtype, comments=None, delimiter=separator, usecols=usecols, ndmin=2, quotechar='"')
-    except ValueError:
-        block = np.empty((len(full), len(chosen)), dtype)  # with missing values, or worse
+    if usecols is None or _even(full, delimiter, width):  # loadtxt does not miss columns that are left out
+        numbers = partial(
+            np.loadtxt,
+            dtype=dtype,
+            comments=None,
+            delimiter=None if delimiter == " " else delimiter,
+            usecols=usecols,
+            ndmin=2,
+            quotechar='"',
+        )
+        with suppress(ValueError):
+            return numbers(full)
+        with suppress(ValueError):
+            return numbers(_filled(full, delimiter))
+    block = np.empty((len(full), len(chosen)), dtype)  # line by line, which finds the one that is wrong
     row = 0
     for line, text in enumerate(lines, number):
-        if not text.strip():
+        if not text.strip(white):
             continue
         cells = _split(text, delimiter)
         if len(cells) != width:
@@ -265,7 +285,7 @@ def _parsed(
         for i, column in enumerate(chosen):
             cell = cells[column]
             try:
-                block[row, i] = np.nan if cell.lower() in MISSING else float(cell)
+                block[row, i] = np.nan if cell.lower() in MISSING else float(cell.replace("_", "no digit"))
             except ValueError:
                 raise ValueError(
                     f"{where} {line}: {cell[:40]!r} in column {column} is no number. Mend it, delete the line, or "
@@ -273,6 +293,30 @@ def _parsed(
                 ) from None
         row += 1
     return block
+
+
+def _even(lines: list[str], delimiter: str, width: int) -> bool:
+    """Whether all lines have so many cells."""
+    import csv
+
+    if delimiter == " ":
+        return {len(line.split()) for line in lines} == {width}
+    return {len(cells) for cells in csv.reader(lines, delimiter=delimiter, skipinitialspace=True)} == {width}
+
+
+def _filled(lines: list[str], delimiter: str) -> list[str]:
+    """The lines with "nan" for what stands for a missing value."""
+    return _gaps(delimiter).sub("nan", "".join(lines).rstrip("\n")).split("\n")
+
+
+@cache
+def _gaps(delimiter: str) -> re.Pattern[str]:
+    """What finds the cells that stand for a missing value."""
+    words = "|".join(re.escape(word) for word in MISSING if word)
+    if delimiter == " ":
+        return re.compile(rf"(?<!\S)(?:{words})(?!\S)", re.IGNORECASE)
+    edge = f"[^{re.escape(delimiter)}\n]"
+    return re.compile(rf'(?<!{edge}) *(?:{words}|""|"(?:{words})")? *(?!{edge})', re.IGNORECASE)
 
 
 def _split(line: str, delimiter: str) -> list[str]:

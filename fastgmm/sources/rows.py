@@ -162,7 +162,7 @@ def _check_finite(X: Any, rows: NDArray[Any], estimator: str, first: int, allow_
     """Refuse infinity, and NaN if it is not allowed; blocks of rows are searched for the first one."""
     if all_finite(rows):
         return
-    step = max(1, _BLOCK // rows.shape[1])
+    mapping, step = Mapping.of(rows), max(1, _BLOCK // rows.shape[1])
     for start in range(0, rows.shape[0], step):
         block = rows[start : start + step]
         bad = np.isinf(block) if allow_nan else ~np.isfinite(block)
@@ -179,6 +179,8 @@ def _check_finite(X: Any, rows: NDArray[Any], estimator: str, first: int, allow_
                 f"Input X contains infinity or a value too large for {rows.dtype!r}: {value} at {place}. Drop the "
                 "row or clip the value."
             )
+        if mapping is not None:
+            mapping.release(rows[max(0, start - 15 * step) : start + step])  # systems map pages on either side, too
 
 
 def column_names(X: Any) -> list[Any] | None:

@@ -1,0 +1,61 @@
+"""The command line: fit mixtures to tables, choose among them, keep and show them, and use them on other tables."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from ..exceptions import CommandError
+from .arguments import parser
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Parameters
+    ----------
+    arguments : sequence of str, default=None
+        What was typed after the name of the program; None takes ``sys.argv``.
+
+    Returns
+    -------
+    status : int
+        The exit status: 0, 2 after an error, which is told in one line, 130 when interrupted.
+
+    Examples
+    --------
+    >>> from fastgmm.cli import main
+    >>> main(["config"])
+    fastgmm             ...
+    0
+    """
+    try:
+        chosen = parser().parse_args(arguments)
+        chosen.command(chosen)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # the reader of our output, such as `head`, has gone
+        _let_go_of_output()
+    except OSError as error:  # those of files are told where they come up
+        _let_go_of_output()
+        return _refused(f"cannot write {error.filename or 'the standard output'}: {error.strerror or error}")
+    except CommandError as error:
+        return _refused(str(error))
+    except MemoryError:
+        return _refused("out of memory: fit fewer rows, columns or components")
+    return 0
+
+
+def _let_go_of_output() -> None:
+    """Let nothing fail when Python flushes the standard output at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _refused(why: str) -> int:
+    """Print an error as one line; return the status."""
+    print("fastgmm: error:", *why.split(), file=sys.stderr)
+    return 2
