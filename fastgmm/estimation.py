@@ -129,7 +129,7 @@ class Estimation(Mixture):
         n_features + 1) numbers each, however many the rows. They are added up in a tree of fixed order: the same chunks
         give the same bits each time, and those of the fit in memory up to rounding. What a lost worker held is computed
         again. Starts see the sample of rows that they see in memory; weights, and responsibilities given as
-        ``init_params``, pass through this process. An iteration costs some 10 ms and 2 ms for each chunk beyond the
+        ``init_params``, pass through this process. An iteration costs some 12 ms and 1 ms for each chunk beyond the
         computation: a few chunks for each thread, of 10 MB and more, are best. ``predict``, ``predict_proba`` and
         ``score_samples`` return dask.arrays that are computed when asked for.
 

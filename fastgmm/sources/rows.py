@@ -35,6 +35,8 @@ def as_rows(X: Any, estimator: str, *, min_samples: int = 1, first: int = 0, all
 
 def check_size(shape: tuple[int, ...], estimator: str, min_samples: int) -> None:
     """Refuse too few rows, and rows without features."""
+    if shape[0] >= min_samples and shape[1] >= 1:
+        return
     for count, noun, minimum in zip(shape, ("sample(s)", "feature(s)"), (min_samples, 1), strict=True):
         if count < minimum:
             raise ValueError(

@@ -293,6 +293,12 @@ class Source(ABC):
 
     def _posterior(self, model: KernelModel, *outputs: np.ndarray | None) -> None:
         """Run `posterior` over all groups, each filling its rows of the outputs."""
+        groups = self._cut(model.kind, len(model.centers))
+        if len(groups) == 1:  # perhaps a single row, that has no time for more
+            (X,) = self.blocks(groups)
+            self.posterior(X, model, *outputs)
+            self.release(X)
+            return
 
         def task(group: Group, workspace: np.ndarray) -> None:
             parts = (None if out is None else out[group.rows] for out in outputs)
@@ -343,14 +349,18 @@ class Source(ABC):
         def asked(rows: slice) -> np.ndarray | None:
             return None if given is None else np.ascontiguousarray(given(rows), self.dtype)
 
-        row_bytes = self.n_features * self.dtype.itemsize
-        groups = cut(self.n_samples, work_per_row(kind, self.n_features, n_components), row_bytes)
+        groups = self._cut(kind, n_components)
         if len(groups) == 1:
             (rows,), (X,) = groups, self.blocks(groups)
             collect(run(Group(rows, X, asked(rows))))
             return
         blocks = zip(groups, self.blocks(groups), strict=True)
         self.workers.run(run, (Group(rows, X, asked(rows)) for rows, X in blocks), len(groups), collect)
+
+    def _cut(self, kind: int, n_components: int) -> list[slice]:
+        """The groups of rows for a model of this size."""
+        row_bytes = self.n_features * self.dtype.itemsize
+        return cut(self.n_samples, work_per_row(kind, self.n_features, n_components), row_bytes)
 
     def _workspace_size(
         self, kind: int, n_components: int, dtype: np.dtype | None = None, accumulating: bool = True
