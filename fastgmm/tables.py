@@ -239,7 +239,7 @@ def _gathered(found: Found, shown: str, request: Request, tell: Callable[[str], 
             if found.picked.weights:
                 weights.append(block[:, width].astype(np.float64))
             done += len(block)
-            tell(f"{shown}: {done} rows read")
+            tell(f"{done} rows read: {shown}")
             yield np.ascontiguousarray(block[:, :width])
 
     try:

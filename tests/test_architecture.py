@@ -113,5 +113,5 @@ def test_importing_costs_little_more_than_numpy() -> None:
     )
     slow = ["concurrent.futures", "csv", "dask", "json", "logging", "matplotlib", "numpy.random", "pandas", "pyarrow"]
     slow += ["sklearn", "tempfile", "zipfile"]
-    done = subprocess.run([sys.executable, "-c", code, *slow], check=True, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-P", "-c", code, *slow], check=True, capture_output=True, text=True)
     assert done.stdout.strip() == ""

@@ -302,7 +302,7 @@ def test_bad_collections(synchronous: None) -> None:
 def test_nothing_of_dask_is_imported_for_arrays() -> None:
     """fastgmm does without."""
     code = "import sys, fastgmm; fastgmm.GaussianMixture().fit([[0], [1]]); print(*sys.modules)"
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    result = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert [name for name in result.stdout.split() if "dask" in name] == ["fastgmm.sources.dask"]
 
 
