@@ -112,7 +112,8 @@ class Streaming(Estimation):
         if len(waiting.X) < max(2, self.n_components * (source.n_features + 1)):
             self._waiting = waiting
             return self
-        with self._source(waiting.X, waiting.weights) as source:
+        weights = None if (waiting.weights == 1).all() else waiting.weights
+        with self._source(waiting.X, weights) as source:
             with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
                 fit, records = self._best_fit(source)
             first = type(self)(**self.get_params())._adopt(self._attributes(fit, source.dtype))

@@ -166,6 +166,15 @@ def test_the_first_rows_wait() -> None:
     np.testing.assert_allclose(again.score(X[:9]), start.score(X[:9]), atol=0.05)
 
 
+def test_the_first_batch_is_a_fit() -> None:
+    """It ends where a fit of it does, an iteration later."""
+    X = rows(500)
+    fit = GaussianMixture(3, random_state=0).fit(X)
+    got = GaussianMixture(3, random_state=0, learning_decay=1.0).partial_fit(X)
+    np.testing.assert_array_equal(got.means_, fit.partial_fit(X).means_)
+    assert got.fits_[0].lower_bound == fit.fits_[0].lower_bound
+
+
 def test_begins_where_a_fit_ended() -> None:
     """A fitted mixture is refined; fit begins anew and forgets the stream."""
     X = rows(3000)
