@@ -12,6 +12,7 @@ from fastgmm import GaussianMixture
 from fastgmm.exceptions import DegenerateComponentWarning
 from fastgmm.fitting import hierarchical, kmeans
 from fastgmm.fitting.initialization import METHODS
+from fastgmm.inputs import scaled
 from fastgmm.sources.array import ArraySource
 
 Array = np.ndarray[Any, Any]
@@ -161,6 +162,30 @@ def test_starts_from_samples(method: str, monkeypatch: pytest.MonkeyPatch) -> No
         mixture.fit(X, sample_weight=weights)
         if method != "random":  # whose two components may stay together
             np.testing.assert_allclose(np.sort(mixture.weights_), [1 / 3, 2 / 3], rtol=1e-6)
+
+
+def test_hierarchy_of_copies() -> None:
+    """Ward's tree and the features' spread are those of so many copies, where groups overlap too."""
+    rng = np.random.default_rng(10)
+    points, weights = rng.normal(size=(60, 3)) * [1, 5, 0.2], rng.integers(1, 9, 60).astype(float)
+    copies, first = np.repeat(points, weights.astype(int), axis=0), np.r_[0, np.cumsum(weights)[:-1]].astype(int)
+    np.testing.assert_allclose(hierarchical.spread(points, weights), hierarchical.spread(copies), rtol=1e-12)
+    assert not np.allclose(hierarchical.spread(points), hierarchical.spread(copies), rtol=1e-3)
+    source = ArraySource(points, weights=weights)
+    tree, want = hierarchical.grow(source, None).tree, hierarchical.grow(ArraySource(copies), None).tree
+    for n_clusters in range(1, 30):
+        np.testing.assert_array_equal(tree.labels(n_clusters), want.labels(n_clusters)[first])
+    alike = hierarchical.ward(points / hierarchical.spread(copies))
+    assert any((alike.labels(k) != want.labels(k)[first]).any() for k in range(2, 30))
+
+
+def test_weights_lose_no_digit() -> None:
+    """They are scaled by a power of two to a mean of about one, however large or small they are."""
+    weights = np.random.default_rng(11).uniform(size=1000) ** 3
+    for factor in (1.0, 3e-300, 7e280):
+        ratios = scaled(weights * factor) / (weights * factor)
+        assert np.frexp(ratios)[0].tolist() == [0.5] * 1000 and np.ptp(ratios) == 0
+        assert 0.5 <= scaled(weights * factor).mean() < 1
 
 
 def test_kmeans_equals_scikit_learn() -> None:
