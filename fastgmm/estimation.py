@@ -16,6 +16,7 @@ from .exceptions import ConvergenceWarning, DegenerateComponentWarning, compatib
 from .fitting.convergence import CALLBACK, INTERRUPT, MAX_ITER, MAX_TIME, Options
 from .fitting.degeneracy import Maximization, Repair, summary
 from .fitting.em import Fit, expectation_maximization
+from .fitting.given import in_order_of
 from .fitting.initialization import prepare
 from .fitting.restarts import FitRecord, Plan, Progress, best_fit
 from .fitting.starts import Goal, Start, fixed
@@ -297,6 +298,8 @@ class Estimation(Mixture):
 
         def start(source: Source) -> Parameters:
             found = drawn(source.complete(k))
+            if means is not None and isinstance(method, str):
+                found, maximize.repairs[:] = in_order_of(means, found, structure, maximize.repairs)
             pi, mu = found.weights if weights is None else weights, found.means if means is None else means
             if precisions is None:
                 return replace(found, weights=pi, means=mu)

@@ -56,7 +56,8 @@ class GaussianMixture(Streaming, Criteria, Regression, Imputation, Outliers, Per
     weights_init : array-like of shape (n_components,), default=None
         Weights to start from; None takes those of ``init_params``. The same holds for the next two.
     means_init : array-like of shape (n_components, n_features), default=None
-        Means to start from.
+        Means to start from. What ``init_params`` finds beside them belongs to the nearest of its components, pair by
+        pair, the closest first (in scikit-learn, to whichever has the same number).
     precisions_init : array-like, default=None
         Precisions (inverse covariances) to start from, in the shape of ``precisions_``.
     random_state : int, RandomState, Generator or None, default=None

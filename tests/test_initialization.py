@@ -399,6 +399,44 @@ def test_callable_means_and_arguments() -> None:
         assert random_state is seen[0][2] and isinstance(random_state, np.random.RandomState)
 
 
+@pytest.mark.parametrize("method", ["kmeans", "best", "hierarchical"])
+@pytest.mark.parametrize("structure", STRUCTURES)
+def test_given_means_own_the_nearest_rows(structure: str, method: str) -> None:
+    """Weights and covariances found beside means that are given are those of the rows around each, in any order."""
+    stream, sizes, spreads = np.random.default_rng(0), [30, 60, 120, 240], [1.0, 0.1, 0.5, 2.0]
+    centers = np.array([[0.0, 0.0], [40.0, 0.0], [0.0, 40.0], [90.0, 90.0]])
+    X = np.concatenate([c + s * stream.normal(size=(n, 2)) for c, s, n in zip(centers, spreads, sizes, strict=True)])
+    labels = np.repeat(range(4), sizes)
+    for seed in range(8):
+        order = np.random.default_rng(seed).permutation(4)
+        options = {"covariance_type": structure, "means_init": centers[order] + 5, "max_iter": 0, "random_state": seed}
+        place = np.empty(4, dtype=int)
+        place[order] = range(4)
+        found = GaussianMixture(4, init_params=method, n_init=2, **options).fit(X)
+        expected = GaussianMixture(4, init_params=place[labels], **options).fit(X)
+        np.testing.assert_array_equal(found.means_, centers[order] + 5)
+        np.testing.assert_allclose(found.weights_, expected.weights_, rtol=1e-6)
+        np.testing.assert_allclose(found.covariances_, expected.covariances_, rtol=1e-6, atol=1e-6)
+
+
+def test_given_means_name_their_repairs() -> None:
+    """A repair of the start names the component by the number of its mean."""
+    X = np.concatenate([np.random.default_rng(0).normal(size=(50, 2)), np.full((50, 2), 90.0), np.full((20, 2), -80.0)])
+    for seed in range(6):
+        mixture = GaussianMixture(3, means_init=[[90, 90], [0, 0], [-80, -80]], reg_covar=0, random_state=seed)
+        with pytest.warns(DegenerateComponentWarning):
+            mixture.fit(X)
+        assert {repair.component for repair in mixture.degenerate_} == {0, 2}
+        np.testing.assert_allclose(mixture.weights_, [50 / 120, 50 / 120, 20 / 120])
+
+
+def test_means_too_far_to_be_told_apart() -> None:
+    """Distances between means that overflow are no end."""
+    X = np.random.default_rng(0).normal(size=(50, 2))
+    options = {"means_init": [[1e200, 0], [-1e200, 0]], "max_iter": 0, "n_init": 2, "n_threads": 2, "random_state": 0}
+    np.testing.assert_array_equal(GaussianMixture(2, **options).fit(X).means_, [[1e200, 0], [-1e200, 0]])
+
+
 def test_a_component_without_rows() -> None:
     """Labels need not use every component: the empty one is repaired, which is told."""
     X, _, _ = blobs(50, 2, 2, 5.0, 17)
