@@ -202,7 +202,8 @@ class Distribution(Mixture):
         -------
         mixture : GaussianMixture
             The features that are not known, in their order. Each component is conditioned, and weighs as probable as
-            it is at these values. ``covariance_type``, ``random_state`` and ``n_threads`` are those of this mixture.
+            it is at these values. ``covariance_type``, ``random_state``, ``missing`` and ``n_threads`` are those of
+            this mixture.
 
         Raises
         ------
@@ -271,6 +272,7 @@ class Distribution(Mixture):
             n_components=len(parameters.weights),
             covariance_type=self.covariance_type,
             random_state=self.random_state,
+            missing=self.missing,
             n_threads=self.n_threads,
         )
         if hasattr(self, "feature_names_in_"):

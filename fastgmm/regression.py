@@ -10,10 +10,22 @@ from numpy.typing import NDArray
 
 from .distribution import Distribution, Features
 from .mixture import Floats
-from .model.conditioning import conditional, conditional_covariances, conditional_means, conditional_variances
+from .model.conditioning import (
+    Conditional,
+    conditional,
+    conditional_covariances,
+    conditional_means,
+    conditional_variances,
+)
+from .model.structure import KernelModel, Structure
+from .sources.array import ArraySource
 from .sources.blocks import by_blocks
+from .sources.incomplete import IncompleteSource, Marginals, marginals
+from .sources.source import Source
 
 __all__ = ["Regression"]
+
+FILLED = 1 << 22  # values that are filled at a time
 
 
 class Regression(Distribution):
@@ -41,7 +53,7 @@ class Regression(Distribution):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features - n_targets)
-            The features that are no targets, in their order; rows as for `fit`.
+            The features that are no targets, in their order; rows as for `fit`, with NaN if ``missing='em'``.
         targets : int, str, or sequence of them
             The features to predict, as for `marginal`.
         return_std : bool, default=False
@@ -65,7 +77,7 @@ class Regression(Distribution):
             If there are no parameters yet.
         ValueError, TypeError
             If there is no such feature, one is named twice or none is left, if both ``return_std`` and ``return_cov``
-            are true, or if rows are refused as by `score_samples`.
+            are true, if ``return_cov`` is true and values are missing, or if rows are refused as by `score_samples`.
 
         Notes
         -----
@@ -104,18 +116,51 @@ class Regression(Distribution):
         structure = mixture._structure()
         joint = conditional(structure, mixture._parameters(), given, rest)
         source, model = mixture._derived(joint.given, given)._prepare(X)
-
-        def task(rows: slice, X: NDArray[Any], responsibilities: NDArray[Any]) -> list[NDArray[Any]]:
-            mean, deviations = conditional_means(joint, X, responsibilities)
-            if return_std:
-                return [mean, np.sqrt(conditional_variances(structure, joint, responsibilities, deviations))]
-            if return_cov:
-                return [mean, conditional_covariances(structure, joint, responsibilities, deviations)]
-            return [mean]
-
         with source:
-            blocks = by_blocks(source, model, task, values=len(rest) ** (1 + return_cov))
+            if not isinstance(source, IncompleteSource):
+                blocks = _predicted(source, model, structure, joint, return_std, return_cov)
+            elif return_cov:
+                raise ValueError(
+                    "return_cov=True is not there for rows with missing values: ask for return_std, or for the "
+                    "covariances of one row by condition."
+                )
+            else:
+                whole = marginals(structure, mixture._parameters(), dense=True)
+                blocks = _filled(source, whole, given, rest, return_std)
         found = [np.concatenate(parts).astype(source.dtype, copy=False) for parts in zip(*blocks, strict=True)]
         if isinstance(targets, (str, Integral)):
             found = [values.reshape(len(values)) for values in found]
         return tuple(found) if len(found) > 1 else found[0]
+
+
+def _predicted(
+    source: Source, model: KernelModel, structure: Structure, joint: Conditional, return_std: bool, return_cov: bool
+) -> list[list[NDArray[Any]]]:
+    """Return what is predicted from complete rows, block by block."""
+
+    def task(rows: slice, X: NDArray[Any], responsibilities: NDArray[Any]) -> list[NDArray[Any]]:
+        mean, deviations = conditional_means(joint, X, responsibilities)
+        if return_std:
+            return [mean, np.sqrt(conditional_variances(structure, joint, responsibilities, deviations))]
+        if return_cov:
+            return [mean, conditional_covariances(structure, joint, responsibilities, deviations)]
+        return [mean]
+
+    return by_blocks(source, model, task, values=joint.rest.means.shape[1] ** (1 + return_cov))
+
+
+def _filled(
+    source: IncompleteSource, model: Marginals, given: list[int], rest: list[int], return_std: bool
+) -> list[list[NDArray[Any]]]:
+    """Return the same for rows with gaps, of which the targets are more."""
+    n_features = len(given) + len(rest)
+    step = max(1, FILLED // n_features)
+    groups = [slice(start, min(start + step, source.n_samples)) for start in range(0, source.n_samples, step)]
+    found = []
+    for X in source.blocks(groups):
+        rows = np.full((len(X), n_features), np.nan, source.dtype)
+        rows[:, given] = X
+        source.release(X)
+        gaps = IncompleteSource(ArraySource(rows, source.workers, source.kernels))
+        found.append([values[:, rest] for values in gaps.impute(model, return_std) if values is not None])
+    return found

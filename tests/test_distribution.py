@@ -11,7 +11,7 @@ import pytest
 import reference
 
 import fastgmm
-from fastgmm import GaussianMixture
+from fastgmm import GaussianMixture, regression
 from fastgmm.datasets import load_faithful, load_iris
 from fastgmm.sources import from_chunks
 
@@ -196,6 +196,41 @@ def test_regress_equals_brute_force(structure: str, given: list[int], rest: list
         np.testing.assert_allclose(mean[i], conditional.weights_ @ conditional.means_, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.parametrize("rest", [[2], [3, 0]])
+@pytest.mark.parametrize("structure", STRUCTURES)
+def test_regress_with_gaps_equals_brute_force(structure: str, rest: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is missing of the given features is no condition; a row of which nothing is given has the marginal."""
+    monkeypatch.setattr(regression, "FILLED", 5 * D)
+    model = twin(structure, condition=100.0, offset=3.0)
+    mixture = mixture_of(model, missing="em")
+    given = [i for i in range(D) if i not in rest]
+    rows = reference.sample(np.random.default_rng(2), model, 23)[:, given]
+    rows[np.random.default_rng(3).uniform(size=rows.shape) < 0.4] = np.nan
+    rows[0] = np.nan
+    mean, std = mixture.regress(rows, rest, return_std=True)
+    np.testing.assert_array_equal(mean, mixture.regress(rows, rest))
+    np.testing.assert_array_equal(mean, mixture.regress(from_chunks([rows[:7], rows[7:]]), rest))
+    marginal = mixture.marginal(rest)
+    np.testing.assert_allclose(mean[0], marginal.weights_ @ marginal.means_, rtol=1e-12)
+    for i, row in enumerate(rows[1:], 1):
+        seen = ~np.isnan(row)
+        if not seen.any():
+            continue
+        known = [feature for feature, there in zip(given, seen, strict=True) if there]
+        expected_mean, expected_cov = brute_force(model, known, rest, row[seen])
+        np.testing.assert_allclose(mean[i], expected_mean, rtol=1e-10, atol=1e-10)
+        np.testing.assert_allclose(std[i], np.sqrt(np.diag(expected_cov)), rtol=1e-10)
+
+
+def test_parts_of_a_mixture_take_gaps() -> None:
+    """Marginals and conditionals of a mixture fitted with gaps take rows with gaps."""
+    mixture = mixture_of(twin("full"), missing="em")
+    rows = [[1.0, np.nan], [np.nan, 2.0]]
+    expected = [mixture.marginal(i).score_samples([[x]])[0] for i, x in ((0, 1.0), (1, 2.0))]
+    np.testing.assert_allclose(mixture.marginal([0, 1]).score_samples(rows), expected, rtol=1e-12)
+    assert np.isfinite(mixture.condition([0, 1], [0.0, 0.0]).score_samples(rows)).all()
+
+
 @pytest.mark.parametrize("structure", STRUCTURES)
 def test_laws_of_total_expectation_and_variance(structure: str) -> None:
     """Integrated over the given feature, conditional moments make the moments of the target."""
@@ -363,6 +398,9 @@ def test_bad_values() -> None:
         mixture.regress(np.zeros(3), 0)
     with pytest.raises(ValueError, match="contains NaN"):
         mixture.regress(np.full((2, 3), np.nan), 0)
+    gaps = mixture_of(twin("full"), missing="em")
+    with pytest.raises(ValueError, match="ask for return_std, or for the covariances of one row by condition"):
+        gaps.regress(np.full((2, 3), np.nan), 0, return_cov=True)
     with pytest.raises(ValueError, match="ask for one"):
         mixture.regress(np.zeros((1, 3)), 0, return_std=True, return_cov=True)
     for call in (
