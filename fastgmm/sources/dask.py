@@ -9,13 +9,25 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
-from .. import kernels
 from ..model.parameters import Parameters
 from ..model.statistics import Statistics
 from ..model.structure import KernelModel, Structure
 from .array import ArraySource
 from .cached import cached
 from .chunks import ChunkSource
+from .dask_blocks import (
+    apply,
+    expectation,
+    given,
+    labeled,
+    load,
+    rows_apply,
+    rows_of,
+    spread,
+    summary,
+    total_log_likelihood,
+    weighted,
+)
 from .groups import GROUP_WORK
 from .rows import as_rows, check_size, to_floats
 from .schedulers import Scheduler, scheduler
@@ -23,36 +35,6 @@ from .source import Labels, Source
 
 FAN_IN = 4  # statistics merged at a time
 GATHERED_BYTES = 1 << 22  # up to which statistics are merged here: the same tree, with fewer steps on the cluster
-
-
-class Block(ArraySource):
-    """The rows of one chunk, on the worker that holds it; what it has found out about them stays with it."""
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.X, self.workers.n_threads, None, self.weights)
-
-    def __sizeof__(self) -> int:  # by which Dask decides where to work and what to keep
-        return self.X.nbytes
-
-    def expectation(self, parameters: Parameters, structure: Structure) -> Statistics:
-        """E-step."""
-        return self.statistics(structure, parameters)
-
-    def given(self, responsibilities: np.ndarray, structure: Structure, means: np.ndarray) -> Statistics:
-        """Statistics for responsibilities (n, K) from outside."""
-        return self.statistics_given(structure, means, lambda rows: responsibilities[rows])
-
-    def labeled(self, labels: Labels, structure: Structure, means: np.ndarray) -> Statistics:
-        """Statistics where each row belongs to one component."""
-        return self.statistics_labeled(structure, means, labels)
-
-    def total_log_likelihood(self, model: KernelModel) -> float:
-        """The sum of log p(x)."""
-        return self.total * self.log_likelihood(model) if self.total else 0.0
-
-    def spread(self) -> np.ndarray:
-        """Scatter about the origin."""
-        return self.scatter
 
 
 class Part(NamedTuple):
@@ -165,12 +147,12 @@ class DaskSource(Source):
     @cached
     def scatter(self) -> np.ndarray:
         """Scatter of all rows about the origin, (D, D)."""
-        return np.sum(self.scheduler.gather(self._apply(Block.spread)), axis=0)
+        return np.sum(self.scheduler.gather(self._apply(spread)), axis=0)
 
     def statistics(self, structure: Structure, parameters: Parameters) -> Statistics:
         n_bytes = parameters.covariances.nbytes + parameters.precisions_cholesky.nbytes + parameters.means.nbytes
         shared = self.scheduler.share(parameters, n_bytes)
-        found = self._apply(Block.expectation, [shared] * len(self.parts), structure=structure)
+        found = self._apply(expectation, [shared] * len(self.parts), structure=structure)
         return self._merged(found, structure, parameters.means)
 
     def statistics_given(
@@ -178,40 +160,40 @@ class DaskSource(Source):
     ) -> Statistics:
         found = []
         for part in self.parts:  # one at a time: they may be more than fits into memory here
-            given = np.ascontiguousarray(responsibilities(part.rows), self.dtype)
-            call = partial(apply, method=Block.given, origin=self.origin, structure=structure, means=means)
-            found += self.scheduler.gather(self.scheduler.map(call, [part.block], [given]))
+            own = np.ascontiguousarray(responsibilities(part.rows), self.dtype)
+            call = partial(apply, function=given, origin=self.origin, structure=structure, means=means)
+            found += self.scheduler.gather(self.scheduler.map(call, [part.block], [own]))
         return merged_in_order(found)
 
     def statistics_labeled(self, structure: Structure, means: np.ndarray, labels: Labels) -> Statistics:
         own = [labels.part(part.rows) for part in self.parts]
-        return self._merged(self._apply(Block.labeled, own, structure=structure, means=means), structure, means)
+        return self._merged(self._apply(labeled, own, structure=structure, means=means), structure, means)
 
     def log_likelihood(self, model: KernelModel) -> float:
-        sums = self.scheduler.gather(self._apply(Block.total_log_likelihood, model=model))
+        sums = self.scheduler.gather(self._apply(total_log_likelihood, model=model))
         return float(sum(sums)) / self.total
 
     # ---- what stays lazy
 
     def log_likelihoods(self, model: KernelModel, out: np.ndarray | None = None) -> Any:
-        return self._lazily(Block.log_likelihoods, model, self.dtype, out)
+        return self._lazily(Source.log_likelihoods, model, self.dtype, out)
 
     def responsibilities(self, model: KernelModel, out: np.ndarray | None = None) -> Any:
-        return self._lazily(Block.responsibilities, model, self.dtype, out, len(model.centers))
+        return self._lazily(Source.responsibilities, model, self.dtype, out, len(model.centers))
 
     def labels(self, model: KernelModel, out: np.ndarray | None = None) -> Any:
-        return self._lazily(Block.labels, model, np.dtype(np.int64), out)
+        return self._lazily(Source.labels, model, np.dtype(np.int64), out)
 
     def _lazily(
-        self, method: Callable, model: KernelModel, dtype: np.dtype, out: np.ndarray | None, *columns: int
+        self, function: Callable, model: KernelModel, dtype: np.dtype, out: np.ndarray | None, *columns: int
     ) -> Any:
-        """A dask.array of what a block says of its rows."""
+        """A dask.array of what a function of a block and the model returns."""
         if out is not None:
             raise TypeError("The result for a Dask collection stays lazy: leave `out` away, and see dask.array.store.")
         array = self.collection.to_dask_array() if is_table(self.collection) else self.collection
         return array.map_blocks(
             rows_apply,
-            method=method,
+            function=function,
             model=model,
             estimator=self.estimator,
             n_threads=self.n_block_threads or 1,
@@ -228,10 +210,10 @@ class DaskSource(Source):
         """The blocks, wherever they are."""
         return [part.block for part in self.parts]
 
-    def _apply(self, method: Callable, *columns: list[Any], **arguments: Any) -> list[Any]:
-        """Handles of what a method of blocks returns; each block has its own item of each column."""
+    def _apply(self, function: Callable, *columns: list[Any], **arguments: Any) -> list[Any]:
+        """Handles of what a function of blocks returns; each block has its own item of each column."""
         return self.scheduler.map(
-            partial(apply, method=method, origin=self.origin, **arguments), self.handles, *columns
+            partial(apply, function=function, origin=self.origin, **arguments), self.handles, *columns
         )
 
     def _merged(self, found: list[Any], structure: Structure, means: np.ndarray) -> Statistics:
@@ -245,46 +227,6 @@ class DaskSource(Source):
         """Raise the error for a chunk that holds NaN or infinity, whose column it names."""
         self.scheduler.gather(self.scheduler.hold([task(as_rows, chunk, self.estimator, min_samples=0, first=start)]))
         raise ValueError(f"The chunk of X from row {start} on changes when it is computed again: persist X before.")
-
-
-# ---- what is carried out where blocks lie
-
-
-def load(chunk: Any, dtype: np.dtype, n_threads: int) -> Block:
-    """A chunk as a block."""
-    return Block(np.asarray(to_floats(chunk, "X"), dtype), n_threads)
-
-
-def weighted(block: Block, weights: np.ndarray) -> Block:
-    """The same rows with weights."""
-    return Block(block.X, block.workers.n_threads, weights=weights)
-
-
-def summary(block: Block) -> tuple[tuple[int, ...], bool]:
-    """Shape of a block, and whether it is finite."""
-    return block.X.shape, bool(kernels.CHOSEN.all_finite(block.X))
-
-
-def rows_of(block: Block, indices: np.ndarray | slice = slice(None)) -> np.ndarray:
-    """Some rows of a block."""
-    return block.X[indices]
-
-
-def apply(block: Block, *own: Any, method: Callable, origin: np.ndarray, **arguments: Any) -> Any:
-    """What a method says of a block in the frame that all blocks share."""
-    vars(block)["origin"] = origin
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # the M-step refuses or repairs what overflows
-        return method(block, *own, **arguments)
-
-
-def rows_apply(
-    chunk: np.ndarray, method: Callable, model: KernelModel, estimator: str, n_threads: int, block_info: Any = None
-) -> np.ndarray:
-    """What a method says of the rows of one chunk alone."""
-    start = block_info[0]["array-location"][0][0] if block_info else 0
-    rows = as_rows(chunk, estimator, min_samples=0, first=0 if np.isnan(start) else int(start))
-    with Block(rows, n_threads) as block:
-        return method(block, model)
 
 
 # ---- the order of sums
