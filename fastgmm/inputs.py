@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from .sources.array import ArraySource
 from .sources.chunks import Chunks, ChunkSource
 from .sources.dask import DaskSource, is_dask
+from .sources.dask_blocks import Block, IncompleteBlock
 from .sources.files import from_array, refuse_iterator
 from .sources.incomplete import IncompleteSource
+from .sources.incomplete_dask import IncompleteDask
 from .sources.rows import all_finite, as_rows, check_observed, check_size, column_names, observed_columns
 from .sources.source import Source
 from .validation import check_sample_weight
@@ -57,15 +59,17 @@ def _dask_source(
     X: Any, estimator: str, n_threads: int | None, sample_weight: Any, allow_nan: bool, min_samples: int
 ) -> Source:
     """Return a source of the rows of a Dask collection."""
-    if allow_nan:
-        raise ValueError(
-            "missing='em' does not work on Dask collections. Compute the statistics of each part of the rows with "
-            "fastgmm.statistics, which takes gaps, or read the rows in chunks with fastgmm.sources."
-        )
-    source = DaskSource(X, estimator, n_threads, min_samples)
+    source = DaskSource(X, estimator, n_threads, min_samples, IncompleteBlock if allow_nan else Block)
     if sample_weight is not None:
         source.weigh(scaled(check_sample_weight(sample_weight, source.n_samples, min_samples)))
-    return source
+    if not allow_nan:
+        return source
+    if min_samples > 1:
+        if source.observed is None:
+            source.close_gaps()
+            return source
+        check_observed(source.observed, column_names(X), estimator)
+    return IncompleteDask(source)
 
 
 def _chunk_source(

@@ -100,6 +100,8 @@ OPTIONAL |= {"scipy", "sklearn", "skl2onnx", "tqdm", "zarr", "logging", "concurr
 def test_optional_libraries(module: str) -> None:
     """What not everybody has, or what is slow to import, is imported by the functions that need it."""
     for statement, late in statements(ast.parse(FILES[module].read_text(encoding="utf-8"))):
+        if isinstance(statement, ast.ImportFrom) and statement.level > 0:
+            continue  # of the package itself
         names = [alias.name for alias in statement.names] if isinstance(statement, ast.Import) else [statement.module]
         for name in names:
             assert late or (name or "").split(".")[0] not in OPTIONAL, f"{module} imports {name}"

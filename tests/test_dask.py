@@ -20,9 +20,10 @@ from fastgmm.exceptions import ConvergenceWarning, DegenerateComponentWarning
 from fastgmm.fitting.initialization import METHODS
 from fastgmm.model.structures import STRUCTURES
 from fastgmm.sources import dask as on_dask
+from fastgmm.sources import incomplete
 from fastgmm.sources.array import ArraySource
 from fastgmm.sources.dask import DaskSource
-from fastgmm.sources.dask_blocks import Block
+from fastgmm.sources.dask_blocks import Block, IncompleteBlock
 
 dask = pytest.importorskip("dask")
 da = pytest.importorskip("dask.array")
@@ -307,13 +308,94 @@ def test_nothing_of_dask_is_imported_for_arrays() -> None:
     assert [name for name in result.stdout.split() if "dask" in name] == [
         "fastgmm.sources.dask_blocks",
         "fastgmm.sources.dask",
+        "fastgmm.sources.incomplete_dask",
     ]
 
 
-def test_blocks_travel() -> None:
+def with_gaps(X: Array, seed: int = 5) -> Array:
+    """A fifth of the values missing, in one row all of them, and none in the last 700 rows."""
+    gaps = np.random.default_rng(seed).uniform(size=X.shape) < 0.2
+    gaps[7], gaps[-700:] = True, False
+    return np.where(gaps, np.nan, X)
+
+
+@pytest.mark.parametrize("weighted", [False, True], ids=["", "weighted"])
+@pytest.mark.parametrize("structure", STRUCTURES)
+def test_gaps(structure: str, weighted: bool, synchronous: None) -> None:
+    """Fits, criteria and predictions with missing values are those of memory."""
+    X = with_gaps(rows())
+    weights = np.random.default_rng(2).uniform(0, 1e3, len(X)) * (np.arange(len(X)) > 1500) if weighted else None
+    options: dict[str, Any] = {
+        "covariance_type": structure,
+        "missing": "em",
+        "random_state": 0,
+        "max_iter": 8,
+        "tol": 0,
+    }
+    whole = GaussianMixture(4, **options).fit(X, sample_weight=weights)
+    there = GaussianMixture(4, **options).fit(chunked(X), sample_weight=weights)
+    assert_same(there, whole)
+    for use in ("score", "bic", "icl"):
+        expected = getattr(whole, use)(X, sample_weight=weights)
+        assert getattr(there, use)(chunked(X), sample_weight=weights) == pytest.approx(expected, rel=1e-11)
+    for use in ("predict", "predict_proba", "score_samples"):
+        lazy = getattr(whole, use)(chunked(X))
+        assert isinstance(lazy, da.Array)
+        np.testing.assert_allclose(lazy.compute(), getattr(whole, use)(X), rtol=1e-11, atol=1e-14)
+
+
+@pytest.mark.parametrize("method", ["best", "hierarchical", "random", "labels"])
+def test_starts_with_gaps(method: str, synchronous: None) -> None:
+    """Each start finds the rows that it finds in memory; a sample of many is drawn where they lie."""
+    X = with_gaps(rows(600))
+    given = {"labels": np.random.default_rng(1).integers(3, size=len(X))}
+    mixture = GaussianMixture(3, missing="em", init_params=given.get(method, method), random_state=1, max_iter=3, tol=0)
+    assert_same(mixture.fit(chunked(X, 100, 1, 499)), GaussianMixture(**mixture.get_params()).fit(X), 1e-9)
+
+
+def test_a_start_with_gaps_comes_from_a_sample(synchronous: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of many rows no more are gathered than the sample has."""
+    monkeypatch.setattr(incomplete, "SAMPLE_NUMBERS", 1000)
+    monkeypatch.setattr(incomplete, "SAMPLE_ROWS_PER_COMPONENT", 10)
+    taken = []
+    take = DaskSource.take
+    monkeypatch.setattr(DaskSource, "take", lambda self, rows: taken.append(len(rows)) or take(self, rows))
+    X = with_gaps(rows())
+    there = GaussianMixture(4, missing="em", random_state=0, max_iter=4, tol=0).fit(chunked(X))
+    assert set(taken) == {333}
+    taken.clear()
+    whole = GaussianMixture(4, missing="em", random_state=0, max_iter=4, tol=0).fit(X)
+    assert_same(there, whole)
+
+
+def test_without_gaps_the_bits_are_those_of_complete_rows(synchronous: None) -> None:
+    """missing='em' costs nothing where nothing is missing."""
+    X = rows()
+    fits = [GaussianMixture(4, missing=m, random_state=0, max_iter=4).fit(chunked(X)) for m in ("em", "raise")]
+    assert_same(*fits, 0)
+
+
+def test_what_gaps_do_not_allow(synchronous: None) -> None:
+    """Infinity, columns without values, draws."""
+    X = with_gaps(rows())
+    mixture = GaussianMixture(2, missing="em", random_state=0).fit(X)
+    np.testing.assert_array_equal(mixture.impute(chunked(X)), mixture.impute(X))
+    with pytest.raises(TypeError, match="apply impute to each chunk"):
+        mixture.impute(chunked(X), random_state=0)
+    X[3210, 1] = np.inf
+    for use in (mixture.fit, mixture.score, lambda X: mixture.predict(X).compute()):
+        with pytest.raises(ValueError, match=r"infinity .* at row 3210, column 1"):
+            use(chunked(X))
+    X[:, 1] = np.nan
+    with pytest.raises(ValueError, match="no value but NaN in column 1"):
+        mixture.fit(chunked(X))
+
+
+@pytest.mark.parametrize("kind", [Block, IncompleteBlock])
+def test_blocks_travel(kind: Any) -> None:
     """A block is pickled with its rows and weights, and tells Dask its size."""
     X = rows(100)
-    block = Block(X, 3, weights=np.arange(100.0))
+    block = kind(X, 3, weights=np.arange(100.0))
     copy = pickle.loads(pickle.dumps(block))
     assert np.array_equal(copy.X, X) and np.array_equal(copy.weights, block.weights) and copy.workers.n_threads == 3
     assert sys.getsizeof(block) >= X.nbytes
@@ -330,10 +412,13 @@ def test_the_tree_is_that_of_the_cluster(synchronous: None, monkeypatch: pytest.
 # ---- on a cluster of two processes
 
 
-def test_the_cluster_equals_memory_with_the_same_bits_each_time(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("missing", ["raise", "em"])
+def test_the_cluster_equals_memory_with_the_same_bits_each_time(
+    missing: str, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whether statistics are merged here or there, and parameters shared or not."""
-    X = rows(20000)
-    options: dict[str, Any] = {"random_state": 0, "max_iter": 5, "tol": 0}
+    X = rows(20000) if missing == "raise" else with_gaps(rows(20000))
+    options: dict[str, Any] = {"missing": missing, "random_state": 0, "max_iter": 5, "tol": 0}
     there = GaussianMixture(4, **options).fit(chunked(X, *[2000] * 10))
     assert_same(there, GaussianMixture(4, **options).fit(X))
     assert_same(GaussianMixture(4, **options).fit(chunked(X, *[2000] * 10)), there, 0)

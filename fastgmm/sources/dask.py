@@ -11,22 +11,24 @@ import numpy as np
 
 from ..model.parameters import Parameters
 from ..model.statistics import Statistics
-from ..model.structure import KernelModel, Structure
+from ..model.structure import Structure
 from .array import ArraySource
 from .cached import cached
 from .chunks import ChunkSource
 from .dask_blocks import (
+    AnyBlock,
+    Block,
     apply,
     expectation,
     given,
     labeled,
     load,
+    remade,
     rows_apply,
     rows_of,
     spread,
     summary,
     total_log_likelihood,
-    weighted,
 )
 from .groups import GROUP_WORK
 from .rows import as_rows, check_size, to_floats
@@ -42,6 +44,7 @@ class Part(NamedTuple):
 
     block: Any  # a handle
     rows: slice
+    observed: np.ndarray | None  # which columns hold values, (D,), where some are missing
 
 
 class DaskSource(Source):
@@ -58,6 +61,7 @@ class DaskSource(Source):
         estimator: str,
         n_threads: int | None = None,
         min_samples: int = 1,
+        kind: type[AnyBlock] = Block,
     ) -> None:
         self.collection = checked(X)
         self.estimator = estimator
@@ -65,6 +69,7 @@ class DaskSource(Source):
         self.n_features = int(X.shape[1])
         self.dtype = to_floats(X._meta, "X").dtype
         self.n_block_threads = n_threads
+        self.kind = kind
         super().__init__(n_threads=n_threads)
         lengths = (float("nan"),) if is_table(X) else self.collection.chunks[0]
         if not np.isnan(lengths).any():
@@ -90,20 +95,20 @@ class DaskSource(Source):
         """The rows, loaded and checked."""
         chunks = list(np.ravel(self.collection.to_delayed()))
         n_threads = self.n_block_threads or max(1, self.scheduler.n_threads // len(chunks))
-        blocks = self.scheduler.hold([task(load, chunk, self.dtype, n_threads) for chunk in chunks])
+        blocks = self.scheduler.hold([task(load, chunk, self.dtype, n_threads, self.kind) for chunk in chunks])
         summaries = self.scheduler.gather(self.scheduler.map(summary, blocks))
         parts, stop = [], 0
-        for chunk, block, (shape, finite) in zip(chunks, blocks, summaries, strict=True):
+        for chunk, block, (shape, infinite, observed) in zip(chunks, blocks, summaries, strict=True):
             start, stop = stop, stop + shape[0]
             if shape[1] != self.n_features:
                 raise ValueError(
                     f"The chunk of X from row {start} on has shape {shape}, but X has {self.n_features} features. "
                     "Give the chunks the shapes that they claim."
                 )
-            if not finite:
+            if infinite or (observed is not None and self.kind is Block):
                 self._refuse(chunk, start)
             if shape[0] > 0:
-                parts.append(Part(block, slice(start, stop)))
+                parts.append(Part(block, slice(start, stop), observed))
         claimed = vars(self).get("n_samples", stop)
         if claimed != stop:
             raise ValueError(
@@ -115,10 +120,28 @@ class DaskSource(Source):
     def weigh(self, weights: np.ndarray) -> None:
         """Give each row its weight."""
         self.weights = np.ascontiguousarray(weights, self.dtype)
+        self._remake()
+
+    def close_gaps(self) -> None:
+        """Learn that there are none, so that rows are as good as any."""
+        self.kind = Block
+        self._remake()
+
+    def _remake(self) -> None:
+        """Make blocks anew."""
+        remake = partial(remade, kind=self.kind)
         vars(self)["parts"] = [
-            Part(self.scheduler.map(weighted, [part.block], [self.weights[part.rows]])[0], part.rows)
+            part._replace(block=self.scheduler.map(remake, [part.block], [self._weights(part.rows)])[0])
             for part in self.parts
         ]
+
+    @property
+    def observed(self) -> np.ndarray | None:
+        """Which columns hold values, (D,), where some are missing."""
+        if all(part.observed is None for part in self.parts):
+            return None
+        complete = np.ones(self.n_features, dtype=bool)
+        return np.any([complete if part.observed is None else part.observed for part in self.parts], axis=0)
 
     def blocks(self, groups: list[slice]) -> Iterator[np.ndarray]:
         chunks = (self.scheduler.gather(self.scheduler.map(rows_of, [block]))[0] for block in self.handles)
@@ -161,7 +184,7 @@ class DaskSource(Source):
         found = []
         for part in self.parts:  # one at a time: they may be more than fits into memory here
             own = np.ascontiguousarray(responsibilities(part.rows), self.dtype)
-            call = partial(apply, function=given, origin=self.origin, structure=structure, means=means)
+            call = partial(apply, function=given, origin=self.frame, structure=structure, means=means)
             found += self.scheduler.gather(self.scheduler.map(call, [part.block], [own]))
         return merged_in_order(found)
 
@@ -169,24 +192,22 @@ class DaskSource(Source):
         own = [labels.part(part.rows) for part in self.parts]
         return self._merged(self._apply(labeled, own, structure=structure, means=means), structure, means)
 
-    def log_likelihood(self, model: KernelModel) -> float:
+    def log_likelihood(self, model: Any) -> float:
         sums = self.scheduler.gather(self._apply(total_log_likelihood, model=model))
         return float(sum(sums)) / self.total
 
     # ---- what stays lazy
 
-    def log_likelihoods(self, model: KernelModel, out: np.ndarray | None = None) -> Any:
+    def log_likelihoods(self, model: Any, out: np.ndarray | None = None) -> Any:
         return self._lazily(Source.log_likelihoods, model, self.dtype, out)
 
-    def responsibilities(self, model: KernelModel, out: np.ndarray | None = None) -> Any:
+    def responsibilities(self, model: Any, out: np.ndarray | None = None) -> Any:
         return self._lazily(Source.responsibilities, model, self.dtype, out, len(model.centers))
 
-    def labels(self, model: KernelModel, out: np.ndarray | None = None) -> Any:
+    def labels(self, model: Any, out: np.ndarray | None = None) -> Any:
         return self._lazily(Source.labels, model, np.dtype(np.int64), out)
 
-    def _lazily(
-        self, function: Callable, model: KernelModel, dtype: np.dtype, out: np.ndarray | None, *columns: int
-    ) -> Any:
+    def _lazily(self, function: Callable, model: Any, dtype: np.dtype, out: np.ndarray | None, *columns: int) -> Any:
         """A dask.array of what a function of a block and the model returns."""
         if out is not None:
             raise TypeError("The result for a Dask collection stays lazy: leave `out` away, and see dask.array.store.")
@@ -197,6 +218,7 @@ class DaskSource(Source):
             model=model,
             estimator=self.estimator,
             n_threads=self.n_block_threads or 1,
+            kind=self.kind,
             dtype=dtype,
             drop_axis=None if columns else 1,
             chunks=(array.chunks[0], *((column,) for column in columns)),
@@ -213,8 +235,13 @@ class DaskSource(Source):
     def _apply(self, function: Callable, *columns: list[Any], **arguments: Any) -> list[Any]:
         """Handles of what a function of blocks returns; each block has its own item of each column."""
         return self.scheduler.map(
-            partial(apply, function=function, origin=self.origin, **arguments), self.handles, *columns
+            partial(apply, function=function, origin=self.frame, **arguments), self.handles, *columns
         )
+
+    @property
+    def frame(self) -> np.ndarray | None:
+        """The point that sums over blocks have in common; rows with gaps need none."""
+        return self.origin if self.kind is Block else None
 
     def _merged(self, found: list[Any], structure: Structure, means: np.ndarray) -> Statistics:
         """The sum of all blocks' statistics: a tree, carried out where that takes least time."""
@@ -225,7 +252,9 @@ class DaskSource(Source):
 
     def _refuse(self, chunk: Any, start: int) -> NoReturn:
         """Raise the error for a chunk that holds NaN or infinity, whose column it names."""
-        self.scheduler.gather(self.scheduler.hold([task(as_rows, chunk, self.estimator, min_samples=0, first=start)]))
+        allow_nan = self.kind is not Block
+        check = task(as_rows, chunk, self.estimator, min_samples=0, first=start, allow_nan=allow_nan)
+        self.scheduler.gather(self.scheduler.hold([check]))
         raise ValueError(f"The chunk of X from row {start} on changes when it is computed again: persist X before.")
 
 

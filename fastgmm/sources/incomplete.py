@@ -61,9 +61,14 @@ class IncompleteSource(Source):
 
     def __init__(self, rows: Source) -> None:
         self.source = rows
-        self.n_samples, self.n_features, self.dtype = rows.n_samples, rows.n_features, rows.dtype
+        self.n_features, self.dtype = rows.n_features, rows.dtype
         super().__init__(rows.weights, rows.workers, rows.kernels)
         self._completed: dict[int, Completed] = {}
+
+    @cached
+    def n_samples(self) -> int:
+        """Number of rows."""
+        return self.source.n_samples
 
     def blocks(self, groups: list[slice]) -> Iterator[np.ndarray]:
         return self.source.blocks(groups)
