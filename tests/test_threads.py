@@ -215,6 +215,27 @@ def test_interrupt(tmp_path: Path, n_threads: int, explicit: bool) -> None:
     assert float(words[1]) - sent < 1.0
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of threads are POSIX")
+def test_a_signal_that_another_thread_takes() -> None:
+    """The system may hand Ctrl-C to any thread: the caller, who alone can act on it, is not woken by that."""
+    both, stopped, in_time = threading.Barrier(2), threading.Event(), []
+
+    def work(_: int) -> None:
+        """One item for each thread: the caller's is done soon, while the other takes the signal and goes on."""
+        both.wait(30)
+        if threading.current_thread() is not threading.main_thread():
+            time.sleep(0.1)
+            signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+            in_time.append(stopped.wait(20))
+
+    workers = Workers(2)
+    with pytest.raises(KeyboardInterrupt):
+        workers.run(work, [0, 1], 2, lambda _: None)
+    stopped.set()
+    workers.close()
+    assert in_time == [True]
+
+
 @pytest.mark.parametrize("n_threads", [1, 2, 5])
 def test_results_are_collected_in_order(n_threads: int) -> None:
     """Items are taken and results collected in order, however long each takes; every item once."""

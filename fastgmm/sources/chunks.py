@@ -11,7 +11,7 @@ from numpy.typing import DTypeLike
 
 from .array import ArraySource
 from .source import Source
-from .threads import Workers
+from .threads import Workers, await_all
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -166,6 +166,9 @@ def ahead(items: Iterable[T]) -> Iterator[T]:
     iterator = iter(items)
     with ThreadPoolExecutor(1, thread_name_prefix="fastgmm-reader") as reader:
         coming = reader.submit(next, iterator, END)
-        while (item := coming.result()) is not END:
+        while True:
+            await_all([coming])
+            if (item := coming.result()) is END:
+                return
             coming = reader.submit(next, iterator, END)
             yield item

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from threading import Lock
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from .cached import cached
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+ALERT_SECONDS = 0.1  # after which a waiting thread looks up
 
 
 def default_n_threads() -> int:
@@ -25,6 +27,14 @@ def default_n_threads() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def await_all(futures: Collection[Future[Any]]) -> None:
+    """Wait until all are done, or for Ctrl-C: the system may hand a signal to a thread that does not wake this one."""
+    from concurrent.futures import wait
+
+    while wait(futures, timeout=ALERT_SECONDS).not_done:
+        pass
 
 
 class InOrder(Generic[T, R]):
@@ -83,7 +93,7 @@ class Workers:
             for item in items:
                 collect(function(item))
             return
-        from concurrent.futures import ThreadPoolExecutor, wait  # half of the time to import fastgmm
+        from concurrent.futures import ThreadPoolExecutor  # half of the time to import fastgmm
 
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self.n_threads - 1, thread_name_prefix="fastgmm")
@@ -98,7 +108,7 @@ class Workers:
                 other.cancel()
             raise
         others = [other for other in others if not other.cancel()]
-        wait(others)
+        await_all(others)
         for other in others:
             other.result()
 
