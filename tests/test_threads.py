@@ -195,7 +195,7 @@ print("alive")
 @pytest.mark.parametrize("explicit", [True, False], ids=["EM", "initialization"])
 @pytest.mark.parametrize("n_threads", [1, 2])
 def test_interrupt(tmp_path: Path, n_threads: int, explicit: bool) -> None:
-    """Ctrl-C in a fit whose one pass takes seconds ends it within a second; all lives on.
+    """Ctrl-C in a fit whose one pass takes seconds ends it long before the pass would; all lives on.
 
     Before the first iteration is done it raises KeyboardInterrupt, afterwards it keeps what there is.
     """
@@ -212,7 +212,7 @@ def test_interrupt(tmp_path: Path, n_threads: int, explicit: bool) -> None:
     words = out.split()
     assert words[:1] == ["stopped"] and words[3:] == ["alive"], out + err
     assert words[2] == "nothing" or (explicit and words[2] == "interrupt")
-    assert float(words[1]) - sent < 1.0
+    assert float(words[1]) - sent < 2.0
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of threads are POSIX")
