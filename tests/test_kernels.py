@@ -547,7 +547,7 @@ def test_weights_are_repetitions(variant: str, structure: str, dtype: str) -> No
     rng = np.random.default_rng(12)
     module, rule = kernels.load(variant), STRUCTURES[structure]
     tolerance = 1e-11 if dtype == "float64" else 2e-4
-    for n_samples, n_features, n_components in ((1, 1, 1), (65, 3, 2), (300, 5, 9), (700, 17, 3)):
+    for n_samples, n_features, n_components in ((1, 1, 1), (65, 3, 2), (300, 5, 9), (700, 17, 3), (9000, 2, 2)):
         model = twin.random_model(rng, structure, n_components, n_features)
         X = twin.sample(rng, model, n_samples, dtype)
         weights = rng.integers(0, 4, n_samples)

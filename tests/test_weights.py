@@ -188,6 +188,17 @@ def test_weights_lose_no_digit() -> None:
         assert 0.5 <= scaled(weights * factor).mean() < 1
 
 
+@pytest.mark.parametrize("structure", STRUCTURES)
+def test_rows_without_weight_may_lie_anywhere(structure: str) -> None:
+    """Even so far away that their densities vanish, and the logarithms of these are infinite."""
+    X, weights = problem()
+    X = X.astype(np.float32)
+    X[weights == 0] = 1e25
+    one = explicit(structure, X).fit(X, sample_weight=weights)
+    assert_same(one, explicit(structure, X).fit(X[weights > 0], sample_weight=weights[weights > 0]), 1e-4)
+    assert one.score(X, sample_weight=weights) == pytest.approx(one.lower_bound_, rel=1e-3)
+
+
 def test_kmeans_equals_scikit_learn() -> None:
     """Lloyd's iteration ends where scikit-learn's does, from the same centers."""
     cluster = pytest.importorskip("sklearn.cluster")

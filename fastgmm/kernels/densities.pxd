@@ -53,6 +53,7 @@ cdef inline void weigh(const Layout* at, const floating* weights, Py_ssize_t row
     """Multiply responsibilities and log-likelihoods by the weights of their rows; a weight of zero leaves nothing."""
     cdef Py_ssize_t k, n
     cdef floating* restrict p
+    cdef floating* restrict d2
     cdef floating* restrict scores = work + at.scores
     for n in range(rows):
         scores[n] = weights[n] * scores[n] if weights[n] > 0 else 0
@@ -60,6 +61,10 @@ cdef inline void weigh(const Layout* at, const floating* weights, Py_ssize_t row
         p = work + at.p + k * at.B
         for n in range(rows):
             p[n] = p[n] * weights[n]
+        if at.kind == ISOTROPIC:
+            d2 = work + at.d2 + k * at.B
+            for n in range(rows):
+                d2[n] = d2[n] if weights[n] > 0 else 0
 
 
 cdef inline void given_responsibilities(
