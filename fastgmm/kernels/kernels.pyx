@@ -25,8 +25,8 @@ y = residue_k + W_k (x - center_k), residue_k = -W_k (mu_k - center_k). The fram
 row and not once per component, is computed in double precision.
 
 Nothing here validates, allocates, or keeps state: callers size `workspace` by `workspace_size` and own every output.
-The pieces: blocks.pxd (workspace, reading rows), densities.pxd, accumulation.pxd, algebra.pxd, and the register tiles
-behind tiles.pxd.
+The pieces: blocks.pxd (workspace, reading rows), densities.pxd, accumulation.pxd, patterns.pxd (rows with gaps),
+algebra.pxd, and the register tiles behind tiles.pxd.
 """
 from libc.stdint cimport int32_t, int64_t, uint8_t
 from libc.string cimport memcpy, memset
@@ -36,26 +36,9 @@ from accumulation cimport (accumulate_diagonal, accumulate_isotropic, accumulate
 from algebra cimport cholesky, congruence, copy_rows, invert_upper, padded
 from blocks cimport DIAGONAL, ISOTROPIC, TRIANGULAR, Layout, aligned, enter_frame, layout, load_block, pack_triangle
 from densities cimport clear_lanes, given_responsibilities, log_densities, weigh
-from patterns cimport (
-    FEW,
-    Frame,
-    accumulate_rows,
-    begin,
-    block_layout,
-    condition,
-    draw,
-    filled,
-    flush_rows,
-    frame,
-    gather_block,
-    map_sums,
-    marginal,
-    model_size,
-    posterior_of_row,
-    read_row,
-    squares,
-    weigh_block,
-)
+from pattern_blocks cimport FEW, block_layout, gather_block, map_sums, marginal, model_size, weigh_block
+from pattern_rows cimport accumulate_rows, draw, filled, flush_rows, posterior_of_row, read_row, squares
+from patterns cimport Frame, begin, condition, frame
 from tiles cimport TILE_COLUMNS, distances, exp_all, floating, largest, log_all, minimum, normalize, smallest
 
 cdef extern from *:
