@@ -18,7 +18,7 @@ from fastgmm.model.structures import STRUCTURES
 from fastgmm.sources import from_chunks
 from fastgmm.sources import incomplete as sources_incomplete
 from fastgmm.sources.array import ArraySource
-from fastgmm.sources.groups import DIAGONAL, TRIANGULAR
+from fastgmm.sources.groups import DIAGONAL, ISOTROPIC, TRIANGULAR
 from fastgmm.sources.incomplete import IncompleteSource, marginals
 from fastgmm.sources.patterns import find_patterns
 
@@ -61,12 +61,18 @@ def accumulated(kernel: ModuleType, X: Any, model: twin.Model, weights: Any = No
     K, D = model.means.shape
     read = marginals(structure, parameters_of(model))
     work, scratch = kernel.patterns_sizes(read.kind, D, K, True, X.itemsize)
-    out = np.full(K * (1 + D + (D * (D + 1) // 2 if read.kind == TRIANGULAR else D)) + 1, np.nan)
+    pairs = D * (D + 1) // 2
+    size = {TRIANGULAR: K * (1 + D + pairs), DIAGONAL: K * (1 + D + D), ISOTROPIC: K * (1 + D) + pairs + 2}[read.kind]
+    out = np.full(size + 1, np.nan)
     kernel.accumulate_patterns(
         X, *find_patterns(X), weights, *read, np.full(work, np.nan, X.dtype), np.full(scratch, np.nan), out
     )
-    sums = out[:-1].reshape(K, -1)
-    return incomplete.Moments(sums[:, 0], sums[:, 1 : 1 + D], sums[:, 1 + D :], out[-1])
+    if read.kind == ISOTROPIC:
+        sums, scatters = out[: K * (1 + D)].reshape(K, -1), out[K * (1 + D) : -3]
+    else:
+        sums = out[:-1].reshape(K, -1)
+        scatters = sums[:, 1 + D :]
+    return incomplete.Moments(sums[:, 0], sums[:, 1 : 1 + D], scatters, out[-1])
 
 
 def assert_moments(actual: incomplete.Moments, wanted: incomplete.Moments, model: twin.Model, n: int, tol: float):
@@ -78,6 +84,8 @@ def assert_moments(actual: incomplete.Moments, wanted: incomplete.Moments, model
     else:
         lower = np.tril_indices(D)
         scatters, units = wanted.scatters[:, *lower], (spread[:, :, None] * spread[:, None, :])[:, *lower]
+        if model.structure == "tied":
+            scatters, units = scatters.sum(axis=0), units[0]
     np.testing.assert_allclose(actual.counts, wanted.counts, rtol=0, atol=tol * n)
     np.testing.assert_allclose(actual.sums / spread, wanted.sums / spread, rtol=0, atol=tol * n)
     np.testing.assert_allclose(actual.scatters / units, scatters / units, rtol=0, atol=tol * n)
@@ -92,7 +100,7 @@ SHAPES = [(ROWS[d % 10], d, 1 + 4 * d % 9) for d in range(1, 21)] + [(12, 130, 9
 
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("structure", ["full", "diag"])
+@pytest.mark.parametrize("structure", ["full", "tied", "diag"])
 def test_kernel_accumulates_what_the_twin_does(variant: str, dtype: str, structure: str) -> None:
     kernel = kernels.load(variant)
     for i in range(len(SHAPES)):
@@ -131,24 +139,25 @@ def test_narrow_directions_survive_float32(variant: str) -> None:
 
 
 def test_sums_are_about_the_means_and_not_about_these_as_rounded() -> None:
-    for structure in ("full", "diag"):
+    for structure in ("full", "tied", "diag"):
         drawn, X = case(20, structure, 300, 3, 1, "few", "float32", 1e4)
         model = twin.Model(structure, *(np.asarray(part, np.float64) for part in drawn[1:]))
         assert_moments(accumulated(kernels.CHOSEN, X, model), incomplete.moments(X, model), model, 300, 2e-5)
 
 
 def test_kernel_takes_any_strides() -> None:
-    model, X = case(3, "full", 130, 5, 3, "few")
-    wanted = accumulated(kernels.CHOSEN, X, model)
-    wide = np.full((260, 7), np.nan)
-    wide[::2, 1:6] = X
-    for other in (np.asfortranarray(X), wide[::2, 1:6], np.ascontiguousarray(X[::-1])[::-1]):
-        for actual, part in zip(accumulated(kernels.CHOSEN, other, model), wanted, strict=True):
-            np.testing.assert_array_equal(actual, part)
+    for structure in ("full", "tied"):
+        model, X = case(3, structure, 130, 5, 3, "few")
+        wanted = accumulated(kernels.CHOSEN, X, model)
+        wide = np.full((260, 7), np.nan)
+        wide[::2, 1:6] = X
+        for other in (np.asfortranarray(X), wide[::2, 1:6], np.ascontiguousarray(X[::-1])[::-1]):
+            for actual, part in zip(accumulated(kernels.CHOSEN, other, model), wanted, strict=True):
+                np.testing.assert_array_equal(actual, part)
 
 
 def test_row_of_no_weight_is_absent_even_where_it_has_no_density() -> None:
-    for structure in ("full", "diag"):
+    for structure in ("full", "tied", "diag"):
         model, X = case(4, structure, 60, 3, 2, "few")
         far = np.concatenate([X, [[1e200, 0.0, np.nan]] * 20])  # as rows of a pattern of their own,
         far[60:63] = [1e200, np.nan, np.nan]  # and few of another
@@ -531,7 +540,7 @@ def test_scikit_learn_is_told() -> None:
 
 
 def test_kind_of_structures() -> None:
-    """Tied is summed as full, spherical as diagonal."""
-    for name, kind in (("full", TRIANGULAR), ("tied", TRIANGULAR), ("diag", DIAGONAL), ("spherical", DIAGONAL)):
+    """Spherical is summed as diagonal."""
+    for name, kind in (("full", TRIANGULAR), ("tied", ISOTROPIC), ("diag", DIAGONAL), ("spherical", DIAGONAL)):
         model, _ = case(19, name, 3, 2, 2, "few")
         assert marginals(STRUCTURES[name], parameters_of(model)).kind == kind

@@ -143,8 +143,8 @@ cdef inline void pack_triangle(
 
 cdef inline void enter_frame(
     const Layout* at,
-    const double[::1] origin,       # IN     (D,)
-    const double[::1] rotation,     # IN     packed W, or nothing
+    const double* origin,           # IN     (D,)
+    const double* rotation,         # IN     packed W, or NULL
     floating* work,                 # INOUT  x
 ) noexcept nogil:
     """ISOTROPIC: replace the block by W (x - origin), or x - origin without a rotation; a tile of samples at a time."""
@@ -153,14 +153,14 @@ cdef inline void enter_frame(
     cdef double* z = <double*> (work + at.frame)
     cdef double* y = z + D * width
     cdef double* q = y + D * width
-    cdef const double* entered = y if rotation.shape[0] > 0 else z
+    cdef const double* entered = z if rotation == NULL else y
     for tile in range(B // width):
         x = work + at.x + tile * width
         for i in range(D):
             for n in range(width):
                 z[i * width + n] = x[i * B + n] - origin[i]
-        if rotation.shape[0] > 0:
-            whiten(width, D, <double> 0, &rotation[0], <const double*> NULL, <const double*> NULL,
+        if rotation != NULL:
+            whiten(width, D, <double> 0, rotation, <const double*> NULL, <const double*> NULL,
                    z, width, y, width, q)
         for i in range(D):
             for n in range(width):

@@ -107,6 +107,7 @@ def impute_patterns(
     order: NDArray[np.int32],
     starts: NDArray[np.intp],
     masks: NDArray[np.uint8],
+    kind: int,
     log_weights: NDArray[np.float64],
     means: NDArray[np.float64],
     covariances: NDArray[np.float64],

@@ -36,9 +36,18 @@ from accumulation cimport (accumulate_diagonal, accumulate_isotropic, accumulate
 from algebra cimport cholesky, congruence, copy_rows, invert_upper, padded
 from blocks cimport DIAGONAL, ISOTROPIC, TRIANGULAR, Layout, aligned, enter_frame, layout, load_block, pack_triangle
 from densities cimport clear_lanes, given_responsibilities, log_densities, weigh
-from pattern_blocks cimport FEW, block_layout, gather_block, map_sums, marginal, model_size, weigh_block
+from pattern_blocks cimport (
+    FEW,
+    accumulate_shared,
+    block_layout,
+    gather_block,
+    map_sums,
+    marginal,
+    model_size,
+    weigh_block,
+)
 from pattern_rows cimport accumulate_rows, draw, filled, flush_rows, posterior_of_row, read_row, squares
-from patterns cimport Frame, begin, condition, frame
+from patterns cimport Frame, begin, condition, frame, width
 from tiles cimport TILE_COLUMNS, distances, exp_all, floating, largest, log_all, minimum, normalize, smallest
 
 cdef extern from *:
@@ -110,6 +119,7 @@ def accumulate(
     cdef Layout at = layout(kind, centers.shape[1], K, True, sizeof(floating))
     cdef floating* work = aligned(&workspace[0])
     cdef floating cut = <floating> ((1.1102230246251565e-16 if floating is double else 5.9604645e-08) / K)  # u / K
+    cdef const double* turn = &rotation[0] if rotation.shape[0] > 0 else NULL
     cdef double* log_likelihood = &out[out.shape[0] - 1]
     with nogil:
         B = at.B
@@ -125,7 +135,7 @@ def accumulate(
                 accumulate_labeled(&at, &labels[n0], w, rows, centers, residues, work, &out[0])
                 continue
             if kind == ISOTROPIC:
-                enter_frame(&at, origin, rotation, work)
+                enter_frame(&at, &origin[0], turn, work)
             if responsibilities is None:
                 pooled = rows == B and w == NULL
                 log_densities(&at, &offsets[0], &centers[0, 0], &residues[0, 0], &factors[0], work)
@@ -168,6 +178,7 @@ def posterior(
     cdef Layout at = layout(kind, centers.shape[1], K, False, sizeof(floating))
     cdef floating* work = aligned(&workspace[0])
     cdef floating* p
+    cdef const double* turn = &rotation[0] if rotation.shape[0] > 0 else NULL
     cdef bint normalized = log_likelihoods is not None or responsibilities is not None
     with nogil:
         B = at.B
@@ -177,7 +188,7 @@ def posterior(
             rows = min(B, N - n0)
             load_block(<const char*> &X[n0, 0], X.strides[0], X.strides[1], rows, N - n0, at.D, B, work + at.x)
             if kind == ISOTROPIC:
-                enter_frame(&at, origin, rotation, work)
+                enter_frame(&at, &origin[0], turn, work)
             log_densities(&at, &offsets[0], &centers[0, 0], &residues[0, 0], &factors[0], work)
             if labels is not None:
                 largest(B, K, work + at.p, B, work + at.best, work + at.row)
@@ -286,7 +297,6 @@ def assign(
     cdef Py_ssize_t N = X.shape[0], D = centers.shape[1], K = centers.shape[0], n, k, block, n0, rows, B
     cdef Layout at = layout(ISOTROPIC, D, K, True, sizeof(floating))
     cdef floating* work = aligned(&workspace[0])
-    cdef const double[::1] none = origin[:0]
     cdef bint in_rows = D >= 8 and X.strides[1] == sizeof(floating)     # long rows are quicker read where they lie
     cdef double weight = 1
     with nogil:
@@ -296,7 +306,7 @@ def assign(
             n0 = block * B
             rows = min(B, N - n0)
             load_block(<const char*> &X[n0, 0], X.strides[0], X.strides[1], rows, N - n0, D, B, work + at.x)
-            enter_frame(&at, origin, none, work)
+            enter_frame(&at, &origin[0], NULL, work)
             distances(B, K, D, work + at.x, B, &centers[0, 0], <const floating*> NULL, work + at.d2, B)
             smallest(B, K, work + at.d2, B, work + at.best, work + at.row)
             if weights is None:
@@ -330,7 +340,6 @@ def potentials(
     cdef Layout at = layout(ISOTROPIC, D, T, True, sizeof(floating))
     cdef floating* work = aligned(&workspace[0])
     cdef floating* d2
-    cdef const double[::1] none = origin[:0]
     with nogil:
         B = at.B
         memset(&out[0], 0, out.shape[0] * sizeof(double))
@@ -338,7 +347,7 @@ def potentials(
             n0 = block * B
             rows = min(B, N - n0)
             load_block(<const char*> &X[n0, 0], X.strides[0], X.strides[1], rows, N - n0, D, B, work + at.x)
-            enter_frame(&at, origin, none, work)
+            enter_frame(&at, &origin[0], NULL, work)
             distances(B, T, D, work + at.x, B, &candidates[0, 0], <const floating*> NULL, work + at.d2, B)
             memset(work + at.best, 0, B * sizeof(floating))
             memcpy(work + at.best, &closest[n0], rows * sizeof(floating))
@@ -413,14 +422,15 @@ def unwhiten(
 
 # ---- rows with gaps, pattern by pattern ---------------------------------------------------------------
 
-# Patterns are of features observed. X may hold anything where a feature is missing; TRIANGULAR and DIAGONAL alone.
+# Patterns are of features observed. X may hold anything where a feature is missing. ISOTROPIC are components that share
+# a covariance, which makes them so.
 
 
 def patterns_sizes(int kind, Py_ssize_t n_features, Py_ssize_t n_components, bint accumulating, Py_ssize_t itemsize):
     """How many numbers `workspace`, and how many doubles `scratch`, must hold."""
     cdef Py_ssize_t d, size = 0
     for d in range(1, n_features + 1):
-        size = max(size, layout(kind, d, n_components, accumulating, itemsize).size)
+        size = max(size, block_layout(kind, d, n_components, accumulating, itemsize, 1 << 40).size)
     return (size + model_size(n_features, n_components) + 64 // itemsize,
             frame(kind, n_features, n_components, NULL).size + 8)
 
@@ -431,20 +441,25 @@ def accumulate_patterns(
     const Py_ssize_t[::1] starts,               # IN     (P + 1,)  where each pattern starts in `order`
     const uint8_t[:, ::1] masks,                # IN     (P, D)  features observed, in lexicographic order
     const floating[::1] weights,                # IN     (N,)  how often each row counts, or None: once
-    int kind,                                   # IN     TRIANGULAR or DIAGONAL
+    int kind,                                   # IN     TRIANGULAR, DIAGONAL or ISOTROPIC
     const double[::1] log_weights,              # IN     (K,)
     const double[:, ::1] means,                 # IN     (K, D)
-    const double[::1] covariances,              # IN     (K, D, D) or (K, D), flat
+    const double[::1] covariances,              # IN     (K, D, D), (K, D) or (D, D), flat
     floating[::1] workspace,                    # SCRATCH
     double[::1] scratch,                        # SCRATCH
     double[::1] out,                            # OUT    sums per component, then the log-likelihood
 ):
     """Expected sums of complete rows given what is observed, about the means and in the units of the data.
 
-    As those that `accumulate` leaves with W_k = 1. Rows of which nothing is observed add nothing.
+    As those that `accumulate` leaves with W_k = 1; where components share a covariance (ISOTROPIC)
+
+        sum r, sum r z (D) of each,  sum r z z^T of all (lower triangle by rows),  sum r |y - c_k|^2,  sum r |y|^2
+
+    of which the last two, in the frame of each pattern, tell how many digits the scatter lost if it is a difference.
+    Rows of which nothing is observed add nothing.
     """
     cdef Py_ssize_t N = X.shape[0], D = X.shape[1], K = means.shape[0], n, n0, rows, pattern, block, first, stop, B
-    cdef Py_ssize_t o, width, across, down
+    cdef Py_ssize_t o, stride, across, down
     cdef Layout at
     cdef Frame f = frame(kind, D, K, aligned(&scratch[0]))
     cdef floating* offsets = aligned(&workspace[0])
@@ -473,14 +488,18 @@ def accumulate_patterns(
             o = f.n_observed
             at = block_layout(kind, o, K, True, sizeof(floating), stop - first)
             B = at.B
-            width = 1 + o + (o * (o + 1) // 2 if kind == TRIANGULAR else o)
-            memset(f.sums, 0, K * width * sizeof(double))
+            stride = 2 + o if kind == ISOTROPIC else width(kind, o)
+            memset(f.sums, 0, K * stride * sizeof(double))
+            if kind == ISOTROPIC:
+                memset(f.pooled, 0, width(TRIANGULAR, o) * sizeof(double))
             memset(work + at.fill, 0, K * sizeof(Py_ssize_t))
             marginal(&f, offsets, centers, residues, factors, dense)
             for block in range((stop - first + B - 1) // B):
                 n0 = first + block * B
                 rows = min(B, stop - n0)
                 gather_block(&f, base, down, across, &order[n0], rows, N - n0 - rows, B, work + at.x)
+                if kind == ISOTROPIC:
+                    enter_frame(&at, f.corner, f.rotation, work)
                 log_densities(&at, offsets, centers, residues, factors, work)
                 normalize(rows == B and w == NULL, B, K, cut, work + at.p, B, work + at.scores)
                 if rows < B:
@@ -491,11 +510,13 @@ def accumulate_patterns(
                     log_likelihood[0] += total(work + at.scores, rows if rows < B else B // TILE_COLUMNS)
                 if kind == TRIANGULAR:
                     accumulate_triangular(&at, work, f.sums)
-                else:
+                elif kind == DIAGONAL:
                     accumulate_diagonal(&at, centers, work, f.sums)
+                else:
+                    accumulate_shared(&at, work, f.sums, f.pooled)
             if kind == TRIANGULAR:
                 for n in range(K):
-                    flush(&at, n, work, f.sums + n * width)
+                    flush(&at, n, work, f.sums + n * stride)
             map_sums(&f, <floating> 0, &out[0])
         flush_rows(&f, &out[0])
 
@@ -559,6 +580,8 @@ def posterior_patterns(
                 n0 = first + block * B
                 rows = min(B, stop - n0)
                 gather_block(&f, base, down, across, &order[n0], rows, N - n0 - rows, B, work + at.x)
+                if kind == ISOTROPIC:
+                    enter_frame(&at, f.corner, f.rotation, work)
                 log_densities(&at, offsets, centers, residues, factors, work)
                 if labels is not None:
                     largest(B, K, work + at.p, B, work + at.best, work + at.row)
@@ -581,9 +604,10 @@ def impute_patterns(
     const int32_t[::1] order,
     const Py_ssize_t[::1] starts,
     const uint8_t[:, ::1] masks,
+    int kind,                                   # IN     TRIANGULAR or ISOTROPIC
     const double[::1] log_weights,
     const double[:, ::1] means,
-    const double[::1] covariances,              # IN     (K, D, D), flat: TRIANGULAR
+    const double[::1] covariances,
     double[::1] scratch,                        # SCRATCH
     const int64_t[::1] labels,                  # IN     (N,)   components to draw from, or None: conditional means
     const double[:, ::1] normals,               # IN     (N, D) standard normals to draw with, or None
@@ -593,7 +617,7 @@ def impute_patterns(
     """Fill gaps by conditional means under the whole mixture, or by draws from one component of each row."""
     cdef Py_ssize_t D = X.shape[1], K = means.shape[0], n, k, a, i, pattern, across, down
     cdef int32_t row
-    cdef Frame f = frame(TRIANGULAR, D, K, aligned(&scratch[0]))
+    cdef Frame f = frame(kind, D, K, aligned(&scratch[0]))
     cdef const char* base
     cdef double mean, deviation = 0
     with nogil:

@@ -2,9 +2,10 @@
 from libc.stdint cimport int32_t
 from libc.string cimport memcpy, memset
 
+from accumulation cimport accumulate_isotropic, flush
 from algebra cimport congruence, invert_upper, padded, product
-from blocks cimport DIAGONAL, Layout, layout, pack_triangle
-from patterns cimport Frame, add_conditional, fetch
+from blocks cimport DIAGONAL, ISOTROPIC, TRIANGULAR, Layout, layout, pack_triangle, take
+from patterns cimport Frame, add_conditional, fetch, second_moments, spreads, width
 from tiles cimport LANES_F32, LANES_F64, TILE_COLUMNS, floating
 
 cdef enum:
@@ -23,6 +24,10 @@ cdef inline Layout block_layout(
     cdef Py_ssize_t tile = TILE_COLUMNS * (LANES_F64 if itemsize == 8 else LANES_F32)
     cdef Layout at = layout(kind, D, K, accumulating, itemsize)
     at.B = min(at.B, (rows + tile - 1) // tile * tile)
+    if kind == ISOTROPIC:       # the block is the buffer of all components together
+        at.y, at.C, at.P = at.x, at.B, at.B
+        at.r = take(&at.size, at.B, tile)
+        at.u = take(&at.size, 4 * at.B, tile)
     return at
 
 
@@ -31,10 +36,54 @@ cdef inline void marginal(
     floating* offsets,          # OUT  (K,)
     floating* centers,          # OUT  (K, o)
     floating* residues,         # OUT  (K, o)
-    floating* factors,          # OUT  packed, or (K, o)
+    floating* factors,          # OUT  packed, (K, o) or (K,)
     floating* dense,            # SCRATCH (o, o)
 ) noexcept nogil:
     """The mixture of the observed features as the kernels for complete rows read it."""
+    if f.kind == ISOTROPIC:
+        shared_marginal(f, offsets, centers, factors)
+    else:
+        marginals(f, offsets, centers, residues, factors, dense)
+
+
+cdef inline void invert_root(const Frame* f, Py_ssize_t k) noexcept nogil:
+    """f.inverse = L_o^-T (o, padded(o)) of component k."""
+    cdef Py_ssize_t a, b, o = f.n_observed, P = padded(o)
+    memset(f.upper, 0, o * P * sizeof(double))
+    for a in range(o):
+        for b in range(a, o):
+            f.upper[a * P + b] = f.columns[(k * f.D + a) * f.P + f.observed[b]]
+    invert_upper(f.upper, o, f.inverse, f.scratch)
+
+
+cdef inline void shared_marginal(
+    const Frame* f,
+    floating* offsets,          # OUT  (K,)
+    floating* centers,          # OUT  (K, o)
+    floating* factors,          # OUT  (K,)
+) noexcept nogil:
+    """The same where components share a covariance, and the frame in which rows are whitened."""
+    cdef Py_ssize_t k, a, o = f.n_observed, P = padded(o)
+    for k in range(f.K):
+        offsets[k], factors[k] = <floating> f.offsets[k], 1
+        for a in range(o):
+            centers[k * o + a] = <floating> f.whitened[a * f.Q + k]
+    invert_root(f, 0)
+    for a in range(o):
+        f.corner[a] = f.origin[f.observed[a]]
+        memcpy(f.second + a * o, f.inverse + a * P, o * sizeof(double))
+    pack_triangle(f.second, o, f.rotation)
+
+
+cdef inline void marginals(
+    const Frame* f,
+    floating* offsets,
+    floating* centers,
+    floating* residues,
+    floating* factors,
+    floating* dense,
+) noexcept nogil:
+    """The same where each component has its own."""
     cdef Py_ssize_t k, a, b, i, D = f.D, o = f.n_observed, P = padded(o)
     cdef double lost
     cdef double* applied
@@ -46,11 +95,7 @@ cdef inline void marginal(
             for a in range(o):
                 factors[k * o + a] = <floating> f.scales[k * D + f.observed[a]]
             continue
-        memset(f.upper, 0, o * P * sizeof(double))
-        for a in range(o):
-            for b in range(a, o):
-                f.upper[a * P + b] = f.columns[(k * D + a) * f.P + f.observed[b]]
-        invert_upper(f.upper, o, f.inverse, f.scratch)
+        invert_root(f, k)
         for a in range(o):
             residues[k * o + a] = 0
             for b in range(o):
@@ -123,51 +168,139 @@ cdef inline double weigh_block(
     return total
 
 
+cdef inline void accumulate_shared(
+    const Layout* at,
+    floating* work,             # INOUT  x, p and d2 of a block; where no component owns a lane it is cleared
+    double* sums,               # INOUT  (K, 2 + o)
+    double* pooled,             # INOUT  (1 + o + o (o + 1) / 2,)
+) noexcept nogil:
+    """Sums of a block in the frame that components share, and those of all together about its origin."""
+    cdef Py_ssize_t k, i, n, B = at.B
+    cdef int32_t absent = 0
+    cdef floating* restrict owned = work + at.r
+    cdef const floating* restrict p
+    cdef floating* restrict row
+    memset(owned, 0, B * sizeof(floating))
+    for k in range(at.K):
+        p = work + at.p + k * B
+        for n in range(B):
+            owned[n] += p[n]
+    for n in range(B):
+        absent += owned[n] == 0
+    if absent > 0:      # such a row may be too far to be squared
+        for i in range(at.D + at.K):
+            row = work + (at.x + i * B if i < at.D else at.d2 + (i - at.D) * B)
+            for n in range(B):
+                row[n] = row[n] if owned[n] > 0 else 0
+    accumulate_isotropic(at, work, sums)
+    (<Py_ssize_t*> (work + at.fill))[0] = B
+    flush(at, 0, work, pooled)
+
+
 cdef inline void map_sums(const Frame* f, floating zero, double* out) noexcept nogil:
     """Add the sums over blocks of the present pattern to those of all features; `zero` tells the type of the rows."""
-    cdef Py_ssize_t k, a, b, i, i0, D = f.D, P = f.P, o = f.n_observed
-    cdef Py_ssize_t width = 1 + o + (o if f.kind == DIAGONAL else o * (o + 1) // 2)
-    cdef Py_ssize_t stride = 1 + D + (D if f.kind == DIAGONAL else D * (D + 1) // 2)
+    if f.kind == ISOTROPIC:
+        map_shared(f, out)
+    elif f.kind == DIAGONAL:
+        map_diagonal(f, zero, out)
+    else:
+        map_triangular(f, zero, out)
+
+
+cdef inline void map_diagonal(const Frame* f, floating zero, double* out) noexcept nogil:
+    """Moments about the means, not about these as rounded."""
+    cdef Py_ssize_t k, a, i, D = f.D, o = f.n_observed, stride = width(DIAGONAL, D)
     cdef const double* sums
-    cdef const double* H
-    cdef const double* s
-    cdef double* second
-    cdef double* rows = f.scratch + D * P
+    cdef double* first
     cdef double shift, moved
-    cdef int m
     for k in range(f.K):
-        sums = f.sums + k * width
+        sums, first = f.sums + k * width(DIAGONAL, o), out + k * stride + 1
         if sums[0] == 0:
             continue
         out[k * stride] += sums[0]
-        second = out + k * stride + 1 + D
-        add_conditional(f, k, sums[0], out + k * stride)
-        if f.kind == DIAGONAL:
-            for a in range(o):      # about the means, not about these as rounded
-                i = f.observed[a]
-                shift = f.means[k * D + i] - <floating> f.means[k * D + i]
-                moved = sums[0] * shift
-                out[k * stride + 1 + i] += sums[1 + a] - moved
-                second[i] += sums[1 + o + a] - 2 * shift * (sums[1 + a] - 0.5 * moved)
+        add_conditional(f, k, sums[0], out)
+        for a in range(o):
+            i = f.observed[a]
+            shift = f.means[k * D + i] - <floating> f.means[k * D + i]
+            moved = sums[0] * shift
+            first[i] += sums[1 + a] - moved
+            first[D + i] += sums[1 + o + a] - 2 * shift * (sums[1 + a] - 0.5 * moved)
+
+
+cdef inline void map_triangular(const Frame* f, floating zero, double* out) noexcept nogil:
+    """H s and H S H^T of each component, of float32 rows with L_o as it was applied to them."""
+    cdef Py_ssize_t k, a, b, D = f.D, o = f.n_observed, stride = width(TRIANGULAR, D)
+    cdef const double* sums
+    for k in range(f.K):
+        sums = f.sums + k * width(TRIANGULAR, o)
+        if sums[0] == 0:
             continue
+        out[k * stride] += sums[0]
+        add_conditional(f, k, sums[0], out)
         if floating is float:
-            congruence(f.applied + k * D * P, sums + 1, sums + 1 + o, o, f.scratch, f.first, f.second)
-            s = f.first
+            congruence(f.applied + k * D * f.P, sums + 1, sums + 1 + o, o, f.scratch, f.first, f.second)
         else:
-            s = sums + 1
+            memcpy(f.first, sums + 1, o * sizeof(double))
             for a in range(o):
                 for b in range(a + 1):
-                    f.second[a * o + b] = sums[1 + o + a * (a + 1) // 2 + b]
-                    f.second[b * o + a] = f.second[a * o + b]
-        H = f.columns + k * D * P
+                    f.second[a * o + b] = f.second[b * o + a] = sums[1 + o + a * (a + 1) // 2 + b]
+        map_first(f, k, out + k * stride + 1)
+        map_second(f, k, out)
+
+
+cdef inline void map_shared(const Frame* f, double* out) noexcept nogil:
+    """The same of sums about a common origin: S = sum r y y^T - sum_k (q_k c_k^T + c_k q_k^T - n_k c_k c_k^T)."""
+    cdef Py_ssize_t k, a, b, D = f.D, Q = f.Q, o = f.n_observed, stride = width(ISOTROPIC, D)
+    cdef const double* sums
+    cdef const double* c
+    cdef double* among = spreads(f, out)
+    cdef double total = 0
+    for a in range(o):
+        for b in range(a + 1):
+            f.second[a * o + b] = f.pooled[1 + o + a * (a + 1) // 2 + b]
+        among[1] += f.second[a * o + a]
+    for k in range(f.K):
+        sums, c = f.sums + k * (2 + o), f.whitened + k
+        if sums[0] == 0:
+            continue
+        total += sums[0]
+        among[0] += sums[1 + o]
+        out[k * stride] += sums[0]
         for a in range(o):
-            for i in range(D):
-                out[k * stride + 1 + i] += s[a] * H[a * P + i]
-        for i0 in range(0, o, 4):
-            product(<int> min(4, o - i0), 0, o, o, f.second + i0 * o, o, 1, H, P, f.scratch + i0 * P)
-        for i0 in range(0, D, 4):
-            m = <int> min(4, D - i0)
-            product(m, 0, o, o, H + i0, 1, P, f.scratch, P, rows)
-            for i in range(i0, i0 + m):
-                for b in range(i + 1):
-                    second[i * (i + 1) // 2 + b] += rows[(i - i0) * P + b]
+            f.first[a] = sums[1 + a] - sums[0] * c[a * Q]
+        map_first(f, k, out + k * stride + 1)
+        for a in range(o):
+            f.first[a] += 0.5 * sums[0] * c[a * Q]
+            for b in range(a + 1):
+                f.second[a * o + b] -= f.first[a] * c[b * Q] + c[a * Q] * f.first[b]
+    for a in range(o):
+        for b in range(a):
+            f.second[b * o + a] = f.second[a * o + b]
+    add_conditional(f, 0, total, out)
+    map_second(f, 0, out)
+
+
+cdef inline void map_first(const Frame* f, Py_ssize_t k, double* out) noexcept nogil:
+    """Add H first to first moments (D,)."""
+    cdef Py_ssize_t a, i
+    cdef const double* H = f.columns + k * f.own * f.D * f.P
+    for a in range(f.n_observed):
+        for i in range(f.D):
+            out[i] += f.first[a] * H[a * f.P + i]
+
+
+cdef inline void map_second(const Frame* f, Py_ssize_t k, double* out) noexcept nogil:
+    """Add H second H^T to the second moments of component k."""
+    cdef Py_ssize_t i, i0, b, D = f.D, P = f.P, o = f.n_observed
+    cdef const double* H = f.columns + k * f.own * D * P
+    cdef double* second = second_moments(f, k, out)
+    cdef double* rows = f.scratch + D * P
+    cdef int m
+    for i0 in range(0, o, 4):
+        product(<int> min(4, o - i0), 0, o, o, f.second + i0 * o, o, 1, H, P, f.scratch + i0 * P)
+    for i0 in range(0, D, 4):
+        m = <int> min(4, D - i0)
+        product(m, 0, o, o, H + i0, 1, P, f.scratch, P, rows)
+        for i in range(i0, i0 + m):
+            for b in range(i + 1):
+                second[i * (i + 1) // 2 + b] += rows[(i - i0) * P + b]

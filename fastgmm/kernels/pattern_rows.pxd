@@ -5,8 +5,8 @@ from libc.stdint cimport int32_t
 from libc.string cimport memset
 
 from accumulation cimport flush
-from blocks cimport DIAGONAL, TRIANGULAR
-from patterns cimport CHUNK, Frame, add_conditional, fetch, left
+from blocks cimport DIAGONAL, ISOTROPIC, TRIANGULAR
+from patterns cimport CHUNK, Frame, add_conditional, fetch, left, remainder, second_moments, spreads, width
 from tiles cimport exp_all, floating
 
 
@@ -26,6 +26,9 @@ cdef inline void squares(const Frame* f, Py_ssize_t first, Py_ssize_t stop) noex
     cdef const double* column
     cdef double* z
     cdef double y
+    if f.kind == ISOTROPIC:
+        squares_shared(f, first, stop)
+        return
     for k in range(first, stop):
         f.p[k] = 0
         memset(f.z + k * S, 0, S * sizeof(double))
@@ -58,6 +61,46 @@ cdef inline void squares(const Frame* f, Py_ssize_t first, Py_ssize_t stop) noex
             z[i] = f.x[i] - f.means[k * D + i]
 
 
+cdef inline void squares_shared(const Frame* f, Py_ssize_t first, Py_ssize_t stop) noexcept nogil:
+    """p = |y - c_k|^2 of all components, from one pass over the row, and z of some (ISOTROPIC)."""
+    cdef Py_ssize_t a, i, k, t, c, S = f.S, Q = f.Q
+    cdef const double* column
+    cdef const double* centers
+    cdef const double* before
+    cdef const double* after
+    cdef double* restrict p = f.p
+    cdef double* restrict g = f.g
+    cdef double* restrict z
+    cdef double y, away
+    memset(p, 0, Q * sizeof(double))
+    memset(g, 0, S * sizeof(double))
+    for a in range(f.n_observed):
+        i = f.observed[a]
+        g[i] = f.x[i] - f.origin[i]
+    for a in range(f.n_observed):
+        column, centers = f.columns + a * f.P, f.whitened + a * Q
+        y = g[f.observed[a]] * f.scales[a]
+        f.y[a] = y
+        for t in range(S // CHUNK):
+            for c in range(CHUNK):
+                g[CHUNK * t + c] -= column[CHUNK * t + c] * y
+        for t in range(Q // CHUNK):
+            for c in range(CHUNK):
+                away = y - centers[CHUNK * t + c]
+                p[CHUNK * t + c] += away * away
+    for a in range(f.n_missing):
+        i = f.missing[a]
+        g[i] = -g[i]
+    for a in range(f.n_observed):
+        i = f.observed[a]
+        g[i] = f.x[i] - f.origin[i]
+    for k in range(first, stop):
+        z, before, after = f.z + k * S, remainder(f, 0, k), remainder(f, f.n_observed, k)
+        for t in range(S // CHUNK):
+            for c in range(CHUNK):
+                z[CHUNK * t + c] = g[CHUNK * t + c] - before[CHUNK * t + c] + after[CHUNK * t + c]
+
+
 cdef inline double posterior_of_row(const Frame* f) noexcept nogil:
     """Log-likelihood of the row; fills p, r and z. Infinitely far from every component, it belongs to none."""
     cdef Py_ssize_t k
@@ -81,17 +124,22 @@ cdef inline double posterior_of_row(const Frame* f) noexcept nogil:
 
 
 cdef inline void gather(const Frame* f, Py_ssize_t k, double r, double* out) noexcept nogil:
-    """Let the mapped row wait to be added to the sums of component k."""
-    cdef Py_ssize_t i, D = f.D, P = f.gathering.P
+    """Let the mapped row wait to be added to the sums of component k, or of all together."""
+    cdef Py_ssize_t i, buffer = k * f.own, D = f.D, P = f.gathering.P
     cdef Py_ssize_t* fill = <Py_ssize_t*> (f.buffers + f.gathering.fill)
-    cdef double* y = f.buffers + f.gathering.y + k * D * P + fill[k]
+    cdef double* y = f.buffers + f.gathering.y + buffer * D * P + fill[buffer]
     cdef const double* z = f.z + k * f.S
     for i in range(D):
         y[i * P] = z[i]
-    (f.buffers + f.gathering.r)[k * P + fill[k]] = r
-    fill[k] += 1
-    if fill[k] == f.gathering.C:
-        flush(&f.gathering, k, f.buffers, out)
+    (f.buffers + f.gathering.r)[buffer * P + fill[buffer]] = r
+    fill[buffer] += 1
+    if fill[buffer] == f.gathering.C:
+        flush_buffer(f, buffer, out)
+
+
+cdef inline void flush_buffer(const Frame* f, Py_ssize_t buffer, double* out) noexcept nogil:
+    """Add the mapped rows that wait in a buffer."""
+    flush(&f.gathering, buffer, f.buffers, out + buffer * width(f.kind, f.D) if f.own else f.gathered)
 
 
 cdef inline double accumulate_rows(
@@ -107,9 +155,11 @@ cdef inline double accumulate_rows(
     double* out,                    # INOUT  sums per component, some of which wait in `gathering`
 ) noexcept nogil:
     """Add a few rows of the present pattern one by one; returns their log-likelihood."""
-    cdef Py_ssize_t n, k, i, stride = 1 + f.D + (f.D if f.kind == DIAGONAL else f.D * (f.D + 1) // 2)
+    cdef Py_ssize_t n, k, i, a, stride = width(f.kind, f.D)
     cdef double weight = 1, log_likelihood = 0, score, r
+    cdef double* first
     cdef double* second
+    cdef double* sums
     cdef const double* z
     memset(f.counts, 0, f.K * sizeof(double))
     for n in range(rows):
@@ -127,28 +177,41 @@ cdef inline double accumulate_rows(
                 continue
             r *= weight
             f.counts[k] += r
-            if f.kind == TRIANGULAR:
-                gather(f, k, r, out + k * stride)
-            else:
-                z = f.z + k * f.S
-                second = out + k * stride + 1
+            if f.kind != DIAGONAL:
+                gather(f, k, r, out)
+            if f.kind != TRIANGULAR:
+                z, first = f.z + k * f.S, out + k * stride + 1
                 for i in range(f.D):
-                    second[i] += r * z[i]
-                    second[f.D + i] += r * z[i] * z[i]
+                    first[i] += r * z[i]
+            if f.kind == DIAGONAL:
+                second = first + f.D
+                for i in range(f.D):
+                    second[i] += r * z[i] * z[i]
+            elif f.kind == ISOTROPIC:
+                sums = spreads(f, out)
+                sums[0] += 2 * r * (f.offsets[k] - f.p[k])
+                for a in range(f.n_observed):
+                    sums[1] += r * f.y[a] * f.y[a]
     for k in range(f.K):
         if f.counts[k] > 0:
-            if f.kind == DIAGONAL:
+            if f.kind != TRIANGULAR:
                 out[k * stride] += f.counts[k]
-            add_conditional(f, k, f.counts[k], out + k * stride)
+            add_conditional(f, k, f.counts[k], out)
     return log_likelihood
 
 
 cdef inline void flush_rows(const Frame* f, double* out) noexcept nogil:
     """Add all mapped rows that wait."""
-    cdef Py_ssize_t k
-    if f.kind == TRIANGULAR:
-        for k in range(f.K):
-            flush(&f.gathering, k, f.buffers, out + k * (1 + f.D + f.D * (f.D + 1) // 2))
+    cdef Py_ssize_t k, i
+    cdef double* second
+    if f.kind == DIAGONAL:
+        return
+    for k in range(f.M):
+        flush_buffer(f, k, out)
+    if f.kind == ISOTROPIC:
+        second = second_moments(f, 0, out)
+        for i in range(f.D * (f.D + 1) // 2):
+            second[i] += f.gathered[1 + f.D + i]
 
 
 # ---- filling gaps -------------------------------------------------------------------------------------------------
@@ -169,7 +232,7 @@ cdef inline void draw(const Frame* f, Py_ssize_t k, const double* normals) noexc
             if b < a:
                 L[a * m + b] = t / L[b * m + b]
             else:
-                L[a * m + a] = sqrt(max(t, DBL_EPSILON * f.variances[k * f.D + i]))
+                L[a * m + a] = sqrt(max(t, DBL_EPSILON * f.variances[k * f.own * f.D + i]))
             f.z[k * S + i] += L[a * m + b] * normals[f.missing[b]]
 
 

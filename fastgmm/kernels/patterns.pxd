@@ -11,17 +11,22 @@ from Sigma by eliminating the observed features one by one: the columns of H on 
 lexicographic order, and the states on the way are kept in a stack, so that a pattern begins where it parts from the
 one before: with many patterns, where only small matrices are left.
 
+Components that share one covariance (ISOTROPIC) share L_o, H and C: one elimination, and each row is whitened once,
+y = L_o^-1 (x_o - origin_o) with the mean of the mixture for origin. The means follow by the way: as rows below Sigma
+that are eliminated with it, they leave their coordinates c_k = L_o^-1 (mu_ko - origin_o), and in the missing features
+what mu_k differs from the origin by beyond U c_k.
+
 Of a pattern of many rows, blocks are whitened and summed by the kernels for complete rows, in |o| dimensions, and the
 sums are mapped by H once (pattern_blocks.pxd). Of a pattern of few, each row is mapped on its own (pattern_rows.pxd).
 Everything but blocks of rows is in double precision. The notation is that of kernels.pyx.
 """
 from libc.float cimport DBL_EPSILON
-from libc.math cimport log, sqrt
+from libc.math cimport exp, log, sqrt
 from libc.stdint cimport int32_t, uint8_t
 from libc.string cimport memset
 
 from algebra cimport copy_rows, padded
-from blocks cimport DIAGONAL, TRIANGULAR, Layout, layout, take
+from blocks cimport DIAGONAL, ISOTROPIC, TRIANGULAR, Layout, layout, take
 from tiles cimport PREFETCH, floating
 
 cdef enum:
@@ -41,6 +46,10 @@ cdef struct Frame:
     # A mixture as the present pattern sees it. DIAGONAL has no use for the matrices.
     int kind
     Py_ssize_t D, K
+    Py_ssize_t M                # covariances: K, or 1 that components share
+    Py_ssize_t own              # 1, or 0 where they share it: component k has covariance k * own
+    Py_ssize_t states           # rows of a state: D of Sigma, and K of means where components share it
+    Py_ssize_t Q                # K in whole chunks
     Py_ssize_t S                # D in whole chunks: length of a row of `stack`
     Py_ssize_t P                # padded(S): length of a row of the other matrices
     Py_ssize_t slots            # states that the stack keeps, beside the last
@@ -48,19 +57,27 @@ cdef struct Frame:
     Py_ssize_t n_observed, n_missing
     const double* means         # (K, D)
     const double* log_weights   # (K,)
-    double* variances           # (K, D)
-    double* scales              # (K, D)            1 / deviation; by the place in `observed`, of DIAGONAL by feature
-    double* logs                # (K, D + 1)        sums of log(scales); of DIAGONAL the logarithms themselves
+    double* origin              # (S,)              mean of the mixture (ISOTROPIC)
+    double* variances           # (M, D)
+    double* scales              # (M, D)            1 / deviation; by the place in `observed`, of DIAGONAL by feature
+    double* logs                # (M, D + 1)        sums of log(scales); of DIAGONAL the logarithms themselves
     double* offsets             # (K,)              c_k of the marginal density
     double* x                   # (S,)              one row
+    double* g                   # (S,)              x - origin, likewise given the row alone (ISOTROPIC)
+    double* y                   # (D,)              the row whitened (ISOTROPIC)
     double* z                   # (K, S)            x - mu, missing features at their conditional means
-    double* p                   # (K,)              log densities of the row
+    double* p                   # (Q,)              log densities of the row
     double* r                   # (K,)              its responsibilities
     double* counts              # (K,)              sums of these
-    double* sums                # (K, 1 + D + D (D + 1) / 2) or (K, 1 + 2 D), sums over blocks
-    double* stack               # (slots + 1, K, D, S)  what is left of Sigma after so many eliminations
-    double* columns             # (K, D, P)         H^T, a row for each observed feature
-    double* applied             # (K, D, P)         by what rounding changed L_o
+    double* sums                # (K, 1 + D + D (D + 1) / 2), (K, 1 + 2 D) or (K, 2 + D), sums over blocks
+    double* pooled              # (1 + D + D (D + 1) / 2,)  of all components together (ISOTROPIC)
+    double* gathered            # (1 + D + D (D + 1) / 2,)  the same of mapped rows
+    double* stack               # (slots + 1, M, states, S)  what is left of Sigma after so many eliminations
+    double* columns             # (M, D, P)         H^T, a row for each observed feature
+    double* whitened            # (D, Q)            c_k, a row for each observed feature (ISOTROPIC)
+    double* rotation            # packed L_o^-1 (ISOTROPIC)
+    double* corner              # (D,)              origin_o (ISOTROPIC)
+    double* applied             # (K, D, P)         by what rounding changed L_o (TRIANGULAR)
     double* upper               # (D, P)
     double* inverse             # (D, P)
     double* first               # (D,)
@@ -78,36 +95,47 @@ cdef struct Frame:
 cdef inline Frame frame(int kind, Py_ssize_t D, Py_ssize_t K, double* start) noexcept nogil:
     """Lay a frame out in a workspace."""
     cdef Frame f
-    cdef Py_ssize_t S = (D + CHUNK - 1) // CHUNK * CHUNK, P = padded(S), size = 0
-    cdef bint matrices = kind == TRIANGULAR
-    f.kind, f.D, f.K, f.S, f.P = kind, D, K, S, P
-    f.slots = max(1, min(D, STACK_BYTES // (K * D * S * 8)))
+    cdef Py_ssize_t S = (D + CHUNK - 1) // CHUNK * CHUNK, P = padded(S), Q = (K + CHUNK - 1) // CHUNK * CHUNK, size = 0
+    cdef Py_ssize_t record = 1 + D + D * (D + 1) // 2
+    cdef bint matrices = kind != DIAGONAL, shared = kind == ISOTROPIC
+    cdef Py_ssize_t M = 1 if shared else K
+    f.kind, f.D, f.K, f.M, f.S, f.P, f.Q = kind, D, K, M, S, P, Q
+    f.own, f.states = not shared, D + K if shared else D
+    f.slots = max(1, min(D, STACK_BYTES // (M * f.states * S * 8)))
     f.known = f.n_observed = f.n_missing = 0
-    f.variances = start + take(&size, K * D, CHUNK)
-    f.scales = start + take(&size, K * D, CHUNK)
-    f.logs = start + take(&size, K * (D + 1), CHUNK)
+    f.origin = start + take(&size, S if shared else 0, CHUNK)
+    f.variances = start + take(&size, M * D, CHUNK)
+    f.scales = start + take(&size, M * D, CHUNK)
+    f.logs = start + take(&size, M * (D + 1), CHUNK)
     f.offsets = start + take(&size, K, CHUNK)
     f.x = start + take(&size, S, CHUNK)
+    f.g = start + take(&size, S if shared else 0, CHUNK)
+    f.y = start + take(&size, D if shared else 0, CHUNK)
     f.z = start + take(&size, K * S, CHUNK)
     f.p = start + take(&size, K, CHUNK)
     f.r = start + take(&size, K, CHUNK)
     f.counts = start + take(&size, K, CHUNK)
-    f.sums = start + take(&size, K * (1 + D + max(D, D * (D + 1) // 2)), CHUNK)
-    f.stack = start + take(&size, (f.slots + 1) * K * D * S if matrices else 0, CHUNK)
-    f.columns = start + take(&size, K * D * P if matrices else 0, CHUNK)
-    f.applied = start + take(&size, K * D * P if matrices else 0, CHUNK)
+    f.sums = start + take(&size, K * max(1 + 2 * D, record), CHUNK)
+    f.pooled = start + take(&size, record if shared else 0, CHUNK)
+    f.gathered = start + take(&size, record if shared else 0, CHUNK)
+    f.stack = start + take(&size, (f.slots + 1) * M * f.states * S if matrices else 0, CHUNK)
+    f.columns = start + take(&size, M * D * P if matrices else 0, CHUNK)
+    f.whitened = start + take(&size, D * Q if shared else 0, CHUNK)
+    f.rotation = start + take(&size, record if shared else 0, CHUNK)
+    f.corner = start + take(&size, D if shared else 0, CHUNK)
+    f.applied = start + take(&size, K * D * P if kind == TRIANGULAR else 0, CHUNK)
     f.upper = start + take(&size, D * P if matrices else 0, CHUNK)
     f.inverse = start + take(&size, D * P if matrices else 0, CHUNK)
     f.first = start + take(&size, D, CHUNK)
     f.second = start + take(&size, D * D if matrices else 0, CHUNK)
     f.scratch = start + take(&size, (2 * D + 4) * P if matrices else 0, CHUNK)
-    f.gathering = layout(TRIANGULAR, D, K, True, 8)
+    f.gathering = layout(TRIANGULAR, D, M, True, 8)
     f.gathering.C, f.gathering.P = GATHERED, GATHERED + CHUNK
     f.gathering.y = 0
-    f.gathering.r = K * D * f.gathering.P
-    f.gathering.u = f.gathering.r + K * f.gathering.P
+    f.gathering.r = M * D * f.gathering.P
+    f.gathering.u = f.gathering.r + M * f.gathering.P
     f.gathering.fill = f.gathering.u + 4 * f.gathering.P
-    f.buffers = start + take(&size, f.gathering.fill + K if matrices else 0, CHUNK)
+    f.buffers = start + take(&size, f.gathering.fill + M if matrices else 0, CHUNK)
     f.observed = <Py_ssize_t*> (start + take(&size, D, CHUNK))
     f.missing = <Py_ssize_t*> (start + take(&size, D, CHUNK))
     f.eliminated = <Py_ssize_t*> (start + take(&size, D + 1, CHUNK))
@@ -120,10 +148,12 @@ cdef inline void begin(
     Frame* f,
     const double* log_weights,      # IN  (K,)
     const double* means,            # IN  (K, D)
-    const double* covariances,      # IN  (K, D, D), or (K, D) of DIAGONAL
+    const double* covariances,      # IN  (M, D, D), or (K, D) of DIAGONAL
 ) noexcept nogil:
     """Put a mixture into its frame."""
     cdef Py_ssize_t k, i, D = f.D, K = f.K
+    cdef double* moved
+    cdef double weight
     f.means, f.log_weights = means, log_weights
     f.eliminated[0] = 0
     if f.kind == DIAGONAL:
@@ -132,10 +162,23 @@ cdef inline void begin(
             f.scales[i] = 1.0 / sqrt(covariances[i])
             f.logs[i] = log(f.scales[i])
         return
-    memset(f.buffers + f.gathering.fill, 0, K * sizeof(double))
-    memset(f.columns, 0, K * D * f.P * sizeof(double))
-    for k in range(K):
-        copy_rows(covariances + k * D * D, D, D, f.stack + k * D * f.S, f.S)
+    memset(f.buffers + f.gathering.fill, 0, f.M * sizeof(double))
+    memset(f.columns, 0, f.M * D * f.P * sizeof(double))
+    if f.kind == ISOTROPIC:
+        memset(f.gathered, 0, (1 + D + D * (D + 1) // 2) * sizeof(double))
+        memset(f.whitened, 0, D * f.Q * sizeof(double))
+        memset(f.origin, 0, f.S * sizeof(double))
+        for k in range(K):
+            weight = exp(log_weights[k])
+            for i in range(D):
+                f.origin[i] += weight * means[k * D + i]
+        moved = remainder(f, 0, 0)
+        memset(moved, 0, K * f.S * sizeof(double))
+        for k in range(K):
+            for i in range(D):
+                moved[k * f.S + i] = means[k * D + i] - f.origin[i]
+    for k in range(f.M):
+        copy_rows(covariances + k * D * D, D, D, left(f, 0, k), f.S)
         f.logs[k * (D + 1)] = 0
         for i in range(D):
             f.variances[k * D + i] = covariances[(k * D + i) * D + i]
@@ -143,18 +186,25 @@ cdef inline void begin(
 
 cdef inline double* left(const Frame* f, Py_ssize_t n_eliminated, Py_ssize_t k) noexcept nogil:
     """What is left of Sigma_k (D, S) after so many eliminations."""
-    return f.stack + (min(n_eliminated, f.slots) * f.K + k) * f.D * f.S
+    return f.stack + (min(n_eliminated, f.slots) * f.M + k * f.own) * f.states * f.S
+
+
+cdef inline double* remainder(const Frame* f, Py_ssize_t n_eliminated, Py_ssize_t k) noexcept nogil:
+    """What is left of mu_k - origin (S,) after so many eliminations (ISOTROPIC)."""
+    return left(f, n_eliminated, 0) + (f.D + k) * f.S
 
 
 cdef inline double eliminate(
-    const double* before,           # IN     (D, S)
-    double* after,                  # OUT    (D, S), may be `before`
+    const double* before,           # IN     (states, S)
+    double* after,                  # OUT    (states, S), may be `before`
     const uint8_t* path,            # IN     (j,)  the features before j that are observed
     Py_ssize_t j,
     Py_ssize_t D,
+    Py_ssize_t states,
     Py_ssize_t S,
     double least,                   # IN     below which a pivot is rounding
     double* restrict column,        # OUT    (S,)  column of H
+    double* whitened,               # OUT    (states - D,)  coordinate of each mean
 ) noexcept nogil:
     """Condition on one more feature; returns the reciprocal of its deviation."""
     cdef Py_ssize_t i, t, c
@@ -165,9 +215,12 @@ cdef inline double eliminate(
         for c in range(CHUNK):
             column[CHUNK * t + c] = before[j * S + CHUNK * t + c] * scale
     column[j] = root
-    for i in range(D):
+    for i in range(states):
         if i > j or (i < j and not path[i]):
-            old, rest, factor = before + i * S, after + i * S, column[i]
+            old, rest = before + i * S, after + i * S
+            factor = old[j] * scale
+            if i >= D:
+                whitened[i - D] = factor
             for t in range(S // CHUNK):
                 for c in range(CHUNK):
                     rest[CHUNK * t + c] = old[CHUNK * t + c] - factor * column[CHUNK * t + c]
@@ -189,12 +242,13 @@ cdef inline void condition(Frame* f, const uint8_t* observed) noexcept nogil:
         f.eliminated[i + 1] = f.eliminated[i] + (observed[i] != 0)
         if observed[i]:
             f.observed[f.eliminated[i]] = i
-    if f.kind == TRIANGULAR:
-        for k in range(f.K):
+    if f.kind != DIAGONAL:
+        for k in range(f.M):
             for a in range(parted, f.eliminated[D]):
                 i = f.observed[a]
-                scale = eliminate(left(f, a, k), left(f, a + 1, k), f.path, i, D, f.S,
-                                  DBL_EPSILON * f.variances[k * D + i], f.columns + (k * D + a) * f.P)
+                scale = eliminate(left(f, a, k), left(f, a + 1, k), f.path, i, D, f.states, f.S,
+                                  DBL_EPSILON * f.variances[k * D + i], f.columns + (k * D + a) * f.P,
+                                  f.whitened + a * f.Q)
                 f.scales[k * D + a] = scale
                 f.logs[k * (D + 1) + a + 1] = f.logs[k * (D + 1) + a] + log(scale)
     f.known = D
@@ -205,18 +259,33 @@ cdef inline void condition(Frame* f, const uint8_t* observed) noexcept nogil:
             f.n_missing += 1
     for k in range(f.K):
         f.offsets[k] = f.log_weights[k] - f.n_observed * HALF_LOG_2_PI
-        if f.kind == TRIANGULAR:
-            f.offsets[k] += f.logs[k * (D + 1) + f.n_observed]
+        if f.kind != DIAGONAL:
+            f.offsets[k] += f.logs[k * f.own * (D + 1) + f.n_observed]
         else:
             for a in range(f.n_observed):
                 f.offsets[k] += f.logs[k * D + f.observed[a]]
+
+
+cdef inline Py_ssize_t width(int kind, Py_ssize_t D) noexcept nogil:
+    """How many sums each component has."""
+    return 1 + D + (D if kind == DIAGONAL else D * (D + 1) // 2 if kind == TRIANGULAR else 0)
+
+
+cdef inline double* second_moments(const Frame* f, Py_ssize_t k, double* out) noexcept nogil:
+    """Where those of component k stand among all sums; shared ones stand behind those of all components."""
+    return out + (k * width(f.kind, f.D) + 1 + f.D if f.own else f.K * width(f.kind, f.D))
+
+
+cdef inline double* spreads(const Frame* f, double* out) noexcept nogil:
+    """Where the sums of |y - c_k|^2 and |y|^2 stand (ISOTROPIC)."""
+    return second_moments(f, 0, out) + f.D * (f.D + 1) // 2
 
 
 cdef inline void add_conditional(const Frame* f, Py_ssize_t k, double count, double* out) noexcept nogil:
     """Add the conditional covariance of so many rows to the second moments of component k."""
     cdef Py_ssize_t a, b, i, D = f.D
     cdef const double* C
-    cdef double* second = out + 1 + D
+    cdef double* second = second_moments(f, k, out)
     if f.kind == DIAGONAL:
         for a in range(f.n_missing):
             second[f.missing[a]] += count * f.variances[k * D + f.missing[a]]

@@ -26,6 +26,12 @@ NOTHING = np.empty(0)
 LARGEST_RATIO = {np.dtype(np.float64): 1e6, np.dtype(np.float32): 1e2}
 
 
+def check_digits(within: float, spread: float, dtype: np.dtype) -> None:
+    """Refuse a scatter within components that follows from one about a point, by their traces in a common frame."""
+    if spread > within * LARGEST_RATIO[dtype]:
+        raise DigitsLost
+
+
 class Full(Structure):
     """Each component has its own covariance matrix."""
 
@@ -158,8 +164,7 @@ class Tied(Structure):
         counts, first, radial = sums[:, 0], sums[:, 1:-1], sums[:, -1].sum()
         centers = model.centers.astype(np.float64)
         spread = radial + (centers * (2 * first - counts[:, None] * centers)).sum()  # sum over rows of |y|^2
-        if spread > radial * LARGEST_RATIO[model.centers.dtype]:
-            raise DigitsLost
+        check_digits(radial, spread, model.centers.dtype)
         first = np.einsum("ki,ij->kj", first, inverse(parameters.precisions_cholesky[None])[0])
         means = parameters.means - totals.origin
         moved = counts[:, None] * means

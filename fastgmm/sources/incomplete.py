@@ -8,12 +8,12 @@ import numpy as np
 from ..model.factors import inverse
 from ..model.parameters import Parameters
 from ..model.statistics import Statistics
-from ..model.structure import Structure
-from ..model.structures import STRUCTURES
+from ..model.structure import DigitsLost, Structure
+from ..model.structures import STRUCTURES, check_digits
 from .array import ArraySource
 from .cached import cached
 from .completed import Completed
-from .groups import DIAGONAL, TRIANGULAR, cut, work_per_row
+from .groups import DIAGONAL, ISOTROPIC, TRIANGULAR, cut, work_per_row
 from .patterns import Patterns, find_patterns
 from .source import Source
 
@@ -30,7 +30,12 @@ class Marginals(NamedTuple):
     kind: int
     log_weights: np.ndarray  # (K,)
     centers: np.ndarray  # (K, D)
-    covariances: np.ndarray  # (K, D, D) if TRIANGULAR, (K, D) if DIAGONAL; flat
+    covariances: np.ndarray  # (K, D, D) if TRIANGULAR, (K, D) if DIAGONAL, (D, D) if ISOTROPIC; flat
+
+
+def kind_of(structure: Structure) -> int:
+    """How the kernels for rows with gaps see a structure: one variance for all features does not help them."""
+    return structure.kind if structure.triangular else DIAGONAL
 
 
 def marginals(structure: Structure, parameters: Parameters, *, dense: bool = False) -> Marginals:
@@ -38,17 +43,16 @@ def marginals(structure: Structure, parameters: Parameters, *, dense: bool = Fal
 
     Covariances follow from their factors, since an extrapolated point has no others.
     """
-    factors = structure.split(parameters).precisions_cholesky
+    n_features, kind = parameters.means.shape[1], kind_of(structure)
     if structure.triangular:
-        roots = inverse(factors)
+        roots = inverse(parameters.precisions_cholesky.reshape(-1, n_features, n_features))
         covariances = np.einsum("kji,kjl->kil", roots, roots)
     else:
-        covariances = factors**-2.0
+        covariances = structure.split(parameters).precisions_cholesky ** -2.0
         if dense:
-            covariances = covariances[:, :, None] * np.eye(covariances.shape[1])
+            covariances, kind = covariances[:, :, None] * np.eye(n_features), TRIANGULAR
     with np.errstate(divide="ignore"):
         log_weights = np.log(parameters.weights)
-    kind = TRIANGULAR if covariances.ndim == 3 else DIAGONAL
     return Marginals(kind, log_weights, np.ascontiguousarray(parameters.means), np.ravel(covariances))
 
 
@@ -88,16 +92,24 @@ class IncompleteSource(Source):
         return quiet
 
     def work(self, structure: Structure, n_components: int) -> int:
-        return self.n_samples * work_per_row(structure.direct.kind, self.n_features, n_components)
+        return self.n_samples * work_per_row(kind_of(structure), self.n_features, n_components)
 
     # ---- what EM asks for
 
     def statistics(self, structure: Structure, parameters: Parameters) -> Statistics:
         """Expected statistics of the complete rows given what is observed."""
-        direct, model = structure.direct, marginals(structure, parameters)
+        try:
+            return self._statistics(structure, parameters)
+        except DigitsLost:
+            return structure.pool(self._statistics(structure.direct, structure.split(parameters)))
+
+    def _statistics(self, structure: Structure, parameters: Parameters) -> Statistics:
+        """The same, or DigitsLost where scatters would be poor."""
+        model = marginals(structure, parameters)
         n_components, n_features = model.centers.shape
-        n_moments = n_features * (n_features + 1) // 2 if direct.triangular else n_features
-        total = np.zeros(n_components * (1 + n_features + n_moments) + 1)
+        n_moments = n_features * (n_features + 1) // 2
+        n_own = 1 + n_features + (0, n_features, n_moments)[(ISOTROPIC, DIAGONAL, TRIANGULAR).index(model.kind)]
+        total = np.zeros(n_components * n_own + (n_moments + 2 if model.kind == ISOTROPIC else 0) + 1)
 
         def task(rows: slice, X: np.ndarray, patterns: Patterns, *workspaces: np.ndarray) -> np.ndarray:
             out = np.empty_like(total)
@@ -105,24 +117,26 @@ class IncompleteSource(Source):
             return out
 
         self._each_group(task, model, True, lambda sums: np.add(total, sums, out=total))
-        sums = total[:-1].reshape(n_components, -1)
+        sums = total[: n_components * n_own].reshape(n_components, n_own)
         second = sums[:, 1 + n_features :]
-        if direct.triangular:
-            lower = np.zeros((n_components, n_features, n_features))
-            lower[:, *np.tril_indices(n_features)] = second
-            second = lower + np.swapaxes(np.tril(lower, -1), 1, 2)
-        return structure.pool(
-            Statistics(
-                parameters.means,
-                sums[:, 0].copy(),
-                sums[:, 1 : 1 + n_features].copy(),
-                second.copy(),
-                float(total[-1]),
-                self.total,
-                float(np.finfo(self.dtype).eps),
-                direct.name,
-            )
+        if model.kind == ISOTROPIC:
+            check_digits(*total[-3:-1], self.dtype)
+            second = total[sums.size : -3]
+        if structure.triangular:
+            lower = np.zeros((*second.shape[:-1], n_features, n_features))
+            lower[..., *np.tril_indices(n_features)] = second
+            second = lower + np.swapaxes(np.tril(lower, -1), -1, -2)
+        found = Statistics(
+            parameters.means,
+            sums[:, 0].copy(),
+            sums[:, 1 : 1 + n_features].copy(),
+            second.copy(),
+            float(total[-1]),
+            self.total,
+            float(np.finfo(self.dtype).eps),
+            structure.name if structure.triangular else structure.direct.name,
         )
+        return found if structure.triangular else structure.pool(found)
 
     # ---- what a mixture says of each row
 
@@ -266,7 +280,7 @@ class IncompleteSource(Source):
 
         def task(rows: slice, X: np.ndarray, patterns: Patterns, _: np.ndarray, scratch: np.ndarray) -> None:
             parts = (None if array is None else array[rows] for array in arrays)
-            self.kernels.impute_patterns(X, *patterns, *model[1:], scratch, *parts)
+            self.kernels.impute_patterns(X, *patterns, *model, scratch, *parts)
 
         self._each_group(task, model, False, lambda _: None)
 
