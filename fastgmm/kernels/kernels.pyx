@@ -44,6 +44,7 @@ from pattern_blocks cimport (
     map_sums,
     marginal,
     model_size,
+    shorten,
     weigh_block,
 )
 from pattern_rows cimport accumulate_rows, draw, filled, flush_rows, posterior_of_row, read_row, squares
@@ -430,7 +431,7 @@ def patterns_sizes(int kind, Py_ssize_t n_features, Py_ssize_t n_components, bin
     """How many numbers `workspace`, and how many doubles `scratch`, must hold."""
     cdef Py_ssize_t d, size = 0
     for d in range(1, n_features + 1):
-        size = max(size, block_layout(kind, d, n_components, accumulating, itemsize, 1 << 40).size)
+        size = max(size, block_layout(kind, d, n_components, accumulating, itemsize).size)
     return (size + model_size(n_features, n_components) + 64 // itemsize,
             frame(kind, n_features, n_components, NULL).size + 8)
 
@@ -459,7 +460,7 @@ def accumulate_patterns(
     Rows of which nothing is observed add nothing.
     """
     cdef Py_ssize_t N = X.shape[0], D = X.shape[1], K = means.shape[0], n, n0, rows, pattern, block, first, stop, B
-    cdef Py_ssize_t o, stride, across, down
+    cdef Py_ssize_t o, stride, across, down, longest
     cdef Layout at
     cdef Frame f = frame(kind, D, K, aligned(&scratch[0]))
     cdef floating* offsets = aligned(&workspace[0])
@@ -486,17 +487,19 @@ def accumulate_patterns(
                                                      N - stop, w, cut, &out[0])
                 continue
             o = f.n_observed
-            at = block_layout(kind, o, K, True, sizeof(floating), stop - first)
-            B = at.B
+            at = block_layout(kind, o, K, True, sizeof(floating))
+            longest = at.B
             stride = 2 + o if kind == ISOTROPIC else width(kind, o)
             memset(f.sums, 0, K * stride * sizeof(double))
             if kind == ISOTROPIC:
                 memset(f.pooled, 0, width(TRIANGULAR, o) * sizeof(double))
             memset(work + at.fill, 0, K * sizeof(Py_ssize_t))
             marginal(&f, offsets, centers, residues, factors, dense)
-            for block in range((stop - first + B - 1) // B):
-                n0 = first + block * B
-                rows = min(B, stop - n0)
+            for block in range((stop - first + longest - 1) // longest):
+                n0 = first + block * longest
+                rows = min(longest, stop - n0)
+                shorten(&at, rows, sizeof(floating))
+                B = at.B
                 gather_block(&f, base, down, across, &order[n0], rows, N - n0 - rows, B, work + at.x)
                 if kind == ISOTROPIC:
                     enter_frame(&at, f.corner, f.rotation, work)
@@ -538,7 +541,7 @@ def posterior_patterns(
 ):
     """What a mixture says of each row by the features observed; by its weights alone where there are none."""
     cdef Py_ssize_t N = X.shape[0], D = X.shape[1], K = means.shape[0], n, k, n0, rows, pattern, block, first, stop, B
-    cdef Py_ssize_t across, down, best
+    cdef Py_ssize_t across, down, longest, best
     cdef int32_t row
     cdef Layout at
     cdef Frame f = frame(kind, D, K, aligned(&scratch[0]))
@@ -572,13 +575,15 @@ def posterior_patterns(
                     if labels is not None:
                         labels[row] = best
                 continue
-            at = block_layout(kind, f.n_observed, K, False, sizeof(floating), stop - first)
-            B = at.B
+            at = block_layout(kind, f.n_observed, K, False, sizeof(floating))
+            longest = at.B
             memset(work + at.fill, 0, K * sizeof(Py_ssize_t))
             marginal(&f, offsets, centers, residues, factors, dense)
-            for block in range((stop - first + B - 1) // B):
-                n0 = first + block * B
-                rows = min(B, stop - n0)
+            for block in range((stop - first + longest - 1) // longest):
+                n0 = first + block * longest
+                rows = min(longest, stop - n0)
+                shorten(&at, rows, sizeof(floating))
+                B = at.B
                 gather_block(&f, base, down, across, &order[n0], rows, N - n0 - rows, B, work + at.x)
                 if kind == ISOTROPIC:
                     enter_frame(&at, f.corner, f.rotation, work)

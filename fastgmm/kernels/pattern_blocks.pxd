@@ -18,17 +18,24 @@ cdef inline Py_ssize_t model_size(Py_ssize_t D, Py_ssize_t K) noexcept nogil:
 
 
 cdef inline Layout block_layout(
-    int kind, Py_ssize_t D, Py_ssize_t K, bint accumulating, Py_ssize_t itemsize, Py_ssize_t rows
+    int kind, Py_ssize_t D, Py_ssize_t K, bint accumulating, Py_ssize_t itemsize
 ) noexcept nogil:
-    """The layout for so many rows of a pattern: no longer blocks than needed."""
+    """The layout for rows of a pattern; of ISOTROPIC the block is the buffer of all components together, too."""
     cdef Py_ssize_t tile = TILE_COLUMNS * (LANES_F64 if itemsize == 8 else LANES_F32)
     cdef Layout at = layout(kind, D, K, accumulating, itemsize)
-    at.B = min(at.B, (rows + tile - 1) // tile * tile)
-    if kind == ISOTROPIC:       # the block is the buffer of all components together
-        at.y, at.C, at.P = at.x, at.B, at.B
+    if kind == ISOTROPIC:
+        at.y = at.x
         at.r = take(&at.size, at.B, tile)
         at.u = take(&at.size, 4 * at.B, tile)
     return at
+
+
+cdef inline void shorten(Layout* at, Py_ssize_t rows, Py_ssize_t itemsize) noexcept nogil:
+    """Make the block no longer than its rows need."""
+    cdef Py_ssize_t tile = TILE_COLUMNS * (LANES_F64 if itemsize == 8 else LANES_F32)
+    at.B = (rows + tile - 1) // tile * tile
+    if at.kind == ISOTROPIC:
+        at.P = at.B
 
 
 cdef inline void marginal(
