@@ -56,10 +56,20 @@ def case(seed: int, structure: str, N: int, D: int, K: int, kind: str, dtype: st
 
 
 def accumulated(kernel: ModuleType, X: Any, model: twin.Model, weights: Any = None) -> incomplete.Moments:
-    """What the kernel leaves of rows, with workspaces full of NaN."""
-    structure = STRUCTURES[model.structure]
+    """What the kernel leaves of rows."""
+    (K, D), sums = model.means.shape, summed(kernel, X, model, weights)
+    if model.structure == "tied":
+        own, scatters = sums[: K * (1 + D)].reshape(K, -1), sums[K * (1 + D) : -3]
+    else:
+        own = sums[:-1].reshape(K, -1)
+        scatters = own[:, 1 + D :]
+    return incomplete.Moments(own[:, 0], own[:, 1 : 1 + D], scatters, sums[-1])
+
+
+def summed(kernel: ModuleType, X: Any, model: twin.Model, weights: Any = None) -> Any:
+    """The same as it comes, with workspaces full of NaN."""
     K, D = model.means.shape
-    read = marginals(structure, parameters_of(model))
+    read = marginals(STRUCTURES[model.structure], parameters_of(model))
     work, scratch = kernel.patterns_sizes(read.kind, D, K, True, X.itemsize)
     pairs = D * (D + 1) // 2
     size = {TRIANGULAR: K * (1 + D + pairs), DIAGONAL: K * (1 + D + D), ISOTROPIC: K * (1 + D) + pairs + 2}[read.kind]
@@ -67,12 +77,7 @@ def accumulated(kernel: ModuleType, X: Any, model: twin.Model, weights: Any = No
     kernel.accumulate_patterns(
         X, *find_patterns(X), weights, *read, np.full(work, np.nan, X.dtype), np.full(scratch, np.nan), out
     )
-    if read.kind == ISOTROPIC:
-        sums, scatters = out[: K * (1 + D)].reshape(K, -1), out[K * (1 + D) : -3]
-    else:
-        sums = out[:-1].reshape(K, -1)
-        scatters = sums[:, 1 + D :]
-    return incomplete.Moments(sums[:, 0], sums[:, 1 : 1 + D], scatters, out[-1])
+    return out
 
 
 def assert_moments(actual: incomplete.Moments, wanted: incomplete.Moments, model: twin.Model, n: int, tol: float):
@@ -118,6 +123,46 @@ def expected(i: int, structure: str, dtype: str, weighted: bool) -> tuple[Any, t
     model = twin.Model(structure, *(np.asarray(part, np.float64) for part in drawn[1:]))
     weights = np.random.default_rng(i).integers(0, 3, N).astype(dtype) if weighted else None
     return X, model, weights, incomplete.moments(X, model, weights)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("kind", ["random", "few"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_kernel_tells_how_far_components_with_one_covariance_are_apart(variant: str, kind: str, weighted: bool) -> None:
+    """Sums of squared distances of what is observed from each mean and from that of the mixture, both whitened."""
+    model, X = case(21, "tied", 70, 4, 3, kind)
+    weights = np.random.default_rng(21).uniform(0, 2, len(X)) if weighted else np.ones(len(X))
+    within = spread = 0.0
+    for x, weight in zip(X, weights, strict=True):
+        o = ~np.isnan(x)
+        precision = np.linalg.inv(np.asarray(model.covariances, float)[np.ix_(o, o)])
+        r, z = weight * incomplete.of_row(x, model).responsibilities, (x - model.means)[:, o]
+        away = (x - model.weights @ model.means)[o]
+        within += np.einsum("k,ki,ij,kj->", r, z, precision, z) if o.any() else 0
+        spread += weight * away @ precision @ away if o.any() else 0
+    found = summed(kernels.load(variant), X, model, weights if weighted else None)[-3:-1]
+    np.testing.assert_allclose(found, [within, spread], rtol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["random", "few"])
+@pytest.mark.parametrize(("dtype", "distance", "tol"), [("float64", 1e8, 1e-9), ("float32", 1e3, 2e-7)])
+def test_far_components_with_one_covariance_keep_their_digits(
+    kind: str, dtype: str, distance: float, tol: float
+) -> None:
+    """A scatter within components is no difference where it is small beside that between them."""
+    rng = np.random.default_rng(22)
+    drawn = twin.random_model(rng, "tied", 3, 4)
+    model = drawn._replace(means=drawn.means * distance)
+    X = twin.sample(rng, model, 60, dtype)
+    X[gaps(rng, kind, X.shape)] = np.nan
+    found = incomplete_source(X).statistics(STRUCTURES["tied"], parameters_of(model))
+    wanted = incomplete.moments(X, model)
+    factor = np.linalg.inv(np.linalg.cholesky(np.asarray(model.covariances, float)))
+    assert found.covariance_type == "tied"
+    np.testing.assert_allclose(found.counts, wanted.counts, rtol=0, atol=60 * tol)
+    np.testing.assert_allclose(found.sums @ factor.T, wanted.sums @ factor.T, rtol=0, atol=60 * tol)
+    error = factor @ (found.scatters - wanted.scatters.sum(axis=0)) @ factor.T
+    assert np.abs(error).max() < 60 * tol
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -364,11 +409,13 @@ def test_constant_and_nearly_empty_columns() -> None:
     assert np.isfinite(mixture.means_).all()
 
 
-def test_bits_do_not_depend_on_threads() -> None:
-    _, X = case(13, "full", 30_000, 12, 3, "random")
+@pytest.mark.parametrize("structure", ["full", "tied"])
+def test_bits_do_not_depend_on_threads(structure: str) -> None:
+    _, X = case(13, structure, 30_000, 12, 3, "random")
+    options: dict[str, Any] = {"covariance_type": structure, "missing": "em", "random_state": 0, "max_iter": 4}
     fits = []
     for n_threads in (1, 2, 5):
-        mixture = GaussianMixture(3, missing="em", n_threads=n_threads, random_state=0, max_iter=4, n_init=2)
+        mixture = GaussianMixture(3, n_threads=n_threads, n_init=2, **options)
         fits.append((mixture.fit(X), mixture.impute(X), mixture.impute(X, random_state=1)))
     assert len(incomplete_source(X).groups) > 2
     for mixture, filled, drawn in fits[1:]:
@@ -463,7 +510,7 @@ def test_impute_as_the_twin(structure: str, dtype: str) -> None:
     np.testing.assert_array_equal(filled[~np.isnan(X)], X[~np.isnan(X)])
 
 
-@pytest.mark.parametrize("structure", ["full", "spherical"])
+@pytest.mark.parametrize("structure", ["full", "tied", "spherical"])
 def test_draws_have_the_conditional_moments(structure: str) -> None:
     model, X = case(18, structure, 3, 3, 2, "few")
     X = np.repeat([[np.nan, X[0, 1] if np.isfinite(X[0, 1]) else 1.0, np.nan]], 40_000, axis=0)

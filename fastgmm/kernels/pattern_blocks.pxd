@@ -236,8 +236,10 @@ cdef inline void map_diagonal(const Frame* f, floating zero, double* out) noexce
 
 cdef inline void map_triangular(const Frame* f, floating zero, double* out) noexcept nogil:
     """H s and H S H^T of each component, of float32 rows with L_o as it was applied to them."""
-    cdef Py_ssize_t k, a, b, D = f.D, o = f.n_observed, stride = width(TRIANGULAR, D)
+    cdef Py_ssize_t k, a, i, D = f.D, o = f.n_observed, stride = width(TRIANGULAR, D)
     cdef const double* sums
+    cdef const double* H
+    cdef double* first
     for k in range(f.K):
         sums = f.sums + k * width(TRIANGULAR, o)
         if sums[0] == 0:
@@ -248,52 +250,61 @@ cdef inline void map_triangular(const Frame* f, floating zero, double* out) noex
             congruence(f.applied + k * D * f.P, sums + 1, sums + 1 + o, o, f.scratch, f.first, f.second)
         else:
             memcpy(f.first, sums + 1, o * sizeof(double))
-            for a in range(o):
-                for b in range(a + 1):
-                    f.second[a * o + b] = f.second[b * o + a] = sums[1 + o + a * (a + 1) // 2 + b]
-        map_first(f, k, out + k * stride + 1)
+            unfold(sums + 1 + o, o, f.second)
+        H, first = f.columns + k * D * f.P, out + k * stride + 1
+        for a in range(o):
+            for i in range(D):
+                first[i] += f.first[a] * H[a * f.P + i]
         map_second(f, k, out)
 
 
 cdef inline void map_shared(const Frame* f, double* out) noexcept nogil:
     """The same of sums about a common origin: S = sum r y y^T - sum_k (q_k c_k^T + c_k q_k^T - n_k c_k c_k^T)."""
-    cdef Py_ssize_t k, a, b, D = f.D, Q = f.Q, o = f.n_observed, stride = width(ISOTROPIC, D)
+    cdef Py_ssize_t k, k0, a, a0, b, i, D = f.D, K = f.K, P = f.P, o = f.n_observed, stride = width(ISOTROPIC, D)
     cdef const double* sums
-    cdef const double* c
+    cdef double* s
     cdef double* among = spreads(f, out)
-    cdef double total = 0
-    for a in range(o):
-        for b in range(a + 1):
-            f.second[a * o + b] = f.pooled[1 + o + a * (a + 1) // 2 + b]
-        among[1] += f.second[a * o + a]
-    for k in range(f.K):
-        sums, c = f.sums + k * (2 + o), f.whitened + k
-        if sums[0] == 0:
-            continue
-        total += sums[0]
+    cdef double* rows = f.scratch
+    cdef double n_rows = 0, c
+    cdef int m
+    for k in range(K):
+        sums, s = f.sums + k * (2 + o), f.moments + k * P
+        n_rows += sums[0]
         among[0] += sums[1 + o]
         out[k * stride] += sums[0]
+        memset(s, 0, P * sizeof(double))
         for a in range(o):
-            f.first[a] = sums[1 + a] - sums[0] * c[a * Q]
-        map_first(f, k, out + k * stride + 1)
+            s[a] = sums[1 + a] - sums[0] * f.whitened[a * f.Q + k]
+    for k0 in range(0, K, 4):
+        m = <int> min(4, K - k0)
+        product(m, 0, o, o, f.moments + k0 * P, P, 1, f.columns, P, rows)
+        for k in range(m):
+            for i in range(D):
+                out[(k0 + k) * stride + 1 + i] += rows[k * P + i]
+    for k in range(K):
         for a in range(o):
-            f.first[a] += 0.5 * sums[0] * c[a * Q]
-            for b in range(a + 1):
-                f.second[a * o + b] -= f.first[a] * c[b * Q] + c[a * Q] * f.first[b]
+            c = f.whitened[a * f.Q + k]
+            f.moments[k * P + a] += 0.5 * f.sums[k * (2 + o)] * c
+    unfold(f.pooled + 1 + o, o, f.second)
     for a in range(o):
-        for b in range(a):
-            f.second[b * o + a] = f.second[a * o + b]
-    add_conditional(f, 0, total, out)
+        among[1] += f.second[a * o + a]
+    for a0 in range(0, o, 4):
+        m = <int> min(4, o - a0)
+        product(m, 0, K, K, f.whitened + a0 * f.Q, f.Q, 1, f.moments, P, rows)
+        for a in range(a0, a0 + m):
+            for b in range(o):
+                f.second[a * o + b] -= rows[(a - a0) * P + b]
+                f.second[b * o + a] -= rows[(a - a0) * P + b]
+    add_conditional(f, 0, n_rows, out)
     map_second(f, 0, out)
 
 
-cdef inline void map_first(const Frame* f, Py_ssize_t k, double* out) noexcept nogil:
-    """Add H first to first moments (D,)."""
-    cdef Py_ssize_t a, i
-    cdef const double* H = f.columns + k * f.own * f.D * f.P
-    for a in range(f.n_observed):
-        for i in range(f.D):
-            out[i] += f.first[a] * H[a * f.P + i]
+cdef inline void unfold(const double* lower, Py_ssize_t o, double* second) noexcept nogil:
+    """A symmetric matrix (o, o) from its lower triangle by rows."""
+    cdef Py_ssize_t a, b
+    for a in range(o):
+        for b in range(a + 1):
+            second[a * o + b] = second[b * o + a] = lower[a * (a + 1) // 2 + b]
 
 
 cdef inline void map_second(const Frame* f, Py_ssize_t k, double* out) noexcept nogil:

@@ -75,6 +75,7 @@ cdef struct Frame:
     double* stack               # (slots + 1, M, states, S)  what is left of Sigma after so many eliminations
     double* columns             # (M, D, P)         H^T, a row for each observed feature
     double* whitened            # (D, Q)            c_k, a row for each observed feature (ISOTROPIC)
+    double* moments             # (K, P)            sums of y - c_k (ISOTROPIC)
     double* rotation            # packed L_o^-1 (ISOTROPIC)
     double* corner              # (D,)              origin_o (ISOTROPIC)
     double* applied             # (K, D, P)         by what rounding changed L_o (TRIANGULAR)
@@ -121,6 +122,7 @@ cdef inline Frame frame(int kind, Py_ssize_t D, Py_ssize_t K, double* start) noe
     f.stack = start + take(&size, (f.slots + 1) * M * f.states * S if matrices else 0, CHUNK)
     f.columns = start + take(&size, M * D * P if matrices else 0, CHUNK)
     f.whitened = start + take(&size, D * Q if shared else 0, CHUNK)
+    f.moments = start + take(&size, K * P if shared else 0, CHUNK)
     f.rotation = start + take(&size, record if shared else 0, CHUNK)
     f.corner = start + take(&size, D if shared else 0, CHUNK)
     f.applied = start + take(&size, K * D * P if kind == TRIANGULAR else 0, CHUNK)
