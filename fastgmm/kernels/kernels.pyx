@@ -454,9 +454,9 @@ def accumulate_patterns(
 
     As those that `accumulate` leaves with W_k = 1; where components share a covariance (ISOTROPIC)
 
-        sum r, sum r z (D) of each,  sum r z z^T of all (lower triangle by rows),  sum r |y - c_k|^2,  sum r |y|^2
+        sum r, sum r z (D) of each,  sum r z z^T of all (lower triangle by rows),  sum r |y - m_k|^2,  sum r |y|^2
 
-    of which the last two, in the frame of each pattern, tell how many digits the scatter lost if it is a difference.
+    of which the last two, in the frame of each pattern, tell how many digits the scatter may have lost as a difference.
     Rows of which nothing is observed add nothing.
     """
     cdef Py_ssize_t N = X.shape[0], D = X.shape[1], K = means.shape[0], n, n0, rows, pattern, block, first, stop, B

@@ -259,13 +259,13 @@ cdef inline void map_triangular(const Frame* f, floating zero, double* out) noex
 
 
 cdef inline void map_shared(const Frame* f, double* out) noexcept nogil:
-    """The same of sums about a common origin: S = sum r y y^T - sum_k (q_k c_k^T + c_k q_k^T - n_k c_k c_k^T)."""
+    """The same of sums about a common origin: S = sum r y y^T - sum_k (q_k m_k^T + m_k q_k^T - n_k m_k m_k^T)."""
     cdef Py_ssize_t k, k0, a, a0, b, i, D = f.D, K = f.K, P = f.P, o = f.n_observed, stride = width(ISOTROPIC, D)
     cdef const double* sums
     cdef double* s
     cdef double* among = spreads(f, out)
     cdef double* rows = f.scratch
-    cdef double n_rows = 0, c
+    cdef double n_rows = 0
     cdef int m
     for k in range(K):
         sums, s = f.sums + k * (2 + o), f.moments + k * P
@@ -283,8 +283,7 @@ cdef inline void map_shared(const Frame* f, double* out) noexcept nogil:
                 out[(k0 + k) * stride + 1 + i] += rows[k * P + i]
     for k in range(K):
         for a in range(o):
-            c = f.whitened[a * f.Q + k]
-            f.moments[k * P + a] += 0.5 * f.sums[k * (2 + o)] * c
+            f.moments[k * P + a] += 0.5 * f.sums[k * (2 + o)] * f.whitened[a * f.Q + k]
     unfold(f.pooled + 1 + o, o, f.second)
     for a in range(o):
         among[1] += f.second[a * o + a]

@@ -62,7 +62,7 @@ cdef inline void squares(const Frame* f, Py_ssize_t first, Py_ssize_t stop) noex
 
 
 cdef inline void squares_shared(const Frame* f, Py_ssize_t first, Py_ssize_t stop) noexcept nogil:
-    """p = |y - c_k|^2 of all components, from one pass over the row, and z of some (ISOTROPIC)."""
+    """p = |y - m_k|^2 of all components, from one pass over the row, and z of some (ISOTROPIC)."""
     cdef Py_ssize_t a, i, k, t, c, S = f.S, Q = f.Q
     cdef const double* column
     cdef const double* centers

@@ -11,10 +11,10 @@ from Sigma by eliminating the observed features one by one: the columns of H on 
 lexicographic order, and the states on the way are kept in a stack, so that a pattern begins where it parts from the
 one before: with many patterns, where only small matrices are left.
 
-Components that share one covariance (ISOTROPIC) share L_o, H and C: one elimination, and each row is whitened once,
-y = L_o^-1 (x_o - origin_o) with the mean of the mixture for origin. The means follow by the way: as rows below Sigma
-that are eliminated with it, they leave their coordinates c_k = L_o^-1 (mu_ko - origin_o), and in the missing features
-what mu_k differs from the origin by beyond U c_k.
+Components that share one covariance (ISOTROPIC) share L_o, H and C: one elimination serves all, and a row is whitened
+once, y = L_o^-1 (x_o - origin_o) about the mean of the mixture. The means mu_k - origin are eliminated with Sigma, as
+rows below it: they leave their coordinates m_k = L_o^-1 (mu_ko - origin_o) on the way, and their own part of what is
+missing, mu_k - origin - H m_k, at the end.
 
 Of a pattern of many rows, blocks are whitened and summed by the kernels for complete rows, in |o| dimensions, and the
 sums are mapped by H once (pattern_blocks.pxd). Of a pattern of few, each row is mapped on its own (pattern_rows.pxd).
@@ -63,7 +63,7 @@ cdef struct Frame:
     double* logs                # (M, D + 1)        sums of log(scales); of DIAGONAL the logarithms themselves
     double* offsets             # (K,)              c_k of the marginal density
     double* x                   # (S,)              one row
-    double* g                   # (S,)              x - origin, likewise given the row alone (ISOTROPIC)
+    double* g                   # (S,)              H y, what the row itself adds to x - mu (ISOTROPIC)
     double* y                   # (D,)              the row whitened (ISOTROPIC)
     double* z                   # (K, S)            x - mu, missing features at their conditional means
     double* p                   # (Q,)              log densities of the row
@@ -74,8 +74,8 @@ cdef struct Frame:
     double* gathered            # (1 + D + D (D + 1) / 2,)  the same of mapped rows
     double* stack               # (slots + 1, M, states, S)  what is left of Sigma after so many eliminations
     double* columns             # (M, D, P)         H^T, a row for each observed feature
-    double* whitened            # (D, Q)            c_k, a row for each observed feature (ISOTROPIC)
-    double* moments             # (K, P)            sums of y - c_k (ISOTROPIC)
+    double* whitened            # (D, Q)            m_k, a row for each observed feature (ISOTROPIC)
+    double* moments             # (K, P)            sums of r (y - m_k) (ISOTROPIC)
     double* rotation            # packed L_o^-1 (ISOTROPIC)
     double* corner              # (D,)              origin_o (ISOTROPIC)
     double* applied             # (K, D, P)         by what rounding changed L_o (TRIANGULAR)
@@ -279,7 +279,7 @@ cdef inline double* second_moments(const Frame* f, Py_ssize_t k, double* out) no
 
 
 cdef inline double* spreads(const Frame* f, double* out) noexcept nogil:
-    """Where the sums of |y - c_k|^2 and |y|^2 stand (ISOTROPIC)."""
+    """Where the sums of r |y - m_k|^2 and r |y|^2 stand (ISOTROPIC)."""
     return second_moments(f, 0, out) + f.D * (f.D + 1) // 2
 
 

@@ -33,9 +33,9 @@ class Marginals(NamedTuple):
     covariances: np.ndarray  # (K, D, D) if TRIANGULAR, (K, D) if DIAGONAL, (D, D) if ISOTROPIC; flat
 
 
-def kind_of(structure: Structure) -> int:
-    """How the kernels for rows with gaps see a structure: one variance for all features does not help them."""
-    return structure.kind if structure.triangular else DIAGONAL
+def summed_as(structure: Structure) -> Structure:
+    """The structure whose sums the kernels leave: one variance for all features does not help them."""
+    return structure if structure.triangular else structure.direct
 
 
 def marginals(structure: Structure, parameters: Parameters, *, dense: bool = False) -> Marginals:
@@ -43,7 +43,7 @@ def marginals(structure: Structure, parameters: Parameters, *, dense: bool = Fal
 
     Covariances follow from their factors, since an extrapolated point has no others.
     """
-    n_features, kind = parameters.means.shape[1], kind_of(structure)
+    n_features, kind = parameters.means.shape[1], summed_as(structure).kind
     if structure.triangular:
         roots = inverse(parameters.precisions_cholesky.reshape(-1, n_features, n_features))
         covariances = np.einsum("kji,kjl->kil", roots, roots)
@@ -92,7 +92,7 @@ class IncompleteSource(Source):
         return quiet
 
     def work(self, structure: Structure, n_components: int) -> int:
-        return self.n_samples * work_per_row(kind_of(structure), self.n_features, n_components)
+        return self.n_samples * work_per_row(summed_as(structure).kind, self.n_features, n_components)
 
     # ---- what EM asks for
 
@@ -105,11 +105,11 @@ class IncompleteSource(Source):
 
     def _statistics(self, structure: Structure, parameters: Parameters) -> Statistics:
         """The same, or DigitsLost where scatters would be poor."""
-        model = marginals(structure, parameters)
+        summed, model = summed_as(structure), marginals(structure, parameters)
         n_components, n_features = model.centers.shape
-        n_moments = n_features * (n_features + 1) // 2
-        n_own = 1 + n_features + (0, n_features, n_moments)[(ISOTROPIC, DIAGONAL, TRIANGULAR).index(model.kind)]
-        total = np.zeros(n_components * n_own + (n_moments + 2 if model.kind == ISOTROPIC else 0) + 1)
+        n_pairs = n_features * (n_features + 1) // 2
+        n_own = 1 + n_features + {TRIANGULAR: n_pairs, DIAGONAL: n_features, ISOTROPIC: 0}[model.kind]
+        total = np.zeros(n_components * n_own + (n_pairs + 2 if model.kind == ISOTROPIC else 0) + 1)
 
         def task(rows: slice, X: np.ndarray, patterns: Patterns, *workspaces: np.ndarray) -> np.ndarray:
             out = np.empty_like(total)
@@ -120,9 +120,9 @@ class IncompleteSource(Source):
         sums = total[: n_components * n_own].reshape(n_components, n_own)
         second = sums[:, 1 + n_features :]
         if model.kind == ISOTROPIC:
-            check_digits(*total[-3:-1], self.dtype)
+            check_digits(total[-3], total[-2], self.dtype)
             second = total[sums.size : -3]
-        if structure.triangular:
+        if summed.triangular:
             lower = np.zeros((*second.shape[:-1], n_features, n_features))
             lower[..., *np.tril_indices(n_features)] = second
             second = lower + np.swapaxes(np.tril(lower, -1), -1, -2)
@@ -134,9 +134,9 @@ class IncompleteSource(Source):
             float(total[-1]),
             self.total,
             float(np.finfo(self.dtype).eps),
-            structure.name if structure.triangular else structure.direct.name,
+            summed.name,
         )
-        return found if structure.triangular else structure.pool(found)
+        return found if summed is structure else structure.pool(found)
 
     # ---- what a mixture says of each row
 
