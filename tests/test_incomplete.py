@@ -210,6 +210,7 @@ def test_row_of_no_weight_is_absent_even_where_it_has_no_density() -> None:
         assert accumulated(kernels.CHOSEN, far, model).log_likelihood == -np.inf
         found = accumulated(kernels.CHOSEN, far, model, weights)
         assert_moments(found, incomplete.moments(X, model), model, 60, 1e-13)
+        assert np.isfinite(summed(kernels.CHOSEN, far, model, weights)).all()
 
 
 @pytest.mark.parametrize("D", [1, 8, 9, 64, 65, 130])
