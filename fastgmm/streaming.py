@@ -46,7 +46,8 @@ class Streaming(Estimation):
 
         The first batch is fitted as by `fit`, unless there are parameters already, fitted or set by hand: then it
         refines these. Each further batch is one E-step and one M-step, of statistics in which it has the weight
-        (its rows / all rows so far) ** ``learning_decay``. With ``learning_decay=1`` nothing is forgotten.
+        n_t / n * (20 n / m) ** (1 - ``learning_decay``), at most 1, where n_t of the n rows so far are its own and the
+        longest batch has m. With ``learning_decay=1`` nothing is forgotten.
 
         Parameters
         ----------
@@ -56,7 +57,7 @@ class Streaming(Estimation):
         y : None
             Ignored.
         sample_weight : array-like of shape (n_samples,), default=None
-            How many times each row counts; weights are compared with those of other batches.
+            How many times each row counts, beside those of other batches too: only ratios matter.
 
         Returns
         -------
@@ -93,7 +94,7 @@ class Streaming(Estimation):
         >>> for _ in range(50):
         ...     batch = rng.normal(size=(200, 1)) + 6 * rng.randint(2, size=(200, 1))
         ...     _ = mixture.partial_fit(batch)
-        >>> int(mixture.n_samples_seen_), np.sort(mixture.means_.ravel()).round(1)
+        >>> int(mixture.n_samples_seen_), np.sort(mixture.means_.ravel()).round()
         (10000, array([0., 6.]))
         """
         name = type(self).__name__
@@ -123,23 +124,22 @@ class Streaming(Estimation):
 
     def _learn(self, source: Source, scale: float, others: dict[str, Any]) -> Self:
         """Take over what a batch tells; ``scale`` is what a weight of one in the source stands for."""
-        structure = self._structure()
-        stream = getattr(self, "_stream", None)
+        structure, state = self._structure(), vars(self)  # of one moment, should another thread refit
+        stream, earlier = state.get("_stream"), state.get("lower_bounds_", [])
         if stream is None:
-            parameters = self._parameters()
+            parameters, earlier = self._parameters(), []
             stream = Stream(parameters, parameters)
+        maximization = partial(Maximization, structure=structure, reg_covar=self.reg_covar, degenerate=self.degenerate)
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # what overflows is refused or repaired
             alone = source.work(structure, self.n_components) < ALONE
             rows = source.inline() if alone else source
             batch = rows.statistics(structure, stream.parameters).scaled(scale)
-            maximization = partial(
-                Maximization, structure=structure, reg_covar=self.reg_covar, degenerate=self.degenerate
-            )
             after = stream.step(structure, batch, self.learning_decay, maximization)
-            fit = Fit(after.averaged, after.bounds, PARTIAL, after.repairs)
+            fit = Fit(after.averaged, [batch.mean_log_likelihood], PARTIAL, after.repairs)
             dtype = np.promote_types(np.asarray(self.means_).dtype, source.dtype)
             attributes = self._attributes(fit, dtype) | others
-        told = len(after.bounds), source.n_samples, after.bounds[-1]
+        attributes |= {"n_iter_": len(earlier) + 1, "lower_bounds_": [*earlier, *attributes["lower_bounds_"]]}
+        told = len(earlier) + 1, source.n_samples, batch.mean_log_likelihood
         tell(DEBUG, "batch %d: %d rows, mean log-likelihood %.9g", *told)
         warn_of_repairs(after.repairs[len(stream.repairs) :])
         names = {name: getattr(self, name) for name in ("feature_names_in_",) if hasattr(self, name)}

@@ -68,14 +68,16 @@ def test_equals_the_twin(structure: str, decay: float, weighted: bool) -> None:
     mixture = known(structure, learning_decay=decay)
     model = twin.Model(structure, mixture.weights_, mixture.means_, mixture.covariances_)
     rng = np.random.default_rng(1)
-    seen, remembered, average, bounds = 0.0, (0.0, 0.0, 0.0), (0.0, 0.0, 0.0), []
-    for t, size in enumerate([300, 40, 1, 500, 7, 200, 200], start=1):
+    seen = longest = 0.0
+    remembered, average, bounds = (0.0, 0.0, 0.0), (0.0, 0.0, 0.0), []
+    for t, size in enumerate([12, 4, 300, 40, 1, 500, 7, 200, 200], start=1):
         X = rows(size, seed=t)
         weights = rng.uniform(0.2, 3.0, size) if weighted else np.ones(size)
         mixture.partial_fit(X, sample_weight=weights if weighted else None)
         *s, bound = moments(X, weights, model)
-        seen += weights.sum()
-        g, w = (weights.sum() / seen) ** decay, min(1.0, 4 / (t + 3))
+        seen, longest = seen + weights.sum(), max(longest, weights.sum())
+        share = weights.sum() / seen
+        g, w = min(1.0, share * (20 * seen / longest) ** (1 - decay)), 1 - (1 - share) ** 6
         remembered = tuple((1 - g) * a + g * b for a, b in zip(remembered, s, strict=True))
         average = tuple((1 - w) * a + w * b for a, b in zip(average, remembered, strict=True))
         model = m_step(structure, remembered, 1e-3)
@@ -86,7 +88,7 @@ def test_equals_the_twin(structure: str, decay: float, weighted: bool) -> None:
         np.testing.assert_allclose(mixture.covariances_, shown.covariances, rtol=1e-8, atol=1e-9)
         np.testing.assert_allclose(mixture.lower_bounds_, bounds, rtol=1e-9)
         np.testing.assert_allclose(mixture.n_samples_seen_, seen, rtol=1e-12)
-    assert mixture.n_iter_ == 7 and mixture.stop_reason_ == "partial_fit" and not mixture.converged_
+    assert mixture.n_iter_ == 9 and mixture.stop_reason_ == "partial_fit" and not mixture.converged_
 
 
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
@@ -121,6 +123,19 @@ def test_weights_are_repetitions(structure: str) -> None:
         weights[0] = 1
         one.partial_fit(X, sample_weight=weights)
         other.partial_fit(np.repeat(X, weights, axis=0))
+    np.testing.assert_allclose(one.covariances_, other.covariances_, rtol=1e-9)
+
+
+@pytest.mark.parametrize("factor", [1e-6, 3.0, 1e6])
+def test_only_ratios_of_weights_matter(factor: float) -> None:
+    """The unit of weights changes no parameter, and rows without weight are as good as absent."""
+    one, other = known("full"), known("full")
+    rng = np.random.default_rng(3)
+    for size in (40, 300, 80, 2):
+        X, weights = rows(size, seed=size), rng.uniform(0.2, 3.0, size)
+        one.partial_fit(X, sample_weight=weights)
+        X, weights = np.insert(X, 1, 7.0, axis=0), np.insert(weights, 1, 0.0)
+        other.partial_fit(X, sample_weight=factor * weights)
     np.testing.assert_allclose(one.covariances_, other.covariances_, rtol=1e-9)
 
 

@@ -13,7 +13,8 @@ from ..model.structure import Structure
 from .degeneracy import Maximization, Repair
 from .pooled import PooledRows
 
-RECENT = 3.0  # the weight of a batch in the average grows like its number to this power
+RECENT = 5.0  # the weight of a row in the average grows like its number to this power
+ENOUGH = 20.0  # rows for each free parameter, in a batch from which a mixture can be fitted
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,14 +23,19 @@ class Stream:
 
     With s_t the statistics per row of batch t under the parameters before it, what is remembered is
 
-        S_t = (1 - g_t) S_{t-1} + g_t s_t,    g_t = (n_t / (n_1 + .. + n_t))^decay,
+        S_t = (1 - g_t) S_{t-1} + g_t s_t,    g_t = n_t / n * (20 n / m)^(1 - decay),
 
-    n_t the number of rows of the batch, and the M-step of S_t gives the next parameters. With decay = 1 all rows count
-    the same; with less, those seen under early, poor parameters fade. Then each batch adds noise, which averages out in
+    at most 1, with n_t the number of rows of the batch, n that of all rows so far, itself included, and m that of the
+    longest batch; the M-step of S_t gives the next parameters. So the (m / 20)^(1 - decay) n^decay rows seen last are
+    remembered. With decay = 1 all rows count the same; with less, those seen under early, poor parameters fade, and EM
+    takes many steps in one pass. m / 20 stands for the number of free parameters, by which the noise of what is
+    remembered grows: a batch from which a mixture can be fitted has that many rows for each. Most of the noise averages
+    out in
 
-        A_t = (1 - w_t) A_{t-1} + w_t S_t,    w_t = 4 / (t + 3),
+        A_t = (1 - w_t) A_{t-1} + w_t S_t,    w_t = 1 - (1 - n_t / n)^6,
 
-    whose M-step gives the parameters to be shown. Everything is a sum over rows: S_t is kept as that of n_t / g_t rows.
+    whose M-step gives the parameters to be shown. Rows count by their weights, of which the ratios alone matter.
+    Everything is a sum over rows: S_t is kept as that of n_t / g_t rows.
 
     Attributes
     ----------
@@ -41,8 +47,10 @@ class Stream:
         S and A, about the means of the parameters; None before the first batch.
     n_samples : float
         Number of rows so far, or the sum of their weights.
-    bounds : list of float
-        The mean log-likelihood of each batch before its M-step.
+    longest : float
+        The same of the longest batch.
+    n_steps : int
+        Number of M-steps so far.
     repairs : list of Repair
         Of the parameters.
     scales : dict
@@ -62,18 +70,24 @@ class Stream:
     remembered: Statistics | None = None
     average: Statistics | None = None
     n_samples: float = 0.0
-    bounds: list[float] = field(default_factory=list)
+    longest: float = 0.0
+    n_steps: int = 0
     repairs: list[Repair] = field(default_factory=list)
     scales: dict[int | None, np.ndarray] = field(default_factory=dict)
 
     def step(
-        self, structure: Structure, batch: Statistics, decay: float, m_step_of: Callable[[PooledRows], Maximization]
+        self,
+        structure: Structure,
+        batch: Statistics,
+        decay: float,
+        m_step_of: Callable[[PooledRows], Maximization],
     ) -> Stream:
         """Where it stands after a batch, whose statistics are those under the parameters."""
-        n_samples, t = self.n_samples + batch.n_samples, len(self.bounds) + 1
-        share = (batch.n_samples / n_samples) ** decay
-        remembered = mixed(self.remembered, batch, share).scaled(1 / share)
-        average = remembered if decay == 1 else mixed(self.average, remembered, min(1.0, (RECENT + 1) / (t + RECENT)))
+        n_samples, longest = self.n_samples + batch.n_samples, max(self.longest, batch.n_samples)
+        part, t = batch.n_samples / n_samples, self.n_steps + 1
+        remembered = mixed(self.remembered, batch, part * (ENOUGH * n_samples / longest) ** (1 - decay))
+        recent = 1 - (1 - part) ** (RECENT + 1)
+        average = remembered if decay == 1 else mixed(self.average, remembered, recent)
         m_step = m_step_of(PooledRows(structure, remembered))
         m_step.scales.update(self.scales)
         parameters = averaged = m_step(remembered, self.parameters, t)
@@ -81,20 +95,22 @@ class Stream:
             quiet = m_step_of(PooledRows(structure, average))
             quiet.scales.update(m_step.scales)
             averaged = quiet(average, self.parameters, t)
+        kept = structure.about(remembered, parameters.means)
         return Stream(
             parameters,
             averaged,
-            structure.about(remembered, parameters.means),
-            structure.about(average, parameters.means),
+            kept,
+            kept if average is remembered else structure.about(average, parameters.means),
             n_samples,
-            [*self.bounds, batch.mean_log_likelihood],
+            longest,
+            t,
             [*self.repairs, *m_step.repairs],
             m_step.scales,
         )
 
 
 def mixed(before: Statistics | None, now: Statistics, share: float) -> Statistics:
-    """The statistics of as many rows as `now`, of which it is this share."""
-    if before is None or share == 1:
+    """Statistics of which `now` are this share, as those of n_samples / share rows."""
+    if before is None or share >= 1:
         return now
-    return before.scaled((1 - share) * now.n_samples / before.n_samples).merge(now.scaled(share))
+    return before.scaled((1 / share - 1) * now.n_samples / before.n_samples).merge(now)

@@ -85,7 +85,6 @@ class IncompleteSource(Source):
         return self.source.take(indices)
 
     def inline(self) -> Self:
-        _ = self.gaussian  # found once
         quiet = super().inline()
         quiet.source = self.source.inline()
         quiet._completed = {n: rows.inline() for n, rows in self._completed.items()}
