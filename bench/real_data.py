@@ -11,11 +11,11 @@ import subprocess
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import combinations
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -34,14 +34,14 @@ ITERATIONS = 12  # of a timed fit; the median counts
 STRUCTURES = ("full", "tied", "diag", "spherical")
 
 
-def rows(n_samples: int, seed: int = 0, n_features: int = D, distance: float = 1.0) -> Array:
-    """Rows of K Gaussians of any orientation, centers so many standard deviations apart along each feature."""
+def rows(n_samples: int, seed: int = 0, n_features: int = D, distance: float = 1.0, n_groups: int = K) -> Array:
+    """Rows of some Gaussians of any orientation, centers so many standard deviations apart along each feature."""
     rng = np.random.default_rng(seed)
-    centers = rng.normal(size=(K, n_features)) * distance
-    factors = rng.normal(size=(K, n_features, n_features)) / 3 + np.eye(n_features)
-    owner = rng.integers(K, size=n_samples)
+    centers = rng.normal(size=(n_groups, n_features)) * distance
+    factors = rng.normal(size=(n_groups, n_features, n_features)) / 3 + np.eye(n_features)
+    owner = rng.integers(n_groups, size=n_samples)
     X = rng.normal(size=(n_samples, n_features))
-    for k in range(K):
+    for k in range(n_groups):
         X[owner == k] = X[owner == k] @ factors[k] + centers[k]
     return X
 
@@ -157,32 +157,59 @@ def mapped(n_samples: int, repeats: int, folder: Path) -> list[dict[str, Any]]:
     return found
 
 
-def stream(n_samples: int, batch: int, seeds: int) -> list[dict[str, Any]]:
+class Batches(NamedTuple):
+    """A stream to learn from."""
+
+    n_features: int
+    n_components: int
+    distance: float
+    batch: int
+    seeds: int
+
+
+STREAMS = (
+    Batches(D, K, 1.0, 10_000, 3),
+    Batches(D, K, 0.7, 10_000, 3),
+    Batches(2, 4, 0.7, 10_000, 1),
+    Batches(5, 10, 0.5, 10_000, 1),
+    Batches(5, 10, 0.5, 100_000, 1),
+    Batches(10, 16, 1.0, 10_000, 1),
+    Batches(6, 12, 0.8, 50_000, 1),
+    Batches(10, 4, 1.0, 1_000, 1),
+    Batches(20, 8, 0.7, 10_000, 1),
+)
+
+
+def stream(n_samples: int, streams: Sequence[Batches]) -> list[dict[str, Any]]:
     """Batches that come once, against EM on all rows: from where the first batch ended, and from its own start."""
     found = []
-    for distance in (1.0, 0.7):
-        X = rows(n_samples, seed=3, distance=distance)
+    for about in streams:
+        k, batch = about.n_components, about.batch
+        X = rows(n_samples, seed=3, n_features=about.n_features, distance=about.distance, n_groups=k)
         batches = [X[start : start + batch] for start in range(0, n_samples, batch)]
-        for seed in range(seeds):
-            full = GaussianMixture(K, random_state=seed, max_iter=500, tol=1e-6).fit(X)
+        for seed in range(about.seeds):
+            full = GaussianMixture(k, random_state=seed, max_iter=500, tol=1e-6).fit(X)
             iteration = full.fits_[0].seconds_em / full.n_iter_
             for decay in (0.6, 1.0):
-                mixture = GaussianMixture(K, random_state=seed, learning_decay=decay)
-                begun = perf_counter()
-                mixture.partial_fit(batches[0])
-                start = mixture.weights_, mixture.means_, mixture.precisions_
-                for part in batches[1:]:
-                    mixture.partial_fit(part)
-                seconds = perf_counter() - begun
+                times = []
+                for _ in range(3):
+                    mixture = GaussianMixture(k, random_state=seed, learning_decay=decay)
+                    begun = perf_counter()
+                    mixture.partial_fit(batches[0])
+                    start = mixture.weights_, mixture.means_, mixture.precisions_
+                    for part in batches[1:]:
+                        mixture.partial_fit(part)
+                    times.append(perf_counter() - begun)
+                seconds = float(np.median(times))
                 weights, means, precisions = start
                 given = {"weights_init": weights, "means_init": means, "precisions_init": precisions}
-                told = {
-                    "distance": distance,
+                told = about._asdict() | {
                     "seed": seed,
                     "decay": decay,
                     "full": full.score(X),
                     "full_iterations": full.n_iter_,
-                    "full_from_the_first_batch": GaussianMixture(K, max_iter=500, tol=1e-6, **given).fit(X).score(X),
+                    "full_from_the_first_batch": GaussianMixture(k, max_iter=500, tol=1e-6, **given).fit(X).score(X),
+                    "with_default_tol": GaussianMixture(k, **given).fit(X).score(X),
                     "stream": mixture.score(X),
                     "seconds": seconds,
                     "iterations_of_time": seconds / iteration,
@@ -210,7 +237,7 @@ def main() -> None:
             "weights": weights(1 if few else 7),
             "gaps": gaps(1 if few else 7),
             "mapped": mapped(1 << 20 if few else 20_000_000, 1 if few else 3, Path(folder)),
-            "stream": stream(100_000 if few else 1_000_000, 10_000, 1 if few else 3),
+            "stream": stream(100_000 if few else 1_000_000, STREAMS[:1] if few else STREAMS),
         }
     if options.output:
         options.output.write_text(json.dumps(record) + "\n")
