@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from .exceptions import ConvergenceWarning, DegenerateComponentWarning, compatible, warn
 from .fitting.kmeans import Random
 from .fitting.parallel import Job, share_out
-from .fitting.sweep import Candidate, Outcome, Settings, sweep
+from .fitting.sweep import sweep
+from .fitting.trials import Candidate, Outcome, Settings
 from .gaussian_mixture import GaussianMixture
 from .inputs import total_weight
 from .logs import DEBUG, INFO, tell
@@ -148,9 +149,13 @@ def select(
         tell(INFO, "select begins: %d rows of %d features, %s, K = %s", *sizes, types, numbers)
         folds = _folds(cv, source.n_samples, rng) if criterion == "cv" else None
         candidates = [Candidate(STRUCTURES[kind], k) for kind in types for k in numbers]
-        search = _Search(candidates, options, rng, Count(verbose, len(candidates) * (1 + (folds is not None) * cv)))
+        n = total_weight(source, sample_weight)
+        price = (1.0 if criterion in ("aic", "aicc") else 0.5 * math.log(n)) / n
+        search = _Search(
+            candidates, options, rng, Count(verbose, len(candidates) * (1 + (folds is not None) * cv)), price
+        )
         entries = search.fit(source, feature_names(X))
-        search.judge(entries, source, total_weight(source, sample_weight))
+        search.judge(entries, source, n)
         if folds is not None:
             search.validate(entries, source, folds)
     selection = _selection(entries, criterion)
@@ -193,7 +198,7 @@ class _Search:
     """What is done with all candidates."""
 
     def __init__(
-        self, candidates: Sequence[Candidate], options: dict[str, Any], random_state: Random, count: Count
+        self, candidates: Sequence[Candidate], options: dict[str, Any], random_state: Random, count: Count, price: float
     ) -> None:
         self.candidates, self.options, self.random_state, self.count = candidates, options, random_state, count
         common = GaussianMixture(**options)
@@ -205,6 +210,7 @@ class _Search:
             options=common._options,
             method=options.get("init_params"),
             n_starts=common.n_init,
+            price=price,
             in_order=common.callback is not None,
         )
 
