@@ -13,7 +13,7 @@ from .hierarchical import Hierarchy
 from .merging import assembled
 
 LEAST_ROWS = 5  # of a cluster, and one more than there are features: fewer say little
-NARROW = 1e-4  # of the variance of all rows: narrower clusters are taken for as wide
+NARROW = 1e-6  # of the variance of all rows: narrower clusters are taken for as wide
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,8 @@ class Clusters:
     shares : ndarray of shape (M,)
         Parts of the whole.
     means, variances : ndarray of shape (M, D)
+    log_densities : ndarray of shape (M,)
+        Of a new row of each cluster, in the mean, under its own Gaussian without correlations.
     """
 
     points: np.ndarray
@@ -39,6 +41,7 @@ class Clusters:
     shares: np.ndarray
     means: np.ndarray
     variances: np.ndarray
+    log_densities: np.ndarray
 
     @classmethod
     def of(cls, hierarchy: Hierarchy) -> Self:
@@ -55,16 +58,17 @@ class Clusters:
         shares = total(weights, begin, end)
         means = total(weights[:, None] * relative, begin, end) / shares[:, None]
         squares = total(weights[:, None] * relative**2, begin, end) / shares[:, None]
-        variances = np.maximum(squares - means**2, NARROW) * hierarchy.scale**2
-        return cls(points, weights, begin, end, shares, center + means * hierarchy.scale, variances)
+        n_rows = (end - begin)[:, None]
+        unbiased = np.maximum(squares - means**2, 0.0) * n_rows / (n_rows - 1)
+        variances = np.maximum(unbiased, NARROW)
+        optimism = (1 + 1 / n_rows) * (n_rows - 1) / (n_rows - 3)  # a row that has not shaped the cluster lies farther
+        terms = np.log(2 * math.pi * variances * hierarchy.scale**2) + optimism * unbiased / variances
+        means, variances = center + means * hierarchy.scale, variances * hierarchy.scale**2
+        return cls(points, weights, begin, end, shares, means, variances, -0.5 * terms.sum(axis=1))
 
     def least_explained(self, log_densities: np.ndarray, number: int) -> list[int]:
-        """Disjoint clusters whose likelihood would rise most if they were components of their own, the first most.
-
-        As components they are taken to have no correlations.
-        """
-        volumes = np.log(2 * math.pi * math.e * self.variances).sum(axis=1)
-        own = self.shares * (np.log(self.shares) - 0.5 * volumes)
+        """Disjoint clusters whose likelihood would rise most if they were components of their own, the first most."""
+        own = self.shares * (np.log(self.shares) + self.log_densities)
         gains = own - total(self.weights * log_densities, self.begin, self.end)
         free, chosen = np.ones(len(gains), dtype=bool), list[int]()
         while free.any() and len(chosen) < number:
