@@ -62,8 +62,10 @@ def select(
 ) -> Selection:
     """Fit mixtures of several numbers of components and covariance structures, and find the best by a criterion.
 
-    Candidates share their starts, run side by side, and are fitted once more from the next larger one with two of its
-    components merged: the sweep is faster than as many single fits, and ends at higher likelihoods. What goes wrong
+    Each candidate starts from the next larger one with two of its components merged, and from a clustering that all
+    share: the sweep is faster than as many single fits, and ends at higher likelihoods. Around the best candidates it
+    searches further: components are inserted where the rows are explained least, which finds small groups beside large
+    ones, and merged again. Those whose order ``tol`` leaves open are fitted on, to a hundredth of it. What goes wrong
     with a candidate is a line of the table, and does not stop the others.
 
     Parameters
@@ -83,9 +85,10 @@ def select(
     sample_weight : array-like of shape (n_samples,), default=None
         How many times each row counts; None is once.
     n_init : int, default=2
-        Number of starts of each candidate: clusters of a Ward hierarchy of a sample, which serves every number of
-        components, then k-means clusterings, which serve every structure. They race through a dozen iterations on at
-        most 4096 rows (256 per component where that is more), and the leader is fitted.
+        Number of starts: for each candidate the clusters of a Ward hierarchy of a sample, which serves every number of
+        components; for the best three of them k-means clusterings as well (three times as many if there are no more
+        than 4096 rows, or 256 per component). A start is given up if after four iterations on as large a sample it is
+        behind what is known.
     random_state : int, RandomState, Generator or None, default=None
         Source of randomness; None is NumPy's global ``RandomState``.
     n_threads : int, default=None
@@ -118,6 +121,8 @@ def select(
     American Statistical Association 97, 2002.
 
     C. M. Hurvich, C.-L. Tsai. Regression and time series model selection in small samples. Biometrika 76(2), 1989.
+
+    N. Ueda, R. Nakano, Z. Ghahramani, G. E. Hinton. SMEM algorithm for mixture models. Neural Computation 12, 2000.
 
     P. Smyth. Model selection for probabilistic clustering using cross-validated likelihood. Statistics and Computing
     10, 2000.
