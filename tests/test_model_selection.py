@@ -13,10 +13,12 @@ import fastgmm
 from fastgmm import ConvergenceWarning, DegenerateComponentWarning, GaussianMixture, Selection, select
 from fastgmm.datasets import load_faithful, load_iris
 from fastgmm.fitting import parallel, refinement, sweep, trials
+from fastgmm.fitting.convergence import Options
 from fastgmm.fitting.em import Fit
 from fastgmm.fitting.hierarchical import grow
 from fastgmm.fitting.insertion import Clusters, insertions, recast
 from fastgmm.fitting.merging import closest_pair, merge_closest, merged
+from fastgmm.fitting.race import Runner
 from fastgmm.fitting.restarts import FitRecord
 from fastgmm.model.structures import STRUCTURES
 from fastgmm.sources import from_chunks
@@ -198,6 +200,33 @@ def test_what_tol_leaves_open_is_fitted_on(monkeypatch: pytest.MonkeyPatch) -> N
     coarse = select(X, range(3, 6), "full", random_state=0)
     assert coarse.best_estimator_.n_components == best.n_components
     assert coarse.table_["bic"][0] - selection.table_["bic"][0] > 2 * left
+
+
+def test_further_starts_are_fitted() -> None:
+    """Three times as many of so few rows, for three candidates."""
+    X = blobs(500, 3, 3)
+    fits = [
+        [len(m.fits_) for m in select(X, range(1, 6), "full", n_init=n, random_state=0).estimators_ if m]
+        for n in (1, 3)
+    ]
+    assert sum(fits[1]) - sum(fits[0]) == 3 * 3 * 2
+
+
+def test_a_start_that_is_behind_is_given_up() -> None:
+    """A candidate is fitted from where a run on the sample has come only if that is better there than its fit."""
+    source, candidate = ArraySource(FAITHFUL, 1), trials.Candidate(STRUCTURES["full"], 2)
+    settings = trials.Settings(1e-3, 100, 1e-6, "repair", Options, None, 1, 0.01, False)
+    trial, place = trials.Trials(trials.Place(source, source), settings), trials.Place(source, source)
+    good = GaussianMixture(2, random_state=0).fit(FAITHFUL)._parameters()
+    poor = GaussianMixture(2, init_params="random", random_state=0, max_iter=0).fit(FAITHFUL)._parameters()
+    outcome = trials.Outcome()
+    trial.attempt_promising(candidate, outcome, place, None)
+    assert outcome.records == []
+    for start, bound, n_fits in [(poor, -9.0, 1), (good, -3.0, 2), (poor, -9.0, 2), (good, 0.0, 3)]:
+        runner = Runner(trial.goal(candidate, source), lambda *_, **__: good, start, bound)
+        trial.attempt_promising(candidate, outcome, place, runner)
+        assert len(outcome.records) == n_fits
+    assert outcome.lower_bound == max(record.lower_bound for record in outcome.records)
 
 
 @pytest.mark.parametrize("kind", STRUCTURES)
