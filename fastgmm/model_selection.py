@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from .exceptions import ConvergenceWarning, DegenerateComponentWarning, compatible, warn
 from .fitting.kmeans import Random
 from .fitting.parallel import Job, share_out
-from .fitting.sweep import Candidate, Outcome, Settings, sweep
+from .fitting.sweep import sweep
+from .fitting.trials import Candidate, Outcome, Settings
 from .gaussian_mixture import GaussianMixture
 from .inputs import total_weight
 from .logs import DEBUG, INFO, tell
@@ -61,8 +62,10 @@ def select(
 ) -> Selection:
     """Fit mixtures of several numbers of components and covariance structures, and find the best by a criterion.
 
-    Candidates share their starts, run side by side, and are fitted once more from the next larger one with two of its
-    components merged: the sweep is faster than as many single fits, and ends at higher likelihoods. What goes wrong
+    Each candidate starts from the next larger one with two of its components merged, and from a clustering that all
+    share: the sweep is faster than as many single fits, and ends at higher likelihoods. Around the best candidates it
+    searches further: components are inserted where the rows are explained least, which finds small groups beside large
+    ones, and merged again. Those whose order ``tol`` leaves open are fitted on, to a hundredth of it. What goes wrong
     with a candidate is a line of the table, and does not stop the others.
 
     Parameters
@@ -82,9 +85,10 @@ def select(
     sample_weight : array-like of shape (n_samples,), default=None
         How many times each row counts; None is once.
     n_init : int, default=2
-        Number of starts of each candidate: clusters of a Ward hierarchy of a sample, which serves every number of
-        components, then k-means clusterings, which serve every structure. They race through a dozen iterations on at
-        most 4096 rows (256 per component where that is more), and the leader is fitted.
+        Number of starts: for each candidate the clusters of a Ward hierarchy of a sample, which serves every number of
+        components; for the best three of them k-means clusterings as well (three times as many if there are no more
+        than 4096 rows, or 256 per component). A start is given up if after four iterations on as large a sample it is
+        behind what is known.
     random_state : int, RandomState, Generator or None, default=None
         Source of randomness; None is NumPy's global ``RandomState``.
     n_threads : int, default=None
@@ -118,6 +122,8 @@ def select(
 
     C. M. Hurvich, C.-L. Tsai. Regression and time series model selection in small samples. Biometrika 76(2), 1989.
 
+    N. Ueda, R. Nakano, Z. Ghahramani, G. E. Hinton. SMEM algorithm for mixture models. Neural Computation 12, 2000.
+
     P. Smyth. Model selection for probabilistic clustering using cross-validated likelihood. Statistics and Computing
     10, 2000.
 
@@ -148,9 +154,13 @@ def select(
         tell(INFO, "select begins: %d rows of %d features, %s, K = %s", *sizes, types, numbers)
         folds = _folds(cv, source.n_samples, rng) if criterion == "cv" else None
         candidates = [Candidate(STRUCTURES[kind], k) for kind in types for k in numbers]
-        search = _Search(candidates, options, rng, Count(verbose, len(candidates) * (1 + (folds is not None) * cv)))
+        n = total_weight(source, sample_weight)
+        price = (1.0 if criterion in ("aic", "aicc") else 0.5 * math.log(n)) / n
+        search = _Search(
+            candidates, options, rng, Count(verbose, len(candidates) * (1 + (folds is not None) * cv)), price
+        )
         entries = search.fit(source, feature_names(X))
-        search.judge(entries, source, total_weight(source, sample_weight))
+        search.judge(entries, source, n)
         if folds is not None:
             search.validate(entries, source, folds)
     selection = _selection(entries, criterion)
@@ -193,7 +203,7 @@ class _Search:
     """What is done with all candidates."""
 
     def __init__(
-        self, candidates: Sequence[Candidate], options: dict[str, Any], random_state: Random, count: Count
+        self, candidates: Sequence[Candidate], options: dict[str, Any], random_state: Random, count: Count, price: float
     ) -> None:
         self.candidates, self.options, self.random_state, self.count = candidates, options, random_state, count
         common = GaussianMixture(**options)
@@ -205,6 +215,7 @@ class _Search:
             options=common._options,
             method=options.get("init_params"),
             n_starts=common.n_init,
+            price=price,
             in_order=common.callback is not None,
         )
 

@@ -12,9 +12,13 @@ import pytest
 import fastgmm
 from fastgmm import ConvergenceWarning, DegenerateComponentWarning, GaussianMixture, Selection, select
 from fastgmm.datasets import load_faithful, load_iris
-from fastgmm.fitting import parallel, sweep
+from fastgmm.fitting import parallel, refinement, sweep, trials
+from fastgmm.fitting.convergence import Options
 from fastgmm.fitting.em import Fit
+from fastgmm.fitting.hierarchical import grow
+from fastgmm.fitting.insertion import Clusters, insertions, recast
 from fastgmm.fitting.merging import closest_pair, merge_closest, merged
+from fastgmm.fitting.race import Runner
 from fastgmm.fitting.restarts import FitRecord
 from fastgmm.model.structures import STRUCTURES
 from fastgmm.sources import from_chunks
@@ -157,8 +161,83 @@ def test_merging_finds_what_clusters_do_not(seed: int, monkeypatch: pytest.Monke
     assert selection.best_estimator_.n_components == 8
     assert selection.table_["bic"][0] == pytest.approx(ideal.bic(X), abs=0.5)
     assert select(X, 8, "full", random_state=0).table_["bic"][0] == pytest.approx(ideal.bic(X), abs=0.5)
+    monkeypatch.setattr(refinement.Refinement, "run", lambda *_: None)
+    assert select(X, 8, "full", random_state=0).table_["bic"][0] == pytest.approx(ideal.bic(X), abs=0.5)
     monkeypatch.setattr(sweep.Sweep, "_descend", lambda *_: None)
     assert select(X, 8, "full", random_state=0).table_["bic"][0] > ideal.bic(X) + 100
+
+
+def tight_groups(n_samples: int = 6000, seed: int = 12) -> tuple[Array, Array]:
+    """A wide group, and far from it two pairs of small tight ones; their labels."""
+    rng = np.random.default_rng(seed)
+    centers = np.array([0.0, 30.0, 30.5, -20.0, -19.6])
+    labels = rng.choice(5, n_samples, p=[0.8, 0.05, 0.05, 0.05, 0.05])
+    widths = np.where(labels == 0, 5.0, 0.1)
+    return centers[labels][:, None] + widths[:, None] * rng.normal(size=(n_samples, 4)), labels
+
+
+def test_small_tight_groups_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Components are inserted where no clustering puts any, and the structure is theirs."""
+    X, labels = tight_groups()
+    best = select(X, range(1, 9), random_state=0).best_estimator_
+    ideal = GaussianMixture(5, covariance_type="spherical", init_params=labels).fit(X)
+    assert (best.covariance_type, best.n_components) == ("spherical", 5)
+    assert best.bic(X) == pytest.approx(ideal.bic(X), abs=0.1)
+    monkeypatch.setattr(refinement, "BEHIND", -1.0)
+    assert select(X, range(1, 9), random_state=0).table_["bic"][0] > ideal.bic(X) + 1000
+
+
+def test_what_tol_leaves_open_is_fitted_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The best is as good as a long fit has it; the fit goes on where it was, and has converged."""
+    X = blobs(3000, 2, 3, seed=1, apart=1.5)
+    selection = select(X, range(3, 6), "full", random_state=0)
+    best = selection.best_estimator_
+    start = {"weights_init": best.weights_, "means_init": best.means_, "precisions_init": best.precisions_}
+    left = best.bic(X) - GaussianMixture(best.n_components, tol=1e-7, max_iter=5000, **start).fit(X).bic(X)
+    assert best.converged_ and np.diff(best.lower_bounds_[-2:]) < 1e-5 and left > 0
+    assert (np.diff(best.lower_bounds_) > -1e-12).all() and best.n_iter_ == len(best.lower_bounds_)
+    monkeypatch.setattr(refinement, "FINE", 1.0)
+    coarse = select(X, range(3, 6), "full", random_state=0)
+    assert coarse.best_estimator_.n_components == best.n_components
+    assert coarse.table_["bic"][0] - selection.table_["bic"][0] > 2 * left
+
+
+def test_further_starts_are_fitted() -> None:
+    """Three times as many of so few rows, for three candidates."""
+    X = blobs(500, 3, 3)
+    fits = [
+        [len(m.fits_) for m in select(X, range(1, 6), "full", n_init=n, random_state=0).estimators_ if m]
+        for n in (1, 3)
+    ]
+    assert sum(fits[1]) - sum(fits[0]) == 3 * 3 * 2
+
+
+def test_a_start_that_is_behind_is_given_up() -> None:
+    """A candidate is fitted from where a run on the sample has come only if that is better there than its fit."""
+    source, candidate = ArraySource(FAITHFUL, 1), trials.Candidate(STRUCTURES["full"], 2)
+    settings = trials.Settings(1e-3, 100, 1e-6, "repair", Options, None, 1, 0.01, False)
+    trial, place = trials.Trials(trials.Place(source, source), settings), trials.Place(source, source)
+    good = GaussianMixture(2, random_state=0).fit(FAITHFUL)._parameters()
+    poor = GaussianMixture(2, init_params="random", random_state=0, max_iter=0).fit(FAITHFUL)._parameters()
+    outcome = trials.Outcome()
+    trial.attempt_promising(candidate, outcome, place, None)
+    assert outcome.records == []
+    for start, bound, n_fits in [(poor, -9.0, 1), (good, -3.0, 2), (poor, -9.0, 2), (good, 0.0, 3)]:
+        runner = Runner(trial.goal(candidate, source), lambda *_, **__: good, start, bound)
+        trial.attempt_promising(candidate, outcome, place, runner)
+        assert len(outcome.records) == n_fits
+    assert outcome.lower_bound == max(record.lower_bound for record in outcome.records)
+
+
+@pytest.mark.parametrize("kind", STRUCTURES)
+def test_own_starts_and_further_ones(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What starts are drawn never makes a candidate worse, and without the way down they have to do."""
+    X = blobs(1000, 3, 6, seed=1, apart=2.0)
+    plain, more = (select(X, range(2, 9), kind, n_init=n, random_state=0).table_ for n in (1, 4))
+    assert more["bic"].min() <= plain["bic"].min() + 0.5
+    monkeypatch.setattr(sweep.Sweep, "_descend", lambda *_: None)
+    alone = select(X, range(2, 9), kind, random_state=0).table_
+    assert (alone["error"] == "").all() and alone["bic"].min() >= more["bic"].min() - 100
 
 
 def test_collapsed_components_do_not_win() -> None:
@@ -174,7 +253,7 @@ def test_collapsed_components_do_not_win() -> None:
 def test_sound_fits_are_kept() -> None:
     """Of the fits of one candidate a sound one beats a degenerate one, then the likelihood decides."""
     nowhere = GaussianMixture().fit(FAITHFUL)._parameters()
-    outcome, fits, kept = sweep.Outcome(error=ValueError()), [Fit(nowhere, [], "tol") for _ in range(4)], []
+    outcome, fits, kept = trials.Outcome(error=ValueError()), [Fit(nowhere, [], "tol") for _ in range(4)], []
     for fit, degenerate, bound in zip(fits, [True, False, True, False], [5.0, 1.0, 9.0, 2.0], strict=True):
         outcome.keep(fit, degenerate, FitRecord(0.0, 0.0, 1, 0.0, bound, True, False))
         kept.append([outcome.fit is one for one in fits].index(True))
@@ -213,10 +292,13 @@ def _folds_of_one_gaussian(X: Array) -> float:
 # The same for any number of threads ----------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("sample_rows", [500, sweep.SAMPLE_ROWS])
 @pytest.mark.parametrize("arguments", [{}, {"init_params": "random_from_data"}, {"criterion": "cv", "cv": 2}])
-def test_threads_change_nothing(arguments: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_threads_change_nothing(arguments: dict[str, Any], sample_rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """One, two or five threads, each candidate on one or all on each: the same table but for times."""
     X = blobs(1500, 3, 3)
+    monkeypatch.setattr(sweep, "SAMPLE_ROWS", sample_rows)
+    monkeypatch.setattr(sweep, "SAMPLE_ROWS_PER_COMPONENT", 1)
     tables = []
     for n_threads, least, shared in [(1, 1 << 20, 1 << 27), (2, 0, 1 << 60), (5, 0, 1 << 60), (2, 0, 0)]:
         monkeypatch.setattr(parallel, "LEAST_WORK", least)
@@ -287,6 +369,97 @@ def test_the_closest_pair_is_merged(kind: str) -> None:
     np.testing.assert_allclose(joined.means, whole.means_, rtol=1e-9)
     np.testing.assert_allclose(joined.covariances, whole.covariances_, rtol=1e-4)
     assert len(merged(structure, model._parameters(), 2).weights) == 2
+
+
+# Inserting -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_clusters_are_those_of_the_tree(weighted: bool) -> None:
+    """Each cluster that a cut of the tree has is a run of the points, with its own moments; weights are repetitions."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 2)) * [1.0, 100.0] + 50.0
+    counts = rng.integers(1, 4, 60) if weighted else None
+    tree = grow(ArraySource(X, 1, weights=None if counts is None else counts.astype(float)), None)
+    clusters = Clusters.of(tree)
+    found = set()
+    for k in range(1, 60):
+        labels = tree.tree.labels(k)
+        found |= {frozenset(np.flatnonzero(labels == c)) for c in range(k)}
+    expected = {members for members in found if len(members) >= 5}
+    index = {tuple(row): i for i, row in enumerate(X)}
+    repeats = np.ones(60) if counts is None else counts
+    seen = set()
+    for i, (begin, end) in enumerate(zip(clusters.begin, clusters.end, strict=True)):
+        members = [index[tuple(row)] for row in clusters.points[begin:end]]
+        seen.add(frozenset(members))
+        share = repeats[members].sum() / repeats.sum()
+        mean = np.average(X[members], axis=0, weights=repeats[members])
+        spread = np.average((X[members] - mean) ** 2, axis=0, weights=repeats[members])
+        assert clusters.shares[i] == pytest.approx(share)
+        np.testing.assert_allclose(clusters.means[i], mean, rtol=1e-9)
+        np.testing.assert_allclose(clusters.variances[i], spread * len(members) / (len(members) - 1), rtol=1e-6)
+    assert seen == expected
+
+
+def test_what_a_new_row_says() -> None:
+    """A cluster is judged by rows it has not seen: a simulation of the mean log-density."""
+    rng = np.random.default_rng(0)
+    told, simulated = [], []
+    for _ in range(2000):
+        X = rng.normal(size=(8, 2))
+        clusters = Clusters.of(grow(ArraySource(X, 1), None))
+        whole = int(np.flatnonzero(clusters.end - clusters.begin == 8)[0])
+        mean, variances = clusters.means[whole], clusters.variances[whole]
+        told.append(clusters.log_densities[whole])
+        expected = (1 + mean**2) / variances  # of a new row about the cluster's mean
+        simulated.append(-0.5 * (np.log(2 * np.pi * variances) + expected).sum())
+    assert np.mean(told) == pytest.approx(np.mean(simulated), abs=0.1)
+
+
+@pytest.mark.parametrize("kind", STRUCTURES)
+def test_a_component_is_inserted_where_one_is_missing(kind: str) -> None:
+    """Of three groups two have a component: the new one stands on the third, and the others are as they were."""
+    labels = np.repeat(np.arange(3), 300)
+    X = 40.0 * np.eye(3)[labels] + np.random.default_rng(0).normal(size=(900, 3)) * [1.0, 2.0, 3.0]
+    model = GaussianMixture(2, covariance_type=kind, init_params=labels[:600], max_iter=0).fit(X[:600])
+    structure, before = STRUCTURES[kind], model._parameters()
+    clusters = Clusters.of(grow(ArraySource(X, 1), None))
+    first, *others = insertions(structure, before, clusters, 3)
+    assert len(others) == 2
+    np.testing.assert_allclose(first.means[:2], before.means, rtol=1e-12)
+    np.testing.assert_allclose(first.means[2], X[600:].mean(axis=0), rtol=1e-6)
+    assert first.weights == pytest.approx([1 / 3, 1 / 3, 1 / 3], rel=1e-6)
+    np.testing.assert_allclose(first.weights[:2] / first.weights[:2].sum(), before.weights, rtol=1e-12)
+    if kind in ("diag", "spherical"):
+        variances = X[600:].var(axis=0, ddof=1)
+        np.testing.assert_allclose(first.covariances[2], variances if kind == "diag" else variances.mean(), rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", STRUCTURES)
+@pytest.mark.parametrize("other", STRUCTURES)
+def test_another_structure(kind: str, other: str) -> None:
+    """What another structure makes of a mixture: weights, means and variances stay, as far as it has them."""
+    model = GaussianMixture(3, covariance_type=kind, random_state=0).fit(blobs(400, 3, 3))
+    before = model._parameters()
+    after = recast(STRUCTURES[kind], before, STRUCTURES[other])
+
+    def full(name: str, covariances: Array) -> Array:
+        if name in ("full", "tied"):
+            return np.broadcast_to(covariances, (3, 3, 3))
+        return np.broadcast_to(covariances.reshape(3, -1), (3, 3))[..., None] * np.eye(3)
+
+    mine, its = full(kind, before.covariances), full(other, after.covariances)
+    assert after.covariances.shape == STRUCTURES[other].covariance_shape(3, 3)
+    np.testing.assert_allclose(after.weights, before.weights, rtol=1e-12)
+    np.testing.assert_allclose(after.means, before.means, rtol=1e-12)
+    if other == "tied":
+        mine = np.broadcast_to(np.einsum("k,kij->ij", before.weights, mine), mine.shape)
+    elif other == "diag" or kind in ("diag", "spherical"):
+        mine = np.einsum("kii->ki", mine)[..., None] * np.eye(3)
+    if other == "spherical":
+        mine = np.einsum("kii->k", mine)[:, None, None] / 3 * np.eye(3)
+    np.testing.assert_allclose(its, mine, rtol=1e-9, atol=1e-12)
 
 
 def test_certainty_is_one_pass() -> None:
@@ -392,7 +565,7 @@ def test_interrupt_ends_other_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     running = threading.Event()
 
     def endless(source: Any, structure: Any, parameters: Any, *, on_iteration: Any, **rest: Any) -> None:
-        if len(parameters.weights) == 3:
+        if structure.name == "tied":
             assert running.wait(20)
             raise KeyboardInterrupt
         while True:
@@ -400,9 +573,9 @@ def test_interrupt_ends_other_threads(monkeypatch: pytest.MonkeyPatch) -> None:
             on_iteration(1, 0.0, 0.0)
 
     monkeypatch.setattr(parallel, "LEAST_WORK", 0)
-    monkeypatch.setattr(sweep, "expectation_maximization", endless)
+    monkeypatch.setattr(trials, "expectation_maximization", endless)
     with pytest.raises(KeyboardInterrupt):
-        select(FAITHFUL, [2, 3], "full", n_init=1, n_threads=2)
+        select(FAITHFUL, [2, 3], ["full", "tied"], n_threads=2)
 
 
 # How it is told ------------------------------------------------------------------------------------------------------

@@ -38,6 +38,21 @@ class MergeTree:
         _, first, labels = np.unique(owner, return_index=True, return_inverse=True)
         return np.argsort(np.argsort(first))[labels]
 
+    def runs(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """An order of the rows (n,) in which the cluster that each merge makes is a run, from where and to where."""
+        n = len(self.costs) + 1
+        merges = list(zip(self.absorbed.tolist(), self.into.tolist(), strict=True))
+        sizes, firsts = [1] * n, []
+        for absorbed, into in merges:
+            firsts.append(sizes[into])
+            sizes[into] += sizes[absorbed]
+        begin, end, runs = [0] * n, [n] * n, []
+        for (absorbed, into), first in zip(reversed(merges), reversed(firsts), strict=True):
+            runs.append((begin[into], end[into]))
+            begin[absorbed], end[absorbed] = begin[into] + first, end[into]
+            end[into] = begin[absorbed]
+        return np.argsort(begin), *np.array(runs[::-1], np.intp).reshape(-1, 2).T
+
 
 @dataclass(frozen=True, slots=True)
 class Hierarchy:
@@ -46,6 +61,7 @@ class Hierarchy:
     Attributes
     ----------
     points : ndarray of shape (n, D)
+    weights : ndarray of shape (n,), or None for 1 each
     scale : ndarray of shape (D,)
         By what the features were divided.
     tree : MergeTree
@@ -54,6 +70,7 @@ class Hierarchy:
     """
 
     points: np.ndarray
+    weights: np.ndarray | None
     scale: np.ndarray
     tree: MergeTree
     complete: bool
@@ -123,7 +140,7 @@ def grow(source: Source, sample: np.ndarray | None) -> Hierarchy:
     if weights is not None and not weights.all():
         points, weights, complete = points[weights > 0], weights[weights > 0], False
     scale = spread(points, weights)
-    return Hierarchy(points, scale, ward(points / scale, weights), complete)
+    return Hierarchy(points, weights, scale, ward(points / scale, weights), complete)
 
 
 def clusters(source: Source, hierarchy: Hierarchy, n_clusters: int) -> Labels:

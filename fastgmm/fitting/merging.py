@@ -29,10 +29,14 @@ def merge_closest(structure: Structure, parameters: Parameters) -> Parameters:
     for values, joint in zip(arrays, joined(direct, parts, kept, np.array([gone])), strict=True):
         values[kept] = joint[0]
     weights, means, covariances = (np.delete(values, gone, axis=0) for values in arrays)
+    return assembled(structure, weights, means, covariances)
+
+
+def assembled(structure: Structure, weights: np.ndarray, means: np.ndarray, covariances: np.ndarray) -> Parameters:
+    """The mixture of components as `structure.direct` describes them."""
     scatters = column(weights, covariances) * covariances
-    return structure.maximize(
-        structure.pool(Statistics(means, weights, np.zeros_like(means), scatters, 0.0, 1.0, 0.0, direct.name)), 0.0
-    )
+    moments = Statistics(means, weights, np.zeros_like(means), scatters, 0.0, 1.0, 0.0, structure.direct.name)
+    return structure.maximize(structure.pool(moments), 0.0)
 
 
 def closest_pair(direct: Structure, parts: Parameters) -> tuple[int, int]:

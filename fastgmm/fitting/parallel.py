@@ -43,14 +43,15 @@ def side_by_side(
 def share_out(sources: Sequence[Source], jobs: Sequence[Job[R]], *, in_order: bool = False) -> list[R]:
     """Results of jobs of any size on the same rows.
 
-    Those of long passes come one after the other, on all threads; then each of the rest has a thread, the longest
-    first. The shortest are left to the calling thread: others would wait for the interpreter most of the time. Rows
-    that do not lie in memory are read by one job after the other.
+    Those of long passes, and one alone, come one after the other, on all threads; then each of the rest has a thread,
+    the longest first. The shortest are left to the calling thread: others would wait for the interpreter most of the
+    time. Rows that do not lie in memory are read by one job after the other.
     """
     in_order = in_order or not all(isinstance(source, ArraySource) for source in sources)
     quiet, handling, results = [source.inline() for source in sources], np.geterr(), dict[int, R]()
     order = sorted(range(len(jobs)), key=lambda i: -jobs[i].work)
     apart = [i for i in order if LEAST_WORK <= jobs[i].work < SHARED_WORK and not in_order]
+    apart = apart if len(apart) > 1 else []
     for i in sorted(set(order) - set(apart)):
         results[i] = jobs[i].task(*sources)
 

@@ -34,18 +34,20 @@ def from_race(source: Source, goal: Goal, random_state: Random) -> Start:
         for scale in SCALES
     ]
 
-    return lambda source: leader(source.take(rows), goal, starts)
+    return lambda source: leader(source.take(rows), goal, starts).position()
 
 
-def leader(track: Source, goal: Goal, starts: Sequence[Callable[..., Parameters]]) -> Parameters:
-    """Where the best of some starts, called with `(track, goal=)`, has come after all legs."""
+def leader(
+    track: Source, goal: Goal, starts: Sequence[Callable[..., Parameters]], legs: Sequence[int] = LEGS
+) -> "Runner":
+    """Who leads after all legs, of some starts called with `(track, goal=)`."""
     goal = goal._replace(maximize=goal.maximize.on(track))
     field = [Runner(goal, start) for start in starts]
-    for n_passes in LEGS:
-        legs = [partial(runner.run, n_passes=n_passes) for runner in field]
-        side_by_side(track, goal.structure, goal.n_components, legs)
+    for n_passes in legs:
+        runs = [partial(runner.run, n_passes=n_passes) for runner in field]
+        side_by_side(track, goal.structure, goal.n_components, runs)
         field = sorted(field, key=lambda runner: -runner.bound)[: max(1, len(field) // 2)]
-    return field[0].position()
+    return field[0]
 
 
 @dataclass(slots=True)

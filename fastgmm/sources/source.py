@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from copy import copy
+from functools import reduce
 from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 
@@ -194,7 +195,7 @@ class Source(ABC):
                 part = slice(start, start + step)
                 shares = np.empty((len(group.X[part]), len(model.centers)), self.dtype)
                 self.posterior(group.X[part], model, values[part], shares, None)
-                np.log(shares.max(axis=1), out=largest[part])
+                np.log(reduce(np.maximum, shares.T), out=largest[part])  # ten times as fast as shares.max(axis=1)
             out[:] = self._total_of(values, group.rows), self._total_of(largest, group.rows)
 
         sums = self._sum(task, 2, model.kind, len(model.centers), accumulating=False) / self.total
