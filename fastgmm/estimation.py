@@ -20,7 +20,7 @@ from .fitting.given import in_order_of
 from .fitting.initialization import prepare
 from .fitting.restarts import FitRecord, Plan, Progress, best_fit
 from .fitting.starts import Goal, Start, fixed
-from .inputs import as_source
+from .inputs import as_source, total_weight
 from .logs import DEBUG, INFO, Logged, listener, tell
 from .mixture import Mixture
 from .model.parameters import Parameters
@@ -143,6 +143,7 @@ class Estimation(Mixture):
         mixture = self._snapshot()
         with mixture._source(X, sample_weight) as source:
             attributes = mixture._estimate(source, feature_names(X))
+            attributes["n_samples_seen_"] = float(total_weight(source, sample_weight))
         return self._adopt(attributes)
 
     def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> NDArray[np.int64]:
@@ -176,6 +177,7 @@ class Estimation(Mixture):
         mixture = self._snapshot()
         with mixture._source(X, sample_weight) as source:
             attributes = mixture._estimate(source, feature_names(X))
+            attributes["n_samples_seen_"] = float(total_weight(source, sample_weight))
             labels = source.labels(mixture._adopt(attributes)._applied(source))
         self._adopt(attributes)
         return labels

@@ -139,7 +139,7 @@ class GaussianMixture(Streaming, Criteria, Regression, Imputation, Outliers, Per
         What became of each initialization: ``seconds_initialization``, ``seconds_em``, ``n_iter``, ``start_bound`` (the
         mean log-likelihood at the start), ``lower_bound``, ``converged``, ``dropped``.
     n_samples_seen_ : float
-        Number of rows, or sum of their weights, that `partial_fit` has seen; only after it.
+        Number of rows, or sum of their weights, that the parameters come from; with `partial_fit`, in all batches.
     n_features_in_ : int
         Number of features seen by ``fit``.
     feature_names_in_ : ndarray of shape (n_features_in_,)

@@ -159,7 +159,7 @@ def select(
         search = _Search(
             candidates, options, rng, Count(verbose, len(candidates) * (1 + (folds is not None) * cv)), price
         )
-        entries = search.fit(source, feature_names(X))
+        entries = search.fit(source, n, feature_names(X))
         search.judge(entries, source, n)
         if folds is not None:
             search.validate(entries, source, folds)
@@ -219,8 +219,8 @@ class _Search:
             in_order=common.callback is not None,
         )
 
-    def fit(self, source: Source, names: NDArray[np.object_] | None = None) -> list[_Entry]:
-        """Fit all candidates to some rows."""
+    def fit(self, source: Source, n: float, names: NDArray[np.object_] | None = None) -> list[_Entry]:
+        """Fit all candidates to some rows, which count as ``n``."""
         outcomes = sweep(source, self.candidates, self.settings, self.random_state, self._tell)
         entries = [_Entry(*pair) for pair in zip(self.candidates, outcomes, strict=True)]
         for entry in entries:
@@ -230,7 +230,8 @@ class _Search:
             fit = entry.outcome.fit
             if fit is not None:
                 try:
-                    attributes = model._attributes(fit, source.dtype) | {"fits_": entry.outcome.records}
+                    attributes = model._attributes(fit, source.dtype)
+                    attributes |= {"fits_": entry.outcome.records, "n_samples_seen_": float(n)}
                 except ValueError as error:
                     entry.outcome.error = error
                 else:
@@ -259,7 +260,7 @@ class _Search:
         totals, weight = np.zeros(len(entries)), 0.0
         for fold in range(folds.max() + 1):
             kept, left = (_part(source, np.flatnonzero(rows)) for rows in (folds != fold, folds == fold))
-            models = [entry.model for entry in self.fit(kept)]
+            models = [entry.model for entry in self.fit(kept, kept.total)]
             jobs = [
                 Job(left.work(*candidate), partial(_score, model=model))
                 for candidate, model in zip(self.candidates, models, strict=True)

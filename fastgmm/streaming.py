@@ -15,6 +15,7 @@ from .fitting.em import Fit
 from .fitting.stream import Stream
 from .inputs import as_source, total_weight
 from .logs import DEBUG, tell
+from .model.structure import Structure
 from .sources.groups import GROUP_WORK
 from .sources.source import Source
 from .validation import check_feature_names, check_n_features, check_parameters, feature_names
@@ -44,10 +45,11 @@ class Streaming(Estimation):
     def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
         """Learn from a batch of rows that need not be seen again, by stepwise EM.
 
-        The first batch is fitted as by `fit`, unless there are parameters already, fitted or set by hand: then it
-        refines these. Each further batch is one E-step and one M-step, of statistics in which it has the weight
-        n_t / n * (20 n / m) ** (1 - ``learning_decay``), at most 1, where n_t of the n rows so far are its own and the
-        longest batch has m. With ``learning_decay=1`` nothing is forgotten.
+        The first batch is fitted as by `fit`, unless there are parameters already. Fitted ones, loaded from a file or
+        not, count as a batch of the ``n_samples_seen_`` rows they come from; those set by hand are where the first
+        batch starts from, and count nothing. Each further batch is one E-step and one M-step, of statistics in which it
+        has the weight n_t / n * (20 n / m) ** (1 - ``learning_decay``), at most 1, where n_t of the n rows so far are
+        its own and the longest batch has m. With ``learning_decay=1`` nothing is forgotten.
 
         Parameters
         ----------
@@ -127,8 +129,7 @@ class Streaming(Estimation):
         structure, state = self._structure(), vars(self)  # of one moment, should another thread refit
         stream, earlier = state.get("_stream"), state.get("lower_bounds_", [])
         if stream is None:
-            parameters, earlier = self._parameters(), []
-            stream = Stream(parameters, parameters)
+            stream, earlier = self._begun(structure, state.get("n_samples_seen_", 0.0)), []
         maximization = partial(Maximization, structure=structure, reg_covar=self.reg_covar, degenerate=self.degenerate)
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # what overflows is refused or repaired
             alone = source.work(structure, self.n_components) < ALONE
@@ -144,6 +145,16 @@ class Streaming(Estimation):
         warn_of_repairs(after.repairs[len(stream.repairs) :])
         names = {name: getattr(self, name) for name in ("feature_names_in_",) if hasattr(self, name)}
         return self._adopt(attributes | names | {"_stream": after, "n_samples_seen_": after.n_samples})
+
+    def _begun(self, structure: Structure, n_samples: float) -> Stream:
+        """Return where a stream begins that goes on from parameters, which come from so many rows."""
+        parameters = self._parameters()
+        if not n_samples > 0:
+            return Stream(parameters, parameters)
+        reg_covar = 0.0 if isinstance(self.reg_covar, str) else self.reg_covar
+        resolution = float(np.finfo(np.asarray(self.means_).dtype).eps)
+        with np.errstate(divide="ignore", invalid="ignore"):  # a component may have no rows
+            return Stream.after(structure, parameters, n_samples, reg_covar, resolution)
 
     def _gathered(self, source: Source, scale: float) -> Waiting:
         """Return the rows that wait together with those of a batch."""

@@ -201,7 +201,7 @@ def maximize(mixture: GaussianMixture, statistics: Statistics) -> GaussianMixtur
         found = m_step(statistics, parameters, len(bounds) + 1)
         reason = TOL if rule.met(bound, parameters, found, jumped=False) else MAX_ITER
         fit = Fit(found, [*bounds, bound], reason, [*repairs, *m_step.repairs])
-        attributes = mixture._attributes(fit, rows.dtype)
+        attributes = mixture._attributes(fit, rows.dtype) | {"n_samples_seen_": rows.total}
     warn_of_repairs(m_step.repairs)
     if hasattr(mixture, "feature_names_in_"):
         attributes["feature_names_in_"] = mixture.feature_names_in_

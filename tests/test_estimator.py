@@ -23,7 +23,7 @@ Array = np.ndarray[Any, Any]
 STRUCTURES = ("full", "tied", "diag", "spherical")
 ARRAYS = ("weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_")
 FITTED = (*ARRAYS, "converged_", "n_iter_", "lower_bound_", "lower_bounds_", "n_features_in_")
-OURS = ("degenerate_", "fits_", "stop_reason_")
+OURS = ("degenerate_", "fits_", "n_samples_seen_", "stop_reason_")
 K, D = 3, 4
 
 

@@ -186,24 +186,81 @@ def test_the_first_batch_is_a_fit() -> None:
     X = rows(500)
     fit = GaussianMixture(3, random_state=0).fit(X)
     got = GaussianMixture(3, random_state=0, learning_decay=1.0).partial_fit(X)
-    np.testing.assert_array_equal(got.means_, fit.partial_fit(X).means_)
+    step = GaussianMixture(3, max_iter=1, tol=0)
+    step.weights_init, step.means_init, step.precisions_init = fit.weights_, fit.means_, fit.precisions_
+    np.testing.assert_allclose(got.means_, step.fit(X).means_, rtol=1e-9, atol=1e-12)
     assert got.fits_[0].lower_bound == fit.fits_[0].lower_bound
 
 
-def test_begins_where_a_fit_ended() -> None:
-    """A fitted mixture is refined; fit begins anew and forgets the stream."""
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("structure", twin.STRUCTURES)
+def test_goes_on_where_a_fit_ended(structure: str, weighted: bool) -> None:
+    """With decay 1 a converged fit and a batch of the same rows again are a fit; a row more hardly moves it."""
     X = rows(3000)
-    mixture = GaussianMixture(3, random_state=0).fit(X[:1000])
-    step = GaussianMixture(3, random_state=0, max_iter=1, tol=0)
-    step.weights_init, step.means_init, step.precisions_init = mixture.weights_, mixture.means_, mixture.precisions_
-    step.fit(X[1000:])
-    mixture.partial_fit(X[1000:])
-    np.testing.assert_allclose(mixture.means_, step.means_, rtol=1e-9, atol=1e-12)
-    assert mixture.n_samples_seen_ == 2000
+    weights = np.random.default_rng(4).uniform(0.5, 2.0, 3000) if weighted else None
+    options: dict[str, Any] = {"covariance_type": structure, "reg_covar": 1e-3, "random_state": 0, "tol": 1e-12}
+    mixture = GaussianMixture(3, learning_decay=1.0, max_iter=3000, **options).fit(X, sample_weight=weights)
+    before = mixture.weights_, mixture.means_, mixture.covariances_
+    total = 3000 if weights is None else weights.sum()
+    assert mixture.n_samples_seen_ == pytest.approx(total)
+    mixture.partial_fit(X, sample_weight=weights)
+    assert (mixture.n_iter_, mixture.n_samples_seen_) == (1, pytest.approx(2 * total))
+    for one, other in zip(before, (mixture.weights_, mixture.means_, mixture.covariances_), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
+    for decay in (0.6, 1.0):
+        mixture.set_params(learning_decay=decay).fit(X, sample_weight=weights).partial_fit([[60.0, 0.0]])
+        moved = mixture.weights_ @ mixture.means_ - before[0] @ before[1]
+        share = 1 / (total + 1)
+        step = share if decay == 1 else 20**0.4 * share * (1 - (1 - share) ** 6)
+        expected = step * ([60, 0] - before[0] @ before[1])
+        np.testing.assert_allclose(moved, expected, rtol=1e-3, atol=1e-8)
+
+
+def test_counts_what_an_empty_component_does_not_have() -> None:
+    """A component without any weight stays as it is when a stream goes on from the mixture."""
+    mixture = GaussianMixture.from_parameters([1, 0], [[0.0], [9.0]], [1.0, 1.0], covariance_type="spherical")
+    mixture.n_samples_seen_ = 1000.0
+    with pytest.warns(DegenerateComponentWarning, match="component 1 .* was empty: held as it was"):
+        mixture.partial_fit([[1.0], [2.0]])
+    np.testing.assert_allclose(mixture.means_[1], 9, rtol=1e-6)
+    assert np.isfinite(mixture.precisions_).all()
+
+
+def test_goes_on_from_a_selection_and_from_statistics() -> None:
+    """Whatever fits a mixture says how many rows it comes from."""
+    X = rows(600)
+    best = fastgmm.select(X, [3], "diag", random_state=0).best_estimator_
+    stepped = fastgmm.maximize(best, fastgmm.statistics(best, X))
+    labeled = GaussianMixture(3)
+    labeled.fit_predict(X)
+    for mixture in (best, stepped, labeled):
+        assert mixture.n_samples_seen_ == 600
+        assert mixture.partial_fit(X[:5]).n_samples_seen_ == 605
+
+
+def test_parameters_set_by_hand_count_nothing() -> None:
+    """The first batch is a step of EM from them."""
+    X = rows(3000)
+    mixture = known("full", learning_decay=0.6)
+    step = GaussianMixture(3, reg_covar=1e-3, max_iter=1, tol=0)
+    step.weights_init, step.means_init, step.precisions_init = (
+        mixture.weights_,
+        mixture.means_,
+        np.tile(np.eye(2), (3, 1, 1)),
+    )
+    mixture.partial_fit(X)
+    np.testing.assert_allclose(mixture.means_, step.fit(X).means_, rtol=1e-9, atol=1e-12)
+    assert mixture.n_samples_seen_ == 3000
+
+
+def test_fit_begins_anew() -> None:
+    """It forgets the stream."""
+    X = rows(3000)
+    mixture = GaussianMixture(3, random_state=0).partial_fit(X[:1000]).partial_fit(X[1000:])
     fresh = GaussianMixture(3, random_state=0).fit(X)
     mixture.fit(X)
     np.testing.assert_array_equal(mixture.means_, fresh.means_)
-    assert not hasattr(mixture, "n_samples_seen_")
+    assert mixture.n_samples_seen_ == 3000
     np.testing.assert_array_equal(mixture.partial_fit(X).means_, fresh.partial_fit(X).means_)
 
 
@@ -218,14 +275,15 @@ def test_goes_on_after_pickling_with_any_threads() -> None:
 
 
 def test_goes_on_from_a_file(tmp_path: Path) -> None:
-    """A saved mixture keeps its parameters and counts; what was remembered of old batches is not in the file."""
+    """A saved mixture keeps its parameters and counts, by which the stream goes on; with decay 1 nothing is lost."""
     X = rows(400)
-    mixture = GaussianMixture(3, random_state=0).partial_fit(X)
+    mixture = GaussianMixture(3, random_state=0, learning_decay=1.0).partial_fit(X)
     mixture.save(tmp_path / "mixture.npz")
     loaded = fastgmm.load(tmp_path / "mixture.npz")
     assert (loaded.n_samples_seen_, loaded.stop_reason_, loaded.n_iter_) == (400, "partial_fit", 1)
     np.testing.assert_array_equal(loaded.means_, mixture.means_)
-    assert loaded.partial_fit(X).n_samples_seen_ == 400
+    assert loaded.partial_fit(X[:7]).n_samples_seen_ == 407
+    np.testing.assert_allclose(loaded.covariances_, mixture.partial_fit(X[:7]).covariances_, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("seed", range(6))

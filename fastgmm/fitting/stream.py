@@ -35,7 +35,8 @@ class Stream:
         A_t = (1 - w_t) A_{t-1} + w_t S_t,    w_t = 1 - (1 - n_t / n)^6,
 
     whose M-step gives the parameters to be shown. Rows count by their weights, of which the ratios alone matter.
-    Everything is a sum over rows: S_t is kept as that of n_t / g_t rows.
+    Everything is a sum over rows: S_t is kept as that of n_t / g_t rows. Parameters that come from a number of rows
+    stand for a batch of these, with the statistics of which they are the M-step.
 
     Attributes
     ----------
@@ -74,6 +75,19 @@ class Stream:
     n_steps: int = 0
     repairs: list[Repair] = field(default_factory=list)
     scales: dict[int | None, np.ndarray] = field(default_factory=dict)
+
+    @classmethod
+    def after(
+        cls, structure: Structure, parameters: Parameters, n_samples: float, reg_covar: float, resolution: float
+    ) -> Stream:
+        """Where it stands when rows are known by the parameters fitted to them alone."""
+        counts = n_samples * parameters.weights
+        covariances = structure.regularize(parameters.covariances.copy(), -reg_covar)
+        per_row = structure.divide(np.ones_like(covariances), counts, parameters.means.shape[1])
+        scatters = np.where(np.isfinite(per_row), covariances / per_row, 0.0)
+        known = (counts, np.zeros_like(parameters.means), scatters, 0.0, n_samples, resolution, structure.name)
+        statistics = Statistics(parameters.means, *known)
+        return cls(parameters, parameters, statistics, statistics, n_samples, n_samples)
 
     def step(
         self,
