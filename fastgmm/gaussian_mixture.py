@@ -99,9 +99,9 @@ class GaussianMixture(Streaming, Criteria, Regression, Imputation, Outliers, Per
         Aitken's rule projected in any of the last five iterations. False runs all of them to their ends, and so does
         ``acceleration``, whose gains cannot be projected.
     learning_decay : float, default=0.6
-        For `partial_fit`: of n rows so far, in batches of at most m, the (m / 20) ** (1 - ``learning_decay``) * n **
-        ``learning_decay`` rows seen last are remembered; more than 0.5, and at most 1, with which nothing is
-        forgotten. Parameters are averaged over batches unless it is 1.
+        For `partial_fit`: a batch has the weight (its rows / all rows so far) ** ``learning_decay`` in what is
+        remembered; more than 0.5, and at most 1, with which nothing is forgotten. Parameters are averaged over batches
+        unless it is 1.
     missing : {'raise', 'em'}, default='raise'
         What NaN in ``X`` means. 'raise': an error. 'em': a value missing at random; the likelihood is that of the
         values observed, and EM maximizes it exactly, by the conditional moments of what is missing. The methods that

@@ -48,8 +48,8 @@ class Streaming(Estimation):
         The first batch is fitted as by `fit`, unless there are parameters already. Fitted ones, loaded from a file or
         not, count as a batch of the ``n_samples_seen_`` rows they come from; those set by hand are where the first
         batch starts from, and count nothing. Each further batch is one E-step and one M-step, of statistics in which it
-        has the weight n_t / n * (20 n / m) ** (1 - ``learning_decay``), at most 1, where n_t of the n rows so far are
-        its own and the longest batch has m. With ``learning_decay=1`` nothing is forgotten.
+        has the weight (its rows / all rows so far) ** ``learning_decay``. With ``learning_decay=1`` nothing is
+        forgotten.
 
         Parameters
         ----------

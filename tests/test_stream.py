@@ -68,16 +68,16 @@ def test_equals_the_twin(structure: str, decay: float, weighted: bool) -> None:
     mixture = known(structure, learning_decay=decay)
     model = twin.Model(structure, mixture.weights_, mixture.means_, mixture.covariances_)
     rng = np.random.default_rng(1)
-    seen = longest = 0.0
+    seen = 0.0
     remembered, average, bounds = (0.0, 0.0, 0.0), (0.0, 0.0, 0.0), []
     for t, size in enumerate([12, 4, 300, 40, 1, 500, 7, 200, 200], start=1):
         X = rows(size, seed=t)
         weights = rng.uniform(0.2, 3.0, size) if weighted else np.ones(size)
         mixture.partial_fit(X, sample_weight=weights if weighted else None)
         *s, bound = moments(X, weights, model)
-        seen, longest = seen + weights.sum(), max(longest, weights.sum())
+        seen += weights.sum()
         share = weights.sum() / seen
-        g, w = min(1.0, share * (20 * seen / longest) ** (1 - decay)), 1 - (1 - share) ** 6
+        g, w = share**decay, 1 - (1 - share) ** 4
         remembered = tuple((1 - g) * a + g * b for a, b in zip(remembered, s, strict=True))
         average = tuple((1 - w) * a + w * b for a, b in zip(average, remembered, strict=True))
         model = m_step(structure, remembered, 1e-3)
@@ -211,7 +211,7 @@ def test_goes_on_where_a_fit_ended(structure: str, weighted: bool) -> None:
         mixture.set_params(learning_decay=decay).fit(X, sample_weight=weights).partial_fit([[60.0, 0.0]])
         moved = mixture.weights_ @ mixture.means_ - before[0] @ before[1]
         share = 1 / (total + 1)
-        step = share if decay == 1 else 20**0.4 * share * (1 - (1 - share) ** 6)
+        step = share if decay == 1 else share**decay * (1 - (1 - share) ** 4)
         expected = step * ([60, 0] - before[0] @ before[1])
         np.testing.assert_allclose(moved, expected, rtol=1e-3, atol=1e-8)
 

@@ -13,8 +13,7 @@ from ..model.structure import Structure
 from .degeneracy import Maximization, Repair
 from .pooled import PooledRows
 
-RECENT = 5.0  # the weight of a row in the average grows like its number to this power
-ENOUGH = 20.0  # rows for each free parameter, in a batch from which a mixture can be fitted
+RECENT = 3.0  # the weight of a row in the average grows like its number to this power
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,16 +22,13 @@ class Stream:
 
     With s_t the statistics per row of batch t under the parameters before it, what is remembered is
 
-        S_t = (1 - g_t) S_{t-1} + g_t s_t,    g_t = n_t / n * (20 n / m)^(1 - decay),
+        S_t = (1 - g_t) S_{t-1} + g_t s_t,    g_t = (n_t / n)^decay,
 
-    at most 1, with n_t the number of rows of the batch, n that of all rows so far, itself included, and m that of the
-    longest batch; the M-step of S_t gives the next parameters. So the (m / 20)^(1 - decay) n^decay rows seen last are
-    remembered. With decay = 1 all rows count the same; with less, those seen under early, poor parameters fade, and EM
-    takes many steps in one pass. m / 20 stands for the number of free parameters, by which the noise of what is
-    remembered grows: a batch from which a mixture can be fitted has that many rows for each. Most of the noise averages
-    out in
+    with n_t the number of rows of the batch and n that of all rows so far, itself included; the M-step of S_t gives the
+    next parameters. With decay = 1 all rows count the same; with less, those seen under early, poor parameters fade.
+    Then each batch adds noise, which averages out in
 
-        A_t = (1 - w_t) A_{t-1} + w_t S_t,    w_t = 1 - (1 - n_t / n)^6,
+        A_t = (1 - w_t) A_{t-1} + w_t S_t,    w_t = 1 - (1 - n_t / n)^4,
 
     whose M-step gives the parameters to be shown. Rows count by their weights, of which the ratios alone matter.
     Everything is a sum over rows: S_t is kept as that of n_t / g_t rows. Parameters that come from a number of rows
@@ -48,8 +44,6 @@ class Stream:
         S and A, about the means of the parameters; None before the first batch.
     n_samples : float
         Number of rows so far, or the sum of their weights.
-    longest : float
-        The same of the longest batch.
     n_steps : int
         Number of M-steps so far.
     repairs : list of Repair
@@ -71,7 +65,6 @@ class Stream:
     remembered: Statistics | None = None
     average: Statistics | None = None
     n_samples: float = 0.0
-    longest: float = 0.0
     n_steps: int = 0
     repairs: list[Repair] = field(default_factory=list)
     scales: dict[int | None, np.ndarray] = field(default_factory=dict)
@@ -87,7 +80,7 @@ class Stream:
         scatters = np.where(np.isfinite(per_row), covariances / per_row, 0.0)
         known = (counts, np.zeros_like(parameters.means), scatters, 0.0, n_samples, resolution, structure.name)
         statistics = Statistics(parameters.means, *known)
-        return cls(parameters, parameters, statistics, statistics, n_samples, n_samples)
+        return cls(parameters, parameters, statistics, statistics, n_samples)
 
     def step(
         self,
@@ -97,9 +90,9 @@ class Stream:
         m_step_of: Callable[[PooledRows], Maximization],
     ) -> Stream:
         """Where it stands after a batch, whose statistics are those under the parameters."""
-        n_samples, longest = self.n_samples + batch.n_samples, max(self.longest, batch.n_samples)
-        part, t = batch.n_samples / n_samples, self.n_steps + 1
-        remembered = mixed(self.remembered, batch, part * (ENOUGH * n_samples / longest) ** (1 - decay))
+        n_samples, t = self.n_samples + batch.n_samples, self.n_steps + 1
+        part = batch.n_samples / n_samples
+        remembered = mixed(self.remembered, batch, part**decay)
         recent = 1 - (1 - part) ** (RECENT + 1)
         average = remembered if decay == 1 else mixed(self.average, remembered, recent)
         m_step = m_step_of(PooledRows(structure, remembered))
@@ -116,7 +109,6 @@ class Stream:
             kept,
             kept if average is remembered else structure.about(average, parameters.means),
             n_samples,
-            longest,
             t,
             [*self.repairs, *m_step.repairs],
             m_step.scales,
@@ -125,6 +117,6 @@ class Stream:
 
 def mixed(before: Statistics | None, now: Statistics, share: float) -> Statistics:
     """Statistics of which `now` are this share, as those of n_samples / share rows."""
-    if before is None or share >= 1:
+    if before is None or share == 1:
         return now
     return before.scaled((1 / share - 1) * now.n_samples / before.n_samples).merge(now)
