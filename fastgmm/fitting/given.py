@@ -45,7 +45,7 @@ def in_order_of(
 
     For a method finds components in an order of its own, and a mean must not get the covariance of another one's rows.
     """
-    away = ((means[:, None] - found.means) ** 2).sum(axis=2)
+    away = np.array([((found.means - mean) ** 2).sum(axis=1) for mean in means])
     order = np.full(len(means), -1)
     place = order.copy()
     for given, own in zip(*np.unravel_index(away.argsort(axis=None, kind="stable"), away.shape), strict=True):
