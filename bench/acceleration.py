@@ -18,9 +18,9 @@ import numpy as np
 import fastgmm
 from fastgmm import kernels
 from fastgmm.fitting.convergence import Options
-from fastgmm.fitting.degeneracy import Maximization
 from fastgmm.fitting.em import Fit, expectation_maximization
-from fastgmm.fitting.initialization import initialize
+from fastgmm.fitting.mstep import Maximization
+from fastgmm.fitting.starts import initialize
 from fastgmm.model.structures import STRUCTURES
 from fastgmm.sources.array import ArraySource
 

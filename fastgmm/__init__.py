@@ -6,12 +6,12 @@ except ImportError as error:  # a wrong FASTGMM_SIMD
     from .startup import refuse
 
     refuse(error)
+from .em_steps import maximize, merge, statistics
 from .exceptions import ConvergenceWarning, DegenerateComponentWarning, ModelFileError, NotFittedError
 from .gaussian_mixture import GaussianMixture
 from .model.statistics import Statistics
 from .model_selection import select
 from .selection import Selection
-from .sufficient import maximize, merge, statistics
 
 load = GaussianMixture.load
 

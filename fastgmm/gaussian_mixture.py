@@ -3,18 +3,67 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from numbers import Real
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .criteria import Criteria
-from .imputation import Imputation
-from .outliers import Outliers
-from .persistence import Persistent
-from .regression import Regression
-from .streaming import Streaming
+from .fitting.acceleration import ACCELERATIONS
+from .fitting.convergence import RULES
+from .fitting.starts import METHODS
+from .mixture.checks import (
+    ARRAY,
+    BOOL,
+    CALLABLE,
+    GENERATOR,
+    NONE,
+    NONNEGATIVE,
+    NUMBERS,
+    POSITIVE,
+    Constraints,
+    either,
+    integer,
+    one_of,
+)
+from .mixture.criteria import Criteria
+from .mixture.imputation import Imputation
+from .mixture.outliers import Outliers
+from .mixture.persistence import Persistent
+from .mixture.regression import Regression
+from .mixture.streaming import Streaming
+from .model.structures import STRUCTURES
 
 __all__ = ["GaussianMixture"]
+
+
+CONSTRAINTS: Constraints = {
+    "n_components": integer(1),
+    "covariance_type": one_of(STRUCTURES),
+    "tol": NONNEGATIVE,
+    "reg_covar": either(NONNEGATIVE, one_of(["auto"])),
+    "max_iter": integer(0),
+    "n_init": integer(1),
+    "init_params": either(one_of(METHODS), NUMBERS, CALLABLE),
+    "weights_init": either(ARRAY, NONE),
+    "means_init": either(ARRAY, NONE),
+    "precisions_init": either(ARRAY, NONE),
+    "random_state": either(integer(0, 2**32 - 1), GENERATOR, NONE),
+    "warm_start": BOOL,
+    "verbose": either(integer(0), BOOL),
+    "verbose_interval": integer(1),
+    "acceleration": either(one_of(ACCELERATIONS), NONE),
+    "convergence": one_of(RULES),
+    "max_time": either(POSITIVE, NONE),
+    "degenerate": one_of(["repair", "raise"]),
+    "callback": either(CALLABLE, NONE),
+    "n_threads": either(integer(1), NONE),
+    "drop_restarts": BOOL,
+    "missing": one_of(["raise", "em"]),
+    "learning_decay": (
+        lambda v: isinstance(v, Real) and 0.5 < float(v) <= 1.0,
+        "a float in the range (0.5, 1.0]",
+    ),
+}
 
 
 class GaussianMixture(Streaming, Criteria, Regression, Imputation, Outliers, Persistent):
@@ -219,6 +268,8 @@ class GaussianMixture(Streaming, Criteria, Regression, Imputation, Outliers, Per
     >>> mixture.predict([[0, 0], [12, 3]])
     array([0, 1])
     """
+
+    _constraints = CONSTRAINTS
 
     def __init__(
         self,

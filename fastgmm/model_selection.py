@@ -13,20 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .exceptions import ConvergenceWarning, DegenerateComponentWarning, compatible, warn
-from .fitting.kmeans import Random
 from .fitting.parallel import Job, share_out
-from .fitting.sweep import sweep
-from .fitting.trials import Candidate, Outcome, Settings
+from .fitting.search.sweep import sweep
+from .fitting.search.trials import Candidate, Outcome, Settings
+from .fitting.starts.kmeans import Random
 from .gaussian_mixture import GaussianMixture
-from .inputs import total_weight
-from .logs import DEBUG, INFO, tell
+from .mixture.checks import check_random_state, feature_names
+from .mixture.progress import DEBUG, INFO, Count, tell
 from .model.structures import STRUCTURES
-from .progress import Count
 from .selection import CRITERIA, Selection
 from .sources.array import ArraySource
-from .sources.incomplete import IncompleteSource
+from .sources.incomplete.source import IncompleteSource
+from .sources.intake import total_weight
 from .sources.source import Source
-from .validation import check_random_state, feature_names
 
 __all__ = ["select"]
 

@@ -25,10 +25,10 @@ from hypothesis.extra import numpy as hnp
 import fastgmm
 from fastgmm import GaussianMixture, kernels
 from fastgmm.cli import main
+from fastgmm.cli.reports import adjusted_rand_index
+from fastgmm.cli.tables import CommandError, read_table
 from fastgmm.datasets import load_faithful, load_iris
-from fastgmm.reports import adjusted_rand_index
 from fastgmm.sources.threads import default_n_threads
-from fastgmm.tables import CommandError, read_table
 
 COMMAND = [sys.executable, "-P", "-m", "fastgmm"]
 SIGNATURE = b"\x89PNG\r\n\x1a\n"

@@ -21,9 +21,9 @@ import pytest
 import fastgmm
 from fastgmm import GaussianMixture
 from fastgmm.cli import main
+from fastgmm.cli.tables import Request, read_table
 from fastgmm.datasets import load_faithful
 from fastgmm.exceptions import CommandError
-from fastgmm.tables import Request, read_table
 
 COMMAND = [sys.executable, "-P", "-m", "fastgmm"]
 NAMES = ["eruptions", "waiting"]
@@ -154,7 +154,7 @@ def test_kinds_of_tables(
     """Every kind of table gives the same labels, from a file, a pipe, and a mapped temporary file."""
     path = stored(tmp_path, kind)
     if way == "spooled":
-        monkeypatch.setattr("fastgmm.tables.SMALL", 0)
+        monkeypatch.setattr("fastgmm.cli.tables.SMALL", 0)
     elif way == "stdin":
         monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(Path(path).read_bytes())))
         path = "-"
@@ -343,7 +343,7 @@ def test_parquet_without_pyarrow(
 def test_error_far_down_a_large_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A line that is found wrong after many chunks is named by its number, blank lines counted."""
     monkeypatch.setattr("fastgmm.sources.files.CHUNK_BYTES", 1 << 10)
-    monkeypatch.setattr("fastgmm.tables.SMALL", 0)
+    monkeypatch.setattr("fastgmm.cli.tables.SMALL", 0)
     path = tmp_path / "table.csv"
     path.write_text("a,b,c\n" + "1,2,x\n\n" * 500 + "3,4,x,y\n")
     with pytest.raises(CommandError, match="line 1002: 4 cells instead of 3"):
@@ -366,8 +366,8 @@ def test_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("fastgmm.tables.SMALL", 0)
-    monkeypatch.setattr("fastgmm.tables.spooled", full)
+    monkeypatch.setattr("fastgmm.cli.tables.SMALL", 0)
+    monkeypatch.setattr("fastgmm.cli.tables.spooled", full)
     assert "TMPDIR" in refused(capsys, "fit", write_csv(tmp_path / "t.csv", X, NAMES), "-k", "2")
 
 

@@ -18,8 +18,8 @@ import reference as twin
 
 import fastgmm
 from fastgmm import GaussianMixture
-from fastgmm.mixture import _small_kernel_model
-from fastgmm.sources.cached import cached
+from fastgmm.mixture.base import _small_kernel_model
+from fastgmm.model.cached import cached
 
 Array = np.ndarray[Any, Any]
 TRIALS = 30  # of threads that get into each other's way

@@ -14,12 +14,12 @@ import pytest
 import reference as twin
 
 from fastgmm import ConvergenceWarning, GaussianMixture
+from fastgmm.cli.reports import fit_report
+from fastgmm.cli.tables import Table
 from fastgmm.fitting.convergence import RULES, AitkenRule, ParametersRule
 from fastgmm.model.parameters import Parameters
 from fastgmm.model.structures import STRUCTURES
-from fastgmm.reports import fit_report
 from fastgmm.sources.array import ArraySource
-from fastgmm.tables import Table
 
 Array = np.ndarray[Any, Any]
 

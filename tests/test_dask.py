@@ -17,13 +17,13 @@ import pytest
 
 from fastgmm import GaussianMixture, maximize, merge, statistics
 from fastgmm.exceptions import ConvergenceWarning, DegenerateComponentWarning
-from fastgmm.fitting.initialization import METHODS
+from fastgmm.fitting.starts import METHODS
 from fastgmm.model.structures import STRUCTURES
-from fastgmm.sources import dask as on_dask
-from fastgmm.sources import incomplete
 from fastgmm.sources.array import ArraySource
-from fastgmm.sources.dask import DaskSource
-from fastgmm.sources.dask_blocks import Block, IncompleteBlock
+from fastgmm.sources.dask import source as on_dask
+from fastgmm.sources.dask.blocks import Block, IncompleteBlock
+from fastgmm.sources.dask.source import DaskSource
+from fastgmm.sources.incomplete import source as incomplete
 
 dask = pytest.importorskip("dask")
 da = pytest.importorskip("dask.array")
@@ -305,11 +305,8 @@ def test_nothing_of_dask_is_imported_for_arrays() -> None:
     """fastgmm does without."""
     code = "import sys, fastgmm; fastgmm.GaussianMixture().fit([[0], [1]]); print(*sys.modules)"
     result = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True, timeout=60)
-    assert [name for name in result.stdout.split() if "dask" in name] == [
-        "fastgmm.sources.dask_blocks",
-        "fastgmm.sources.dask",
-        "fastgmm.sources.incomplete_dask",
-    ]
+    found = [name for name in result.stdout.split() if "dask" in name]
+    assert found and all(name.startswith("fastgmm.sources.dask") for name in found)
 
 
 def with_gaps(X: Array, seed: int = 5) -> Array:
@@ -423,7 +420,7 @@ def test_the_cluster_equals_memory_with_the_same_bits_each_time(
     assert_same(there, GaussianMixture(4, **options).fit(X))
     assert_same(GaussianMixture(4, **options).fit(chunked(X, *[2000] * 10)), there, 0)
     monkeypatch.setattr(on_dask, "GATHERED_BYTES", 0)
-    monkeypatch.setattr("fastgmm.sources.schedulers.SHARED_BYTES", 0)
+    monkeypatch.setattr("fastgmm.sources.dask.schedulers.SHARED_BYTES", 0)
     assert_same(GaussianMixture(4, **options).fit(chunked(X, *[2000] * 10)), there, 0)
 
 

@@ -13,7 +13,7 @@ import reference as twin
 
 import fastgmm
 from fastgmm import DegenerateComponentWarning, GaussianMixture
-from fastgmm.fitting.degeneracy import RIDGE, Maximization
+from fastgmm.fitting.mstep import RIDGE, Maximization
 from fastgmm.model.factors import IllDefinedCovariance
 from fastgmm.model.structures import STRUCTURES
 from fastgmm.sources.array import ArraySource

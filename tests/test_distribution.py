@@ -11,8 +11,9 @@ import pytest
 import reference
 
 import fastgmm
-from fastgmm import GaussianMixture, regression
+from fastgmm import GaussianMixture
 from fastgmm.datasets import load_faithful, load_iris
+from fastgmm.mixture import regression
 from fastgmm.sources import from_chunks
 
 Array = np.ndarray[Any, Any]

@@ -9,8 +9,8 @@ import pytest
 
 from fastgmm import GaussianMixture
 from fastgmm.datasets import load_iris
-from fastgmm.fitting import hierarchical
-from fastgmm.fitting.hierarchical import MergeTree, clusters, draw_sample, grow, spread, ward
+from fastgmm.fitting.starts import hierarchical
+from fastgmm.fitting.starts.hierarchical import MergeTree, clusters, draw_sample, grow, spread, ward
 from fastgmm.sources.array import ArraySource
 from fastgmm.sources.source import Group
 

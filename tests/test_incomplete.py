@@ -16,11 +16,11 @@ from fastgmm.fitting.em import expectation_maximization
 from fastgmm.model.parameters import Parameters
 from fastgmm.model.structures import STRUCTURES
 from fastgmm.sources import from_chunks
-from fastgmm.sources import incomplete as sources_incomplete
 from fastgmm.sources.array import ArraySource
 from fastgmm.sources.groups import DIAGONAL, ISOTROPIC, TRIANGULAR
-from fastgmm.sources.incomplete import IncompleteSource, marginals
-from fastgmm.sources.patterns import find_patterns
+from fastgmm.sources.incomplete import source as sources_incomplete
+from fastgmm.sources.incomplete.patterns import find_patterns
+from fastgmm.sources.incomplete.source import IncompleteSource, marginals
 
 VARIANTS = tuple(kernels.variants_available())
 EPS = {"float64": 2.0**-52, "float32": 2.0**-23}

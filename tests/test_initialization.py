@@ -11,8 +11,7 @@ import reference as twin
 
 from fastgmm import GaussianMixture
 from fastgmm.exceptions import DegenerateComponentWarning
-from fastgmm.fitting import kmeans, race
-from fastgmm.fitting.initialization import initialize
+from fastgmm.fitting.starts import initialize, kmeans, race
 from fastgmm.model.structures import STRUCTURES
 from fastgmm.sources.array import ArraySource
 

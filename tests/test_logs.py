@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fastgmm import GaussianMixture, logs, select
+from fastgmm import GaussianMixture, select
+from fastgmm.mixture import progress as logs
 
 Array = np.ndarray[Any, Any]
 
@@ -141,7 +142,8 @@ QUIET = """
 import sys
 import numpy
 there = "logging" in sys.modules
-from fastgmm import GaussianMixture, logs
+from fastgmm import GaussianMixture
+from fastgmm.mixture import progress as logs
 GaussianMixture(2, n_threads=1, random_state=0).fit(numpy.arange(40.0).reshape(20, 2))
 assert there or "logging" not in sys.modules, "logging was imported"
 assert there or logs.listener(50) is None

@@ -12,14 +12,15 @@ import pytest
 import fastgmm
 from fastgmm import ConvergenceWarning, DegenerateComponentWarning, GaussianMixture, Selection, select
 from fastgmm.datasets import load_faithful, load_iris
-from fastgmm.fitting import parallel, refinement, sweep, trials
+from fastgmm.fitting import parallel
 from fastgmm.fitting.convergence import Options
 from fastgmm.fitting.em import Fit
-from fastgmm.fitting.hierarchical import grow
-from fastgmm.fitting.insertion import Clusters, insertions, recast
-from fastgmm.fitting.merging import closest_pair, merge_closest, merged
-from fastgmm.fitting.race import Runner
 from fastgmm.fitting.restarts import FitRecord
+from fastgmm.fitting.search import refinement, sweep, trials
+from fastgmm.fitting.search.insertion import Clusters, insertions, recast
+from fastgmm.fitting.search.merging import closest_pair, merge_closest, merged
+from fastgmm.fitting.starts.hierarchical import grow
+from fastgmm.fitting.starts.race import Runner
 from fastgmm.model.structures import STRUCTURES
 from fastgmm.sources import from_chunks
 from fastgmm.sources.array import ArraySource

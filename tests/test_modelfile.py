@@ -270,7 +270,7 @@ def test_checksum(tmp_path: Path) -> None:
 
 def test_large_headers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """JSON takes many times its size in memory: what is larger than any header written is not parsed."""
-    monkeypatch.setattr("fastgmm.modelfile.LARGEST_HEADER", 100)
+    monkeypatch.setattr("fastgmm.model.archive.LARGEST_HEADER", 100)
     found = attempt(tmp_path / "model", forged(*parts()))
     assert is_clear(found, tmp_path / "model") and "its header takes" in str(found)
 

@@ -18,8 +18,8 @@ from fastgmm.fitting import parallel, restarts
 from fastgmm.fitting.em import Fit
 from fastgmm.fitting.parallel import side_by_side
 from fastgmm.fitting.restarts import Plan, best_fit, forecast, projected
+from fastgmm.mixture.progress import Printed
 from fastgmm.model.structures import STRUCTURES
-from fastgmm.progress import Printed
 from fastgmm.sources.array import ArraySource
 from fastgmm.sources.groups import GROUP_WORK
 

@@ -13,7 +13,7 @@ import pytest
 import reference as twin
 
 from fastgmm import GaussianMixture
-from fastgmm.fitting.initialization import METHODS
+from fastgmm.fitting.starts import METHODS
 from fastgmm.sources import Chunks, chunks, files, from_array, from_chunks, from_csv, from_parquet, groups
 from fastgmm.sources.array import ArraySource
 from fastgmm.sources.mapped import Mapping

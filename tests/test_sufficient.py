@@ -16,9 +16,9 @@ import reference as twin
 import fastgmm
 from fastgmm import GaussianMixture, Statistics
 from fastgmm.exceptions import DegenerateComponentWarning, NotFittedError
-from fastgmm.fitting.pooled import PooledRows
 from fastgmm.model.structures import STRUCTURES
 from fastgmm.sources.array import ArraySource
+from fastgmm.sources.pooled import PooledRows
 
 Array = np.ndarray[Any, Any]
 PARTS = (slice(0, 7), slice(7, 300), slice(300, 301), slice(301, 500))

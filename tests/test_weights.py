@@ -10,10 +10,9 @@ import reference as twin
 
 from fastgmm import GaussianMixture
 from fastgmm.exceptions import DegenerateComponentWarning
-from fastgmm.fitting import hierarchical, kmeans
-from fastgmm.fitting.initialization import METHODS
-from fastgmm.inputs import scaled
+from fastgmm.fitting.starts import METHODS, hierarchical, kmeans
 from fastgmm.sources.array import ArraySource
+from fastgmm.sources.intake import scaled
 
 Array = np.ndarray[Any, Any]
 STRUCTURES = twin.STRUCTURES

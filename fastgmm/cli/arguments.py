@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from .. import __version__
 from ..config import show_config
 from ..exceptions import CommandError
-from ..fitting.initialization import METHODS
+from ..fitting.starts import METHODS
 from ..model.structures import STRUCTURES
 from ..selection import CRITERIA
 from .commands import fit_file, fit_iris, predict_file, select_file, show_model

@@ -20,11 +20,11 @@ from ..exceptions import CommandError, ConvergenceWarning
 from ..gaussian_mixture import GaussianMixture
 from ..model_selection import select
 from ..plotting import plot_components
-from ..reports import comparison_report, fit_report, heading, model_report
 from ..selection import Selection
-from ..tables import Request, Table, read_table
 from ..text import counted
+from .reports import comparison_report, fit_report, heading, model_report
 from .results import Summary, apply
+from .tables import Request, Table, read_table
 from .targets import INSTALL_PLOT, check_targets, save_picture, written
 from .terminal import Line, progress
 

@@ -1,1 +1,5 @@
-"""The verbs: the EM loop and its initialization."""
+"""The verbs: EM, its M-step and repairs, when it stops, how it is sped up, streams, and several fits side by side.
+
+`starts` is where EM begins, `search` how the best of many mixtures is sought. It knows sources and the model. It must
+not know estimators, their arguments' checks, warnings or messages.
+"""

@@ -9,7 +9,7 @@ from ..model.structure import Structure
 from ..sources.source import Source
 from .acceleration import Plain, Squarem
 from .convergence import INTERRUPT, MAX_ITER, RULES, TOL, Options
-from .degeneracy import Maximization, Repair
+from .mstep import Maximization, Repair
 
 PLAIN = Options()
 

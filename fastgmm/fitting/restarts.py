@@ -12,7 +12,7 @@ from ..sources.source import Source
 from .convergence import CALLBACK, INTERRUPT, MAX_ITER, MAX_TIME
 from .em import Fit
 from .parallel import side_by_side
-from .starts import Start
+from .starts.methods import Start
 
 FIRST_LEG = 10  # iterations after which restarts are compared for the first time; then after twice as many, and so on
 PATIENCE = 10.0  # how many times its projected gain a restart may lack to the best one,

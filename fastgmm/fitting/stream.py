@@ -10,8 +10,8 @@ import numpy as np
 from ..model.parameters import Parameters
 from ..model.statistics import Statistics
 from ..model.structure import Structure
-from .degeneracy import Maximization, Repair
-from .pooled import PooledRows
+from ..sources.pooled import PooledRows
+from .mstep import Maximization, Repair
 
 RECENT = 3.0  # the weight of a row in the average grows like its number to this power
 

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from .. import kernels as compiled
+from ..model.cached import cached
 from ..model.parameters import Parameters
 from ..model.statistics import Statistics
 from ..model.structure import DigitsLost, KernelModel, Structure
 from ..model.structures import STRUCTURES
-from .cached import cached
 from .groups import BLOCK, DIAGONAL, ISOTROPIC, TRIANGULAR, cut, work_per_row
 from .threads import Workers
 

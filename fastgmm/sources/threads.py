@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from .cached import cached
+from ..model.cached import cached
 
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor

@@ -1,0 +1,118 @@
+"""Starts from outside: labels, responsibilities, a function that returns one of these or means, or means alone."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ...model.parameters import Parameters
+from ...model.structure import Structure
+from ...sources.array import ArraySource
+from ...sources.labels import Known
+from ...sources.source import Source
+from ..mstep import Repair
+from .kmeans import Random
+from .methods import Goal, Start, from_centers, from_labels, from_responsibilities
+
+BLOCK = 1 << 16  # numbers looked at together
+
+
+def from_array(source: Source, goal: Goal, values: Any) -> Start:
+    """Start from labels (N,) or responsibilities (N, K)."""
+    parameters = parameters_from(source, goal, values, "init_params", means=False)
+    return lambda _: parameters
+
+
+def from_callable(source: Source, goal: Goal, function: Callable[..., Any], random_state: Random) -> Start:
+    """Start from what a function makes of the rows, the number of components and the stream of random numbers."""
+    if not isinstance(source, ArraySource):
+        raise ValueError(
+            "A callable init_params is called with all rows, but X does not lie in memory. Call it on some of the rows "
+            "and pass the means it finds as means_init, or choose init_params='kmeans'."
+        )
+    rows = source.X.view()
+    rows.flags.writeable = False
+    values = function(rows, goal.n_components, random_state)
+    parameters = parameters_from(source, goal, values, "The array returned by init_params", means=True)
+    return lambda _: parameters
+
+
+def in_order_of(
+    means: np.ndarray, found: Parameters, structure: Structure, repairs: list[Repair]
+) -> tuple[Parameters, list[Repair]]:
+    """A start and its repairs with components numbered as given means are: the closest pair first, then the next.
+
+    For a method finds components in an order of its own, and a mean must not get the covariance of another one's rows.
+    """
+    away = np.array([((found.means - mean) ** 2).sum(axis=1) for mean in means])
+    order = np.full(len(means), -1)
+    place = order.copy()
+    for given, own in zip(*np.unravel_index(away.argsort(axis=None, kind="stable"), away.shape), strict=True):
+        if order[given] < 0 and place[own] < 0:
+            order[given], place[own] = own, given
+    ordered = replace(found, weights=found.weights[order], means=found.means[order])
+    if structure.name != "tied":
+        factors = found.precisions_cholesky[order]
+        ordered = replace(ordered, covariances=found.covariances[order], precisions_cholesky=factors)
+    renamed = [r if r.component is None else r._replace(component=int(place[r.component])) for r in repairs]
+    return ordered, renamed
+
+
+def parameters_from(source: Source, goal: Goal, values: Any, name: str, *, means: bool) -> Parameters:
+    """The M-step from an array, told apart by its shape: (N,), (N, K), or (K, D) where means are allowed."""
+    array = np.asarray(values)
+    n, k, d = source.n_samples, goal.n_components, source.n_features
+    if array.dtype.kind not in "biuf":
+        raise ValueError(f"{name} has dtype {array.dtype}, which holds no numbers. Give labels or responsibilities.")
+    if array.shape == (n,):
+        return from_labels(source, goal, Known(checked_labels(array, k, name)))
+    if array.shape == (n, k):
+        check_responsibilities(array, name)
+        return from_responsibilities(source, goal, lambda rows: array[rows])
+    if means and array.shape == (k, d):
+        if not np.isfinite(array).all():
+            raise ValueError(f"{name} holds means with NaN or infinity. Return finite ones.")
+        return from_centers(source, goal, array.astype(np.float64))
+    shapes = f"labels of shape ({n},), responsibilities of shape ({n}, {k})" + (
+        f", or means of shape ({k}, {d})" if means else ""
+    )
+    raise ValueError(
+        f"{name} has shape {array.shape}, but must be {shapes}, for n_samples = {n}, n_components = {k} and "
+        f"{d} features."
+    )
+
+
+def checked_labels(labels: np.ndarray, n_components: int, name: str) -> np.ndarray:
+    """Labels as integers, each of them among the components."""
+    wrong = ~((labels >= 0) & (labels < n_components) & (labels == np.floor(labels)))
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise ValueError(
+            f"{name} holds the label {labels[row]} for row {row}, but labels must be integers from 0 to "
+            f"n_components - 1 = {n_components - 1}. Number the groups from 0, or raise n_components."
+        )
+    return labels.astype(np.int32)
+
+
+def check_responsibilities(values: np.ndarray, name: str) -> None:
+    """Refuse responsibilities that are negative, not finite, or do not sum to one for each row."""
+    tolerance = 1e-4 if values.dtype.itemsize <= 4 else 1e-6
+    step = max(1, BLOCK // values.shape[1])
+    for start in range(0, len(values), step):
+        block = values[start : start + step]
+        impossible = ~((block >= 0) & np.isfinite(block))
+        sums = block.sum(axis=1, dtype=np.float64)
+        wrong = impossible.any(axis=1) | (abs(sums - 1) > tolerance)
+        if wrong.any():
+            row = int(wrong.argmax())
+            if impossible[row].any():
+                value = block[row, impossible[row].argmax()]
+                raise ValueError(
+                    f"{name} holds the responsibility {value} for row {start + row}, but responsibilities must be "
+                    "finite and not negative."
+                )
+            raise ValueError(
+                f"{name} holds responsibilities for row {start + row} that sum to {sums[row]:.6g}, but must sum to 1. "
+                "Divide each row by its sum."
+            )

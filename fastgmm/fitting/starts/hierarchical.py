@@ -1,0 +1,167 @@
+"""Ward's agglomeration of a sample of the rows: one tree of merges serves every number of clusters."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...model.structures import STRUCTURES
+from ...sources.labels import Known, MostProbable
+from ...sources.source import Labels, Source
+from .kmeans import Random, draw_rows
+
+SAMPLE_ROWS = 2000  # the tree needs memory for the square of this
+
+
+@dataclass(frozen=True, slots=True)
+class MergeTree:
+    """Who joins whom when clusters are merged one pair at a time, from each row its own cluster to one cluster of all.
+
+    Attributes
+    ----------
+    absorbed, into : ndarray of shape (n - 1,)
+        At each merge the cluster of the first row joins that of the second, and is never named again.
+    costs : ndarray of shape (n - 1,)
+        By how much each merge raised the sum of squares within clusters; never falls from one merge to the next.
+    """
+
+    absorbed: np.ndarray
+    into: np.ndarray
+    costs: np.ndarray
+
+    def labels(self, n_clusters: int) -> np.ndarray:
+        """The cluster of each row (n,) when `n_clusters` are left, numbered by their first rows."""
+        n_merges = len(self.costs) + 1 - n_clusters
+        owner = np.arange(len(self.costs) + 1)
+        owner[self.absorbed[:n_merges]] = self.into[:n_merges]
+        while not np.array_equal(owner, owner[owner]):
+            owner = owner[owner]
+        _, first, labels = np.unique(owner, return_index=True, return_inverse=True)
+        return np.argsort(np.argsort(first))[labels]
+
+    def runs(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """An order of the rows (n,) in which the cluster that each merge makes is a run, from where and to where."""
+        n = len(self.costs) + 1
+        merges = list(zip(self.absorbed.tolist(), self.into.tolist(), strict=True))
+        sizes, firsts = [1] * n, []
+        for absorbed, into in merges:
+            firsts.append(sizes[into])
+            sizes[into] += sizes[absorbed]
+        begin, end, runs = [0] * n, [n] * n, []
+        for (absorbed, into), first in zip(reversed(merges), reversed(firsts), strict=True):
+            runs.append((begin[into], end[into]))
+            begin[absorbed], end[absorbed] = begin[into] + first, end[into]
+            end[into] = begin[absorbed]
+        return np.argsort(begin), *np.array(runs[::-1], np.intp).reshape(-1, 2).T
+
+
+@dataclass(frozen=True, slots=True)
+class Hierarchy:
+    """A merge tree and the rows it is of.
+
+    Attributes
+    ----------
+    points : ndarray of shape (n, D)
+    weights : ndarray of shape (n,), or None for 1 each
+    scale : ndarray of shape (D,)
+        By what the features were divided.
+    tree : MergeTree
+    complete : bool
+        Whether the points are all rows.
+    """
+
+    points: np.ndarray
+    weights: np.ndarray | None
+    scale: np.ndarray
+    tree: MergeTree
+    complete: bool
+
+
+def ward(points: np.ndarray, weights: np.ndarray | None = None) -> MergeTree:
+    """Ward's hierarchy of points (n, D), by chains of nearest neighbors (Murtagh 1983) in n^2 steps and memory.
+
+    A chain goes from a cluster to the one that is cheapest to merge it with, and on from there, until two are nearest
+    to each other: they belong together whatever happens elsewhere. The costs of merging with the new cluster follow
+    from those with its parts (Lance & Williams 1967).
+    """
+    n = len(points)
+    sizes = np.ones(n) if weights is None else weights.astype(np.float64)
+    cost = merging_costs(points, sizes)
+    absorbed, into, heights = np.empty(n - 1, np.intp), np.empty(n - 1, np.intp), np.empty(n - 1)
+    height_of = np.zeros(n)  # of the last merge in each cluster: rounding must not put a merge before its parts
+    chain: list[int] = []
+    for merge in range(n - 1):
+        if not chain:
+            chain.append(int(sizes.argmax()))
+        while True:
+            a = chain[-1]
+            b = int(cost[a].argmin())
+            if len(chain) > 1 and cost[a, chain[-2]] <= cost[a, b]:
+                b = chain[-2]
+                break
+            chain.append(b)
+        del chain[-2:]
+        height = max(cost[a, b], height_of[a], height_of[b])
+        absorbed[merge], into[merge], heights[merge], height_of[b] = a, b, height, height
+        total = sizes[a] + sizes[b] + sizes
+        merged = ((sizes[a] + sizes) * cost[a] + (sizes[b] + sizes) * cost[b] - sizes * cost[a, b]) / total
+        merged[b] = np.inf
+        cost[b] = cost[:, b] = merged
+        cost[:, a] = np.inf
+        sizes[b] += sizes[a]
+        sizes[a] = 0.0
+    order = np.argsort(heights, kind="stable")
+    return MergeTree(absorbed[order], into[order], heights[order])
+
+
+def merging_costs(points: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """What joining two points costs, (n, n): u v / (u + v) times their squared distance; inf with itself."""
+    centered = points - points.mean(axis=0)
+    half = 0.5 * np.einsum("ij,ij->i", centered, centered)
+    costs = half[:, None] + half
+    costs -= np.einsum("ik,jk->ij", centered, centered)  # no BLAS, whose bits could depend on threads
+    np.maximum(costs, 0.0, out=costs)
+    if (weights != 1.0).any():
+        costs *= weights[:, None] / (0.5 * (weights[:, None] + weights)) * weights
+    np.fill_diagonal(costs, np.inf)
+    return costs
+
+
+def draw_sample(source: Source, n_clusters: int, random_state: Random) -> np.ndarray | None:
+    """Indices of the rows that a tree is to be grown from; None means all."""
+    size = max(SAMPLE_ROWS, n_clusters)
+    return None if source.n_samples <= size else draw_rows(source, size, random_state)
+
+
+def grow(source: Source, sample: np.ndarray | None) -> Hierarchy:
+    """Ward's hierarchy of some rows, or of all, with features in units of their spread."""
+    rows = source.take(sample)
+    points, weights = rows.rows(slice(None)), rows.weights
+    complete = sample is None
+    if weights is not None and not weights.all():
+        points, weights, complete = points[weights > 0], weights[weights > 0], False
+    scale = spread(points, weights)
+    return Hierarchy(points, weights, scale, ward(points / scale, weights), complete)
+
+
+def clusters(source: Source, hierarchy: Hierarchy, n_clusters: int) -> Labels:
+    """The cluster of each row (N,); the nearest by its mean when the hierarchy is of a sample."""
+    labels = hierarchy.tree.labels(n_clusters)
+    if hierarchy.complete:
+        return Known(labels)
+    counts = np.bincount(labels, minlength=n_clusters)
+    sums = np.zeros((n_clusters, source.n_features))
+    np.add.at(sums, labels, hierarchy.points)
+    metric = STRUCTURES["tied"].from_precisions(
+        np.full(n_clusters, 1 / n_clusters), sums / counts[:, None], np.diag(hierarchy.scale**-2.0)
+    )
+    return MostProbable(STRUCTURES["tied"].kernel_model(metric, source.dtype, source.origin))
+
+
+def spread(points: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+    """Standard deviation of each feature (D,), one where it does not vary but by rounding."""
+    if weights is None:
+        deviations = points.std(axis=0)
+    else:
+        centered = points - np.average(points, axis=0, weights=weights)
+        deviations = np.sqrt(np.average(centered**2, axis=0, weights=weights))
+    return np.where(deviations > 8 * np.finfo(np.float64).eps * abs(points).max(axis=0), deviations, 1.0)

@@ -1,0 +1,125 @@
+"""k-means, for the start of EM: greedy k-means++ seeding (Arthur & Vassilvitskii 2007) and Lloyd's iteration.
+
+All random numbers are drawn before the work begins, so that several clusterings can be drawn in order and run side by
+side. Large data are sampled twice: seeds, and centers near enough to move little afterwards, come from few rows.
+"""
+
+import math
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+
+from ...sources.array import ArraySource
+from ...sources.source import Source
+
+SEEDING_ROWS = 1 << 13  # seeds are sought on a sample of this many rows,
+SEEDING_ROWS_PER_CENTER = 64  # or of so many per center where that is more;
+SAMPLE_NUMBERS = 1 << 20  # centers on a sample of about this many numbers,
+SAMPLE_ROWS_PER_CENTER = 256  # or of so many rows per center where that is more
+
+Random: TypeAlias = "np.random.RandomState | np.random.Generator"  # as text: numpy.random takes long to import
+
+
+class Draws(NamedTuple):
+    """The random numbers of one clustering."""
+
+    sizes: list[int]  # of the samples to seek seeds and then centers on; the number of rows stands for all of them
+    sample: int  # seed from which the samples are drawn when they are needed
+    first: float  # at which part of the first sample, by weight, the first seed stands
+    uniforms: np.ndarray  # (K - 1, number of trials), for the others
+
+
+def draw(n_samples: int, n_features: int, n_centers: int, random_state: Random) -> Draws:
+    """Draw what `seeds` and `kmeans` need."""
+    many = max(SAMPLE_NUMBERS // n_features, SAMPLE_ROWS_PER_CENTER * n_centers)
+    few = min(many, max(SEEDING_ROWS, SEEDING_ROWS_PER_CENTER * n_centers))
+    sizes = sorted({min(few, n_samples), min(many, n_samples)})
+    sample = 0 if sizes[0] == n_samples else int(random_state.choice(2**31 - 1))
+    first = (int(random_state.choice(sizes[0])) + 0.5) / sizes[0]
+    return Draws(sizes, sample, first, random_state.uniform(size=(n_centers - 1, 3 + int(math.log(n_centers)))))
+
+
+def draw_rows(source: Source, size: int, random_state: Random) -> np.ndarray:
+    """Indices of some rows in their order: the rows are cut into as many runs of equal length, each run gives one.
+
+    Where rows have weights, runs are of equal weight, and heavy rows may come more than once.
+    """
+    uniforms = random_state.uniform(size=size)
+    if source.weights is not None:
+        return source.at((np.arange(size) + uniforms) / size)
+    ends = np.arange(size + 1) * source.n_samples // size
+    return ends[:-1] + (uniforms * np.diff(ends)).astype(np.intp)
+
+
+def choose_rows(source: Source, size: int, random_state: Random) -> np.ndarray:
+    """Indices of different rows, drawn at random by their weights."""
+    if source.weights is None:
+        return random_state.choice(source.n_samples, size=size, replace=False)
+    chances = source.weights.astype(np.float64)
+    return random_state.choice(source.n_samples, size=size, replace=False, p=chances / chances.sum())
+
+
+def seed(source: ArraySource, first: float, uniforms: np.ndarray) -> np.ndarray:
+    """Indices of rows spread over the data.
+
+    Each next row is drawn with probability proportional to its weight times its squared distance to the nearest row
+    chosen so far; of 3 + log K such candidates the one that lowers the sum of these distances most is taken.
+    """
+    chosen = np.empty(len(uniforms) + 1, np.intp)
+    chosen[:1] = source.at(np.array([first]))
+    closest = np.full(source.n_samples, np.inf, source.dtype)
+    potential = source.potentials(source.rows(chosen[:1]), closest, update=True)[0]
+    for c, draws in enumerate(uniforms, start=1):
+        shares = closest if source.weights is None else closest * source.weights
+        cumulative = np.cumsum(shares, dtype=np.float64)
+        candidates = np.minimum(np.searchsorted(cumulative, draws * potential), source.n_samples - 1)
+        best = np.argmin(source.potentials(source.rows(candidates), closest))
+        chosen[c] = candidates[best]
+        potential = source.potentials(source.rows(chosen[c : c + 1]), closest, update=True)[0]
+    return chosen
+
+
+def lloyd(source: ArraySource, centers: np.ndarray, max_iter: int = 100, tol: float = 1e-4) -> np.ndarray:
+    """Move centers to the means of their rows until they move less than `tol` times the variance of the data."""
+    total = np.trace(source.scatter)
+    variance, nothing = total / source.total / source.n_features, np.finfo(source.dtype).eps ** 2 * total
+    for _ in range(max_iter):
+        _, counts, sums, inertia = source.assign(centers)
+        empty = counts == 0
+        moved = np.where(empty[:, None], 0.0, sums / np.where(empty, 1.0, counts)[:, None])
+        centers = centers + moved
+        if empty.any() and inertia > nothing:
+            centers[empty] = farthest(source, centers[~empty], int(empty.sum()))
+        elif (moved**2).sum() <= tol * variance:
+            break
+    return centers
+
+
+def farthest(source: ArraySource, centers: np.ndarray, count: int) -> np.ndarray:
+    """The rows farthest from every center."""
+    closest = np.full(source.n_samples, np.inf, source.dtype)
+    for center in centers:
+        source.potentials(center[None], closest, update=True)
+    if source.weights is not None:
+        closest *= source.weights > 0
+    return source.rows(np.argpartition(closest, -count)[-count:])
+
+
+def seeds(source: Source, draws: Draws) -> np.ndarray:
+    """Indices of rows (K,) chosen by k-means++."""
+    rows = sample_rows(source, draws.sizes[0], draws.sample)
+    chosen = seed(source.take(rows), draws.first, draws.uniforms)
+    return chosen if rows is None else rows[chosen]
+
+
+def kmeans(source: Source, draws: Draws) -> np.ndarray:
+    """Centers (K, D) of a k-means clustering."""
+    centers = source.take(seeds(source, draws)).rows(slice(None))
+    for size in draws.sizes:
+        centers = lloyd(source.take(sample_rows(source, size, draws.sample)), centers)
+    return centers
+
+
+def sample_rows(source: Source, size: int, seed: int) -> np.ndarray | None:
+    """Indices of a sample; None for all rows."""
+    return None if size == source.n_samples else draw_rows(source, size, np.random.RandomState(seed))

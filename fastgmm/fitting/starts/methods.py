@@ -1,0 +1,137 @@
+"""Where EM starts, method by method: each draws its random numbers first, and is then a function of the rows alone.
+
+So several starts can be drawn one after the other and carried out side by side, with the same results.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from ...model.parameters import Parameters
+from ...model.statistics import Statistics
+from ...model.structure import Structure
+from ...model.structures import STRUCTURES
+from ...sources.array import ArraySource
+from ...sources.labels import Known, Nearest
+from ...sources.source import Labels, Source
+from ..mstep import Maximization
+from .hierarchical import clusters, draw_sample, grow, spread
+from .kmeans import Random, choose_rows, draw, kmeans, seeds
+
+
+class Goal(NamedTuple):
+    """What is to be fitted."""
+
+    structure: Structure
+    n_components: int
+    maximize: Maximization  # the M-step
+
+
+Start = Callable[[Source], Parameters]  # of the source it was drawn for
+Centers = Callable[[Source], np.ndarray]  # (K, D), likewise
+
+
+def from_kmeans(source: Source, goal: Goal, random_state: Random) -> Start:
+    """Each row belongs to the nearest center of a k-means clustering."""
+    centers = kmeans_centers(source, goal.n_components, random_state)
+    return lambda source: nearest(source, goal, centers)
+
+
+def from_kmeans_seeds(source: Source, goal: Goal, random_state: Random) -> Start:
+    """Components stand on rows chosen by k-means++."""
+    draws = draw(source.n_samples, source.n_features, goal.n_components, random_state)
+    return lambda source: from_rows(source, goal, seeds(source, draws))
+
+
+def from_random_rows(source: Source, goal: Goal, random_state: Random) -> Start:
+    """Components stand on rows chosen at random."""
+    rows = choose_rows(source, goal.n_components, random_state)
+    return lambda source: from_rows(source, goal, rows)
+
+
+def from_random(source: Source, goal: Goal, random_state: Random) -> Start:
+    """Responsibilities are uniform random numbers, normalized, drawn row by row: used at once, they are too many."""
+
+    def draw(rows: slice) -> np.ndarray:
+        responsibilities = random_state.uniform(size=(rows.stop - rows.start, goal.n_components)).astype(source.dtype)
+        return responsibilities / responsibilities.sum(axis=1, keepdims=True)
+
+    frame = np.tile(source.origin, (goal.n_components, 1))
+    parameters = goal.maximize(source.statistics_given(goal.structure, frame, draw))
+    return lambda _: parameters
+
+
+def from_hierarchy(source: Source, goal: Goal, random_state: Random) -> Start:
+    """Each row belongs to its cluster in Ward's hierarchy, or to the nearest cluster where that is of a sample."""
+    sample = draw_sample(source, goal.n_components, random_state)
+    return lambda source: from_labels(source, goal, clusters(source, grow(source, sample), goal.n_components))
+
+
+def fixed(parameters: Parameters) -> Start:
+    """Parameters that are known already."""
+    return lambda _: parameters
+
+
+# ---- centers, for k-means and for the race
+
+
+def kmeans_centers(source: Source, n_components: int, random_state: Random) -> Centers:
+    """The centers of a k-means clustering."""
+    draws = draw(source.n_samples, source.n_features, n_components, random_state)
+    return lambda source: kmeans(source, draws)
+
+
+def random_centers(source: Source, n_components: int, random_state: Random) -> Centers:
+    """Rows chosen at random."""
+    rows = choose_rows(source, n_components, random_state)
+    return lambda source: source.take(rows).rows(slice(None))
+
+
+# ---- what the methods have in common
+
+
+def nearest(source: Source, goal: Goal, centers: Centers) -> Parameters:
+    """Each row belongs to the nearest center."""
+    return from_centers(source, goal, centers(source))
+
+
+def nearest_standardized(source: Source, goal: Goal, centers: Centers) -> Parameters:
+    """Each row belongs to the nearest center where all features have the same spread."""
+    rows = source.take(None)
+    points = rows.rows(slice(None))
+    points = ((points - source.origin) / spread(points, rows.weights)).astype(source.dtype)
+    scaled = ArraySource(points, source.workers, source.kernels, rows.weights)
+    return from_labels(source, goal, Known(scaled.assign(centers(scaled))[0]))
+
+
+def from_rows(source: Source, goal: Goal, indices: np.ndarray) -> Parameters:
+    """Each component owns one row alone, so that its covariance is `reg_covar` times the identity."""
+    rows = source.take(indices)
+    own = Known(np.arange(len(indices)))
+    return goal.maximize(rows.statistics_labeled(goal.structure, rows.rows(slice(None)), own))
+
+
+def from_centers(source: Source, goal: Goal, centers: np.ndarray) -> Parameters:
+    """Each row belongs to the nearest center."""
+    return goal.maximize(source.statistics_labeled(goal.structure, centers, Nearest(centers)))
+
+
+def from_labels(source: Source, goal: Goal, labels: Labels) -> Parameters:
+    """Each row belongs to the component of its label."""
+    frame = np.tile(source.origin, (goal.n_components, 1))
+    means = centroids(source.statistics_labeled(STRUCTURES["spherical"], frame, labels))
+    return goal.maximize(source.statistics_labeled(goal.structure, means, labels))
+
+
+def from_responsibilities(source: Source, goal: Goal, responsibilities: Callable[[slice], np.ndarray]) -> Parameters:
+    """Rows belong to components as a function of a slice of rows says: a pass for the means, and one about them."""
+    frame = np.tile(source.origin, (goal.n_components, 1))
+    means = centroids(source.statistics_given(STRUCTURES["spherical"], frame, responsibilities))
+    return goal.maximize(source.statistics_given(goal.structure, means, responsibilities))
+
+
+def centroids(statistics: Statistics) -> np.ndarray:
+    """The mean of each component's rows (K, D); where it has none, the point that statistics were taken about."""
+    counts = statistics.counts[:, None]
+    return statistics.reference + np.where(counts > 0, statistics.sums / np.where(counts > 0, counts, 1.0), 0.0)

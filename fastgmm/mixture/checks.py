@@ -1,0 +1,339 @@
+"""Checks of data, constructor arguments and starting values, with scikit-learn's exception types and key words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import lru_cache
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..exceptions import InvalidParameterError, NotFittedError, compatible, warn
+from ..sources.rows import column_names, to_floats
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Names and number of features
+
+
+def feature_names(X: Any) -> NDArray[np.object_] | None:
+    """Return the column names of a table if they are all strings, else None.
+
+    Raises
+    ------
+    TypeError
+        If some names are strings and others are not.
+    """
+    names = None if type(X) is np.ndarray else column_names(X)
+    if not names:
+        return None
+    types = sorted({type(name).__name__ for name in names})
+    if types == ["str"]:
+        return np.array(names, dtype=object)
+    if "str" in types:
+        raise TypeError(
+            f"Feature names are only supported if all input features have string names, but X has {types} as column "
+            "name types. Convert them all, for instance by X.columns = X.columns.astype(str)."
+        )
+    return None
+
+
+def check_feature_names(X: Any, fitted: NDArray[np.object_] | None, estimator: str) -> None:
+    """Compare the column names of ``X`` with those seen by ``fit``: warn when one has none, refuse when they differ."""
+    if fitted is None and type(X) is np.ndarray:
+        return
+    names = feature_names(X)
+    if names is None and fitted is None:
+        return
+    if fitted is None:
+        warn(f"X has feature names, but {estimator} was fitted without feature names")
+    elif names is None:
+        warn(f"X does not have valid feature names, but {estimator} was fitted with feature names")
+    elif list(names) != list(fitted):
+        raise ValueError(_different_names(set(names), set(fitted)))
+
+
+def _different_names(names: set[str], fitted: set[str]) -> str:
+    """Say how two sets of column names differ, at most five of each kind."""
+    message = "The feature names should match those that were passed during fit.\n"
+    for title, different in (
+        ("Feature names unseen at fit time:\n", sorted(names - fitted)),
+        ("Feature names seen at fit time, yet now missing:\n", sorted(fitted - names)),
+    ):
+        if different:
+            lines = [*different[:5], "..."] if len(different) > 5 else different
+            message += title + "".join(f"- {name}\n" for name in lines)
+    if names == fitted:
+        message += "Feature names must be in the same order as they were in fit.\n"
+    return message
+
+
+def feature_numbers(features: Any, n_features: int, names: NDArray[np.object_] | None) -> list[int]:
+    """Return the numbers of features that are named or numbered, each of them once."""
+    try:
+        chosen = [features] if isinstance(features, (str, Integral)) else list(features)
+    except TypeError:
+        raise TypeError(f"Features are given as {features!r}. Give a number, a name, or a sequence of them.") from None
+    found = [_feature_number(feature, n_features, names) for feature in chosen]
+    if not found or len(set(found)) < len(found):
+        problem = "names one of them twice" if found else "names none"
+        raise ValueError(f"The list of features {chosen!r} {problem}. Give each of them once.")
+    return found
+
+
+def _feature_number(feature: Any, n_features: int, names: NDArray[np.object_] | None) -> int:
+    """Return the number of one feature."""
+    if isinstance(feature, str):
+        known = [] if names is None else list(names)
+        if known.count(feature) != 1:
+            shown = ", ".join(map(repr, known[:20])) + (", ..." if len(known) > 20 else "")
+            remedy = f"give one of {shown}" if known else "the mixture knows no names, so give a number from 0"
+            raise ValueError(f"There is no feature {feature!r}: {remedy}.")
+        return known.index(feature)
+    if not isinstance(feature, Integral) or isinstance(feature, bool):
+        raise TypeError(f"A feature is given as {feature!r}. Give its number from 0, or its name.")
+    number = int(feature)
+    if not -n_features <= number < n_features:
+        raise ValueError(f"There is no feature {number}: give a number from 0 to {n_features - 1}.")
+    return number % n_features
+
+
+def check_n_features(n_features: int, expected: int, estimator: str) -> None:
+    """Refuse rows with another number of features than the model has."""
+    if n_features != expected:
+        raise ValueError(
+            f"X has {n_features} features, but {estimator} is expecting {expected} features as input. Pass the "
+            "columns used in fit, or fit again."
+        )
+
+
+def check_out(out: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return the array that a result is to be put into; refuse one that it does not fit."""
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"out must be a NumPy array, not {type(out).__name__}. Make one with numpy.empty.")
+    if out.shape != shape or out.dtype != dtype or not out.flags.c_contiguous or not out.flags.writeable:
+        raise ValueError(
+            f"out must be a writeable, C-contiguous array of shape {shape} and type {dtype}, but has shape "
+            f"{out.shape}, type {out.dtype}, strides {out.strides}, writeable={out.flags.writeable}."
+        )
+    return out
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Constructor arguments
+
+
+def check_random_state(seed: Any) -> np.random.RandomState | np.random.Generator:
+    """Return the generator that ``random_state`` stands for; None is NumPy's global one."""
+    if seed is None:
+        return np.random.mtrand._rand
+    if isinstance(seed, Integral):
+        return np.random.RandomState(int(seed))
+    return seed
+
+
+Constraint = tuple[Callable[[Any], bool], str]  # a test of a value, and what it asks for in words
+Constraints = Mapping[str, Constraint]  # of constructor arguments, by name
+
+
+def integer(low: int, high: int | None = None) -> Constraint:
+    """Return a test for integers from ``low`` to ``high`` and its description."""
+    end = "inf)" if high is None else f"{high}]"
+    return (
+        lambda v: isinstance(v, Integral) and low <= int(v) <= (math.inf if high is None else high),
+        f"an int in the range [{low}, {end}",
+    )
+
+
+def one_of(options: Collection[str]) -> Constraint:
+    """Return a test for a string among ``options`` and its description."""
+    return (
+        lambda v: isinstance(v, str) and v in options,
+        f"a str among {{{', '.join(map(repr, options))}}}",
+    )
+
+
+def either(*tests: Constraint) -> Constraint:
+    """Return the test that passes when one of ``tests`` does."""
+    return lambda v: any(test(v) for test, _ in tests), " or ".join(description for _, description in tests)
+
+
+def _holds_numbers(values: Any) -> bool:
+    """Tell whether NumPy makes an array of numbers of ``values``."""
+    try:
+        return np.asarray(values).dtype.kind in "biuf"
+    except ValueError:  # of uneven lengths
+        return False
+
+
+NONE: Constraint = (lambda v: v is None, "None")
+BOOL: Constraint = (lambda v: isinstance(v, (bool, np.bool_)), "a bool")
+NONNEGATIVE: Constraint = (
+    lambda v: isinstance(v, Real) and 0.0 <= float(v) < math.inf,
+    "a float in the range [0.0, inf)",
+)
+GENERATOR: Constraint = (
+    lambda v: isinstance(v, (np.random.RandomState, np.random.Generator)),
+    "a numpy.random.RandomState or numpy.random.Generator",
+)
+ARRAY: Constraint = (
+    lambda v: any(hasattr(v, name) for name in ("__len__", "shape", "__array__")) and not np.isscalar(v),
+    "an array-like",
+)
+NUMBERS: Constraint = (
+    lambda v: ARRAY[0](v) and _holds_numbers(v),
+    "an array-like of numbers",
+)
+POSITIVE: Constraint = (
+    lambda v: isinstance(v, Real) and 0.0 < float(v) < math.inf,
+    "a float in the range (0.0, inf)",
+)
+CALLABLE: Constraint = (callable, "a callable")
+
+
+def check_parameters(constraints: Constraints, params: Mapping[str, Any], estimator: str) -> None:
+    """Refuse constructor arguments of the wrong type or out of range."""
+    for name, (valid, description) in constraints.items():
+        if name in params and not valid(params[name]):
+            raise compatible(InvalidParameterError)(
+                f"The {name!r} parameter of {estimator} must be {description}. Got {params[name]!r} instead."
+            )
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Starting values
+
+
+def _as_start(values: Any, name: str, shape: tuple[int, ...]) -> NDArray[Any]:
+    """Return starting values as a finite array of floats of the given shape."""
+    array = to_floats(values, name)
+    if array.shape != shape:
+        raise ValueError(
+            f"The parameter '{name}' should have the shape of {shape}, but got {array.shape}. Its shape follows from "
+            "n_components, covariance_type and the number of features of X."
+        )
+    if not np.isfinite(array).all():
+        raise ValueError(f"The parameter '{name}' contains NaN or infinity. Give finite values.")
+    return array
+
+
+def check_weights(weights: Any, n_components: int) -> NDArray[np.float64]:
+    """Check ``weights_init``: one weight per component, from 0 to 1, with the sum 1."""
+    array = _as_start(weights, "weights", (n_components,))
+    if array.min() < 0.0 or array.max() > 1.0:
+        raise ValueError(
+            f"The parameter 'weights' should be in the range [0, 1], but got min value {array.min():.5f}, max value "
+            f"{array.max():.5f}. Divide nonnegative weights by their sum."
+        )
+    total = array.sum(dtype=np.float64)
+    if abs(total - 1.0) > (1e-6 if array.dtype == np.float32 else 1e-8):
+        raise ValueError(
+            f"The parameter 'weights' should be normalized, but got sum(weights) = {total:.5f}. Divide them by their "
+            "sum."
+        )
+    return array.astype(np.float64, copy=False)
+
+
+def check_means(means: Any, n_components: int, n_features: int) -> NDArray[np.float64]:
+    """Check ``means_init``: one mean per component."""
+    return _as_start(means, "means", (n_components, n_features)).astype(np.float64, copy=False)
+
+
+def check_precisions(precisions: Any, covariance_type: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """Check ``precisions_init``: positive, or symmetric and positive-definite matrices."""
+    name = f"{covariance_type} precision"
+    array = _as_start(precisions, name, shape).astype(np.float64, copy=False)
+    for matrix, required in _symmetric(array, covariance_type, name):
+        smallest = np.linalg.eigvalsh(matrix).min()
+        if smallest <= 0.0:
+            raise ValueError(f"{required} has the eigenvalue {smallest:.5g}. Give the inverse of a covariance matrix.")
+    return array
+
+
+def check_covariances(covariances: Any, covariance_type: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """Check covariances: positive, or symmetric and positive-definite matrices, none of them singular to rounding."""
+    name = f"{covariance_type} covariance"
+    array = _as_start(covariances, name, shape).astype(np.float64, copy=False)
+    for matrix, required in _symmetric(array, covariance_type, name):
+        variances = matrix.diagonal()
+        if variances.min() <= 0.0:
+            raise ValueError(f"{required} has the variance {variances.min():.5g}. Give positive variances.")
+        deviations = np.sqrt(variances)
+        smallest = np.linalg.eigvalsh(matrix / deviations / deviations[:, np.newaxis]).min()
+        if smallest <= 4 * len(matrix) * np.finfo(np.float64).eps:
+            raise ValueError(
+                f"{required} is singular: the eigenvalue of its correlations is {smallest:.5g}. Drop features that "
+                "follow from others, or add a small number to its diagonal."
+            )
+    if covariance_type in ("full", "tied"):  # symmetric to rounding so far
+        return 0.5 * array + 0.5 * np.swapaxes(array, -1, -2)
+    return array
+
+
+def _symmetric(array: NDArray[Any], covariance_type: str, name: str) -> Iterator[tuple[NDArray[Any], str]]:
+    """Refuse variances that are not positive; yield matrices that are symmetric, with the start of a complaint."""
+    if covariance_type in ("diag", "spherical"):
+        if array.min() <= 0.0:
+            raise ValueError(f"'{name}' should be positive, but its smallest value is {array.min():.5g}.")
+        return
+    for k, matrix in enumerate(array if array.ndim == 3 else array[np.newaxis]):
+        where = f" of component {k}" if array.ndim == 3 else ""
+        required = f"'{name}' should be symmetric, positive-definite, but the matrix{where}"
+        if not np.allclose(matrix, matrix.T):
+            raise ValueError(f"{required} is not symmetric. Take (P + P.T) / 2 if only rounding made it so.")
+        yield matrix, required
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Fitted attributes, which may also have been set by hand
+
+
+def fitted_attributes(estimator: Any, *names: str) -> list[NDArray[np.float64]]:
+    """Return the named attributes in double precision, or raise NotFittedError."""
+    try:
+        return [np.asarray(getattr(estimator, name), dtype=np.float64) for name in names]
+    except AttributeError:
+        missing = [name for name in names if not hasattr(estimator, name)]
+        raise compatible(NotFittedError)(
+            f"This {type(estimator).__name__} instance is not fitted yet. Call 'fit' with appropriate arguments before "
+            f"using this estimator, or set what it lacks by hand: {', '.join(missing)}."
+        ) from None
+
+
+def check_attribute_shape(name: str, shape: tuple[int, ...], expected: tuple[int, ...]) -> None:
+    """Refuse an attribute, set by hand or left by other arguments, that does not fit the others."""
+    if shape != expected:
+        raise ValueError(
+            f"The attribute '{name}' should have the shape of {expected}, but got {shape}. Its shape follows from "
+            "weights_, means_ and covariance_type: set them together, or call 'fit'."
+        )
+
+
+def check_sample_size(n_samples: Any) -> int:
+    """Return the number of samples to draw, which is at least one."""
+    if not isinstance(n_samples, Integral):
+        raise TypeError(f"Invalid value for 'n_samples': {n_samples!r}. Give an int.")
+    if n_samples < 1:
+        raise ValueError(f"Invalid value for 'n_samples': {n_samples}. The sampling requires at least one sample.")
+    return int(n_samples)
+
+
+def check_contamination(contamination: Any) -> None:
+    """Refuse a share of outliers that is not above 0 and at most a half."""
+    if not (isinstance(contamination, Real) and 0 < float(contamination) <= 0.5):
+        raise ValueError(
+            f"Invalid value for 'contamination': {contamination!r}. Give the share of outliers: above 0, at most 0.5."
+        )
+
+
+@lru_cache(maxsize=64)
+def _below_diagonal(n_features: int) -> NDArray[np.bool_]:
+    """Return the mask of the entries below the diagonal."""
+    return np.tri(n_features, k=-1, dtype=bool)
+
+
+def is_upper_triangular(factors: NDArray[Any]) -> bool:
+    """Tell whether all matrices of a stack are upper triangular."""
+    return not np.logical_and(factors, _below_diagonal(factors.shape[-1])).any()

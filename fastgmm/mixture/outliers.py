@@ -1,0 +1,115 @@
+"""Rows that stand out: those a mixture does not expect, and those of which it is not sure whose they are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..sources.blocks import by_blocks
+from .base import Floats, Mixture
+from .checks import check_contamination
+
+__all__ = ["Outliers"]
+
+
+class Outliers(Mixture):
+    """The methods that find rows which stand out."""
+
+    def uncertainty(self, X: Any) -> Floats:
+        """Return how uncertain the label of each row is.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            As for `fit`.
+
+        Returns
+        -------
+        uncertainties : ndarray of shape (n_samples,)
+            Probability that a row comes from another component than `predict` says, from 0 to 1 - 1 / n_components;
+            float32 for float32 rows, else float64.
+
+        Raises
+        ------
+        NotFittedError, ValueError, TypeError
+            As `score_samples`.
+
+        Examples
+        --------
+        >>> from fastgmm import GaussianMixture
+        >>> mixture = GaussianMixture(2, means_init=[[0], [9]]).fit([[0.0], [1.0], [8.0], [9.0]])
+        >>> mixture.uncertainty([[0.5], [4.5]]).round(3)
+        array([0. , 0.5])
+        """
+        source, model = self._prepare(X)
+
+        def others(rows: slice, X: NDArray[Any], responsibilities: NDArray[Any]) -> NDArray[Any]:
+            responsibilities[np.arange(len(responsibilities)), responsibilities.argmax(axis=1)] = 0
+            return responsibilities.sum(axis=1)  # not one less the largest, which has no digits left where that is one
+
+        with source:
+            return np.concatenate(by_blocks(source, model, others))
+
+    def anomaly_scores(self, X: Any) -> Floats:
+        """Return how unusual each row is.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            As for `fit`.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples,)
+            -log p(x): the larger, the less the mixture expects such a row. `anomaly_threshold` says what is large.
+
+        Raises
+        ------
+        NotFittedError, ValueError, TypeError
+            As `score_samples`.
+
+        Examples
+        --------
+        >>> from fastgmm import GaussianMixture
+        >>> mixture = GaussianMixture(reg_covar=0).fit([[-1.0], [1.0]])
+        >>> mixture.anomaly_scores([[0.0], [4.0]]).round(2)
+        array([0.92, 8.92])
+        """
+        return -self.score_samples(X)
+
+    def anomaly_threshold(self, X: Any, contamination: float = 0.01) -> float:
+        """Return the anomaly score that a given share of rows exceeds.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows among which outliers are as frequent as ``contamination`` says: those of `fit`, as a rule.
+        contamination : float, default=0.01
+            Share of the rows that are outliers, above 0 and at most 0.5.
+
+        Returns
+        -------
+        threshold : float
+            The quantile 1 - ``contamination`` of the scores; rows above it are outliers.
+
+        Raises
+        ------
+        ValueError
+            If ``contamination`` is out of range.
+        NotFittedError, ValueError, TypeError
+            As `score_samples`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fastgmm import GaussianMixture
+        >>> X = np.append(np.linspace(-1, 1, 99), 9.0)[:, np.newaxis]
+        >>> mixture = GaussianMixture().fit(X)
+        >>> threshold = mixture.anomaly_threshold(X, contamination=0.01)
+        >>> np.flatnonzero(mixture.anomaly_scores(X) > threshold)
+        array([99])
+        """
+        check_contamination(contamination)
+        return float(np.quantile(self.anomaly_scores(X), 1 - contamination))

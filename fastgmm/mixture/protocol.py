@@ -1,0 +1,270 @@
+"""What scikit-learn expects of an estimator, without scikit-learn.
+
+`clone`, `Pipeline`, `GridSearchCV` and joblib ask an estimator only for the methods below; it need not derive from
+scikit-learn's classes. The two methods that answer with scikit-learn's own types are called by scikit-learn alone and
+import it on the spot.
+"""
+
+from __future__ import annotations
+
+import inspect
+from copy import deepcopy
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..exceptions import warn
+from ..kernels.cpu import VERSION
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from sklearn.utils import Tags
+    from sklearn.utils.metadata_routing import MetadataRequest
+
+__all__ = ["Estimator"]
+
+_VERSION_KEY = "_fastgmm_version"
+
+WEIGHTED = ("fit", "partial_fit", "score")  # methods that take sample weights
+
+
+_DEFAULTS: dict[type, dict[str, Any]] = {}  # by class, for looking them up takes longer than predicting a row
+
+
+def _defaults(cls: type[Estimator]) -> dict[str, Any]:
+    """Return the constructor's arguments and their defaults in alphabetical order, as scikit-learn lists them."""
+    if cls not in _DEFAULTS:
+        named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+        parameters = {p.name: p.default for p in inspect.signature(cls).parameters.values() if p.kind in named}
+        _DEFAULTS[cls] = dict(sorted(parameters.items()))
+    return _DEFAULTS[cls]
+
+
+def _is_default(value: Any, default: Any) -> bool:
+    """Tell whether ``value`` is the default; arrays, which do not compare to one truth value, never are."""
+    return type(value) is type(default) and bool(np.all(value == default))
+
+
+class Estimator:
+    """The estimator protocol of scikit-learn, duck-typed.
+
+    A subclass stores its constructor's arguments untouched under their own names.
+    """
+
+    _metadata_request: MetadataRequest
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the constructor's arguments.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Accepted for scikit-learn's sake: no argument is itself an estimator.
+
+        Returns
+        -------
+        params : dict
+            Names of the arguments and their present values.
+
+        Examples
+        --------
+        >>> from fastgmm import GaussianMixture
+        >>> GaussianMixture(n_components=3).get_params()["n_components"]
+        3
+        """
+        return {name: getattr(self, name) for name in _defaults(type(self))}
+
+    def set_params(self, **params: Any) -> Self:
+        """Set constructor arguments; they take effect at the next ``fit``.
+
+        Parameters
+        ----------
+        **params : dict
+            Names of the arguments and their new values.
+
+        Returns
+        -------
+        self : object
+            The estimator.
+
+        Raises
+        ------
+        ValueError
+            If a name is not an argument of the constructor; nothing is set then.
+
+        Examples
+        --------
+        >>> from fastgmm import GaussianMixture
+        >>> GaussianMixture().set_params(n_components=3, covariance_type="tied")
+        GaussianMixture(covariance_type='tied', n_components=3)
+        """
+        valid = list(_defaults(type(self)))
+        for name in params:
+            if name not in valid:
+                raise ValueError(f"Invalid parameter {name!r} for estimator {self}. Valid parameters are: {valid!r}.")
+        for name, value in params.items():
+            setattr(self, name, value)
+        return self
+
+    def __repr__(self) -> str:
+        """Return the call that makes this estimator, arguments with default values left out."""
+        defaults = _defaults(type(self))
+        shown = {n: v for n, v in self.get_params().items() if not _is_default(v, defaults[n])}
+        arguments = ", ".join(f"{name}={' '.join(repr(value).split())}" for name, value in shown.items())
+        return f"{type(self).__name__}({arguments})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is pickled: the attributes, and the version that wrote them."""
+        return {**vars(self), _VERSION_KEY: VERSION}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore a pickled estimator; warn when another version wrote it."""
+        attributes = dict(state)
+        written = attributes.pop(_VERSION_KEY, "unknown")
+        if written != VERSION:
+            warn(
+                f"This {type(self).__name__} was pickled by fastgmm {written} and is read by fastgmm {VERSION}; "
+                "a pickle is only meant for the version that wrote it. Fit again, or load it with that version.",
+                UserWarning,
+            )
+        vars(self).update(attributes)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        """Tell scikit-learn's ``check_is_fitted`` whether there is a mixture, fitted or set by hand."""
+        return hasattr(self, "weights_") and hasattr(self, "means_")
+
+    def __sklearn_tags__(self) -> Tags:
+        """Describe the estimator to scikit-learn's checks and meta-estimators."""
+        from sklearn.utils import InputTags, Tags, TargetTags
+
+        return Tags(
+            estimator_type="density_estimator",
+            target_tags=TargetTags(required=False),
+            input_tags=InputTags(allow_nan=getattr(self, "missing", None) == "em"),
+        )
+
+    def get_metadata_routing(self) -> MetadataRequest:
+        """Tell scikit-learn's meta-estimators which metadata to pass on: sample weights, where asked for.
+
+        Returns
+        -------
+        routing : sklearn.utils.metadata_routing.MetadataRequest
+
+        Examples
+        --------
+        >>> from fastgmm import GaussianMixture
+        >>> GaussianMixture().get_metadata_routing().score.requests
+        {'sample_weight': None}
+        """
+        from sklearn.utils.metadata_routing import MetadataRequest
+
+        requested = getattr(self, "_metadata_request", None)
+        if requested is not None:
+            return deepcopy(requested)
+        routing = MetadataRequest(owner=self)
+        for method in WEIGHTED:
+            getattr(routing, method).add_request(param="sample_weight", alias=None)
+        return routing
+
+    def set_fit_request(self, *, sample_weight: bool | str | None = None) -> Self:
+        """Say whether scikit-learn's meta-estimators are to pass sample weights on to ``fit``.
+
+        Parameters
+        ----------
+        sample_weight : bool, str or None, default=None
+            True passes them on, False does not, None raises an error if they are given, a str is another name by
+            which they are passed.
+
+        Returns
+        -------
+        self : object
+            The estimator.
+
+        Raises
+        ------
+        RuntimeError
+            If scikit-learn's metadata routing is not enabled.
+
+        Examples
+        --------
+        >>> import sklearn
+        >>> from fastgmm import GaussianMixture
+        >>> with sklearn.config_context(enable_metadata_routing=True):
+        ...     mixture = GaussianMixture().set_fit_request(sample_weight=True)
+        >>> mixture.get_metadata_routing().fit.requests
+        {'sample_weight': True}
+        """
+        return self._request("fit", sample_weight)
+
+    def set_partial_fit_request(self, *, sample_weight: bool | str | None = None) -> Self:
+        """Say whether scikit-learn's meta-estimators are to pass sample weights on to ``partial_fit``.
+
+        Parameters
+        ----------
+        sample_weight : bool, str or None, default=None
+            As for `set_fit_request`.
+
+        Returns
+        -------
+        self : object
+            The estimator.
+
+        Raises
+        ------
+        RuntimeError
+            If scikit-learn's metadata routing is not enabled.
+
+        Examples
+        --------
+        >>> import sklearn
+        >>> from fastgmm import GaussianMixture
+        >>> with sklearn.config_context(enable_metadata_routing=True):
+        ...     mixture = GaussianMixture().set_partial_fit_request(sample_weight="weights")
+        >>> mixture.get_metadata_routing().partial_fit.requests
+        {'sample_weight': 'weights'}
+        """
+        return self._request("partial_fit", sample_weight)
+
+    def set_score_request(self, *, sample_weight: bool | str | None = None) -> Self:
+        """Say whether scikit-learn's meta-estimators are to pass sample weights on to ``score``.
+
+        Parameters
+        ----------
+        sample_weight : bool, str or None, default=None
+            As for `set_fit_request`.
+
+        Returns
+        -------
+        self : object
+            The estimator.
+
+        Raises
+        ------
+        RuntimeError
+            If scikit-learn's metadata routing is not enabled.
+
+        Examples
+        --------
+        >>> import sklearn
+        >>> from fastgmm import GaussianMixture
+        >>> with sklearn.config_context(enable_metadata_routing=True):
+        ...     mixture = GaussianMixture().set_score_request(sample_weight="weights")
+        >>> mixture.get_metadata_routing().score.requests
+        {'sample_weight': 'weights'}
+        """
+        return self._request("score", sample_weight)
+
+    def _request(self, method: str, sample_weight: bool | str | None) -> Self:
+        """Store a request for metadata where `clone` looks for it."""
+        import sklearn
+
+        if not sklearn.get_config().get("enable_metadata_routing", False):
+            raise RuntimeError(
+                f"set_{method}_request is only available when metadata routing is enabled: call "
+                "sklearn.set_config(enable_metadata_routing=True)."
+            )
+        routing = self.get_metadata_routing()
+        getattr(routing, method).add_request(param="sample_weight", alias=sample_weight)
+        self._metadata_request = routing
+        return self

@@ -1,0 +1,182 @@
+"""From what a user passes as rows and weights to a source, checked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .array import ArraySource
+from .chunks import Chunks, ChunkSource
+from .dask.blocks import Block, IncompleteBlock
+from .dask.incomplete import IncompleteDask
+from .dask.source import DaskSource, is_dask
+from .files import from_array, refuse_iterator
+from .incomplete.source import IncompleteSource
+from .rows import all_finite, as_rows, check_observed, check_size, column_names, observed_columns, to_floats
+from .source import Source
+
+
+def as_source(
+    X: Any,
+    estimator: str,
+    *,
+    n_threads: int | None,
+    sample_weight: Any = None,
+    missing: str = "raise",
+    learning: bool = False,
+) -> Source:
+    """Return a source of the rows of ``X`` with their weights.
+
+    With ``missing='em'`` NaN stands for what is missing. ``learning`` asks for two rows of positive weight at least,
+    and for columns of which some value is known.
+    """
+    allow_nan, min_samples = missing == "em", 2 if learning else 1
+    if type(X) is not np.ndarray:
+        refuse_iterator(X)
+        if is_dask(X):
+            return _dask_source(X, estimator, n_threads, sample_weight, allow_nan, min_samples)
+        if isinstance(X, np.memmap) and (X.dtype.char not in "fd" or not X.dtype.isnative):
+            X = from_array(X)
+        if isinstance(X, Chunks) and X.spool:
+            X = spooled(X, estimator, allow_nan)
+        if isinstance(X, Chunks):
+            return _chunk_source(X, estimator, n_threads, sample_weight, allow_nan, min_samples)
+    rows = as_rows(X, estimator, min_samples=min_samples, allow_nan=allow_nan)
+    source = ArraySource(rows, n_threads=n_threads, weights=_weights(sample_weight, len(rows), min_samples))
+    if not allow_nan or all_finite(rows):
+        return source
+    if learning:
+        check_observed(observed_columns(rows), column_names(X), estimator)
+    return IncompleteSource(source)
+
+
+def _dask_source(
+    X: Any, estimator: str, n_threads: int | None, sample_weight: Any, allow_nan: bool, min_samples: int
+) -> Source:
+    """Return a source of the rows of a Dask collection."""
+    source = DaskSource(X, estimator, n_threads, min_samples, IncompleteBlock if allow_nan else Block)
+    if sample_weight is not None:
+        source.weigh(scaled(check_sample_weight(sample_weight, source.n_samples, min_samples)))
+    if not allow_nan:
+        return source
+    if min_samples > 1:
+        if source.observed is None:
+            source.close_gaps()
+            return source
+        check_observed(source.observed, column_names(X), estimator)
+    return IncompleteDask(source)
+
+
+def _chunk_source(
+    chunks: Chunks, estimator: str, n_threads: int | None, sample_weight: Any, allow_nan: bool, min_samples: int
+) -> Source:
+    """Return a source of rows in chunks."""
+    shape, dtype, observed = survey(chunks, estimator, min_samples, allow_nan)
+    weights = _weights(sample_weight, shape[0], min_samples)
+    source = ChunkSource(chunks, shape, dtype, n_threads=n_threads, weights=weights)
+    if observed is None:
+        return source
+    if min_samples > 1:
+        check_observed(observed, chunks.column_names, estimator)
+    return IncompleteSource(source)
+
+
+def survey(
+    chunks: Chunks, estimator: str, min_samples: int, allow_nan: bool
+) -> tuple[tuple[int, int], np.dtype[Any], NDArray[np.bool_] | None]:
+    """Read all chunks once: check them, and return their common shape and type, and which columns hold values.
+
+    The last is None where no value is missing.
+    """
+    n_samples, n_features, dtypes, observed, gaps = 0, 0, set(), np.zeros(0, dtype=bool), False
+    for number, rows in enumerate(checked(chunks, estimator, allow_nan)):
+        if number > 0 and rows.shape[1] != n_features:
+            raise ValueError(
+                f"Chunk {number} has {rows.shape[1]} features, but those before it have {n_features}. All chunks must "
+                "have the same columns."
+            )
+        n_samples, n_features = n_samples + len(rows), rows.shape[1]
+        dtypes.add(rows.dtype)
+        if allow_nan:
+            seen = observed_columns(rows)
+            observed = seen | observed if len(observed) else seen
+            gaps = gaps or not all_finite(rows)
+    check_size((n_samples, n_features), estimator, min_samples)
+    dtype = np.dtype(np.float32 if dtypes == {np.dtype(np.float32)} else np.float64)
+    return (n_samples, n_features), dtype, observed if gaps else None
+
+
+def checked(chunks: Chunks, estimator: str, allow_nan: bool) -> Iterator[NDArray[Any]]:
+    """Yield the chunks as finite arrays."""
+    n_samples = 0
+    for chunk in chunks:
+        rows = as_rows(chunk, estimator, min_samples=0, first=n_samples, allow_nan=allow_nan)
+        n_samples += len(rows)
+        yield rows
+
+
+def spooled(chunks: Chunks, estimator: str, allow_nan: bool) -> NDArray[Any]:
+    """Write all chunks to a temporary file, and return it as a mapped array; it is gone when the array is."""
+    from tempfile import TemporaryFile
+
+    n_samples, n_features, dtype = 0, 0, np.dtype(chunks.dtype)
+    with TemporaryFile(prefix="fastgmm-") as file:
+        for rows in checked(chunks, estimator, allow_nan):
+            file.write(np.ascontiguousarray(rows, dtype).data)
+            n_samples, n_features = n_samples + len(rows), rows.shape[1]
+        if n_samples == 0:
+            return np.empty((0, n_features), dtype)
+        file.flush()
+        return np.memmap(file, dtype, "r", shape=(n_samples, n_features))
+
+
+def _weights(sample_weight: Any, n_samples: int, min_samples: int) -> NDArray[np.float64] | None:
+    """Return checked weights times a power of two, so that their mean is about one: no rounding, no overflow."""
+    if sample_weight is None:
+        return None
+    return scaled(check_sample_weight(sample_weight, n_samples, min_samples))
+
+
+def check_sample_weight(sample_weight: Any, n_samples: int, min_samples: int = 1) -> NDArray[np.float64]:
+    """Return the weights of rows: one each, finite and not negative, at least ``min_samples`` of them positive."""
+    weights = to_floats(sample_weight, "sample_weight").astype(np.float64, copy=False)
+    if weights.shape != (n_samples,):
+        raise ValueError(
+            f"sample_weight.shape == {weights.shape}, expected ({n_samples},)! Pass one weight for each row of X."
+        )
+    wrong = ~((weights >= 0) & (weights < math.inf))
+    if wrong.any():
+        row = int(wrong.argmax())
+        kind = "Negative values" if weights[row] < 0 else "NaN or infinity"
+        raise ValueError(
+            f"{kind} in data passed to `sample_weight`: {weights[row]} for row {row}. Weights count rows: give finite "
+            "numbers that are not negative, 0 for rows to be left out."
+        )
+    positive = int(np.count_nonzero(weights))
+    if positive < min_samples:
+        raise ValueError(
+            f"sample_weight is positive for {positive} of {n_samples} rows, while a minimum of {min_samples} is "
+            "required. Give more rows a weight above zero."
+        )
+    with np.errstate(over="ignore"):
+        total = weights.sum()
+    if not total < math.inf:
+        raise ValueError(f"The sum of sample_weight overflows: its largest value is {weights.max()}. Scale it down.")
+    return weights
+
+
+def scaled(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Weights times a power of two, so that their mean is about one: nothing is rounded, nothing overflows."""
+    weights = np.ldexp(weights, -math.frexp(weights.max())[1])
+    return np.ldexp(weights, -math.frexp(weights.mean())[1])
+
+
+def total_weight(source: Source, sample_weight: Any) -> float:
+    """Return the number of rows, or the sum of their weights as the user gave them."""
+    if sample_weight is None:
+        return source.n_samples
+    return float(np.asarray(sample_weight, dtype=np.float64).sum())
