@@ -17,10 +17,11 @@ import numpy as np
 
 import fastgmm
 from fastgmm import kernels
-from fastgmm.fitting.convergence import Options
 from fastgmm.fitting.em import Fit, expectation_maximization
-from fastgmm.fitting.mstep import Maximization
-from fastgmm.fitting.starts import initialize
+from fastgmm.fitting.mstep import MaximumLikelihood
+from fastgmm.fitting.settings import Settings
+from fastgmm.fitting.starts import prepare
+from fastgmm.fitting.starts.methods import Goal
 from fastgmm.model.structures import STRUCTURES
 from fastgmm.sources.array import ArraySource
 
@@ -65,18 +66,13 @@ def draw(n_features: int, separation: float, seed: int) -> np.ndarray[Any, Any]:
 def measure(cell: Cell, seed: int) -> None:
     """Run both from the same k-means start, to the limit and to each tolerance."""
     source, structure = ArraySource(draw(cell.n_features, cell.separation, seed), 1), STRUCTURES[cell.structure]
-    start = initialize(source, structure, COMPONENTS, "kmeans", np.random.RandomState(seed), 1e-6)
+    goal = Goal(structure, COMPONENTS, MaximumLikelihood(source, structure, 1e-6))
+    start = prepare(source, goal, "kmeans", np.random.RandomState(seed))(source)
 
     def run(acceleration: str | None, tol: float) -> Fit:
-        return expectation_maximization(
-            source,
-            structure,
-            start,
-            tol=tol,
-            max_iter=MOST,
-            maximize=Maximization(source, structure, 1e-6, "repair"),
-            options=Options(acceleration=acceleration),
-        )
+        m_step = MaximumLikelihood(source, structure, 1e-6, "repair")
+        settings = Settings(tol=tol, max_iter=MOST, acceleration=acceleration)
+        return expectation_maximization(source, m_step, start, settings)
 
     plain, fast = (np.array(run(name, LIMIT).lower_bounds) for name in (None, "squarem"))
     target = plain[-1] - GAP

@@ -21,6 +21,8 @@ import numpy as np
 import fastgmm
 from fastgmm import kernels
 from fastgmm.fitting.em import expectation_maximization
+from fastgmm.fitting.mstep import MaximumLikelihood
+from fastgmm.fitting.settings import Settings
 from fastgmm.model.parameters import Parameters
 from fastgmm.model.structures import STRUCTURES
 from fastgmm.sources.array import ArraySource
@@ -83,12 +85,13 @@ def active_percent(X: np.ndarray[Any, Any], parameters: Parameters) -> int:
 
 def timer(X: np.ndarray[Any, Any], parameters: Parameters, threads: int) -> Timer:
     """A function that times one iteration, always the same: warmed up, and repeated until it lasts long enough."""
-    source, structure = ArraySource(X, threads), STRUCTURES["full"]
+    source = ArraySource(X, threads)
+    m_step, settings = MaximumLikelihood(source, STRUCTURES["full"], 1e-6), Settings(tol=0.0, max_iter=1)
 
     def seconds(times: int) -> tuple[float, float]:
         begin, busy = time.perf_counter(), time.process_time()
         for _ in range(times):
-            expectation_maximization(source, structure, parameters, tol=0.0, max_iter=1, reg_covar=1e-6)
+            expectation_maximization(source, m_step, parameters, settings)
         return (time.perf_counter() - begin) / times, (time.process_time() - busy) / times
 
     seconds(1)

@@ -1,4 +1,68 @@
-"""Gaussian mixture models by EM: a compiled drop-in for scikit-learn's GaussianMixture."""
+"""Gaussian mixture models by EM: a compiled drop-in for scikit-learn's GaussianMixture.
+
+Users need `GaussianMixture`, `select`, `load` and, for data in parts, `statistics`, `merge` and `maximize`; rows that
+do not fit into memory come from `fastgmm.sources`, pictures from `fastgmm.plotting`. The rest of this page is the map
+of the code.
+
+One picture
+-----------
+
+::
+
+          Parameters  ───────►  source.statistics(structure, parameters)  ───────►  Statistics
+          log weights, means,   E-step and accumulation in one pass over the        counts, first and second
+          precision factors     rows, group by group, on threads, anywhere          moments, log-likelihood
+              ▲                                                                          │
+              └────────────────────  m_step(statistics, parameters)  ◄──────────────────┘
+                                     structure, objective, repairs
+
+A `Structure` is a covariance structure and answers whatever depends on it. A `Source` is rows anywhere. An `MStep` owns
+the objective: the value that must not fall, what is reported, and repairs. A `Fitted` is a mixture as a value.
+
+Rooms
+-----
+
+Each imports from those below it alone, as tests/test_architecture.py holds; its docstring says what it must not know.
+
+* fastgmm/        the public names: `gaussian_mixture`, `model_selection` and `selection`, `em_steps`, `datasets`,
+                  `config`, and equipment: `exceptions`, `text`, `startup`
+* mixture/        what the estimators are made of: base, estimation, streaming, criteria, distribution, regression,
+                  imputation, outliers, persistence, scikit-learn's protocol, checks, progress
+* fitting/        em, mstep, repair, convergence, acceleration, stream, restarts, parallel, settings
+  starts/         where EM begins;   search/   the search behind `select`
+* sources/        where rows come from: intake, passes, arrays, chunks, files, threads;   incomplete/   gaps;   dask/
+* model/          parameters, statistics, structures, conditioning, the fitted mixture, the format of files
+* kernels/        compiled: passes over rows, register tiles, dense algebra, choice of the instruction set
+* plotting/  cli/ data/          on top: pictures see public attributes, the command line sees public names
+
+The way of a row
+----------------
+
+`GaussianMixture.fit` (mixture/estimation) checks arguments and has `as_source` (sources/intake) make a source of X.
+Each start (fitting/starts) turns some first responsibilities into parameters. `best_fit` (fitting/restarts) runs
+`expectation_maximization` (fitting/em) from each. In every iteration `source.statistics` (sources/complete, or
+sources/incomplete for gaps) asks the structure for what the kernels read (`kernel_model`), cuts the rows into groups
+and has threads run `kernels.accumulate` on them (sources/passes). The structure turns the kernels' sums into
+`Statistics`, the M-step (fitting/mstep) these into the next `Parameters`, repaired where needed (fitting/repair). At
+the end the best fit becomes the attributes of the estimator. `predict` and its like make a `Fitted` of these
+attributes, and `source.model(fitted)` puts it before the rows (kernels.posterior).
+
+To add X, go to Y
+-----------------
+
+* a covariance structure: a class in model/structures.py, registered in `STRUCTURES`; nothing else asks for its name
+  (tests/test_structures.py does it in a test);
+* a place for rows: a `CompleteSource` in sources/ with `read` and `take`, and a branch in sources/intake.py;
+* a start: a function in fitting/starts/methods.py, named in `METHODS` of fitting/starts/__init__.py;
+* a rule of convergence: a class in fitting/convergence.py, named in `RULES`;
+* an objective or a prior: an `MStep` beside `MaximumLikelihood` in fitting/mstep.py, returned by the `_m_step` of an
+  estimator;
+* an argument of the constructor: gaussian_mixture.py, and the `Settings` of fitting/settings.py if fits heed it;
+* a question about a fitted mixture: a class in mixture/, a base of `GaussianMixture`;
+* an instruction set: `LEVELS` in kernels/__init__.py, kernels/cpu.pyx and kernels/meson.build; a register tile:
+  kernels/tiles_template.h;
+* a column of a report, or an option, of the command line: cli/reports.py, cli/arguments.py and cli/commands.py.
+"""
 
 try:
     from .config import __version__, show_config

@@ -9,11 +9,11 @@ import numpy as np
 
 from .fitting.convergence import MAX_ITER, RULES, TOL
 from .fitting.em import Fit
-from .fitting.mstep import Maximization
 from .gaussian_mixture import GaussianMixture
-from .mixture.estimation import warn_of_repairs
+from .mixture.base import fitted, rows_of
+from .mixture.estimation import settings_of, take_over, warn_of_repairs
 from .model.statistics import Statistics
-from .model.structures import STRUCTURES
+from .model.structure import Structure
 from .sources.intake import total_weight
 from .sources.pooled import PooledRows
 
@@ -97,10 +97,10 @@ def statistics(mixture: GaussianMixture, X: Any, sample_weight: Any = None) -> S
     >>> mixture.n_iter_, mixture.weights_.round(3)
     (3, array([0.5, 0.5]))
     """
-    mixture = mixture._snapshot()
-    source, _ = mixture._prepare(X, sample_weight)
+    value = fitted(mixture)
+    source = rows_of(mixture, value, X, sample_weight)
     with source, np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # what overflows `maximize` refuses
-        found = source.statistics(mixture._structure(), mixture._parameters())
+        found = source.statistics(value.structure, value.parameters)
     if sample_weight is None:
         return found
     scale = round(math.log2(total_weight(source, sample_weight) / source.total))  # of weights, a power of two
@@ -183,38 +183,38 @@ def maximize(mixture: GaussianMixture, statistics: Statistics) -> GaussianMixtur
     >>> fastgmm.maximize(mixture, fastgmm.statistics(mixture, [[0.0], [1.0], [5.0]])).means_
     array([[2.]])
     """
-    mixture = mixture._snapshot()
-    mixture._check_params(mixture.get_params())
+    settings, state = settings_of(mixture), vars(mixture)
     if not isinstance(statistics, Statistics):
         raise TypeError(f"maximize needs the Statistics of rows, but got {type(statistics).__name__}.")
-    structure, parameters = mixture._structure(), mixture._parameters()
-    _check_same(statistics, structure.name, parameters.means)
+    value = fitted(mixture, state)
+    structure, parameters = value.structure, value.parameters
+    _check_same(statistics, structure, parameters.means)
     _check_finite(statistics)
     rows = PooledRows(structure, statistics)
-    bounds, repairs = getattr(mixture, "lower_bounds_", []), getattr(mixture, "degenerate_", [])
-    bound = statistics.mean_log_likelihood
-    m_step = Maximization(rows, structure, mixture.reg_covar, mixture.degenerate)
-    rule = RULES[mixture.convergence](structure, mixture.tol)
+    bounds, repairs = state.get("lower_bounds_", []), state.get("degenerate_", [])
+    m_step = settings.m_step(rows, structure)
+    rule = RULES[settings.convergence](structure, settings.tol)
     rule.bounds += [float(earlier) for earlier in bounds[-2:]]
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         found = m_step(statistics, parameters, len(bounds) + 1)
+        bound = m_step.reported(statistics, parameters, found)
         reason = TOL if rule.met(bound, parameters, found, jumped=False) else MAX_ITER
         fit = Fit(found, [*bounds, bound], reason, [*repairs, *m_step.repairs])
-        attributes = mixture._attributes(fit, rows.dtype) | {"n_samples_seen_": rows.total}
+        following = type(mixture)(**mixture.get_params())
+        following = take_over(following, fit, rows.dtype, rows.total, names=value.feature_names)
     warn_of_repairs(m_step.repairs)
-    if hasattr(mixture, "feature_names_in_"):
-        attributes["feature_names_in_"] = mixture.feature_names_in_
-    return type(mixture)(**mixture.get_params())._adopt(attributes)
+    return following
 
 
-def _check_same(statistics: Statistics, covariance_type: str, means: np.ndarray) -> None:
+def _check_same(statistics: Statistics, structure: Structure, means: np.ndarray) -> None:
     """Refuse statistics of another mixture."""
+    covariance_type = structure.name
     if statistics.covariance_type != covariance_type:
         raise ValueError(
             f"The statistics are of {statistics.covariance_type!r} covariances, the mixture's are {covariance_type!r}. "
             "Pass the mixture that they were computed for."
         )
-    expected = STRUCTURES[covariance_type].covariance_shape(*means.shape)
+    expected = structure.covariance_shape(*means.shape)
     if statistics.reference.shape == means.shape and statistics.scatters.shape != expected:
         raise ValueError(
             f"The statistics have scatters of shape {statistics.scatters.shape}, but {covariance_type!r} covariances "

@@ -1,8 +1,9 @@
-"""The estimator: scikit-learn's `GaussianMixture` on fastgmm's kernels, with all its arguments."""
+"""GaussianMixture: its arguments, their constraints, and its M-step; all methods stand in mixture/."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from numbers import Real
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from .fitting.acceleration import ACCELERATIONS
 from .fitting.convergence import RULES
+from .fitting.mstep import MaximumLikelihood, MSteps
 from .fitting.starts import METHODS
 from .mixture.checks import (
     ARRAY,
@@ -26,6 +28,7 @@ from .mixture.checks import (
     one_of,
 )
 from .mixture.criteria import Criteria
+from .mixture.distribution import Distribution
 from .mixture.imputation import Imputation
 from .mixture.outliers import Outliers
 from .mixture.persistence import Persistent
@@ -66,7 +69,7 @@ CONSTRAINTS: Constraints = {
 }
 
 
-class GaussianMixture(Streaming, Criteria, Regression, Imputation, Outliers, Persistent):
+class GaussianMixture(Streaming, Criteria, Distribution, Regression, Imputation, Outliers, Persistent):
     """Gaussian mixture fitted by expectation-maximization (EM).
 
     A drop-in for ``sklearn.mixture.GaussianMixture``: same arguments, methods, fitted attributes and exceptions.
@@ -321,3 +324,6 @@ class GaussianMixture(Streaming, Criteria, Regression, Imputation, Outliers, Per
         self.drop_restarts = drop_restarts
         self.learning_decay = learning_decay
         self.missing = missing
+
+    def _m_step(self) -> MSteps:
+        return partial(MaximumLikelihood, reg_covar=self.reg_covar, degenerate=self.degenerate)

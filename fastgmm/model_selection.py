@@ -1,4 +1,4 @@
-"""Which mixture? A sweep over covariance structures and numbers of components, compared by a criterion."""
+"""select: mixtures of several covariance structures and numbers of components, compared by a criterion."""
 
 from __future__ import annotations
 
@@ -15,25 +15,27 @@ from numpy.typing import NDArray
 from .exceptions import ConvergenceWarning, DegenerateComponentWarning, compatible, warn
 from .fitting.parallel import Job, share_out
 from .fitting.search.sweep import sweep
-from .fitting.search.trials import Candidate, Outcome, Settings
+from .fitting.search.trials import Candidate, Outcome
 from .fitting.starts.kmeans import Random
 from .gaussian_mixture import GaussianMixture
+from .mixture.base import fitted
 from .mixture.checks import check_random_state, feature_names
+from .mixture.estimation import rows_to_fit, settings_of, take_over
 from .mixture.progress import DEBUG, INFO, Count, tell
+from .model.fitted import Fitted
 from .model.structures import STRUCTURES
 from .selection import CRITERIA, Selection
-from .sources.array import ArraySource
-from .sources.incomplete.source import IncompleteSource
 from .sources.intake import total_weight
 from .sources.source import Source
 
 __all__ = ["select"]
 
+DEFAULT_TYPES = ("full", "tied", "diag", "spherical")  # scikit-learn's
+
 # Arguments of GaussianMixture that a sweep sets itself, or that fit one number of components only.
 OWN = ("n_components", "covariance_type", "warm_start", "weights_init", "means_init", "precisions_init")
 
 COLUMNS: list[tuple[str, Any]] = [
-    ("covariance_type", "U9"),
     ("n_components", np.int64),
     ("n_parameters", np.int64),
     ("log_likelihood", np.float64),
@@ -48,7 +50,7 @@ COLUMNS: list[tuple[str, Any]] = [
 def select(
     X: Any,
     n_components: int | Iterable[int] = range(1, 10),
-    covariance_types: str | Iterable[str] = ("full", "tied", "diag", "spherical"),
+    covariance_types: str | Iterable[str] = DEFAULT_TYPES,
     criterion: str = "bic",
     *,
     cv: int = 5,
@@ -147,17 +149,16 @@ def select(
         raise TypeError("init_params holds an array, which fits one number of components: give a name or a callable.")
     options = {"n_init": n_init, "random_state": random_state, "n_threads": n_threads, **params}
     types, numbers = _types(covariance_types), _numbers(n_components)
-    with GaussianMixture(**options)._source(X, sample_weight) as source:
+    with rows_to_fit(GaussianMixture(**options), X, sample_weight) as source:
         rng = check_random_state(random_state)
         sizes = source.n_samples, source.n_features
         tell(INFO, "select begins: %d rows of %d features, %s, K = %s", *sizes, types, numbers)
         folds = _folds(cv, source.n_samples, rng) if criterion == "cv" else None
         candidates = [Candidate(STRUCTURES[kind], k) for kind in types for k in numbers]
         n = total_weight(source, sample_weight)
-        price = (1.0 if criterion in ("aic", "aicc") else 0.5 * math.log(n)) / n
-        search = _Search(
-            candidates, options, rng, Count(verbose, len(candidates) * (1 + (folds is not None) * cv)), price
-        )
+        penalty = (1.0 if criterion in ("aic", "aicc") else 0.5 * math.log(n)) / n
+        count = Count(verbose, len(candidates) * (1 + (folds is not None) * cv))
+        search = _Search(candidates, options, rng, count, penalty)
         entries = search.fit(source, n, feature_names(X))
         search.judge(entries, source, n)
         if folds is not None:
@@ -174,7 +175,7 @@ def select(
 
 @dataclass(slots=True)
 class _Entry:
-    """A candidate and what is known of it: its fit, the model made of it, and columns of the table."""
+    """A candidate, its outcome, and its columns of the table."""
 
     candidate: Candidate
     outcome: Outcome
@@ -199,51 +200,49 @@ class _Entry:
 
 
 class _Search:
-    """What is done with all candidates."""
+    """The sweep over all candidates, and what they are compared by."""
 
     def __init__(
-        self, candidates: Sequence[Candidate], options: dict[str, Any], random_state: Random, count: Count, price: float
+        self,
+        candidates: Sequence[Candidate],
+        options: dict[str, Any],
+        random_state: Random,
+        count: Count,
+        penalty: float,
     ) -> None:
-        self.candidates, self.options, self.random_state, self.count = candidates, options, random_state, count
-        common = GaussianMixture(**options)
-        self.settings = Settings(
-            tol=common.tol,
-            max_iter=common.max_iter,
-            reg_covar=common.reg_covar,
-            degenerate=common.degenerate,
-            options=common._options,
-            method=options.get("init_params"),
-            n_starts=common.n_init,
-            price=price,
-            in_order=common.callback is not None,
-        )
+        self.candidates, self.options, self.random_state = candidates, options, random_state
+        self.count, self.penalty = count, penalty
+        self.settings = settings_of(GaussianMixture(**options))
 
     def fit(self, source: Source, n: float, names: NDArray[np.object_] | None = None) -> list[_Entry]:
         """Fit all candidates to some rows, which count as ``n``."""
-        outcomes = sweep(source, self.candidates, self.settings, self.random_state, self._tell)
+        outcomes = sweep(
+            source,
+            self.candidates,
+            self.settings,
+            self.random_state,
+            self._tell,
+            method=self.options.get("init_params"),
+            penalty=self.penalty,
+        )
         entries = [_Entry(*pair) for pair in zip(self.candidates, outcomes, strict=True)]
         for entry in entries:
             structure, n_components = entry.candidate
-            model = GaussianMixture(n_components, covariance_type=structure.name, **self.options)
             entry.values["n_parameters"] = structure.n_parameters(n_components, source.n_features)
-            fit = entry.outcome.fit
-            if fit is not None:
+            if entry.outcome.fit is not None:
+                model = GaussianMixture(n_components, covariance_type=structure.name, **self.options)
+                attributes = {"names": names, "records": entry.outcome.records}
                 try:
-                    attributes = model._attributes(fit, source.dtype)
-                    attributes |= {"fits_": entry.outcome.records, "n_samples_seen_": float(n)}
+                    entry.model = take_over(model, entry.outcome.fit, source.dtype, float(n), **attributes)
                 except ValueError as error:
                     entry.outcome.error = error
-                else:
-                    entry.model = model._adopt(
-                        attributes if names is None else {**attributes, "feature_names_in_": names}
-                    )
         return entries
 
     def judge(self, entries: Sequence[_Entry], source: Source, n: float) -> None:
         """Work out the information criteria of the fitted models on the ``n`` rows they were fitted to."""
-        fitted = [entry for entry in entries if entry.model is not None]
-        jobs = [Job(source.work(*entry.candidate), partial(_certainty, model=entry.model)) for entry in fitted]
-        for entry, (log_likelihood, certainty) in zip(fitted, share_out([source], jobs), strict=True):
+        models = [(entry, entry.model) for entry in entries if entry.model is not None]
+        jobs = [Job(source.work(*entry.candidate), partial(_certainty, value=fitted(model))) for entry, model in models]
+        for (entry, _), (log_likelihood, certainty) in zip(models, share_out([source], jobs), strict=True):
             p = entry.values["n_parameters"]
             deviance, penalty = -2 * n * log_likelihood, p * math.log(n)
             entry.values |= {
@@ -258,10 +257,10 @@ class _Search:
         """Work out the mean log-likelihood of rows left out, fold by fold; NaN where a fold went wrong."""
         totals, weight = np.zeros(len(entries)), 0.0
         for fold in range(folds.max() + 1):
-            kept, left = (_part(source, np.flatnonzero(rows)) for rows in (folds != fold, folds == fold))
+            kept, left = (source.subset(np.flatnonzero(rows)) for rows in (folds != fold, folds == fold))
             models = [entry.model for entry in self.fit(kept, kept.total)]
             jobs = [
-                Job(left.work(*candidate), partial(_score, model=model))
+                Job(left.work(*candidate), partial(_score, value=None if model is None else fitted(model)))
                 for candidate, model in zip(self.candidates, models, strict=True)
             ]
             totals += left.total * np.array(share_out([left], jobs))
@@ -277,14 +276,14 @@ class _Search:
         self.count.step(told)
 
 
-def _certainty(source: Source, model: Any) -> tuple[float, float]:
+def _certainty(source: Source, value: Fitted) -> tuple[float, float]:
     """Return the mean log-likelihood per row, and the mean log of the largest responsibility."""
-    return source.certainty(model._applied(source))
+    return source.certainty(source.model(value))
 
 
-def _score(source: Source, model: GaussianMixture | None) -> float:
-    """Return the mean log-likelihood per row; NaN without a model."""
-    return math.nan if model is None else source.log_likelihood(model._applied(source))
+def _score(source: Source, value: Fitted | None) -> float:
+    """Return the mean log-likelihood per row; NaN without a mixture."""
+    return math.nan if value is None else source.log_likelihood(source.model(value))
 
 
 def _folds(cv: Any, n_samples: int, random_state: Random) -> NDArray[np.intp]:
@@ -292,13 +291,6 @@ def _folds(cv: Any, n_samples: int, random_state: Random) -> NDArray[np.intp]:
     if not (isinstance(cv, Integral) and 2 <= int(cv) <= n_samples // 2):
         raise ValueError(f"cv={cv!r}: the number of folds must be an int from 2 to n_samples // 2 = {n_samples // 2}.")
     return random_state.permutation(n_samples) % int(cv)
-
-
-def _part(source: Source, rows: NDArray[np.intp]) -> Source:
-    """Return some rows with their weights."""
-    weights = None if source.weights is None else source.weights[rows]
-    part = ArraySource(source.take(rows).X, source.workers, source.kernels, weights)
-    return IncompleteSource(part) if isinstance(source, IncompleteSource) else part
 
 
 def _selection(entries: Sequence[_Entry], criterion: str) -> Selection:
@@ -317,8 +309,8 @@ def _selection(entries: Sequence[_Entry], criterion: str) -> Selection:
             f"None of the {len(lines)} candidates could be fitted and judged. The first failed by {told.rstrip('.')}. "
             "Try smaller n_components, a larger reg_covar, or degenerate='repair'."
         )
-    longest = max(1, *(len(line["error"]) for line in lines))
-    dtype = np.dtype([*COLUMNS, ("error", f"U{longest}")])
+    texts = {name: f"U{max(1, *(len(line[name]) for line in lines))}" for name in ("covariance_type", "error")}
+    dtype = np.dtype([("covariance_type", texts["covariance_type"]), *COLUMNS, ("error", texts["error"])])
     names = dtype.names or ()
     table = np.array([tuple(lines[i][name] for name in names) for i in order], dtype=dtype)
     _warn(best)

@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from graphlib import TopologicalSorter
 from importlib.util import find_spec, resolve_name
 from pathlib import Path
@@ -120,3 +121,86 @@ def test_importing_costs_little_more_than_numpy() -> None:
     slow += ["sklearn", "tempfile", "zipfile"]
     done = subprocess.run([sys.executable, "-P", "-c", code, *slow], check=True, capture_output=True, text=True)
     assert done.stdout.strip() == ""
+
+
+# One idea in a file, and everything asked of its owner ----------------------------------------------------------------
+
+MOST_LINES = {"kernels.pyx": 600}
+STRUCTURE_NAMES = {"full", "tied", "diag", "spherical"}
+STRUCTURE_ARRAYS = ("covariances", "precisions", "factors", "scatters")
+
+
+def source_files() -> list[Path]:
+    """All files of the package that people write; what is compiled is installed without its source."""
+    return [path for path in root().rglob("*") if path.suffix in {".py", ".pyx", ".pxd", ".h", ".pyi"}]
+
+
+def test_files_are_short() -> None:
+    """A file is one idea, of at most 400 lines."""
+    lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in source_files()}
+    assert {path.name: n for path, n in lengths.items() if n > MOST_LINES.get(path.name, 400)} == {}
+
+
+def test_top_level_is_small() -> None:
+    """What lies at the top is a public name or plain equipment; everything else has a room."""
+    assert len(list(root().glob("*.py"))) <= 14
+
+
+def names_of_structures(node: ast.AST) -> set[str]:
+    """Names of structures among the constants of an expression."""
+    return {leaf.value for leaf in ast.walk(node) if isinstance(leaf, ast.Constant)} & STRUCTURE_NAMES
+
+
+def guesses(tree: ast.AST) -> Iterator[int]:
+    """Lines that compare with the name of a structure, look one up by its name, or count the axes of its arrays."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Compare | ast.match_case):
+            compared = node.pattern if isinstance(node, ast.match_case) else node
+            if names_of_structures(compared):
+                yield getattr(compared, "lineno", 0)
+        if isinstance(node, ast.Subscript) and names_of_structures(node.slice):
+            yield node.lineno
+        if isinstance(node, ast.Attribute) and node.attr == "ndim":
+            of = node.value.attr if isinstance(node.value, ast.Attribute) else getattr(node.value, "id", "")
+            if of.startswith(STRUCTURE_ARRAYS):
+                yield node.lineno
+
+
+@pytest.mark.parametrize("module", [name for name in FILES if folder(name) != "model"])
+def test_structures_answer_for_themselves(module: str) -> None:
+    """Outside of the model nobody compares with a structure's name, or guesses it from the shape of an array."""
+    assert list(guesses(ast.parse(FILES[module].read_text(encoding="utf-8")))) == []
+
+
+def test_guesses_are_found() -> None:
+    """The walk finds each kind of guess."""
+    wrong = (
+        'kind == "tied"',
+        'name not in ("full", "tied")',
+        'STRUCTURES["diag"]',
+        "model.covariances.ndim == 3",
+        'match kind:\n    case "full":\n        pass',
+    )
+    for text in wrong:
+        assert list(guesses(ast.parse(text))), text
+    assert not list(guesses(ast.parse('GaussianMixture(covariance_type="full")')))
+
+
+@cache
+def private_methods() -> set[str]:
+    """Names of the private methods and properties of the estimators."""
+    found = set()
+    for module, path in FILES.items():
+        if folder(module) in ("mixture", "gaussian_mixture"):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.ClassDef):
+                    found |= {member.name for member in node.body if isinstance(member, ast.FunctionDef)}
+    return {name for name in found if name.startswith("_") and not name.endswith("__")}
+
+
+@pytest.mark.parametrize("module", [name for name in FILES if folder(name) not in ("mixture", "gaussian_mixture")])
+def test_estimators_keep_their_private_methods(module: str) -> None:
+    """Whoever is no part of an estimator asks a `Fitted`, `Settings`, or a function of the room mixture/."""
+    for node in ast.walk(ast.parse(FILES[module].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Attribute) and not (isinstance(node.value, ast.Name) and node.value.id == "self"):
+            assert node.attr not in private_methods(), f"{module}:{node.lineno} uses {node.attr}"

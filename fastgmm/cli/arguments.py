@@ -12,6 +12,7 @@ from ..config import show_config
 from ..exceptions import CommandError
 from ..fitting.starts import METHODS
 from ..model.structures import STRUCTURES
+from ..model_selection import DEFAULT_TYPES
 from ..selection import CRITERIA
 from .commands import fit_file, fit_iris, predict_file, select_file, show_model
 
@@ -111,8 +112,8 @@ def _select(select: Parser) -> None:
         "--covariance-types",
         metavar="A,B,...",
         type=_structures,
-        default=tuple(STRUCTURES),
-        help=f"default: {','.join(STRUCTURES)}",
+        default=DEFAULT_TYPES,
+        help=f"default: {','.join(DEFAULT_TYPES)}",
     )
     select.add_argument("--criterion", choices=CRITERIA, default="bic", help="default: bic")
     select.add_argument("--folds", metavar="N", type=_at_least(2), default=5, help="of --criterion cv; default: 5")

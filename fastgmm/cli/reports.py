@@ -1,4 +1,4 @@
-"""What the command line says of a fitted mixture, as text."""
+"""Reports on fitted mixtures, as text."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import kernels
+from ..mixture.base import fitted
+from ..model.structures import STRUCTURES
 from ..sources.threads import default_n_threads
 from ..text import aligned, counted
 from .tables import Table
@@ -55,16 +57,16 @@ def fit_report(mixture: Any, table: Table, sizes: NDArray[np.int64], source: str
 
 def model_report(mixture: Any, names: Sequence[str], source: str) -> str:
     """Return the report on a mixture that comes from a file."""
-    fitted = getattr(mixture, "stop_reason_", None)
+    reason = getattr(mixture, "stop_reason_", None)
     lines = [
         heading(mixture),
         "",
         f"file            {source}",
         f"features        {len(names)}: {', '.join(names[:MAX_COLUMNS])}{', ...' if len(names) > MAX_COLUMNS else ''}",
-        f"parameters      {mixture._n_parameters()} free, {mixture.means_.dtype}",
-        f"stopped         {'made from parameters, not by a fit' if fitted is None else stopped(mixture)}",
+        f"parameters      {fitted(mixture).n_parameters} free, {mixture.means_.dtype}",
+        f"stopped         {'made from parameters, not by a fit' if reason is None else stopped(mixture)}",
     ]
-    if fitted is not None:
+    if reason is not None:
         lines.append(f"log-likelihood  {mixture.lower_bound_:.6f} per sample, in the last iteration")
     usual, asked = type(mixture)().get_params(), mixture.get_params()
     other = [f"{name}={asked[name]!r}" for name in usual if asked[name] != usual[name] and name not in HEADED]
@@ -91,18 +93,19 @@ def stopped(mixture: Any) -> str:
 def correlations_report(mixture: Any, names: Sequence[str]) -> str:
     """Return the correlation of each pair of features in each component; nothing where there are none, or too many."""
     n_components, n_features = mixture.means_.shape
-    if mixture.covariance_type not in ("full", "tied") or not 2 <= n_features <= MAX_CORRELATED:
+    structure = STRUCTURES[mixture.covariance_type]
+    if not structure.triangular or not 2 <= n_features <= MAX_CORRELATED:
         return ""
-    covariances = np.asarray(mixture.covariances_, dtype=np.float64).reshape(-1, n_features, n_features)
+    covariances = structure.matrices(np.asarray(mixture.covariances_, dtype=np.float64))
     deviations = np.sqrt(np.diagonal(covariances, axis1=1, axis2=2))
     correlations = (covariances / deviations[:, :, None] / deviations[:, None, :])[:MAX_CORRELATED_COMPONENTS]
     pairs = [(i, j) for j in range(n_features) for i in range(j)]
-    titles = ["all"] if mixture.covariance_type == "tied" else [str(k) for k in range(len(correlations))]
+    titles = ["all"] if structure.shared else [str(k) for k in range(len(correlations))]
     columns = [["component", *(f"{names[i][:24]} ~ {names[j][:24]}" for i, j in pairs)]]
     columns += [
         [title, *(f"{own[pair]:z.2f}" for pair in pairs)] for title, own in zip(titles, correlations, strict=True)
     ]
-    rest = n_components - len(correlations) if mixture.covariance_type == "full" else 0
+    rest = 0 if structure.shared else n_components - len(correlations)
     return aligned(columns) + (f"\n\n... and {counted(rest, 'more component')}" if rest else "")
 
 
@@ -163,16 +166,7 @@ def adjusted_rand_index(first: ArrayLike, second: ArrayLike) -> float:
 def standard_deviations(mixture: Any) -> NDArray[np.float64]:
     """Return the standard deviation (K, D) of each component along each feature."""
     covariances = np.asarray(mixture.covariances_, dtype=np.float64)
-    match mixture.covariance_type:
-        case "full":
-            variances = np.diagonal(covariances, axis1=1, axis2=2)
-        case "tied":
-            variances = np.diagonal(covariances)
-        case "diag":
-            variances = covariances
-        case _:
-            variances = covariances[:, None]
-    return np.broadcast_to(np.sqrt(variances), np.shape(mixture.means_))
+    return np.sqrt(STRUCTURES[mixture.covariance_type].variances(covariances, *np.shape(mixture.means_)))
 
 
 def _digits(smallest: float, largest: float) -> str:

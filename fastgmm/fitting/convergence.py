@@ -1,17 +1,12 @@
-"""When EM stops: rules that call it converged, and reasons to stop before."""
+"""When EM has converged: rules by name; and the reasons for which it stops."""
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass
-from time import perf_counter
 
 import numpy as np
 
 from ..model.parameters import Parameters
 from ..model.structure import Structure
-
-Callback = Callable[[int, float, float], object]
 
 # What `GaussianMixture.stop_reason_` may be; the first is the only one that means convergence.
 TOL, MAX_ITER, MAX_TIME, CALLBACK, INTERRUPT = "tol", "max_iter", "max_time", "callback", "interrupt"
@@ -94,37 +89,3 @@ RULES: dict[str, type[Rule]] = {
     "parameters": ParametersRule,
     "aitken": AitkenRule,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How EM goes on and when it ends, beside `tol` and `max_iter`.
-
-    Attributes
-    ----------
-    acceleration : str or None
-        "squarem", or None for plain EM.
-    convergence : str
-        Key of `RULES`.
-    max_time : float or None
-        Seconds after `started` at which EM stops.
-    callback : callable or None
-        Called after each iteration with its number, its bound and the seconds since `started`; a true answer stops EM.
-    started : float
-        Reading of `time.perf_counter` from which time counts.
-    """
-
-    acceleration: str | None = None
-    convergence: str = "likelihood"
-    max_time: float | None = None
-    callback: Callback | None = None
-    started: float = 0.0
-
-    def stop(self, n_iter: int, bound: float) -> str | None:
-        """The reason to stop after an iteration, or None."""
-        if self.callback is None and self.max_time is None:
-            return None
-        elapsed = perf_counter() - self.started
-        if self.callback is not None and self.callback(n_iter, bound, elapsed):
-            return CALLBACK
-        return MAX_TIME if self.max_time is not None and elapsed >= self.max_time else None

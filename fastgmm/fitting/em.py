@@ -5,18 +5,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ..model.parameters import Parameters
-from ..model.structure import Structure
 from ..sources.source import Source
 from .acceleration import Plain, Squarem
-from .convergence import INTERRUPT, MAX_ITER, RULES, TOL, Options
-from .mstep import Maximization, Repair
-
-PLAIN = Options()
+from .convergence import INTERRUPT, MAX_ITER, RULES, TOL
+from .mstep import MStep
+from .repair import Repair
+from .settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """Where EM ended: parameters, the mean log-likelihood before each M-step, why it stopped, what was repaired."""
+    """Where EM ended: parameters, the bound reported for each iteration, why it stopped, what was repaired."""
 
     parameters: Parameters
     lower_bounds: list[float]
@@ -31,44 +30,41 @@ class Fit:
 
 def expectation_maximization(
     source: Source,
-    structure: Structure,
+    m_step: MStep,
     parameters: Parameters,
+    settings: Settings,
     *,
-    tol: float,
-    max_iter: int,
-    reg_covar: float | str = 0.0,
-    maximize: Maximization | None = None,
-    options: Options = PLAIN,
     previous_bound: float = -math.inf,
     on_iteration: Callable[[int, float, float], None] | None = None,
 ) -> Fit:
     """Alternate expectation and maximization until the rule of convergence is met, or something else ends it.
 
-    `maximize` is the M-step, by default that of `structure` with `reg_covar`. A pass at an extrapolated point that
-    turns out worse counts as an iteration, whose bound is that of the point before.
+    A pass at an extrapolated point whose objective turns out lower counts as an iteration, whose bound is that of the
+    point before.
     """
-    maximize = maximize or Maximization(source, structure, reg_covar)
-    rule = RULES[options.convergence](structure, tol, previous_bound)
-    step = Plain() if options.acceleration is None else Squarem(structure)
-    bound, bounds, fitted, reason = previous_bound, [], parameters, MAX_ITER
+    structure = m_step.structure
+    rule = RULES[settings.convergence](structure, settings.tol, previous_bound)
+    step = Plain() if settings.acceleration is None else Squarem(structure)
+    value, bound, bounds, fitted, reason = -math.inf, previous_bound, list[float](), parameters, MAX_ITER
     try:
-        for n_iter in range(1, max_iter + 1):
+        for n_iter in range(1, settings.max_iter + 1):
             statistics = source.statistics(structure, parameters)
+            reached = m_step.value(statistics, parameters)
             before, converged = bound, False
-            if step.jumped and not statistics.mean_log_likelihood >= bound:
+            if step.jumped and not reached >= value:
                 step.refuse()
                 parameters = fitted
             else:
-                fitted = maximize(statistics, parameters, n_iter)
-                bound = statistics.mean_log_likelihood
+                fitted = m_step(statistics, parameters, n_iter)
+                value, bound = reached, m_step.reported(statistics, parameters, fitted)
                 converged = rule.met(bound, parameters, fitted, step.jumped)
-                if maximize.scales:
+                if m_step.constraints:
                     step = Plain()  # an extrapolated point could break the constraint on what has collapsed
                 parameters = step.next(parameters, fitted)
             bounds.append(bound)
             if on_iteration is not None:
                 on_iteration(n_iter, bound, bound - before)
-            stop = options.stop(n_iter, bound)
+            stop = settings.stop(n_iter, bound)
             if converged or stop is not None:
                 reason = TOL if converged or stop is None else stop
                 break
@@ -76,4 +72,4 @@ def expectation_maximization(
         if not bounds:
             raise
         reason = INTERRUPT
-    return Fit(fitted, bounds, reason, maximize.repairs)
+    return Fit(fitted, bounds, reason, m_step.repairs)

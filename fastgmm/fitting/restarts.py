@@ -1,36 +1,37 @@
 """Several starts, of which the best fit is kept: side by side, and the hopeless ones are dropped on the way."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from time import perf_counter
 from typing import NamedTuple, Protocol
 
-from ..model.structure import Structure
 from ..sources.source import Source
 from .convergence import CALLBACK, INTERRUPT, MAX_ITER, MAX_TIME
-from .em import Fit
+from .em import Fit, expectation_maximization
+from .mstep import MStep
 from .parallel import side_by_side
+from .settings import Settings
 from .starts.methods import Start
 
 FIRST_LEG = 10  # iterations after which restarts are compared for the first time; then after twice as many, and so on
-PATIENCE = 10.0  # how many times its projected gain a restart may lack to the best one,
-MEMORY = 5  # by the most hopeful of so many projections: EM may rest on a plateau and climb again
+PATIENCE = 10.0  # a restart goes on while so many times its projected gain would make it the best
+MEMORY = 5  # iterations whose most hopeful projection counts: EM may rest on a plateau and climb again
 
 
 class Plan(NamedTuple):
-    """What a restart is to do."""
+    """A start, and the M-step by which EM goes on from there."""
 
     start: Start
-    em: Callable[..., Fit]  # (source, parameters=, max_iter=, previous_bound=, on_iteration=)
+    m_step: MStep
 
 
 class Progress(Protocol):
-    """Who is told how it goes."""
+    """Reports how restarts proceed."""
 
     def begin(self, number: int, seconds: float = 0.0) -> None:
-        """A start begins its fit, or goes on after the seconds it has had."""
+        """A restart begins, or goes on after the seconds it has had."""
 
     def iteration(self, number: int, n_iter: int, lower_bound: float, change: float) -> None:
         """It has done an iteration."""
@@ -39,7 +40,7 @@ class Progress(Protocol):
         """It has ended."""
 
     def drop(self, number: int) -> None:
-        """It is given up."""
+        """It is abandoned."""
 
 
 class FitRecord(NamedTuple):
@@ -58,7 +59,7 @@ class FitRecord(NamedTuple):
     converged : bool
         Whether EM ended because of ``tol``.
     dropped : bool
-        Whether it was given up because it could hardly have become the best.
+        Whether it was abandoned because it could hardly have become the best.
     """
 
     seconds_initialization: float
@@ -72,33 +73,33 @@ class FitRecord(NamedTuple):
 
 def best_fit(
     source: Source,
-    structure: Structure,
     n_components: int,
     plans: Sequence[Plan],
+    settings: Settings,
     *,
-    max_iter: int,
-    drop: bool,
     progress: Progress,
     previous_bound: float = -math.inf,
     in_order: bool = False,
 ) -> tuple[Fit, list[FitRecord]]:
-    """Run EM from each start; return the fit with the largest lower bound, and what became of all.
+    """Run EM from each start; return the fit with the largest lower bound, and a record of each.
 
     If hopeless ones are to be dropped, restarts go on in legs and are compared after each, all with the same number of
-    iterations: nothing depends on how many run at a time. `in_order` keeps them from running side by side.
+    iterations: nothing depends on how many run at a time. SQUAREM, which does not gain step by step, drops none.
+    `in_order` keeps restarts from running side by side.
     """
     restarts = [Restart(number, plan, previous_bound) for number, plan in enumerate(plans)]
-    in_legs = drop and len(restarts) > 1
+    in_legs = settings.drop_restarts and settings.acceleration is None and len(restarts) > 1
+    max_iter = settings.max_iter
     running, limit = restarts, FIRST_LEG if in_legs else max_iter
     while running:
-        leg = Leg(min(limit, max_iter), max_iter, progress)
+        leg = Leg(min(limit, max_iter), settings, progress)
         tasks = [partial(restart.run, leg=leg) for restart in running]
         try:
             if in_order:
                 for task in tasks:
                     task(source)
             else:
-                side_by_side(source, structure, n_components, tasks)
+                side_by_side(source, plans[0].m_step.structure, n_components, tasks)
         except KeyboardInterrupt:  # while this thread was waiting for the others
             leg.stop_reason = INTERRUPT
             source.workers.close()
@@ -141,12 +142,12 @@ def forecast(before: float, last: float, now: float) -> float:
 
 @dataclass(slots=True)
 class Leg:
-    """How far restarts are to go, and who of them has failed: those after it need not go on."""
+    """A stretch of all restarts: up to which iteration, and what ends it before."""
 
     limit: int
-    max_iter: int
+    settings: Settings
     progress: Progress
-    first_failed: float = math.inf
+    first_failed: float = math.inf  # number of the first restart that has failed: those after it need not go on
     stop_reason: str | None = None  # why all have to end
 
 
@@ -194,10 +195,11 @@ class Restart:
                 raise KeyboardInterrupt  # which EM takes for Ctrl-C
             progress.iteration(self.number, done + n_iter, lower_bound, change)
 
-        fit = self.plan.em(
+        fit = expectation_maximization(
             source,
-            parameters=parameters,
-            max_iter=leg.limit - done,
+            self.plan.m_step,
+            parameters,
+            replace(leg.settings, max_iter=leg.limit - done),
             previous_bound=self.lower_bounds[-1] if self.lower_bounds else self.previous_bound,
             on_iteration=on_iteration,
         )
@@ -206,13 +208,13 @@ class Restart:
         self.fit = replace(fit, lower_bounds=self.lower_bounds + fit.lower_bounds)
         if fit.stop_reason in (MAX_TIME, CALLBACK, INTERRUPT):
             leg.stop_reason = fit.stop_reason
-        self.ended = fit.stop_reason != MAX_ITER or self.n_iter >= leg.max_iter
-        if self.ended and leg.max_iter > 0:
+        self.ended = fit.stop_reason != MAX_ITER or self.n_iter >= leg.settings.max_iter
+        if self.ended and leg.settings.max_iter > 0:
             progress.end(self.number, self.lower_bound, fit.stop_reason)
 
     @property
     def lower_bounds(self) -> list[float]:
-        """The mean log-likelihood before each M-step."""
+        """The bound of each iteration."""
         return [] if self.fit is None else self.fit.lower_bounds
 
     @property
@@ -226,7 +228,7 @@ class Restart:
         return len(self.lower_bounds)
 
     def record(self) -> FitRecord:
-        """What is told of it."""
+        """Its record, for the user."""
         return FitRecord(
             self.seconds_initialization,
             self.seconds_em,

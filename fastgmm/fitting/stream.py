@@ -1,24 +1,22 @@
-"""Batches of rows that come once: stepwise EM."""
+"""Streaming: stepwise EM over batches of rows that need not be seen again."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-
-import numpy as np
+from dataclasses import dataclass, field, replace
 
 from ..model.parameters import Parameters
 from ..model.statistics import Statistics
 from ..model.structure import Structure
 from ..sources.pooled import PooledRows
-from .mstep import Maximization, Repair
+from .mstep import MSteps
+from .repair import Constraints, Repair
 
 RECENT = 3.0  # the weight of a row in the average grows like its number to this power
 
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """Where stepwise EM stands between two batches.
+    """The state of stepwise EM between two batches.
 
     With s_t the statistics per row of batch t under the parameters before it, what is remembered is
 
@@ -48,8 +46,8 @@ class Stream:
         Number of M-steps so far.
     repairs : list of Repair
         Of the parameters.
-    scales : dict
-        Constraints on components that have collapsed (see `Maximization`).
+    constraints : dict
+        Scales of components that have collapsed (see `Degeneracy`).
 
     References
     ----------
@@ -67,19 +65,17 @@ class Stream:
     n_samples: float = 0.0
     n_steps: int = 0
     repairs: list[Repair] = field(default_factory=list)
-    scales: dict[int | None, np.ndarray] = field(default_factory=dict)
+    constraints: Constraints = field(default_factory=dict)
 
     @classmethod
     def after(
-        cls, structure: Structure, parameters: Parameters, n_samples: float, reg_covar: float, resolution: float
+        cls, structure: Structure, parameters: Parameters, n_samples: float, resolution: float, m_step_of: MSteps
     ) -> Stream:
-        """Where it stands when rows are known by the parameters fitted to them alone."""
-        counts = n_samples * parameters.weights
-        covariances = structure.regularize(parameters.covariances.copy(), -reg_covar)
-        per_row = structure.divide(np.ones_like(covariances), counts, parameters.means.shape[1])
-        scatters = np.where(np.isfinite(per_row), covariances / per_row, 0.0)
-        known = (counts, np.zeros_like(parameters.means), scatters, 0.0, n_samples, resolution, structure.name)
-        statistics = Statistics(parameters.means, *known)
+        """The state equivalent to one batch of so many rows, of which the parameters are the M-step."""
+        rows = PooledRows(structure, structure.equivalent(parameters, n_samples, resolution))
+        added = m_step_of(rows, structure).regularization
+        covariances = structure.regularize(parameters.covariances.copy(), -added)
+        statistics = structure.equivalent(replace(parameters, covariances=covariances), n_samples, resolution)
         return cls(parameters, parameters, statistics, statistics, n_samples)
 
     def step(
@@ -87,21 +83,19 @@ class Stream:
         structure: Structure,
         batch: Statistics,
         decay: float,
-        m_step_of: Callable[[PooledRows], Maximization],
+        m_step_of: MSteps,
     ) -> Stream:
-        """Where it stands after a batch, whose statistics are those under the parameters."""
+        """The state after a batch, whose statistics are those under the parameters."""
         n_samples, t = self.n_samples + batch.n_samples, self.n_steps + 1
         part = batch.n_samples / n_samples
         remembered = mixed(self.remembered, batch, part**decay)
         recent = 1 - (1 - part) ** (RECENT + 1)
         average = remembered if decay == 1 else mixed(self.average, remembered, recent)
-        m_step = m_step_of(PooledRows(structure, remembered))
-        m_step.scales.update(self.scales)
+        rows = PooledRows(structure, remembered)
+        m_step = m_step_of(rows, structure).on(rows, self.constraints)
         parameters = averaged = m_step(remembered, self.parameters, t)
         if average is not remembered:
-            quiet = m_step_of(PooledRows(structure, average))
-            quiet.scales.update(m_step.scales)
-            averaged = quiet(average, self.parameters, t)
+            averaged = m_step.on(PooledRows(structure, average), m_step.constraints)(average, self.parameters, t)
         kept = structure.about(remembered, parameters.means)
         return Stream(
             parameters,
@@ -111,7 +105,7 @@ class Stream:
             n_samples,
             t,
             [*self.repairs, *m_step.repairs],
-            m_step.scales,
+            m_step.constraints,
         )
 
 

@@ -35,3 +35,4 @@ def load(name: str) -> ModuleType:
 
 VARIANT = os.environ.get("FASTGMM_SIMD") or variants_available()[0]
 CHOSEN = load(VARIANT)
+TRIANGULAR, DIAGONAL, COMMON_FRAME = range(3)

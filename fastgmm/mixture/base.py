@@ -1,18 +1,18 @@
-"""What is said of rows once a mixture has parameters: densities and labels."""
+"""Densities, responsibilities and labels under a fitted mixture: the base of every estimator."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..model.fitted import Fitted
 from ..model.parameters import Parameters
-from ..model.structure import KernelModel, Structure
+from ..model.structure import Structure
 from ..model.structures import STRUCTURES
-from ..sources.incomplete.source import IncompleteSource, marginals
 from ..sources.intake import as_source
 from ..sources.source import Source
 from .checks import (
@@ -22,20 +22,23 @@ from .checks import (
     check_n_features,
     check_out,
     check_parameters,
-    fitted_attributes,
     is_upper_triangular,
+    refuse_unfitted,
 )
 from .protocol import Estimator
 
-__all__ = ["Floats", "Mixture"]
+__all__ = ["BaseMixture", "Floats", "check_shapes", "fitted", "rows_of"]
 
 Floats = NDArray[np.floating[Any]]  # of single precision where rows are, else of double precision
 
+FITTED = ("weights_", "means_", "precisions_cholesky_")
+SMALL = 1 << 15  # bytes of parameters up to which a `Fitted` is kept from one call to the next
 
-class Mixture(Estimator):
-    """The methods that tell something of rows by the parameters of a mixture, fitted or set by hand.
 
-    They read nothing but the public attributes ``weights_``, ``means_`` and ``precisions_cholesky_``.
+class BaseMixture(Estimator):
+    """Densities, responsibilities and labels of rows under a mixture, fitted or set by hand.
+
+    Nothing but the public attributes ``weights_``, ``means_`` and ``precisions_cholesky_`` is read.
     """
 
     _constraints: ClassVar[Constraints]
@@ -82,9 +85,9 @@ class Mixture(Estimator):
         >>> mixture.score_samples([[0.0], [1.0]]).round(2)
         array([-0.92, -1.42])
         """
-        source, model = self._prepare(X)
-        with source:
-            return source.log_likelihoods(model, _checked_out(out, source, source.dtype))
+        fitted = self._fitted()
+        with self._rows(X, fitted) as source:
+            return source.log_likelihoods(source.model(fitted), _checked_out(out, source, source.dtype))
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Return the mean log-likelihood per row.
@@ -113,9 +116,9 @@ class Mixture(Estimator):
         >>> round(GaussianMixture(reg_covar=0).fit([[-1.0], [1.0]]).score([[-1.0], [1.0]]), 2)
         -1.42
         """
-        source, model = self._prepare(X, sample_weight)
-        with source:
-            return source.log_likelihood(model)
+        fitted = self._fitted()
+        with self._rows(X, fitted, sample_weight) as source:
+            return source.log_likelihood(source.model(fitted))
 
     def predict(self, X: Any, *, out: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
         """Return the most probable component of each row.
@@ -150,9 +153,9 @@ class Mixture(Estimator):
         >>> mixture.predict([[1.0], [8.0]])
         array([0, 1])
         """
-        source, model = self._prepare(X)
-        with source:
-            return source.labels(model, _checked_out(out, source, np.dtype(np.int64)))
+        fitted = self._fitted()
+        with self._rows(X, fitted) as source:
+            return source.labels(source.model(fitted), _checked_out(out, source, np.dtype(np.int64)))
 
     def predict_proba(self, X: Any, *, out: Floats | None = None) -> Floats:
         """Return the probability of each component for each row.
@@ -182,20 +185,15 @@ class Mixture(Estimator):
         array([[1., 0.],
                [0., 1.]])
         """
-        source, model = self._prepare(X)
-        with source:
-            return source.responsibilities(model, _checked_out(out, source, source.dtype, len(model.centers)))
+        fitted = self._fitted()
+        with self._rows(X, fitted) as source:
+            out = _checked_out(out, source, source.dtype, fitted.n_components)
+            return source.responsibilities(source.model(fitted), out)
 
     @classmethod
     def _check_params(cls, params: Mapping[str, Any]) -> None:
         """Refuse constructor arguments of the wrong type or out of range."""
         check_parameters(cls._constraints, params, cls.__name__)
-
-    def _snapshot(self) -> Self:
-        """Return the mixture as it is now: a fit in another thread, which replaces all attributes, leaves it alone."""
-        mixture = object.__new__(type(self))
-        mixture.__dict__ = vars(self)
-        return mixture
 
     def _structure(self) -> Structure:
         """Return the covariance structure asked for."""
@@ -204,69 +202,65 @@ class Mixture(Estimator):
             self._check_params({"covariance_type": name})
         return STRUCTURES[name]
 
-    def _parameters(self) -> Parameters:
-        """Return the parameters that the public attributes hold; covariances nobody has set are NaN."""
-        weights, means, factors = fitted_attributes(self, "weights_", "means_", "precisions_cholesky_")
-        covariances = np.asarray(getattr(self, "covariances_", np.nan), dtype=np.float64)
-        return _checked_parameters(self._structure(), weights, means, factors, covariances)
+    def _fitted(self, attributes: Mapping[str, Any] | None = None) -> Fitted:
+        """Return the mixture of these attributes, or as it is; covariances that nobody has set are NaN.
 
-    def _kernel_model(self, dtype: np.dtype[Any]) -> KernelModel:
-        """Return the mixture as the kernels read it."""
-        arrays = fitted_attributes(self, "weights_", "means_", "precisions_cholesky_")
+        A fit in another thread replaces all attributes in one step, so that they are read from one dictionary.
+        """
+        state = vars(self) if attributes is None else attributes
+        try:
+            weights, means, factors = [np.asarray(state[name], np.float64) for name in FITTED]
+        except KeyError:
+            refuse_unfitted(self, FITTED)
+        covariances = np.asarray(state.get("covariances_", np.nan), np.float64)
         structure = self._structure()
-        if sum(array.nbytes for array in arrays) > _SMALL:
-            return _kernel_model(structure, dtype, *arrays)
-        key = [part for array in arrays for part in (array.shape, array.tobytes())]
-        return _small_kernel_model(structure, dtype, *key)
+        arrays = (weights, means, factors, covariances)
+        if factors.nbytes + means.nbytes > SMALL:
+            found = _checked(structure, *arrays)
+        else:
+            found = _remembered(structure, *[part for array in arrays for part in (array.shape, array.tobytes())])
+        names = state.get("feature_names_in_")
+        return found if names is None else Fitted(structure, found.parameters, names)
 
-    def _prepare(self, X: Any, sample_weight: Any = None, missing: str | None = None) -> tuple[Source, Any]:
-        """Return checked rows as a source, and the mixture as it is to be applied to them."""
-        mixture = self._snapshot()
+    def _rows(self, X: Any, fitted: Fitted, sample_weight: Any = None, missing: str | None = None) -> Source:
+        """Return checked rows of a fitted mixture's features as a source."""
         name = type(self).__name__
-        (means,) = fitted_attributes(mixture, "means_")
-        check_feature_names(X, getattr(mixture, "feature_names_in_", None), name)
-        source = as_source(
-            X, name, n_threads=mixture.n_threads, sample_weight=sample_weight, missing=missing or mixture.missing
-        )
-        model = mixture._applied(source)
-        check_n_features(source.n_features, means.shape[1], name)
-        return source, model
-
-    def _applied(self, source: Source) -> Any:
-        """Return the mixture as the source puts it before its rows."""
-        if isinstance(source, IncompleteSource):
-            return marginals(self._structure(), self._parameters())
-        return self._kernel_model(source.dtype)
+        check_feature_names(X, fitted.feature_names, name)
+        missing = missing or self.missing
+        source = as_source(X, name, n_threads=self.n_threads, sample_weight=sample_weight, missing=missing)
+        check_n_features(source.n_features, fitted.n_features, name)
+        return source
 
 
-_SMALL = 1 << 15  # bytes of parameters up to which what the kernels read is kept from one call to the next
+def fitted(mixture: BaseMixture, attributes: Mapping[str, Any] | None = None) -> Fitted:
+    """Return an estimator's mixture as a value: as it is, or of these attributes."""
+    return mixture._fitted(attributes)
 
 
-def _checked_parameters(
+def rows_of(mixture: BaseMixture, value: Fitted, X: Any, sample_weight: Any = None) -> Source:
+    """Return checked rows of a mixture's features as a source, by the arguments of its estimator."""
+    return mixture._rows(X, value, sample_weight)
+
+
+def _checked(
     structure: Structure,
     weights: NDArray[Any],
     means: NDArray[Any],
     factors: NDArray[Any],
     covariances: NDArray[Any],
-) -> Parameters:
-    """Return parameters made of attributes that may have been set by hand."""
+) -> Fitted:
+    """Return the mixture of attributes that may have been set by hand."""
     check_shapes(structure, weights, means, precisions_cholesky_=factors)
-    if structure.name in ("full", "tied") and not is_upper_triangular(factors):
-        return structure.from_precisions(weights, means, structure.precisions(factors))
-    return Parameters(weights, means, covariances, factors)
-
-
-def _kernel_model(structure: Structure, dtype: np.dtype[Any], *arrays: NDArray[Any]) -> KernelModel:
-    """Return the mixture of these weights, means and factors as the kernels read it."""
-    weights, means, factors = arrays
-    return structure.kernel_model(_checked_parameters(structure, weights, means, factors, np.asarray(np.nan)), dtype)
+    if structure.triangular and not is_upper_triangular(factors):
+        return Fitted(structure, structure.from_precisions(weights, means, structure.precisions(factors)))
+    return Fitted(structure, Parameters(weights, means, covariances, factors))
 
 
 @lru_cache(maxsize=32)
-def _small_kernel_model(structure: Structure, dtype: np.dtype[Any], *key: Any) -> KernelModel:
-    """Return the same from shapes and bytes: remembered, since for one row it costs more than the densities."""
+def _remembered(structure: Structure, *key: Any) -> Fitted:
+    """Return the same from shapes and bytes: for one row it costs more to make than the densities."""
     arrays = (np.frombuffer(data).reshape(shape) for shape, data in zip(key[::2], key[1::2], strict=True))
-    return _kernel_model(structure, dtype, *arrays)
+    return _checked(structure, *arrays)
 
 
 def check_shapes(structure: Structure, weights: NDArray[Any], means: NDArray[Any], **others: NDArray[Any]) -> None:

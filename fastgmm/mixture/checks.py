@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import lru_cache
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..exceptions import InvalidParameterError, NotFittedError, compatible, warn
+from ..model.structure import Structure
 from ..sources.rows import column_names, to_floats
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -70,6 +71,9 @@ def _different_names(names: set[str], fitted: set[str]) -> str:
     return message
 
 
+Features = int | str | Sequence[int] | Sequence[str] | NDArray[np.integer[Any]]
+
+
 def feature_numbers(features: Any, n_features: int, names: NDArray[np.object_] | None) -> list[int]:
     """Return the numbers of features that are named or numbered, each of them once."""
     try:
@@ -81,6 +85,14 @@ def feature_numbers(features: Any, n_features: int, names: NDArray[np.object_] |
         problem = "names one of them twice" if found else "names none"
         raise ValueError(f"The list of features {chosen!r} {problem}. Give each of them once.")
     return found
+
+
+def other_features(features: Collection[int], n_features: int) -> list[int]:
+    """Return the numbers of all other features, of which there must be some."""
+    others = [i for i in range(n_features) if i not in features]
+    if not others:
+        raise ValueError(f"All {len(features)} features are named, and none is left: leave out at least one.")
+    return others
 
 
 def _feature_number(feature: Any, n_features: int, names: NDArray[np.object_] | None) -> int:
@@ -241,22 +253,22 @@ def check_means(means: Any, n_components: int, n_features: int) -> NDArray[np.fl
     return _as_start(means, "means", (n_components, n_features)).astype(np.float64, copy=False)
 
 
-def check_precisions(precisions: Any, covariance_type: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
+def check_precisions(precisions: Any, structure: Structure, *sizes: int) -> NDArray[np.float64]:
     """Check ``precisions_init``: positive, or symmetric and positive-definite matrices."""
-    name = f"{covariance_type} precision"
-    array = _as_start(precisions, name, shape).astype(np.float64, copy=False)
-    for matrix, required in _symmetric(array, covariance_type, name):
+    name = f"{structure.name} precision"
+    array = _as_start(precisions, name, structure.covariance_shape(*sizes)).astype(np.float64, copy=False)
+    for matrix, required in _symmetric(array, structure, name):
         smallest = np.linalg.eigvalsh(matrix).min()
         if smallest <= 0.0:
             raise ValueError(f"{required} has the eigenvalue {smallest:.5g}. Give the inverse of a covariance matrix.")
     return array
 
 
-def check_covariances(covariances: Any, covariance_type: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
+def check_covariances(covariances: Any, structure: Structure, *sizes: int) -> NDArray[np.float64]:
     """Check covariances: positive, or symmetric and positive-definite matrices, none of them singular to rounding."""
-    name = f"{covariance_type} covariance"
-    array = _as_start(covariances, name, shape).astype(np.float64, copy=False)
-    for matrix, required in _symmetric(array, covariance_type, name):
+    name = f"{structure.name} covariance"
+    array = _as_start(covariances, name, structure.covariance_shape(*sizes)).astype(np.float64, copy=False)
+    for matrix, required in _symmetric(array, structure, name):
         variances = matrix.diagonal()
         if variances.min() <= 0.0:
             raise ValueError(f"{required} has the variance {variances.min():.5g}. Give positive variances.")
@@ -267,19 +279,19 @@ def check_covariances(covariances: Any, covariance_type: str, shape: tuple[int, 
                 f"{required} is singular: the eigenvalue of its correlations is {smallest:.5g}. Drop features that "
                 "follow from others, or add a small number to its diagonal."
             )
-    if covariance_type in ("full", "tied"):  # symmetric to rounding so far
+    if structure.triangular:  # symmetric to rounding so far
         return 0.5 * array + 0.5 * np.swapaxes(array, -1, -2)
     return array
 
 
-def _symmetric(array: NDArray[Any], covariance_type: str, name: str) -> Iterator[tuple[NDArray[Any], str]]:
+def _symmetric(array: NDArray[Any], structure: Structure, name: str) -> Iterator[tuple[NDArray[Any], str]]:
     """Refuse variances that are not positive; yield matrices that are symmetric, with the start of a complaint."""
-    if covariance_type in ("diag", "spherical"):
+    if not structure.triangular:
         if array.min() <= 0.0:
             raise ValueError(f"'{name}' should be positive, but its smallest value is {array.min():.5g}.")
         return
-    for k, matrix in enumerate(array if array.ndim == 3 else array[np.newaxis]):
-        where = f" of component {k}" if array.ndim == 3 else ""
+    for k, matrix in enumerate(structure.matrices(array)):
+        where = "" if structure.shared else f" of component {k}"
         required = f"'{name}' should be symmetric, positive-definite, but the matrix{where}"
         if not np.allclose(matrix, matrix.T):
             raise ValueError(f"{required} is not symmetric. Take (P + P.T) / 2 if only rounding made it so.")
@@ -292,14 +304,20 @@ def _symmetric(array: NDArray[Any], covariance_type: str, name: str) -> Iterator
 
 def fitted_attributes(estimator: Any, *names: str) -> list[NDArray[np.float64]]:
     """Return the named attributes in double precision, or raise NotFittedError."""
+    state = vars(estimator)
     try:
-        return [np.asarray(getattr(estimator, name), dtype=np.float64) for name in names]
-    except AttributeError:
-        missing = [name for name in names if not hasattr(estimator, name)]
-        raise compatible(NotFittedError)(
-            f"This {type(estimator).__name__} instance is not fitted yet. Call 'fit' with appropriate arguments before "
-            f"using this estimator, or set what it lacks by hand: {', '.join(missing)}."
-        ) from None
+        return [np.asarray(state[name], dtype=np.float64) for name in names]
+    except KeyError:
+        refuse_unfitted(estimator, names)
+
+
+def refuse_unfitted(estimator: Any, names: Sequence[str]) -> NoReturn:
+    """Raise NotFittedError for an estimator that lacks some of the named attributes."""
+    missing = [name for name in names if not hasattr(estimator, name)]
+    raise compatible(NotFittedError)(
+        f"This {type(estimator).__name__} instance is not fitted yet. Call 'fit' with appropriate arguments before "
+        f"using this estimator, or set what it lacks by hand: {', '.join(missing)}."
+    ) from None
 
 
 def check_attribute_shape(name: str, shape: tuple[int, ...], expected: tuple[int, ...]) -> None:

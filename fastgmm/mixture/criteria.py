@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ..model.fitted import Fitted
 from ..sources.intake import total_weight
-from .base import Mixture
-from .checks import fitted_attributes
+from .base import BaseMixture
 
 __all__ = ["Criteria"]
 
 
-class Criteria(Mixture):
-    """The methods that weigh the likelihood of a mixture against the number of its parameters."""
+class Criteria(BaseMixture):
+    """bic, aic and icl: the likelihood of a mixture against the number of its parameters."""
 
     def bic(self, X: Any, sample_weight: Any = None) -> float:
         """Return the Bayesian information criterion of the mixture on ``X``.
@@ -46,9 +46,9 @@ class Criteria(Mixture):
         >>> GaussianMixture(2, means_init=[[0], [9]]).fit(X).bic(X) < GaussianMixture(1).fit(X).bic(X)
         True
         """
-        mixture = self._snapshot()
-        deviance, n_samples = mixture._deviance(X, sample_weight)
-        return deviance + mixture._n_parameters() * math.log(n_samples)
+        fitted = self._fitted()
+        deviance, n_samples = self._deviance(fitted, X, sample_weight)
+        return deviance + fitted.n_parameters * math.log(n_samples)
 
     def aic(self, X: Any, sample_weight: Any = None) -> float:
         """Return the Akaike information criterion of the mixture on ``X``.
@@ -82,8 +82,8 @@ class Criteria(Mixture):
         >>> GaussianMixture(2, means_init=[[0], [9]]).fit(X).aic(X) < GaussianMixture(1).fit(X).aic(X)
         True
         """
-        mixture = self._snapshot()
-        return mixture._deviance(X, sample_weight)[0] + 2 * mixture._n_parameters()
+        fitted = self._fitted()
+        return self._deviance(fitted, X, sample_weight)[0] + 2 * fitted.n_parameters
 
     def icl(self, X: Any, sample_weight: Any = None) -> float:
         """Return the integrated completed likelihood criterion: the BIC, and a penalty for rows that lie between.
@@ -118,21 +118,14 @@ class Criteria(Mixture):
         >>> mixture.bic(X) <= mixture.icl(X) < GaussianMixture(1).fit(X).icl(X)
         True
         """
-        mixture = self._snapshot()
-        source, model = mixture._prepare(X, sample_weight)
-        n_samples = total_weight(source, sample_weight)
-        with source:
-            log_likelihood, certainty = source.certainty(model)
-        return -2 * n_samples * (log_likelihood + certainty) + mixture._n_parameters() * math.log(n_samples)
+        fitted = self._fitted()
+        with self._rows(X, fitted, sample_weight) as source:
+            n_samples = total_weight(source, sample_weight)
+            log_likelihood, certainty = source.certainty(source.model(fitted))
+        return -2 * n_samples * (log_likelihood + certainty) + fitted.n_parameters * math.log(n_samples)
 
-    def _deviance(self, X: Any, sample_weight: Any) -> tuple[float, float]:
+    def _deviance(self, fitted: Fitted, X: Any, sample_weight: Any) -> tuple[float, float]:
         """Return -2 log-likelihood, and the number of rows that it is of."""
-        source, model = self._prepare(X, sample_weight)
-        n_samples = total_weight(source, sample_weight)
-        with source:
-            return -2 * n_samples * source.log_likelihood(model), n_samples
-
-    def _n_parameters(self) -> int:
-        """Return the number of free parameters of the mixture."""
-        (means,) = fitted_attributes(self, "means_")
-        return self._structure().n_parameters(*means.shape)
+        with self._rows(X, fitted, sample_weight) as source:
+            n_samples = total_weight(source, sample_weight)
+            return -2 * n_samples * source.log_likelihood(source.model(fitted)), n_samples

@@ -1,8 +1,7 @@
-"""A mixture as the distribution it is: made of known parameters, sampled, cut down to some features, conditioned."""
+"""A mixture as a distribution: made of known parameters, sampled, marginalized, conditioned."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Self
 
@@ -13,13 +12,15 @@ from ..model.conditioning import (
     conditional,
     marginal,
 )
+from ..model.fitted import Fitted
 from ..model.parameters import Parameters
 from ..model.structure import Structure
 from ..model.structures import STRUCTURES
 from ..sources.array import ArraySource
 from ..sources.rows import as_rows
-from .base import Mixture, check_shapes
+from .base import BaseMixture, check_shapes
 from .checks import (
+    Features,
     check_covariances,
     check_means,
     check_random_state,
@@ -27,15 +28,14 @@ from .checks import (
     check_weights,
     feature_numbers,
     fitted_attributes,
+    other_features,
 )
 
 __all__ = ["Distribution"]
 
-Features = int | str | Sequence[int] | Sequence[str] | NDArray[np.integer[Any]]
 
-
-class Distribution(Mixture):
-    """The methods that make distributions of distributions, and samples."""
+class Distribution(BaseMixture):
+    """from_parameters, sample, marginal and condition."""
 
     @classmethod
     def from_parameters(
@@ -90,11 +90,10 @@ class Distribution(Mixture):
             covariance_type = _inferred_type(np.shape(covariances), sizes)
         cls._check_params({"covariance_type": covariance_type})
         structure = STRUCTURES[covariance_type]
-        shape = structure.covariance_shape(*sizes)
         parameters = structure.from_covariances(
             check_weights(weights, sizes[0]).copy(),
             check_means(means, *sizes).copy(),
-            check_covariances(covariances, covariance_type, shape).copy(),
+            check_covariances(covariances, structure, *sizes).copy(),
         )
         mixture = cls().set_params(n_components=sizes[0], covariance_type=covariance_type, **params)
         cls._check_params(mixture.get_params())
@@ -138,22 +137,17 @@ class Distribution(Mixture):
         >>> X.shape, y
         ((5, 1), array([0, 0, 0, 1, 1]))
         """
-        mixture = self._snapshot()
-        weights, means, covariances = fitted_attributes(mixture, "weights_", "means_", "covariances_")
-        structure = mixture._structure()
+        weights, means, covariances = fitted_attributes(self, "weights_", "means_", "covariances_")
+        structure = self._structure()
         check_shapes(structure, weights, means, covariances_=covariances)
-        seed = mixture.random_state if random_state is None else random_state
+        seed = self.random_state if random_state is None else random_state
         self._check_params({"random_state": seed})
         rng = check_random_state(seed)
         if 1e-12 < abs(weights.sum() - 1) < 1e-5:  # rounding that multinomial does not allow, as of single precision
             weights = weights / weights.sum()
         counts = rng.multinomial(check_sample_size(n_samples), weights)
         labels = np.repeat(np.arange(len(means), dtype=np.int64), counts)
-        if structure.name == "tied":
-            covariances = np.broadcast_to(covariances, (len(means), *covariances.shape))
-        draw = _draw_full if structure.name in ("full", "tied") else _draw_diagonal
-        groups = [draw(rng, *component) for component in zip(means, covariances, counts, strict=True)]
-        return np.concatenate(groups), labels
+        return structure.draw(rng, means, covariances, counts), labels
 
     def marginal(self, features: Features) -> Self:
         """Return the distribution of some features, whatever the others.
@@ -183,9 +177,9 @@ class Distribution(Mixture):
         >>> mixture.marginal(1).covariances_.round(2)
         array([[[4.]]])
         """
-        mixture = self._snapshot()
-        chosen = mixture._columns(features)
-        return mixture._derived(marginal(mixture._structure(), mixture._parameters(), chosen), chosen)
+        fitted = self._fitted()
+        chosen = feature_numbers(features, fitted.n_features, fitted.feature_names)
+        return self._derived(fitted, marginal(fitted.structure, fitted.parameters, chosen), chosen)
 
     def condition(self, features: Features, values: ArrayLike) -> Self:
         """Return the distribution of the other features when some have known values.
@@ -224,14 +218,14 @@ class Distribution(Mixture):
         >>> given.means_.round(2), given.covariances_.round(2)
         (array([[3.]]), array([[[3.75]]]))
         """
-        mixture = self._snapshot()
-        given = mixture._columns(features)
-        rest = mixture._others(given)
+        fitted = self._fitted()
+        given = feature_numbers(features, fitted.n_features, fitted.feature_names)
+        rest = other_features(given, fitted.n_features)
         row = as_rows(np.atleast_1d(values)[np.newaxis], type(self).__name__).astype(np.float64, copy=False)
         if row.shape[1] != len(given):
             raise ValueError(f"{row.shape[1]} values were given for {len(given)} features: give one for each.")
-        structure = mixture._structure()
-        joint = conditional(structure, mixture._parameters(), given, rest)
+        structure = fitted.structure
+        joint = conditional(structure, fitted.parameters, given, rest)
         model = structure.kernel_model(joint.given, row.dtype)
         weights = ArraySource(row, n_threads=1).responsibilities(model)[0]
         if not np.isfinite(weights).all():
@@ -240,19 +234,8 @@ class Distribution(Mixture):
                 "them, and their units."
             )
         moved = (joint.gains @ (row - joint.given.means)[:, :, np.newaxis])[:, :, 0]
-        return mixture._derived(replace(joint.rest, weights=weights, means=joint.rest.means + moved), rest)
-
-    def _columns(self, features: Features) -> list[int]:
-        """Return the numbers of features, named or numbered."""
-        (means,) = fitted_attributes(self, "means_")
-        return feature_numbers(features, means.shape[-1], getattr(self, "feature_names_in_", None))
-
-    def _others(self, features: list[int]) -> list[int]:
-        """Return the numbers of all other features, of which there must be some."""
-        others = [i for i in range(np.shape(self.means_)[-1]) if i not in features]
-        if not others:
-            raise ValueError(f"All {len(features)} features are named, and none is left: leave out at least one.")
-        return others
+        conditioned = replace(joint.rest, weights=weights, means=joint.rest.means + moved)
+        return self._derived(fitted, conditioned, rest)
 
     def _holding(self, structure: Structure, parameters: Parameters) -> Self:
         """Take over parameters."""
@@ -265,7 +248,7 @@ class Distribution(Mixture):
             raise ValueError("Covariances or precisions overflow: divide each feature by its standard deviation.")
         return self
 
-    def _derived(self, parameters: Parameters, features: list[int]) -> Self:
+    def _derived(self, fitted: Fitted, parameters: Parameters, features: list[int]) -> Self:
         """Return a mixture of some of the features of this one."""
         mixture = type(self)().set_params(
             n_components=len(parameters.weights),
@@ -274,9 +257,9 @@ class Distribution(Mixture):
             missing=self.missing,
             n_threads=self.n_threads,
         )
-        if hasattr(self, "feature_names_in_"):
-            mixture.feature_names_in_ = self.feature_names_in_[features]
-        return mixture._holding(self._structure(), parameters)
+        if fitted.feature_names is not None:
+            mixture.feature_names_in_ = fitted.feature_names[features]
+        return mixture._holding(fitted.structure, parameters)
 
 
 def _inferred_type(shape: tuple[int, ...], sizes: tuple[int, int]) -> str:
@@ -296,13 +279,3 @@ def _inferred_type(shape: tuple[int, ...], sizes: tuple[int, int]) -> str:
         f"covariances have the shape {shape}, which fits none with {components} components and {features} features: "
         f"give {expected}."
     )
-
-
-def _draw_full(rng: Any, mean: NDArray[Any], covariance: NDArray[Any], count: int) -> NDArray[np.float64]:
-    """Draw from a Gaussian with a covariance matrix."""
-    return rng.multivariate_normal(mean, covariance, int(count))
-
-
-def _draw_diagonal(rng: Any, mean: NDArray[Any], variance: NDArray[Any], count: int) -> NDArray[np.float64]:
-    """Draw from a Gaussian with independent features, of one variance or of a variance each."""
-    return mean + rng.standard_normal(size=(count, len(mean))) * np.sqrt(variance)

@@ -1,46 +1,38 @@
-"""What `fit` does: words and checks here, algebra elsewhere."""
+"""fit and fit_predict: checks, messages, fitted attributes."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import replace
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..exceptions import ConvergenceWarning, DegenerateComponentWarning, compatible, warn
-from ..fitting.convergence import CALLBACK, INTERRUPT, MAX_ITER, MAX_TIME, Options
-from ..fitting.em import Fit, expectation_maximization
-from ..fitting.mstep import Maximization, Repair, summary
+from ..fitting.convergence import CALLBACK, INTERRUPT, MAX_ITER, MAX_TIME
+from ..fitting.em import Fit
+from ..fitting.mstep import MSteps
+from ..fitting.repair import Repair, summary
 from ..fitting.restarts import FitRecord, Plan, Progress, best_fit
-from ..fitting.starts import prepare
-from ..fitting.starts.given import in_order_of
-from ..fitting.starts.methods import Goal, Start, fixed
-from ..model.parameters import Parameters
+from ..fitting.settings import Settings
+from ..fitting.starts.methods import Goal, fixed
+from ..fitting.starts.starting_values import StartingValues, completed
+from ..model.fitted import Fitted
+from ..model.structure import Structure
 from ..sources.intake import as_source, total_weight
 from ..sources.source import Source
-from .base import Mixture
-from .checks import (
-    check_means,
-    check_precisions,
-    check_random_state,
-    check_weights,
-    feature_names,
-)
+from .base import BaseMixture
+from .checks import check_means, check_precisions, check_random_state, check_weights, feature_names
 from .progress import DEBUG, INFO, Logged, Printed, listener, tell
 
-__all__ = ["Estimation", "warn_of_repairs"]
-
-Starts = tuple[NDArray[np.float64] | None, NDArray[np.float64] | None, NDArray[np.float64] | None]
+__all__ = ["Estimation", "rows_to_fit", "settings_of", "take_over", "warn_of_repairs"]
 
 # Attributes that not every fit sets.
-TRANSIENT = ("feature_names_in_", "n_samples_seen_", "_stream", "_waiting")
+TRANSIENT = ("feature_names_in_", "n_samples_seen_", "_stream", "_pending")
 
-# What the warning says of a fit that ended before it converged; the first in scikit-learn's words.
+# The warning for each reason why a fit ended before it converged; the first in scikit-learn's words.
 NOT_CONVERGED = {
     MAX_ITER: "Best performing initialization did not converge. Try different init parameters, or increase max_iter, "
     "tol, or check for degenerate data.",
@@ -51,8 +43,8 @@ NOT_CONVERGED = {
 }
 
 
-class Estimation(Mixture):
-    """The methods that estimate the parameters of a mixture from rows."""
+class Estimation(BaseMixture):
+    """fit and fit_predict: EM from several starts, of which the best fit is kept."""
 
     n_components: int
     tol: float
@@ -72,6 +64,8 @@ class Estimation(Mixture):
     degenerate: str
     callback: Callable[[int, float, float], object] | None
     drop_restarts: bool
+
+    _m_step: Callable[[], MSteps]  # a hook of the estimator: what makes the M-step of each fit
 
     converged_: bool
     stop_reason_: str
@@ -138,10 +132,8 @@ class Estimation(Mixture):
         >>> GaussianMixture().fit([[0.0], [2.0], [4.0]]).means_
         array([[2.]])
         """
-        mixture = self._snapshot()
-        with mixture._source(X, sample_weight) as source:
-            attributes = mixture._estimate(source, feature_names(X))
-            attributes["n_samples_seen_"] = float(total_weight(source, sample_weight))
+        with self._rows_to_fit(X, sample_weight) as source:
+            attributes = self._estimate(source, X, sample_weight)
         return self._adopt(attributes)
 
     def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> NDArray[np.int64]:
@@ -172,28 +164,40 @@ class Estimation(Mixture):
         >>> GaussianMixture(2, means_init=[[0], [9]], random_state=0).fit_predict([[0.0], [1.0], [8.0], [9.0]])
         array([0, 0, 1, 1])
         """
-        mixture = self._snapshot()
-        with mixture._source(X, sample_weight) as source:
-            attributes = mixture._estimate(source, feature_names(X))
-            attributes["n_samples_seen_"] = float(total_weight(source, sample_weight))
-            labels = source.labels(mixture._adopt(attributes)._applied(source))
+        with self._rows_to_fit(X, sample_weight) as source:
+            attributes = self._estimate(source, X, sample_weight)
+            labels = source.labels(source.model(self._fitted(attributes)))
         self._adopt(attributes)
         return labels
 
-    def _adopt(self, attributes: dict[str, Any]) -> Self:
+    # ---- steps of a fit
+
+    def _adopt(self, attributes: Mapping[str, Any]) -> Self:
         """Take over fitted attributes in one step; some that an earlier fit has left do not survive it."""
         kept = {name: value for name, value in vars(self).copy().items() if name not in TRANSIENT}
-        self.__dict__ = kept | attributes
+        self.__dict__ = kept | dict(attributes)
         return self
 
-    def _source(self, X: Any, sample_weight: Any = None) -> Source:
+    def _settings(self) -> Settings:
+        """Return what the constructor's arguments say of every fit."""
+        return Settings(
+            tol=self.tol,
+            max_iter=self.max_iter,
+            convergence=self.convergence,
+            acceleration=self.acceleration,
+            n_init=self.n_init,
+            drop_restarts=bool(self.drop_restarts),
+            max_time=self.max_time,
+            callback=self.callback,
+            m_step=self._m_step(),
+        )
+
+    def _rows_to_fit(self, X: Any, sample_weight: Any = None) -> Source:
         """Return checked rows as a source, after the checks of the arguments and of the columns' names."""
-        name = type(self).__name__
         self._check_params(self.get_params())
         feature_names(X)
-        source = as_source(
-            X, name, n_threads=self.n_threads, sample_weight=sample_weight, missing=self.missing, learning=True
-        )
+        how = {"sample_weight": sample_weight, "missing": self.missing, "learning": True}
+        source = as_source(X, type(self).__name__, n_threads=self.n_threads, **how)
         n_samples = source.n_samples if source.weights is None else int(np.count_nonzero(source.weights))
         if n_samples < self.n_components:
             rows = "" if source.weights is None else " (rows of positive weight)"
@@ -203,35 +207,41 @@ class Estimation(Mixture):
             )
         return source
 
-    def _estimate(self, source: Source, names: NDArray[np.object_] | None) -> dict[str, Any]:
+    def _estimate(self, source: Source, X: Any, sample_weight: Any) -> dict[str, Any]:
         """Run EM and return the fitted attributes, leaving the estimator as it is."""
+        settings, structure, state = self._settings().begun(), self._structure(), vars(self)
+        warm = self._fitted(state) if self.warm_start and "converged_" in state else None
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # what overflows is refused or repaired
-            fit, records = self._best_fit(source)
-            attributes = self._attributes(fit, source.dtype) | {"fits_": records}
+            if warm is None:
+                plans = self._plans(source, structure, settings)
+            else:
+                self._check_size(warm, source.n_features)
+                plans = [Plan(fixed(warm.parameters), settings.m_step(source, structure))]
+            previous_bound = -math.inf if warm is None else float(state["lower_bound_"])
+            fit, records = self._best_fit(source, plans, settings, previous_bound)
+            n_samples = float(total_weight(source, sample_weight))
+            attributes = self._attributes(structure, fit, source.dtype, n_samples, feature_names(X), records)
         if not fit.converged and self.max_iter > 0:
             message = NOT_CONVERGED[fit.stop_reason].format(max_time=self.max_time)
             warn(message, compatible(ConvergenceWarning))
         warn_of_repairs(fit.repairs)
-        return attributes if names is None else attributes | {"feature_names_in_": names}
+        return attributes
 
-    def _best_fit(self, source: Source) -> tuple[Fit, list[FitRecord]]:
-        """Run EM from each start; return the fit with the largest lower bound, and what became of all."""
-        structure = self._structure()
-        given = self._starting_values(source.n_features)
+    def _plans(self, source: Source, structure: Structure, settings: Settings) -> list[Plan]:
+        """Draw the starts, one after the other."""
+        given = self._starting_values(structure, source.n_features)
         random_state = check_random_state(self.random_state)
-        options = self._options()
-        warm = self.warm_start and hasattr(self, "converged_")
         plans = []
-        for _ in range(1 if warm else self.n_init):
-            maximize = Maximization(source, structure, self.reg_covar, self.degenerate)
-            if warm:
-                start = fixed(self._previous(source.n_features))
-            else:
-                start = self._start(source, given, random_state, maximize)
-            em = partial(
-                expectation_maximization, structure=structure, tol=self.tol, maximize=maximize, options=options
-            )
-            plans.append(Plan(start, em))
+        for _ in range(settings.n_init):
+            m_step = settings.m_step(source, structure)
+            goal = Goal(structure, self.n_components, m_step)
+            plans.append(Plan(completed(source, given, goal, self.init_params, random_state), m_step))
+        return plans
+
+    def _best_fit(
+        self, source: Source, plans: Sequence[Plan], settings: Settings, previous_bound: float = -math.inf
+    ) -> tuple[Fit, list[FitRecord]]:
+        """Run EM from each start; return the fit with the largest lower bound, and a record of each."""
         tell(
             INFO,
             "fit begins: %d rows of %d features, %d %s components, %d initialization(s)",
@@ -239,93 +249,62 @@ class Estimation(Mixture):
         )
         fit, records = best_fit(
             source,
-            structure,
             self.n_components,
             plans,
-            max_iter=self.max_iter,
-            drop=bool(self.drop_restarts) and self.acceleration is None,  # which does not gain step by step
+            settings,
             progress=self._progress(),
-            previous_bound=float(self.lower_bound_) if warm else -math.inf,
+            previous_bound=previous_bound,
             in_order=self.verbose > 0 or self.callback is not None,
         )
         tell(
             INFO,
             "fit ended: %s after %d iteration(s) and %.3f s, lower bound %.9g, %d repair(s)",
-            *(fit.stop_reason, len(fit.lower_bounds), perf_counter() - options.started),
+            *(fit.stop_reason, len(fit.lower_bounds), perf_counter() - settings.started),
             *(fit.lower_bounds[-1] if fit.lower_bounds else -math.inf, len(fit.repairs)),
         )
         return fit, records
 
     def _progress(self) -> Progress:
-        """Return who is told how it goes: what prints, behind what logs if anybody listens."""
+        """Return what reports the fit: what prints, behind what logs if anybody listens."""
         progress = Printed(self.verbose, self.verbose_interval)
         logger = listener(DEBUG)
         return progress if logger is None else Logged(logger, progress)
 
-    def _options(self) -> Options:
-        """Return how EM goes on and when it ends, with the clock started."""
-        return Options(self.acceleration, self.convergence, self.max_time, self.callback, perf_counter())
-
-    def _starting_values(self, n_features: int) -> Starts:
+    def _starting_values(self, structure: Structure, n_features: int) -> StartingValues:
         """Return the user's starting weights, means and precisions, checked; None for those not given."""
-        shape = self._structure().covariance_shape(self.n_components, n_features)
+        sizes = self.n_components, n_features
         weights, means, precisions = self.weights_init, self.means_init, self.precisions_init
-        return (
+        return StartingValues(
             None if weights is None else check_weights(weights, self.n_components),
-            None if means is None else check_means(means, self.n_components, n_features),
-            None if precisions is None else check_precisions(precisions, self.covariance_type, shape),
+            None if means is None else check_means(means, *sizes),
+            None if precisions is None else check_precisions(precisions, structure, *sizes),
         )
 
-    def _start(
-        self,
-        source: Source,
-        given: Starts,
-        random_state: np.random.RandomState | np.random.Generator,
-        maximize: Maximization,
-    ) -> Start:
-        """Draw a start: the user's parameters, completed by ``init_params``."""
-        structure = self._structure()
-        weights, means, precisions = given
-        if weights is not None and means is not None and precisions is not None:
-            return fixed(structure.from_precisions(weights, means, precisions))
-        if precisions is not None:  # what is found beside them is thrown away, and so are its repairs
-            maximize = Maximization(source, structure, 1.0, "repair")
-        k, method, sample = self.n_components, self.init_params, source.sample(self.n_components)
-        if sample is not None and not isinstance(method, str) and not callable(method):
-            given_for = np.asarray(method)
-            method = given_for[sample] if len(given_for) == source.n_samples else given_for
-        drawn = prepare(source.complete(k), Goal(structure, k, maximize), method, random_state)
-
-        def start(source: Source) -> Parameters:
-            found = drawn(source.complete(k))
-            if means is not None and isinstance(method, str):
-                found, maximize.repairs[:] = in_order_of(means, found, structure, maximize.repairs)
-            pi, mu = found.weights if weights is None else weights, found.means if means is None else means
-            if precisions is None:
-                return replace(found, weights=pi, means=mu)
-            return structure.from_precisions(pi, mu, precisions)
-
-        return start
-
-    def _previous(self, n_features: int) -> Parameters:
-        """Return the parameters of the previous fit, for a warm start."""
-        parameters = self._parameters()
-        seen, expected = parameters.means.shape, (self.n_components, n_features)
+    def _check_size(self, previous: Fitted, n_features: int) -> None:
+        """Refuse a warm start from a mixture of another size."""
+        seen, expected = (previous.n_components, previous.n_features), (self.n_components, n_features)
         if seen != expected:
             raise ValueError(
                 f"warm_start cannot go on from means_ of shape {seen}: n_components and X now ask for {expected}. "
                 "Set warm_start=False, or keep n_components and the number of features."
             )
-        return parameters
 
-    def _attributes(self, fit: Fit, dtype: np.dtype[Any]) -> dict[str, Any]:
+    def _attributes(
+        self,
+        structure: Structure,
+        fit: Fit,
+        dtype: np.dtype[Any],
+        n_samples: float,
+        names: NDArray[np.object_] | None = None,
+        records: list[FitRecord] | None = None,
+    ) -> dict[str, Any]:
         """Return the fitted attributes, numbers in the given dtype."""
         parameters = fit.parameters
         arrays = {
             "weights_": parameters.weights,
             "means_": parameters.means,
             "covariances_": parameters.covariances,
-            "precisions_": self._structure().precisions(parameters.precisions_cholesky),
+            "precisions_": structure.precisions(parameters.precisions_cholesky),
             "precisions_cholesky_": parameters.precisions_cholesky,
         }
         bounds = [dtype.type(bound) for bound in fit.lower_bounds]
@@ -336,6 +315,7 @@ class Estimation(Mixture):
                 f"{np.abs(parameters.means).max():.3g}. Divide each column of X by its standard deviation"
                 f"{', or pass float64 rows' if dtype == np.float32 else ''}."
             )
+        optional = {"feature_names_in_": names, "fits_": records}
         return rounded | {
             "converged_": fit.converged,
             "stop_reason_": fit.stop_reason,
@@ -344,7 +324,28 @@ class Estimation(Mixture):
             "lower_bound_": bounds[-1] if bounds else -math.inf,
             "lower_bounds_": bounds,
             "n_features_in_": parameters.means.shape[1],
+            "n_samples_seen_": n_samples,
+            **{name: value for name, value in optional.items() if value is not None},
         }
+
+
+E = TypeVar("E", bound=Estimation)
+
+
+def settings_of(mixture: Estimation) -> Settings:
+    """Return what the arguments of an estimator, which are checked, say of every fit."""
+    mixture._check_params(mixture.get_params())
+    return mixture._settings()
+
+
+def rows_to_fit(mixture: Estimation, X: Any, sample_weight: Any = None) -> Source:
+    """Return checked rows as a source from which an estimator may learn."""
+    return mixture._rows_to_fit(X, sample_weight)
+
+
+def take_over(mixture: E, fit: Fit, dtype: np.dtype[Any], n_samples: float, **others: Any) -> E:
+    """Return the estimator with the attributes of a fit that was run elsewhere; `others` as for `_attributes`."""
+    return mixture._adopt(mixture._attributes(mixture._structure(), fit, dtype, n_samples, **others))
 
 
 def warn_of_repairs(repairs: list[Repair]) -> None:

@@ -6,8 +6,8 @@ from typing import Any, Literal, TypeAlias, overload
 
 import numpy as np
 
-from ..sources.incomplete.source import IncompleteSource, marginals
-from .base import Floats, Mixture
+from ..sources.incomplete.source import as_incomplete, marginals
+from .base import BaseMixture, Floats
 from .checks import check_random_state
 
 __all__ = ["Imputation"]
@@ -15,8 +15,8 @@ __all__ = ["Imputation"]
 Seed: TypeAlias = "int | np.random.RandomState | np.random.Generator | None"  # as text: it takes long to import
 
 
-class Imputation(Mixture):
-    """The method that fills in missing values."""
+class Imputation(BaseMixture):
+    """impute: missing values from their distribution given the rest of the row."""
 
     @overload
     def impute(self, X: Any, *, return_std: Literal[False] = ..., random_state: Seed = ...) -> Floats: ...
@@ -73,11 +73,9 @@ class Imputation(Mixture):
         self._check_params({"random_state": random_state})
         if return_std and random_state is not None:
             raise ValueError("return_std=True gives the spread about conditional means: leave random_state at None.")
-        mixture = self._snapshot()
-        rows, _ = mixture._prepare(X, missing="em")
-        gaps = rows if isinstance(rows, IncompleteSource) else IncompleteSource(rows)
-        model = marginals(mixture._structure(), mixture._parameters(), dense=True)
-        with gaps:
+        fitted = self._fitted()
+        with as_incomplete(self._rows(X, fitted, missing="em")) as gaps:
+            model = marginals(fitted.structure, fitted.parameters, dense=True)
             if random_state is not None:
                 return gaps.draw(model, check_random_state(random_state))
             filled, std = gaps.impute(model, return_std)

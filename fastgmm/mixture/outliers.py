@@ -1,4 +1,4 @@
-"""Rows that stand out: those a mixture does not expect, and those of which it is not sure whose they are."""
+"""Rows that stand out: those of low density, and those between components."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..sources.blocks import by_blocks
-from .base import Floats, Mixture
+from .base import BaseMixture, Floats
 from .checks import check_contamination
 
 __all__ = ["Outliers"]
 
 
-class Outliers(Mixture):
-    """The methods that find rows which stand out."""
+class Outliers(BaseMixture):
+    """uncertainty, anomaly_scores and anomaly_threshold: rows that stand out."""
 
     def uncertainty(self, X: Any) -> Floats:
         """Return how uncertain the label of each row is.
@@ -43,14 +43,14 @@ class Outliers(Mixture):
         >>> mixture.uncertainty([[0.5], [4.5]]).round(3)
         array([0. , 0.5])
         """
-        source, model = self._prepare(X)
 
         def others(rows: slice, X: NDArray[Any], responsibilities: NDArray[Any]) -> NDArray[Any]:
             responsibilities[np.arange(len(responsibilities)), responsibilities.argmax(axis=1)] = 0
             return responsibilities.sum(axis=1)  # not one less the largest, which has no digits left where that is one
 
-        with source:
-            return np.concatenate(by_blocks(source, model, others))
+        fitted = self._fitted()
+        with self._rows(X, fitted) as source:
+            return np.concatenate(by_blocks(source, source.model(fitted), others))
 
     def anomaly_scores(self, X: Any) -> Floats:
         """Return how unusual each row is.

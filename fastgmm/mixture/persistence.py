@@ -1,10 +1,11 @@
-"""Mixtures that outlive their process: kept in a file, or handed to scikit-learn and to what reads its models."""
+"""Mixtures kept in files, and handed to scikit-learn and what reads its models."""
 
 from __future__ import annotations
 
 import math
 import os
 from copy import copy
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, get_type_hints
 
 import numpy as np
@@ -12,11 +13,11 @@ from numpy.typing import NDArray
 
 from ..exceptions import ModelFileError
 from ..fitting.convergence import CALLBACK, INTERRUPT, MAX_ITER, MAX_TIME, PARTIAL, TOL
-from ..fitting.mstep import Repair
+from ..fitting.repair import Repair
 from ..fitting.restarts import FitRecord
 from ..model.conditioning import marginal
 from ..model.structure import Structure
-from .base import Mixture, check_shapes
+from .base import BaseMixture, check_shapes
 from .checks import check_weights, fitted_attributes, is_upper_triangular
 
 if TYPE_CHECKING:
@@ -37,8 +38,8 @@ SKLEARN_STARTS = ("kmeans", "k-means++", "random", "random_from_data")  # names 
 REASONS = (TOL, MAX_ITER, MAX_TIME, CALLBACK, INTERRUPT, PARTIAL)
 
 
-class Persistent(Mixture):
-    """The methods that keep a mixture, and hand it on."""
+class Persistent(BaseMixture):
+    """save, load, to_sklearn and from_sklearn."""
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Save the mixture to one file, to be read by `fastgmm.load`.
@@ -83,7 +84,7 @@ class Persistent(Mixture):
         """
         from ..model.archive import write  # a third of the time to import fastgmm
 
-        header, arrays = _contents(self._snapshot())
+        header, arrays = _contents(self, vars(self))
         _restored(type(self)(), header, arrays)
         write(path, header, arrays)
 
@@ -163,23 +164,27 @@ class Persistent(Mixture):
         >>> mixture.to_sklearn().predict([[1.0], [8.0]])
         array([0, 1])
         """
-        kind, own = _sklearn_class(), self._snapshot()
-        structure, parameters = own._structure(), own._parameters()
-        whole = marginal(structure, parameters, range(parameters.means.shape[1]))
+        kind, own = _sklearn_class(), vars(self)
+        fitted = self._fitted(own)
+        structure, parameters = fitted.structure, fitted.parameters
+        whole = marginal(structure, parameters, range(fitted.n_features))
+        covariances = own.get("covariances_", whole.covariances)
+        precisions = own.get("precisions_", structure.precisions(whole.precisions_cholesky))
+        as_theirs = partial(structure.as_sklearn, n_components=fitted.n_components)
         found = {
             "weights_": parameters.weights,
             "means_": parameters.means,
-            "covariances_": getattr(own, "covariances_", whole.covariances),
-            "precisions_": getattr(own, "precisions_", structure.precisions(whole.precisions_cholesky)),
-            "precisions_cholesky_": parameters.precisions_cholesky,
+            "covariances_": as_theirs(covariances),
+            "precisions_": as_theirs(precisions),
+            "precisions_cholesky_": as_theirs(parameters.precisions_cholesky),
         }
-        dtype = _floats(own.means_).dtype
+        dtype = _floats(own["means_"]).dtype
         mixture = kind()
-        params = own.get_params()
+        params = self.get_params() | {"covariance_type": structure.in_sklearn}
         mixture.set_params(**{n: params[n] for n in mixture.get_params() if n in params and _is_known(n, params[n])})
         vars(mixture).update({name: np.array(values, dtype=dtype) for name, values in found.items()})
         kept = ("converged_", "n_iter_", "lower_bound_", "lower_bounds_", "feature_names_in_")
-        vars(mixture).update({name: copy(getattr(own, name)) for name in kept if hasattr(own, name)})
+        vars(mixture).update({name: copy(own[name]) for name in kept if name in own})
         mixture.n_features_in_ = mixture.means_.shape[1]
         return mixture
 
@@ -224,7 +229,7 @@ class Persistent(Mixture):
         fitted_attributes(mixture, "weights_", "means_", "precisions_cholesky_")
         kept = (*ARRAYS, *NUMBERS, "feature_names_in_")
         vars(ours).update({name: copy(getattr(mixture, name)) for name in kept if hasattr(mixture, name)})
-        ours._parameters()
+        ours._fitted()
         if hasattr(mixture, "converged_"):
             vars(ours)["stop_reason_"] = TOL if mixture.converged_ else MAX_ITER
         return ours
@@ -246,16 +251,16 @@ def _is_known(name: str, value: Any) -> bool:
     return value != "auto" if name == "reg_covar" else not isinstance(value, np.random.Generator)
 
 
-def _contents(model: Any) -> tuple[dict[str, Any], Arrays]:
-    """Return what a file says of a mixture: the header and the arrays."""
+def _contents(model: Any, state: dict[str, Any]) -> tuple[dict[str, Any], Arrays]:
+    """Return the header and the arrays of the file of a mixture with these attributes."""
     fitted_attributes(model, "weights_", "means_", "precisions_cholesky_")
-    arrays = {name: _floats(getattr(model, name)) for name in ARRAYS if hasattr(model, name)}
+    arrays = {name: _floats(state[name]) for name in ARRAYS if name in state}
     plain = {name: _plain(value) for name, value in model.get_params().items()}
-    fitted = {name: _plain(getattr(model, name)) for name in NUMBERS if hasattr(model, name)}
+    fitted = {name: _plain(state[name]) for name in NUMBERS if name in state}
     for name in RECORDS:
-        if hasattr(model, name):
-            fitted[name] = [[_plain(value) for value in record] for record in getattr(model, name)]
-    names = getattr(model, "feature_names_in_", None)
+        if name in state:
+            fitted[name] = [[_plain(value) for value in record] for record in state[name]]
+    names = state.get("feature_names_in_")
     header = {
         "model": MODEL,
         "params": {name: value for name, value in plain.items() if isinstance(value, (str, int, float, type(None)))},
@@ -278,10 +283,10 @@ def _plain(value: Any) -> Any:
 
 
 def _restored(model: Any, header: dict[str, Any], arrays: Arrays) -> Any:
-    """Return a mixture that holds what a file says, after all checks."""
-    params, fitted, names = header["params"], header["fitted"], header["feature_names"]
+    """Return the mixture of a file, after all checks."""
     if header["model"] != MODEL:
         raise ValueError(f"it is a {header['model']!r}, not a {MODEL}")
+    params, fitted, names = header["params"], header["fitted"], header["feature_names"]
     model.set_params(**params)
     model._check_params(params)
     if not set(arrays) <= set(ARRAYS) or not all(np.isfinite(values).all() for values in arrays.values()):
@@ -310,8 +315,8 @@ def _check_mixture(structure: Structure, arrays: Arrays) -> None:
     if arrays.get("lower_bounds_", weights).ndim != 1:
         raise ValueError("lower_bounds_ should be a list of numbers")
     eps = max(float(np.finfo(values.dtype).eps) for values in spreads.values())
-    agree, last = (_matrices_agree, 2) if structure.triangular else (_variances_agree, 1)
-    stacks = {name: values.reshape(-1, *values.shape[-last:]) for name, values in spreads.items()}
+    agree = _matrices_agree if structure.triangular else _variances_agree
+    stacks = {name: structure.matrices(values) for name, values in spreads.items()}
     for k in range(len(stacks["precisions_cholesky_"])):  # one by one: together they take several times the memory
         own = {name: stack[k].astype(np.float64) for name, stack in stacks.items()}
         agree(eps, own["precisions_cholesky_"], own.get("covariances_"), own.get("precisions_"))

@@ -1,4 +1,4 @@
-"""Some features predicted from the others."""
+"""Gaussian mixture regression: some features predicted from the others."""
 
 from __future__ import annotations
 
@@ -15,21 +15,22 @@ from ..model.conditioning import (
     conditional_means,
     conditional_variances,
 )
+from ..model.fitted import Fitted
 from ..model.structure import KernelModel, Structure
 from ..sources.array import ArraySource
 from ..sources.blocks import by_blocks
 from ..sources.incomplete.source import IncompleteSource, Marginals, marginals
 from ..sources.source import Source
-from .base import Floats
-from .distribution import Distribution, Features
+from .base import BaseMixture, Floats
+from .checks import Features, feature_numbers, other_features
 
 __all__ = ["Regression"]
 
 FILLED = 1 << 22  # values that are filled at a time
 
 
-class Regression(Distribution):
-    """The method that predicts features."""
+class Regression(BaseMixture):
+    """regress: conditional means, standard deviations and covariances of some features."""
 
     @overload
     def regress(
@@ -104,28 +105,29 @@ class Regression(Distribution):
         """
         if return_std and return_cov:
             raise ValueError("return_std and return_cov are both true: ask for one, the other follows from it.")
-        mixture = self._snapshot()
-        rest = mixture._columns(targets)
-        given = mixture._others(rest)
+        fitted = self._fitted()
+        rest = feature_numbers(targets, fitted.n_features, fitted.feature_names)
+        given = other_features(rest, fitted.n_features)
         sizes: tuple[int, ...] = getattr(X, "shape", ())
         if len(sizes) == 2 and sizes[1] != len(given):
             raise ValueError(
                 f"X has {sizes[1]} columns, but {len(given)} of the {len(given) + len(rest)} features are no targets: "
                 "pass these alone, in their order."
             )
-        structure = mixture._structure()
-        joint = conditional(structure, mixture._parameters(), given, rest)
-        source, model = mixture._derived(joint.given, given)._prepare(X)
-        with source:
-            if not isinstance(source, IncompleteSource):
-                blocks = _predicted(source, model, structure, joint, return_std, return_cov)
+        structure = fitted.structure
+        joint = conditional(structure, fitted.parameters, given, rest)
+        names = None if fitted.feature_names is None else fitted.feature_names[given]
+        of_given = Fitted(structure, joint.given, names)
+        with self._rows(X, of_given) as source:
+            if not source.has_gaps:
+                blocks = _predicted(source, source.model(of_given), structure, joint, return_std, return_cov)
             elif return_cov:
                 raise ValueError(
                     "return_cov=True is not there for rows with missing values: ask for return_std, or for the "
                     "covariances of one row by condition."
                 )
             else:
-                whole = marginals(structure, mixture._parameters(), dense=True)
+                whole = marginals(structure, fitted.parameters, dense=True)
                 blocks = _filled(source, whole, given, rest, return_std)
         found = [np.concatenate(parts).astype(source.dtype, copy=False) for parts in zip(*blocks, strict=True)]
         if isinstance(targets, (str, Integral)):
@@ -136,7 +138,7 @@ class Regression(Distribution):
 def _predicted(
     source: Source, model: KernelModel, structure: Structure, joint: Conditional, return_std: bool, return_cov: bool
 ) -> list[list[NDArray[Any]]]:
-    """Return what is predicted from complete rows, block by block."""
+    """Return predictions from complete rows, block by block."""
 
     def task(rows: slice, X: NDArray[Any], responsibilities: NDArray[Any]) -> list[NDArray[Any]]:
         mean, deviations = conditional_means(joint, X, responsibilities)
@@ -150,9 +152,9 @@ def _predicted(
 
 
 def _filled(
-    source: IncompleteSource, model: Marginals, given: list[int], rest: list[int], return_std: bool
+    source: Source, model: Marginals, given: list[int], rest: list[int], return_std: bool
 ) -> list[list[NDArray[Any]]]:
-    """Return the same for rows with gaps, of which the targets are more."""
+    """Return the same for rows with gaps: the targets are further gaps."""
     n_features = len(given) + len(rest)
     step = max(1, FILLED // n_features)
     groups = [slice(start, min(start + step, source.n_samples)) for start in range(0, source.n_samples, step)]

@@ -1,8 +1,7 @@
-"""What `partial_fit` does: batches of rows that come once."""
+"""partial_fit: batches of rows that need not be seen again."""
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -10,9 +9,8 @@ from numpy.typing import NDArray
 
 from ..fitting.convergence import PARTIAL
 from ..fitting.em import Fit
-from ..fitting.mstep import Maximization
 from ..fitting.stream import Stream
-from ..model.structure import Structure
+from ..model.fitted import Fitted
 from ..sources.groups import GROUP_WORK
 from ..sources.intake import as_source, total_weight
 from ..sources.source import Source
@@ -23,24 +21,24 @@ from .progress import DEBUG, tell
 __all__ = ["Streaming"]
 
 
-ALONE = 4 * GROUP_WORK  # multiply-adds of a pass that is over before other threads have started
+SERIAL_WORK = 4 * GROUP_WORK  # multiply-adds of a pass that is over before other threads have started
 
 
-class Waiting(NamedTuple):
-    """Rows that came first, too few to start from, and their weights."""
+class PendingRows(NamedTuple):
+    """The first rows and their weights, while they are too few to start from."""
 
     X: NDArray[Any]
     weights: NDArray[np.float64]
 
 
 class Streaming(Estimation):
-    """The method that estimates the parameters of a mixture from batches of rows."""
+    """partial_fit: stepwise EM over batches of rows."""
 
     learning_decay: float
     n_samples_seen_: float
 
     _stream: Stream | None
-    _waiting: Waiting | None
+    _pending: PendingRows | None
 
     def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
         """Learn from a batch of rows that need not be seen again, by stepwise EM.
@@ -99,69 +97,74 @@ class Streaming(Estimation):
         >>> int(mixture.n_samples_seen_), np.sort(mixture.means_.ravel()).round()
         (10000, array([0., 6.]))
         """
-        name = type(self).__name__
+        name, state = type(self).__name__, vars(self)
         self._check_params(self.get_params())
-        fitted = hasattr(self, "means_")
-        if fitted:
-            check_feature_names(X, getattr(self, "feature_names_in_", None), name)
+        fitted = self._fitted(state) if "means_" in state else None
+        if fitted is not None:
+            check_feature_names(X, fitted.feature_names, name)
         names = feature_names(X)
         how = {"sample_weight": sample_weight, "missing": self.missing}
         with as_source(X, name, n_threads=self.n_threads, **how) as source:
             scale = total_weight(source, sample_weight) / source.total
-            if fitted:
-                check_n_features(source.n_features, np.shape(self.means_)[-1], name)
-                return self._learn(source, scale, {})
-            waiting = self._gathered(source, scale)
-        if len(waiting.X) < max(2, self.n_components * (source.n_features + 1)):
-            self._waiting = waiting
+            if fitted is not None:
+                check_n_features(source.n_features, fitted.n_features, name)
+                return self._adopt(self._learned(fitted, state, source, scale))
+            pending = self._with_pending(source, scale)
+        if len(pending.X) < max(2, self.n_components * (source.n_features + 1)):
+            self._pending = pending
             return self
-        weights = None if (waiting.weights == 1).all() else waiting.weights
-        with self._source(waiting.X, weights) as source:
+        weights = None if (pending.weights == 1).all() else pending.weights
+        structure, settings = self._structure(), self._settings().begun()
+        with self._rows_to_fit(pending.X, weights) as source:
             with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-                fit, records = self._best_fit(source)
-            first = type(self)(**self.get_params())._adopt(self._attributes(fit, source.dtype))
-            first._learn(source, waiting.weights.sum() / source.total, {"fits_": records})
-        named = {} if names is None else {"feature_names_in_": names}
-        return self._adopt(vars(first) | named)
+                fit, records = self._best_fit(source, self._plans(source, structure, settings), settings)
+                begun = self._attributes(structure, fit, source.dtype, 0.0, names, records)
+            learned = self._learned(self._fitted(begun), begun, source, pending.weights.sum() / source.total)
+        return self._adopt(learned)
 
-    def _learn(self, source: Source, scale: float, others: dict[str, Any]) -> Self:
-        """Take over what a batch tells; ``scale`` is what a weight of one in the source stands for."""
-        structure, state = self._structure(), vars(self)  # of one moment, should another thread refit
-        stream, earlier = state.get("_stream"), state.get("lower_bounds_", [])
-        if stream is None:
-            stream, earlier = self._begun(structure, state.get("n_samples_seen_", 0.0)), []
-        maximization = partial(Maximization, structure=structure, reg_covar=self.reg_covar, degenerate=self.degenerate)
+    def _learned(self, fitted: Fitted, state: dict[str, Any], source: Source, scale: float) -> dict[str, Any]:
+        """Return the attributes after a batch.
+
+        ``state`` are those before, of the mixture ``fitted``, and ``scale`` is what a weight of one in the source
+        stands for.
+        """
+        structure, settings = fitted.structure, self._settings()
+        dtype = np.promote_types(np.asarray(state["means_"]).dtype, source.dtype)
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # what overflows is refused or repaired
-            alone = source.work(structure, self.n_components) < ALONE
-            rows = source.inline() if alone else source
+            stream, earlier = state.get("_stream"), state.get("lower_bounds_", [])
+            if stream is None:
+                stream, earlier = self._stream_after(fitted, state), []
+            serial = source.work(structure, self.n_components) < SERIAL_WORK
+            rows = source.inline() if serial else source
             batch = rows.statistics(structure, stream.parameters).scaled(scale)
-            after = stream.step(structure, batch, self.learning_decay, maximization)
-            fit = Fit(after.averaged, [batch.mean_log_likelihood], PARTIAL, after.repairs)
-            dtype = np.promote_types(np.asarray(self.means_).dtype, source.dtype)
-            attributes = self._attributes(fit, dtype) | others
-        attributes |= {"n_iter_": len(earlier) + 1, "lower_bounds_": [*earlier, *attributes["lower_bounds_"]]}
-        told = len(earlier) + 1, source.n_samples, batch.mean_log_likelihood
-        tell(DEBUG, "batch %d: %d rows, mean log-likelihood %.9g", *told)
+            bound = settings.m_step(source, structure).value(batch, stream.parameters)
+            after = stream.step(structure, batch, self.learning_decay, settings.m_step)
+            fit = Fit(after.averaged, [bound], PARTIAL, after.repairs)
+            attributes = self._attributes(structure, fit, dtype, after.n_samples, fitted.feature_names)
+        tell(
+            DEBUG,
+            "batch %d: %d rows, mean log-likelihood %.9g",
+            *(len(earlier) + 1, source.n_samples, batch.mean_log_likelihood),
+        )
         warn_of_repairs(after.repairs[len(stream.repairs) :])
-        names = {name: getattr(self, name) for name in ("feature_names_in_",) if hasattr(self, name)}
-        return self._adopt(attributes | names | {"_stream": after, "n_samples_seen_": after.n_samples})
+        bounds = [*earlier, *attributes["lower_bounds_"]]
+        kept = {name: state[name] for name in ("fits_",) if name in state}
+        return attributes | kept | {"n_iter_": len(bounds), "lower_bounds_": bounds, "_stream": after}
 
-    def _begun(self, structure: Structure, n_samples: float) -> Stream:
-        """Return where a stream begins that goes on from parameters, which come from so many rows."""
-        parameters = self._parameters()
+    def _stream_after(self, fitted: Fitted, state: dict[str, Any]) -> Stream:
+        """Return the stream state equivalent to one batch of the rows that the parameters come from."""
+        n_samples = state.get("n_samples_seen_", 0.0)
         if not n_samples > 0:
-            return Stream(parameters, parameters)
-        reg_covar = 0.0 if isinstance(self.reg_covar, str) else self.reg_covar
-        resolution = float(np.finfo(np.asarray(self.means_).dtype).eps)
-        with np.errstate(divide="ignore", invalid="ignore"):  # a component may have no rows
-            return Stream.after(structure, parameters, n_samples, reg_covar, resolution)
+            return Stream(fitted.parameters, fitted.parameters)
+        resolution = float(np.finfo(np.asarray(state["means_"]).dtype).eps)
+        return Stream.after(fitted.structure, fitted.parameters, n_samples, resolution, self._m_step())
 
-    def _gathered(self, source: Source, scale: float) -> Waiting:
-        """Return the rows that wait together with those of a batch."""
+    def _with_pending(self, source: Source, scale: float) -> PendingRows:
+        """Return the pending rows together with those of a batch."""
         rows = source.take(None)
         weights = np.full(len(rows.X), scale) if rows.weights is None else rows.weights.astype(np.float64) * scale
-        waiting = getattr(self, "_waiting", None)
-        if waiting is None:
-            return Waiting(np.array(rows.X), weights)
-        check_n_features(source.n_features, waiting.X.shape[1], type(self).__name__)
-        return Waiting(np.concatenate([waiting.X, rows.X]), np.concatenate([waiting.weights, weights]))
+        pending = getattr(self, "_pending", None)
+        if pending is None:
+            return PendingRows(np.array(rows.X), weights)
+        check_n_features(source.n_features, pending.X.shape[1], type(self).__name__)
+        return PendingRows(np.concatenate([pending.X, rows.X]), np.concatenate([pending.weights, weights]))

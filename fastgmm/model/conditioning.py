@@ -42,18 +42,18 @@ class Conditional(NamedTuple):
 def marginal(structure: Structure, parameters: Parameters, features: Sequence[int]) -> Parameters:
     """The mixture of some features."""
     if not structure.triangular:
-        return _select(parameters, list(features))
+        return _select(structure, parameters, features)
     means = parameters.means[:, features]
     shape = structure.covariance_shape(*means.shape)
-    return _from_roots(parameters.weights, means, _roots(parameters, features), shape)
+    return _from_roots(parameters.weights, means, _roots(structure, parameters, features), shape)
 
 
 def conditional(structure: Structure, parameters: Parameters, given: Sequence[int], rest: Sequence[int]) -> Conditional:
     """The mixture cut in the features that are given and the rest, which make up all features."""
     if not structure.triangular:
         gains = np.zeros((1, len(rest), len(given)))
-        return Conditional(_select(parameters, list(given)), _select(parameters, list(rest)), gains)
-    roots, n = _roots(parameters, [*given, *rest]), len(given)
+        return Conditional(_select(structure, parameters, given), _select(structure, parameters, rest), gains)
+    roots, n = _roots(structure, parameters, [*given, *rest]), len(given)
     means = parameters.means[:, given], parameters.means[:, rest]
     shapes = [structure.covariance_shape(*part.shape) for part in means]
     return Conditional(
@@ -80,7 +80,7 @@ def conditional_variances(
     structure: Structure, joint: Conditional, responsibilities: np.ndarray, deviations: np.ndarray
 ) -> np.ndarray:
     """Variances (N, D_rest) given each row: within components, and between them."""
-    within = np.broadcast_to(structure.diagonals(joint.rest.covariances), joint.rest.means.shape)
+    within = structure.variances(joint.rest.covariances, *joint.rest.means.shape)
     between = np.einsum("nk,nkr->nr", responsibilities, deviations**2)
     return between + np.einsum("nk,kr->nr", responsibilities, within)
 
@@ -89,18 +89,14 @@ def conditional_covariances(
     structure: Structure, joint: Conditional, responsibilities: np.ndarray, deviations: np.ndarray
 ) -> np.ndarray:
     """Covariances (N, D_rest, D_rest) given each row, likewise."""
-    covariances, n_features = joint.rest.covariances, joint.rest.means.shape[1]
-    if not structure.triangular:
-        covariances = structure.diagonals(covariances)[:, :, None] * np.eye(n_features)
-    within = np.broadcast_to(covariances, (len(joint.rest.weights), n_features, n_features))
+    within = structure.dense(joint.rest.covariances, *joint.rest.means.shape)
     between = np.swapaxes(responsibilities[:, :, None] * deviations, 1, 2) @ deviations
     return between + np.einsum("nk,kij->nij", responsibilities, within)
 
 
-def _roots(parameters: Parameters, features: Sequence[int]) -> np.ndarray:
+def _roots(structure: Structure, parameters: Parameters, features: Sequence[int]) -> np.ndarray:
     """Upper triangular R with covariance R^T R of these features, a stack of one where components share it."""
-    factors = parameters.precisions_cholesky
-    columns = inverse(factors.reshape(-1, *factors.shape[-2:]))[:, :, features]
+    columns = inverse(structure.matrices(parameters.precisions_cholesky))[:, :, features]
     roots = np.linalg.qr(columns, mode="r")
     return roots * np.copysign(1.0, np.diagonal(roots, axis1=1, axis2=2))[:, :, None]
 
@@ -111,9 +107,7 @@ def _from_roots(weights: np.ndarray, means: np.ndarray, roots: np.ndarray, shape
     return Parameters(weights, means, covariances.reshape(shape), inverse(roots).reshape(shape))
 
 
-def _select(parameters: Parameters, features: list[int]) -> Parameters:
-    """The same for variances, of each feature or of all."""
-    factors = parameters.precisions_cholesky
-    if factors.ndim == 2:
-        factors = factors[:, features]
+def _select(structure: Structure, parameters: Parameters, features: Sequence[int]) -> Parameters:
+    """Some features of a mixture without correlations."""
+    factors = structure.features(parameters.precisions_cholesky, features)
     return Parameters(parameters.weights, parameters.means[:, features], factors**-2, factors)

@@ -11,7 +11,7 @@ class IllDefinedCovariance(ValueError):
 
 def ill_defined(component: int | None) -> IllDefinedCovariance:
     """The error for a covariance that is not positive definite."""
-    which = "the tied covariance" if component is None else f"component {component}"
+    which = "the covariance that all components share" if component is None else f"component {component}"
     return IllDefinedCovariance(
         f"Fitting the mixture failed: {which} has an ill-defined empirical covariance (its rows lie on a point or "
         "in a subspace). Decrease n_components, increase reg_covar, or scale the input data."

@@ -9,22 +9,34 @@ import numpy as np
 class Parameters:
     """Weights, means and covariances of a mixture, with the factors that whiten samples.
 
-    Everything is float64. The last two attributes have the shape of the covariance structure: (K, D, D) full,
+    Everything is float64. Covariances and their factors have the shape of the covariance structure: (K, D, D) full,
     (D, D) tied, (K, D) diag, (K,) spherical.
 
     Attributes
     ----------
     weights : ndarray of shape (K,)
-        Mixing proportions, summing to one.
+        Mixing proportions, summing to one: what is reported.
     means : ndarray of shape (K, D)
     covariances : ndarray
         Covariance matrices, or variances for diag and spherical.
     precisions_cholesky : ndarray
         Upper triangular P with inverse covariance P P^T, so that a sample is whitened by (x - mean) P; the square
         root of the precision for diag and spherical.
+    expected_log_weights : ndarray of shape (K,), or None
+        What the E-step takes for the logarithms of the weights where it is not these: an expectation under a posterior,
+        whose exponentials need not sum to one.
     """
 
     weights: np.ndarray
     means: np.ndarray
     covariances: np.ndarray
     precisions_cholesky: np.ndarray
+    expected_log_weights: np.ndarray | None = None
+
+    @property
+    def log_weights(self) -> np.ndarray:
+        """The logarithms of weights that the E-step reads, (K,); -inf for a weight of zero."""
+        if self.expected_log_weights is not None:
+            return self.expected_log_weights
+        with np.errstate(divide="ignore"):
+            return np.log(self.weights)

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-FORMAT = 1  # of the files that `save` writes
+from ..exceptions import ModelFileError
+
+MODEL = "Statistics"  # in the header of files
+ARRAYS = ("reference", "counts", "sums", "scatters")
+TOTALS = ("log_likelihood", "n_samples", "resolution")
 
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """What one E-step leaves of rows: all that an M-step needs, and the log-likelihood.
+    """Sufficient statistics of rows under a mixture: all that an M-step needs, and the log-likelihood.
 
     With r_nk the responsibilities, everything in double precision. Statistics under the same parameters add up, in
     any order and from any place: see `fastgmm.statistics`, which computes them, `fastgmm.merge` and
@@ -39,7 +43,7 @@ class Statistics:
     resolution : float
         Machine epsilon of the rows' precision.
     covariance_type : {'full', 'tied', 'diag', 'spherical'}
-        Structure of the mixture.
+        Covariance structure of the mixture.
 
     Examples
     --------
@@ -155,7 +159,7 @@ class Statistics:
         return self.log_likelihood / self.n_samples
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write to a file, an archive of NumPy arrays without pickled objects.
+        """Write to a file of the format that mixtures have: arrays and a JSON header, with a checksum.
 
         Parameters
         ----------
@@ -178,10 +182,11 @@ class Statistics:
         ...     fastgmm.Statistics.load(path).n_samples
         2.0
         """
-        attributes = {field.name: getattr(self, field.name) for field in fields(self)}
-        arrays = {n: np.asarray(v, None if isinstance(v, str) else np.float64) for n, v in attributes.items()}
-        with open(path, "wb") as file:
-            np.savez(file, allow_pickle=False, format=np.asarray(FORMAT), **arrays)
+        from . import archive  # its imports take a third of the time to import fastgmm
+
+        totals = np.array([getattr(self, name) for name in TOTALS], np.float64)
+        arrays = {name: np.asarray(getattr(self, name), np.float64) for name in ARRAYS}
+        archive.write(path, {"model": MODEL, "covariance_type": self.covariance_type}, arrays | {"totals": totals})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
@@ -197,8 +202,8 @@ class Statistics:
 
         Raises
         ------
-        ValueError
-            If the file is damaged, holds something else, or was written by a later version.
+        ModelFileError
+            A ValueError: if the file is damaged, holds something else, or was written by a later version.
         OSError
             If it cannot be read.
 
@@ -213,18 +218,13 @@ class Statistics:
         ...     fastgmm.Statistics.load(path).sums
         array([[1.]])
         """
-        from zipfile import BadZipFile  # which takes as long to import as half of this package
+        from . import archive
 
         try:
-            with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-                arrays = dict(archive)
-            version = int(arrays.pop("format"))
-            if version != FORMAT:
-                raise ValueError(f"it has format {version}, while this version of fastgmm reads {FORMAT}")
-            return cls(**_checked(arrays))
-        except (ValueError, TypeError, KeyError, AttributeError, EOFError, BadZipFile) as error:
-            raise ValueError(
-                f"{os.fspath(path)!r} holds no statistics: {error}. Write them with Statistics.save."
+            return cls(**_checked(*archive.read(path)))
+        except (ValueError, TypeError, KeyError) as error:
+            raise ModelFileError(
+                f"{os.fspath(path)!r} holds no statistics: {error} Write them with Statistics.save."
             ) from error
 
 
@@ -238,23 +238,25 @@ def _sizes(n_components: int, n_features: int) -> str:
     return f"{n_components} component(s) of {n_features} feature(s)"
 
 
-def _checked(arrays: dict[str, np.ndarray]) -> dict[str, Any]:
-    """Arrays of a file as the attributes of statistics, or an error that says what is wrong with them."""
-    names = {field.name for field in fields(Statistics)}
-    if arrays.keys() != names:
-        raise ValueError(f"its arrays are named {sorted(arrays)}, not {sorted(names)}")
+def _checked(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+    """The attributes of statistics that a file holds, or an error that says what is wrong with them."""
+    if header.get("model") != MODEL or not isinstance(header.get("covariance_type"), str):
+        raise ValueError(f"it is the file of a {header.get('model')!r}.")
+    if arrays.keys() != {*ARRAYS, "totals"}:
+        raise ValueError(f"its arrays are named {sorted(arrays)}, not {sorted([*ARRAYS, 'totals'])}.")
     size = arrays["reference"].shape
     if len(size) != 2:
-        raise ValueError(f"its reference has shape {size}")
-    shapes = {"reference": size, "counts": size[:1], "sums": size, "scatters": arrays["scatters"].shape}
-    if shapes["scatters"] not in {(*size, size[1]), (size[1], size[1]), size, size[:1]}:
-        raise ValueError(f"its scatters have shape {shapes['scatters']}, though they are of {_sizes(*size)}")
-    checked: dict[str, Any] = {"covariance_type": str(arrays["covariance_type"])}
-    for name in names - checked.keys():
-        array, shape = arrays[name], shapes.get(name, ())
-        if array.shape != shape or array.dtype != np.float64:
-            raise ValueError(f"its {name} is {array.dtype} of shape {array.shape}, not float64 of shape {shape}")
-        checked[name] = array if shape else float(array)
-    if not checked["n_samples"] > 0 or not (checked["counts"] >= 0).all():
-        raise ValueError("its counts are not those of any rows")
-    return checked
+        raise ValueError(f"its reference has shape {size}.")
+    n_components, n_features = size
+    scatters = arrays["scatters"].shape
+    own, shared = {(n_components, *(n_features,) * n) for n in range(3)}, {(n_features,) * n for n in (1, 2)}
+    if scatters not in own | shared:
+        raise ValueError(f"its scatters have shape {scatters}, though they are of {_sizes(*size)}.")
+    shapes = {"reference": size, "counts": size[:1], "sums": size, "scatters": scatters, "totals": (len(TOTALS),)}
+    for name, array in arrays.items():
+        if array.shape != shapes[name] or array.dtype != np.float64:
+            raise ValueError(f"its {name} is {array.dtype} of shape {array.shape}, not float64 of {shapes[name]}.")
+    totals = dict(zip(TOTALS, arrays.pop("totals").tolist(), strict=True))
+    if not totals["n_samples"] > 0 or not (arrays["counts"] >= 0).all():
+        raise ValueError("its counts are not those of any rows.")
+    return {**arrays, **totals, "covariance_type": header["covariance_type"]}

@@ -1,16 +1,21 @@
-"""What a covariance structure is: its M-step, and how its mixture is put before a kernel.
+"""A covariance structure: the base class, which answers every question that depends on the structure.
 
 A structure turns Statistics into Parameters (the M-step), Parameters into what a kernel reads, and the kernel's sums
-into Statistics. The structures there are stand in structures.py.
+into Statistics. It knows the shape of its arrays, and takes them apart by components and features. Everybody else asks,
+and compares neither its name nor a shape. The structures there are stand in structures.py.
 """
+
+from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from .factors import inverse
 from .parameters import Parameters
 from .statistics import Statistics
 
@@ -33,12 +38,6 @@ class KernelModel(NamedTuple):
     rotation: np.ndarray  # packed (D (D + 1) / 2,) float64, or nothing
 
 
-def offsets(parameters: Parameters, log_determinants: np.ndarray | float) -> np.ndarray:
-    """What does not depend on the sample in the log of weight times density."""
-    with np.errstate(divide="ignore"):
-        return np.log(parameters.weights) + log_determinants - 0.5 * parameters.means.shape[1] * LOG_2_PI
-
-
 def center(parameters: Parameters) -> np.ndarray:
     """The mean of the mixture."""
     return (parameters.weights[:, None] * parameters.means).sum(axis=0)
@@ -57,11 +56,17 @@ class Totals(Protocol):
 
 
 class Structure(ABC):
-    """One covariance structure."""
+    """One covariance structure.
+
+    Its arrays are covariances, precisions and their factors in `Parameters`, and scatters in `Statistics`. They hold
+    matrices, or what stands on their diagonals; one for each component, or one that all share.
+    """
 
     name: str
-    kind: int
+    in_sklearn: str  # covariance_type of scikit-learn: `name`, or that of `direct` where scikit-learn lacks it
+    kind: int  # the geometry of the kernels
     triangular: bool  # whether a precision factor is a matrix, not numbers along its diagonal
+    shared: bool  # whether all components have one covariance
     framed: bool  # whether kernels put rows into a frame that components share, with its rounding
 
     @abstractmethod
@@ -118,6 +123,109 @@ class Structure(ABC):
         """Free parameters of the whole mixture."""
         return n_components * (n_features + 1) - 1 + self.n_covariance_parameters(n_components, n_features)
 
+    # ---- its arrays, by components and features
+
+    def variances(self, covariances: np.ndarray, n_components: int, n_features: int) -> np.ndarray:
+        """Variances of each component along each feature, (K, D)."""
+        return np.broadcast_to(self.diagonals(covariances), (n_components, n_features))
+
+    def dense(self, values: np.ndarray, n_components: int, n_features: int) -> np.ndarray:
+        """A matrix for each component, (K, D, D); perhaps a view, for reading."""
+        if self.triangular:
+            return np.broadcast_to(values, (n_components, n_features, n_features))
+        return self.variances(values, n_components, n_features)[:, :, None] * np.eye(n_features)
+
+    def matrices(self, values: np.ndarray) -> np.ndarray:
+        """The different matrices, (K or 1, D, D); of a structure without matrices its numbers as one item."""
+        return values.reshape(-1, *values.shape[-2:]) if self.triangular else values[None]
+
+    def components(self, values: np.ndarray, order: np.ndarray) -> np.ndarray:
+        """The array for some components, in this order."""
+        return values if self.shared else values[order]
+
+    def features(self, values: np.ndarray, kept: Sequence[int]) -> np.ndarray:
+        """Covariances of some features, in this order."""
+        chosen = np.asarray(kept)
+        return values[..., chosen[:, None], chosen] if self.triangular else values[..., chosen]
+
+    def per_feature(self, values: np.ndarray) -> np.ndarray:
+        """A number of each feature (D,) as it may be added to variances."""
+        return values
+
+    def uncorrelated(self, variances: np.ndarray) -> np.ndarray:
+        """The array for components of these variances, (K, D), without correlations; only if none is shared."""
+        return variances[:, :, None] * np.eye(variances.shape[1]) if self.triangular else variances.copy()
+
+    def invert_factors(self, factors: np.ndarray) -> np.ndarray:
+        """Covariances from precision factors P: (P P^T)^-1."""
+        if not self.triangular:
+            return 1 / factors**2
+        lower = np.swapaxes(inverse(self.matrices(factors)), 1, 2)
+        return np.reshape([np.einsum("ij,kj->ik", one, one) for one in lower], factors.shape)
+
+    def as_sklearn(self, values: np.ndarray, n_components: int) -> np.ndarray:
+        """The array as `in_sklearn` has it: one for each component where scikit-learn shares none."""
+        if self.in_sklearn == self.name or not self.shared:
+            return values
+        return np.broadcast_to(values, (n_components, *np.shape(values)))
+
+    def reorder(self, parameters: Parameters, order: np.ndarray) -> Parameters:
+        """The mixture with its components in another order."""
+        return Parameters(
+            parameters.weights[order],
+            parameters.means[order],
+            self.components(parameters.covariances, order),
+            self.components(parameters.precisions_cholesky, order),
+            None if parameters.expected_log_weights is None else parameters.expected_log_weights[order],
+        )
+
+    # ---- the distribution
+
+    def log_determinants(self, factors: np.ndarray, n_features: int) -> np.ndarray:
+        """Log-determinants of precision factors, (K,) or (1,)."""
+        diagonals = self.diagonals(factors)
+        return n_features // diagonals.shape[1] * np.log(diagonals).sum(axis=1)
+
+    def offsets(self, parameters: Parameters) -> np.ndarray:
+        """c_k, (K,): what does not depend on the sample in the log of weight times density."""
+        n_features = parameters.means.shape[1]
+        log_determinants = self.log_determinants(parameters.precisions_cholesky, n_features)
+        return parameters.log_weights + log_determinants - 0.5 * n_features * LOG_2_PI
+
+    def expected_log_joint(self, parameters: Parameters, statistics: Statistics) -> float:
+        """sum_nk r_nk log(pi_k N(x_n | k)), from statistics of complete rows under these or other parameters.
+
+        With S_k the scatters about the means, it is sum_k n_k c_k - tr(P_k^T S_k P_k) / 2. Where the statistics are of
+        the same parameters, the log-likelihood less this is the entropy of the responsibilities.
+        """
+        scatters = self.about(statistics, parameters.means).scatters
+        squares = float((self.precisions(parameters.precisions_cholesky) * scatters).sum())
+        present = statistics.counts > 0  # a component of no weight has -inf for its logarithm
+        return float((statistics.counts * self.offsets(parameters))[present].sum()) - 0.5 * squares
+
+    def draw(
+        self,
+        rng: np.random.RandomState | np.random.Generator,
+        means: np.ndarray,
+        covariances: np.ndarray,
+        counts: np.ndarray,
+    ) -> np.ndarray:
+        """So many samples of each component, one component after the other, (N, D)."""
+        if self.triangular:
+            draws = [
+                rng.multivariate_normal(mean, covariance, int(count))
+                for mean, covariance, count in zip(means, self.dense(covariances, *means.shape), counts, strict=True)
+            ]
+        else:
+            deviations = np.sqrt(self.variances(covariances, *means.shape))
+            draws = [
+                mean + rng.standard_normal(size=(count, len(mean))) * deviation
+                for mean, deviation, count in zip(means, deviations, counts, strict=True)
+            ]
+        return np.concatenate(draws)
+
+    # ---- M-step
+
     def from_covariances(self, weights: np.ndarray, means: np.ndarray, covariances: np.ndarray) -> Parameters:
         """Parameters from weights, means and covariances."""
         return Parameters(weights, means, covariances, self.factorize(covariances))
@@ -140,15 +248,18 @@ class Structure(ABC):
         covariances = self.regularize(self.divide(scatters, counts, shifts.shape[1]), reg_covar)
         return counts / counts.sum(), statistics.reference + shifts, covariances
 
+    # ---- statistics
+
     def unit(self, means: np.ndarray) -> Parameters:
         """Equal weights and unit covariances: the frame in which given responsibilities are accumulated."""
         n_components, n_features = means.shape
-        shape = self.covariance_shape(n_components, n_features)
-        ones = np.broadcast_to(np.eye(n_features) if len(shape) == 3 else 1.0, shape)
+        ones = np.broadcast_to(
+            np.eye(n_features) if self.triangular else 1.0, self.covariance_shape(n_components, n_features)
+        )
         return Parameters(np.full(n_components, 1 / n_components), means, ones, ones)
 
     @property
-    def direct(self) -> "Structure":
+    def direct(self) -> Structure:
         """The structure that accumulates this one's scatters for each component, or for each feature (see `pool`)."""
         return self
 
@@ -178,6 +289,26 @@ class Structure(ABC):
         used, first, second = self.moments(parameters, model, components, totals)
         found = Statistics(used, counts, first, second, float(sums[-1]), n_samples, resolution, self.name)
         return self.about(found, parameters.means)
+
+    def equivalent(self, parameters: Parameters, n_samples: float, resolution: float) -> Statistics:
+        """Statistics of so many rows of which the parameters are the M-step without regularization."""
+        counts = n_samples * parameters.weights
+        per_row = self.divide(np.ones_like(parameters.covariances), counts, parameters.means.shape[1])
+        scatters = np.where(np.isfinite(per_row), parameters.covariances / per_row, 0.0)
+        sums = np.zeros_like(parameters.means)
+        return Statistics(parameters.means, counts, sums, scatters, 0.0, n_samples, resolution, self.name)
+
+    def total_scatter(self, statistics: Statistics, origin: np.ndarray) -> np.ndarray:
+        """Scatter of all rows about a point, (D, D), as far as these statistics know it.
+
+        Without matrices there is nothing but variances, and with one variance for all features nothing but their mean.
+        """
+        n_features = len(origin)
+        scatters = self.about(statistics, np.broadcast_to(origin, statistics.reference.shape)).scatters
+        if self.triangular:
+            return self.matrices(scatters).sum(axis=0)
+        along = self.diagonals(scatters).sum(axis=0)
+        return np.diag(np.full(n_features, along / (n_features // len(along))))
 
     def about(self, statistics: Statistics, means: np.ndarray) -> Statistics:
         """The same statistics with their moments about other means."""

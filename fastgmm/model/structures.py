@@ -1,23 +1,24 @@
 """The covariance structures. A new one is a new class here."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from .. import kernels
+from ..kernels import COMMON_FRAME, DIAGONAL, TRIANGULAR
 from .factors import (
     add_to_diagonal,
     algebra_workspace,
     inverse,
     inverse_cholesky,
     invert_precisions,
-    log_determinants,
     packed,
     reciprocal_root,
 )
 from .parameters import Parameters
 from .statistics import Statistics
-from .structure import DigitsLost, KernelModel, Structure, Totals, center, offsets
+from .structure import DigitsLost, KernelModel, Structure, Totals, center
 
 NOTHING = np.empty(0)
 
@@ -35,8 +36,9 @@ def check_digits(within: float, spread: float, dtype: np.dtype) -> None:
 class Full(Structure):
     """Each component has its own covariance matrix."""
 
-    name = "full"
-    kind = 0
+    name = in_sklearn = "full"
+    kind = TRIANGULAR
+    shared = False
     triangular = True
     framed = False
 
@@ -79,7 +81,7 @@ class Full(Structure):
         residues = -np.einsum("ki,kij->kj", lost, factors) if lost.any() else np.zeros_like(lost)
         return KernelModel(
             self.kind,
-            offsets(parameters, log_determinants(factors)).astype(dtype),
+            self.offsets(parameters).astype(dtype),
             np.ascontiguousarray(centers),
             np.ascontiguousarray(residues, dtype),
             packed(factors.astype(dtype)),
@@ -107,8 +109,9 @@ class Tied(Structure):
     rows, which is constant: sum_nk r (x - mu_k)(x - mu_k)^T = T - sum_k (s_k mu_k^T + mu_k s_k^T - n_k mu_k mu_k^T).
     """
 
-    name = "tied"
-    kind = 2
+    name = in_sklearn = "tied"
+    kind = COMMON_FRAME
+    shared = True
     triangular = True
     framed = True
 
@@ -150,7 +153,7 @@ class Tied(Structure):
         centers = np.einsum("ki,ij->kj", parameters.means - origin, rotation)
         return KernelModel(
             self.kind,
-            offsets(parameters, log_determinants(rotation)).astype(dtype),
+            self.offsets(parameters).astype(dtype),
             np.ascontiguousarray(centers, dtype),
             np.empty((0, 0), dtype),
             np.ones(len(centers), dtype),
@@ -173,13 +176,13 @@ class Tied(Structure):
 
     @property
     def direct(self) -> Structure:
-        return STRUCTURES["full"]
+        return FULL
 
     def split(self, parameters: Parameters) -> Parameters:
         shape = self.direct.covariance_shape(*parameters.means.shape)
         covariances = np.broadcast_to(parameters.covariances, shape)
         factors = np.broadcast_to(parameters.precisions_cholesky, shape)
-        return Parameters(parameters.weights, parameters.means, covariances, factors)
+        return replace(parameters, covariances=covariances, precisions_cholesky=factors)
 
     def pool(self, statistics: Statistics) -> Statistics:
         return replace(statistics, scatters=statistics.scatters.sum(axis=0), covariance_type=self.name)
@@ -188,8 +191,9 @@ class Tied(Structure):
 class Diagonal(Structure):
     """Each component has its own variance per feature."""
 
-    name = "diag"
-    kind = 1
+    name = in_sklearn = "diag"
+    kind = DIAGONAL
+    shared = False
     triangular = False
     framed = False
 
@@ -229,7 +233,7 @@ class Diagonal(Structure):
         factors = parameters.precisions_cholesky
         return KernelModel(
             self.kind,
-            offsets(parameters, np.log(factors).sum(axis=1)).astype(dtype),
+            self.offsets(parameters).astype(dtype),
             np.ascontiguousarray(parameters.means, dtype),
             np.empty((0, 0), dtype),
             factors.astype(dtype).ravel(),
@@ -247,8 +251,8 @@ class Diagonal(Structure):
 class Spherical(Diagonal):
     """Each component has one variance for all features."""
 
-    name = "spherical"
-    kind = 2
+    name = in_sklearn = "spherical"
+    kind = COMMON_FRAME
     framed = True
 
     def covariance_shape(self, n_components: int, n_features: int) -> tuple[int, ...]:
@@ -266,18 +270,27 @@ class Spherical(Diagonal):
     def diagonals(self, values: np.ndarray) -> np.ndarray:
         return values[:, None]
 
+    def features(self, values: np.ndarray, kept: Sequence[int]) -> np.ndarray:
+        return values
+
+    def per_feature(self, values: np.ndarray) -> np.ndarray:
+        return values.mean(keepdims=True)
+
+    def uncorrelated(self, variances: np.ndarray) -> np.ndarray:
+        return variances.mean(axis=1)
+
     def divide(self, scatters: np.ndarray, counts: np.ndarray, n_features: int) -> np.ndarray:
         return scatters / (counts * n_features)
 
     @property
     def direct(self) -> Structure:
-        return STRUCTURES["diag"]
+        return DIAG
 
     def split(self, parameters: Parameters) -> Parameters:
         shape = self.direct.covariance_shape(*parameters.means.shape)
         covariances = np.broadcast_to(parameters.covariances.reshape(-1, 1), shape)
         factors = np.broadcast_to(parameters.precisions_cholesky[:, None], shape)
-        return Parameters(parameters.weights, parameters.means, covariances, factors)
+        return replace(parameters, covariances=covariances, precisions_cholesky=factors)
 
     def pool(self, statistics: Statistics) -> Statistics:
         return replace(statistics, scatters=statistics.scatters.sum(axis=1), covariance_type=self.name)
@@ -287,7 +300,7 @@ class Spherical(Diagonal):
         origin = center(parameters) if origin is None else origin
         return KernelModel(
             self.kind,
-            offsets(parameters, parameters.means.shape[1] * np.log(factors)).astype(dtype),
+            self.offsets(parameters).astype(dtype),
             np.ascontiguousarray(parameters.means - origin, dtype),
             np.empty((0, 0), dtype),
             factors.astype(dtype),
@@ -302,6 +315,5 @@ class Spherical(Diagonal):
         return totals.origin + means, sums[:, 1:-1] - sums[:, :1] * means, sums[:, -1]
 
 
-STRUCTURES: dict[str, Structure] = {
-    structure.name: structure for structure in (Full(), Tied(), Diagonal(), Spherical())
-}
+FULL, TIED, DIAG, SPHERICAL = Full(), Tied(), Diagonal(), Spherical()
+STRUCTURES: dict[str, Structure] = {structure.name: structure for structure in (FULL, TIED, DIAG, SPHERICAL)}

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..model.structures import STRUCTURES
+
 
 @dataclass(frozen=True, eq=False)
 class View:
@@ -101,18 +103,9 @@ def marginal_covariances(estimator: Any, features: Sequence[int]) -> NDArray[np.
     array([[[9., 0.],
             [0., 1.]]])
     """
-    kept = np.asarray(features)
-    covariances = np.asarray(estimator.covariances_, dtype=np.float64)
-    n_components = len(estimator.means_)
-    match estimator.covariance_type:
-        case "full":
-            return covariances[:, kept[:, None], kept]
-        case "tied":
-            return np.repeat(covariances[None, kept[:, None], kept], n_components, axis=0)
-        case "diag":
-            return covariances[:, kept, None] * np.eye(len(kept))
-        case _:
-            return covariances[:, None, None] * np.eye(len(kept))
+    structure = STRUCTURES[estimator.covariance_type]
+    covariances = structure.features(np.asarray(estimator.covariances_, dtype=np.float64), features)
+    return np.array(structure.dense(covariances, len(estimator.means_), len(features)))
 
 
 def checked_labels(labels: ArrayLike | None, estimator: Any, X: ArrayLike) -> NDArray[np.intp]:

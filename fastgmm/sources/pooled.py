@@ -1,4 +1,4 @@
-"""What statistics alone tell of all rows, for an M-step where the rows themselves are out of reach."""
+"""Rows known by their statistics alone, for an M-step where the rows themselves are out of reach."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 
 
 class PooledRows:
-    """Rows that only their statistics are known of; to `Maximization` they are as good as a source.
+    """The size and the spread of rows, from their statistics: all that an M-step asks of a source.
 
     Attributes
     ----------
@@ -34,14 +34,5 @@ class PooledRows:
 
     @cached
     def scatter(self) -> np.ndarray:
-        """Scatter of all rows about their mean (D, D), as far as it is known.
-
-        Nothing but variances if 'diag', and nothing but their mean if 'spherical'.
-        """
-        n_features = len(self.origin)
-        means = np.broadcast_to(self.origin, self.statistics.reference.shape)
-        scatters = self.structure.about(self.statistics, means).scatters
-        if self.structure.triangular:
-            return scatters.reshape(-1, n_features, n_features).sum(axis=0)
-        along = scatters.reshape(len(means), -1).sum(axis=0)
-        return np.diag(np.full(n_features, along / (n_features // len(along))))
+        """Scatter of all rows about their mean (D, D), as far as the structure knows it."""
+        return self.structure.total_scatter(self.statistics, self.origin)

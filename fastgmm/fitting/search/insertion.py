@@ -106,7 +106,7 @@ def inserted(
         structure,
         np.append((1 - share) * parts.weights, share),
         np.concatenate([parts.means, mean[None]]),
-        np.concatenate([parts.covariances, described(structure, variances[None])]),
+        np.concatenate([parts.covariances, structure.direct.uncorrelated(variances[None])]),
     )
 
 
@@ -116,14 +116,5 @@ def recast(structure: Structure, parameters: Parameters, other: Structure) -> Pa
     if structure.triangular and other.triangular:
         covariances = parts.covariances
     else:
-        shape = parts.means.shape
-        covariances = described(other, np.broadcast_to(structure.direct.diagonals(parts.covariances), shape))
+        covariances = other.direct.uncorrelated(structure.direct.variances(parts.covariances, *parts.means.shape))
     return assembled(other, parts.weights, parts.means, covariances)
-
-
-def described(structure: Structure, variances: np.ndarray) -> np.ndarray:
-    """Covariances of components of these variances (K, D) without correlations, as `structure.direct` has them."""
-    n_dimensions = len(structure.direct.covariance_shape(*variances.shape))
-    if n_dimensions == 3:
-        return variances[:, :, None] * np.eye(variances.shape[1])
-    return variances.copy() if n_dimensions == 2 else variances.mean(axis=1)

@@ -15,19 +15,19 @@ from ...model.structure import Structure
 from ...sources.source import Source
 from ..parallel import Job
 from ..starts.methods import Goal
-from ..starts.race import Runner, leader
+from ..starts.race import Contender, best_start
 from .insertion import Clusters, insertions, recast
 from .merging import merged
-from .trials import Candidate, Outcome, Place, Trials
+from .trials import Candidate, Data, Outcome, Trials
 
 CONTENDERS = 3  # candidates that get further starts
-THOROUGH = 3  # times as many where the rows are so few that they are their own sample: that costs little
-LEGS = (4,)  # passes of EM on the sample before a start is judged
+EXTRA_STARTS = 3  # times as many starts where the rows are so few that they are their own sample: that costs little
+RUNGS = (4,)  # passes of EM on the sample before a start is judged
 INSERTIONS = 4  # places for a new component, among which a race decides
-ROUNDS = 3  # of insertion and merging, and of changes of the structure, at most
-DOWN = 2  # how many fewer components than the best are tried for as long as each fit is better than the known one
-BEHIND = 0.1  # in mean log-likelihood, how far a structure may be behind for its best fit to be searched around
-FINE = 1e-2  # times `tol`: where those end whose order `tol` leaves open
+ROUNDS = 3  # most rounds of insertion and merging, and of changes of the structure
+MERGES_TRIED = 2  # how many fewer components than the best are tried, while each fit is better than the known one
+SCORE_WINDOW = 0.1  # in mean log-likelihood, how far behind a structure may be for its best fit to be searched around
+TIGHT_TOL = 1e-2  # times `tol`: the tolerance of candidates whose order `tol` leaves open
 
 Begin = Callable[..., Parameters]  # (rows, goal=)
 
@@ -65,15 +65,15 @@ class Refinement:
         """The best candidate of each structure that is not far behind."""
         degenerate, least = self._score(self._best())
         leaders = [self._best(structure) for structure in dict.fromkeys(one.structure for one in self.candidates)]
-        return [one for one in leaders if self._score(one) <= (degenerate, least + BEHIND)]
+        return [one for one in leaders if self._score(one) <= (degenerate, least + SCORE_WINDOW)]
 
     # ---- further starts
 
     def _contend(self, more_starts: Callable[[int, int], list[Begin]]) -> None:
         """Give the best candidates more starts."""
         trials = self.trials
-        n_starts = (trials.settings.n_starts - 1) * (THOROUGH if trials.whole else 1)
-        several = [one for one in self.candidates if 1 < one.n_components <= trials.place.sample.n_samples]
+        n_starts = (trials.settings.n_init - 1) * (EXTRA_STARTS if trials.whole else 1)
+        several = [one for one in self.candidates if 1 < one.n_components <= trials.data.sample.n_samples]
         jobs = []
         for one in sorted(several, key=self._score)[:CONTENDERS]:
             starts = more_starts(one.n_components, n_starts)
@@ -84,11 +84,11 @@ class Refinement:
         """Fit a candidate from each of its starts that is promising, or from all where that costs little."""
         outcome = self.outcomes[candidate]
         for start in starts:
-            runner = run(self.trials.goal(candidate, sample), sample, [start])
+            contender = run(self.trials.goal(candidate, sample), sample, [start])
             if not self.trials.whole:
-                self.trials.attempt_promising(candidate, outcome, Place(source, sample), runner)
-            elif runner is not None:
-                self.trials.attempt(candidate, outcome, source, partial(position, runner=runner))
+                self.trials.attempt_promising(candidate, outcome, Data(source, sample), contender)
+            elif contender is not None:
+                self.trials.attempt(candidate, outcome, source, partial(reached, contender=contender))
 
     # ---- insertion and merging
 
@@ -101,13 +101,13 @@ class Refinement:
                 return
             self._swap(best, source, sample)
             _, after = self._score(self._best(structure))
-            if not after < before - self.trials.settings.price:
+            if not after < before - self.trials.penalty:
                 return
 
     def _swap(self, best: Candidate, source: Source, sample: Source) -> None:
         """Insert a component, then merge two again and again."""
         below = [one for one in self.candidates if one.structure is best.structure and one.n_components > 1]
-        below = [one for one in below if best.n_components - DOWN <= one.n_components <= best.n_components]
+        below = [one for one in below if best.n_components - MERGES_TRIED <= one.n_components <= best.n_components]
         above = best._replace(n_components=best.n_components + 1)
         start = partial(self._inserted, sample, best)
         for one in [above, *sorted(below, key=lambda one: -one.n_components)]:
@@ -125,7 +125,8 @@ class Refinement:
         fit = self.outcomes[best].fit
         assert fit is not None
         places = insertions(goal.structure, fit.parameters, self.clusters, INSERTIONS)
-        return leader(sample, goal, [partial(as_it_is, parameters=place) for place in places], LEGS).position()
+        starts = [partial(from_parameters, parameters=place) for place in places]
+        return best_start(sample, goal, starts, RUNGS).reached()
 
     # ---- the other structures, and the end
 
@@ -138,7 +139,7 @@ class Refinement:
         jobs = []
         for other in others:
             if other.structure is not best.structure:
-                start = partial(as_it_is, parameters=recast(best.structure, fit.parameters, other.structure))
+                start = partial(from_parameters, parameters=recast(best.structure, fit.parameters, other.structure))
                 jobs.append(Job(self.trials.work(other), partial(self._try_all, other, [start])))
         self.trials.together(jobs)
 
@@ -155,28 +156,28 @@ class Refinement:
         self.trials.together(jobs)
 
     def _go_on(self, candidate: Candidate, source: Source, sample: Source) -> None:
-        self.trials.go_on(candidate, self.outcomes[candidate], source, FINE * self.trials.settings.tol)
+        self.trials.go_on(candidate, self.outcomes[candidate], source, TIGHT_TOL * self.trials.settings.tol)
 
 
-def run(goal: Goal, sample: Source, starts: Sequence[Begin]) -> Runner | None:
-    """Who leads after some passes of EM on the sample; None if no start can be carried out."""
+def run(goal: Goal, sample: Source, starts: Sequence[Begin]) -> Contender | None:
+    """The start with the highest bound after a few EM iterations on the sample; None if none can be carried out."""
     try:
-        runner = leader(sample, goal, starts, LEGS)
+        contender = best_start(sample, goal, starts, RUNGS)
     except ValueError:
         return None
-    return None if runner.parameters is None else runner
+    return None if contender.parameters is None else contender
 
 
-def position(goal: Goal, runner: Runner) -> Parameters:
-    """Where a run on the sample has come."""
-    return runner.position()
+def reached(goal: Goal, contender: Contender) -> Parameters:
+    """The parameters that a contender has reached on the sample."""
+    return contender.reached()
 
 
 def from_above(goal: Goal, above: Parameters) -> Parameters:
-    """A fit of more components, merged."""
+    """The start of a fit with more components, pairs of which are merged."""
     return merged(goal.structure, above, goal.n_components)
 
 
-def as_it_is(rows: Source, goal: Goal, parameters: Parameters) -> Parameters:
-    """A start that is known."""
+def from_parameters(rows: Source, goal: Goal, parameters: Parameters) -> Parameters:
+    """A start from parameters that are known."""
     return parameters

@@ -18,20 +18,21 @@ from ...model.parameters import Parameters
 from ...model.structure import Structure
 from ...sources.source import Source
 from ..parallel import Job
+from ..settings import Settings
 from ..starts import prepare
 from ..starts.hierarchical import Hierarchy, clusters, grow
 from ..starts.kmeans import Draws, Random, draw, draw_rows, kmeans
 from ..starts.methods import Goal, from_centers, from_labels
-from ..starts.race import Runner
+from ..starts.race import Contender
 from .insertion import Clusters
 from .refinement import Begin, Refinement, from_above, run
-from .trials import Candidate, Outcome, Place, Settings, Trials
+from .trials import Candidate, Data, Outcome, Trials
 
-SAMPLE_ROWS = 1 << 12  # starts are sought on a sample of this many rows,
-SAMPLE_ROWS_PER_COMPONENT = 256  # or of so many per component where that is more;
-TREE_ROWS = 1000  # the tree is of so many of these,
-TREE_ROWS_PER_COMPONENT = 10  # or of so many per component where that is more
-BEYOND = 1.25  # times the largest number of components: where the way down begins
+SAMPLE_ROWS = 1 << 12  # size of the sample on which starts are sought
+SAMPLE_ROWS_PER_COMPONENT = 256  # its size where there are many components
+TREE_ROWS = 1000  # rows of the sample in Ward's tree
+TREE_ROWS_PER_COMPONENT = 10  # their number where there are many components
+HEADROOM = 1.25  # times the largest number of components asked for: where merging begins
 
 
 def sweep(
@@ -40,14 +41,22 @@ def sweep(
     settings: Settings,
     random_state: Random,
     on_fitted: Callable[[Candidate, Outcome], None],
+    *,
+    method: Any,
+    penalty: float,
 ) -> list[Outcome]:
-    """Fit all candidates; errors are outcomes too. Nothing but times depends on the number of threads."""
+    """Fit all candidates; errors are outcomes too. Nothing but times depends on the number of threads.
+
+    `method` is where EM starts, as for `prepare`; None takes clusters of the sample. `penalty` is what a parameter must
+    gain in mean log-likelihood.
+    """
     largest = max(candidate.n_components for candidate in candidates)
     size = max(SAMPLE_ROWS, SAMPLE_ROWS_PER_COMPONENT * largest)
     whole = source.complete(largest)
     sample = whole.take(draw_rows(whole, size, random_state) if whole.n_samples > size else None)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # what overflows is refused or repaired
-        return Sweep(Trials(Place(source, sample), settings), candidates, random_state, on_fitted).run()
+        trials = Trials(Data(source, sample), settings, penalty)
+        return Sweep(trials, candidates, method, random_state, on_fitted).run()
 
 
 class Sweep:
@@ -57,19 +66,21 @@ class Sweep:
         self,
         trials: Trials,
         candidates: Sequence[Candidate],
+        method: Any,
         random_state: Random,
         on_fitted: Callable[[Candidate, Outcome], None],
     ) -> None:
-        self.trials, self.candidates, self.random_state, self.on_fitted = trials, candidates, random_state, on_fitted
+        self.trials, self.candidates, self.method = trials, candidates, method
+        self.random_state, self.on_fitted = random_state, on_fitted
         self.starts: dict[int, Begin] = {}  # of each number of components
-        source = trials.place.source
+        source = trials.data.source
         self.n_samples = source.n_samples if source.weights is None else int(np.count_nonzero(source.weights))
 
     def run(self) -> list[Outcome]:
         """The tree, the way down, each candidate from its own start, and refinement."""
-        trials, sample = self.trials, self.trials.place.sample
+        trials, sample = self.trials, self.trials.data.sample
         largest = max(candidate.n_components for candidate in self.candidates)
-        beyond = min(math.ceil(BEYOND * largest), self.n_samples) if largest > 1 else 1
+        beyond = min(math.ceil(HEADROOM * largest), self.n_samples) if largest > 1 else 1
         above = [candidate._replace(n_components=beyond) for candidate in self.candidates]
         outcomes = {candidate: Outcome() for candidate in [*self.candidates, *above]}
         chains: dict[Structure, list[Candidate]] = {}
@@ -81,9 +92,12 @@ class Sweep:
         ]
         several = [one for one in self.candidates if one.n_components > 1]
         races: list[Job[Any]] = [Job(sample.work(*one), partial(self._race, one)) for one in several]
-        runners = dict(zip(several, trials.together([*descents, *races])[len(descents) :], strict=True))
+        contenders = dict(zip(several, trials.together([*descents, *races])[len(descents) :], strict=True))
         trials.together(
-            [Job(trials.work(one), partial(self._fit, one, outcomes[one], runners.get(one))) for one in self.candidates]
+            [
+                Job(trials.work(one), partial(self._fit, one, outcomes[one], contenders.get(one)))
+                for one in self.candidates
+            ]
         )
         Refinement(trials, self.candidates, outcomes, found).run(self._more_starts)
         return [outcomes[candidate] for candidate in self.candidates]
@@ -92,7 +106,7 @@ class Sweep:
 
     def _find_starts(self, numbers: Sequence[int]) -> Clusters:
         """Grow the tree, and set where each number of components starts."""
-        sample, method = self.trials.place.sample, self.trials.settings.method
+        sample, method = self.trials.data.sample, self.method
         size = max(TREE_ROWS, TREE_ROWS_PER_COMPONENT * numbers[-1])
         tree = grow(sample, draw_rows(sample, size, self.random_state) if sample.n_samples > size else None)
         for k in numbers:
@@ -101,8 +115,8 @@ class Sweep:
 
     def _more_starts(self, n_components: int, n_starts: int) -> list[Begin]:
         """Draw further starts for a number of components."""
-        sample = self.trials.place.sample
-        if self.trials.settings.method is not None:
+        sample = self.trials.data.sample
+        if self.method is not None:
             return [self._by_method() for _ in range(n_starts)]
         sizes = sample.n_samples, sample.n_features, n_components
         return [partial(from_clustering, draws=draw(*sizes, self.random_state)) for _ in range(n_starts)]
@@ -110,7 +124,7 @@ class Sweep:
     def _by_method(self) -> Begin:
         """Draw a start by the method that the caller has chosen."""
         seed = int(self.random_state.choice(2**31 - 1))
-        return partial(prepared, method=self.trials.settings.method, seed=seed)
+        return partial(prepared, method=self.method, seed=seed)
 
     # ---- fits
 
@@ -134,19 +148,19 @@ class Sweep:
                 f"Expected n_samples >= n_components but got n_components = {goal.n_components}, "
                 f"n_samples = {self.n_samples}."
             )
-        return self.starts[goal.n_components](sample, goal=goal._replace(maximize=goal.maximize.on(sample)))
+        return self.starts[goal.n_components](sample, goal=goal._replace(m_step=goal.m_step.on(sample)))
 
-    def _race(self, candidate: Candidate, source: Source, sample: Source) -> Runner | None:
+    def _race(self, candidate: Candidate, source: Source, sample: Source) -> Contender | None:
         """How far a candidate's own start leads on the sample; None where it cannot be carried out."""
         if candidate.n_components > self.n_samples:
             return None
         return run(self.trials.goal(candidate, sample), sample, [self.starts[candidate.n_components]])
 
     def _fit(
-        self, candidate: Candidate, outcome: Outcome, runner: Runner | None, source: Source, sample: Source
+        self, candidate: Candidate, outcome: Outcome, contender: Contender | None, source: Source, sample: Source
     ) -> None:
         """Fit a candidate from its own start if that is promising."""
-        self.trials.attempt_promising(candidate, outcome, Place(source, sample), runner)
+        self.trials.attempt_promising(candidate, outcome, Data(source, sample), contender)
         self.on_fitted(candidate, outcome)
 
 

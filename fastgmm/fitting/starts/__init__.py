@@ -1,12 +1,16 @@
-"""Where EM starts: the methods by name, and what the user may give in place of one."""
+"""Where EM starts: the methods by name, and what the user may give in place of one.
+
+A start draws its random numbers first and is then a function of the rows alone, so that several can be drawn one after
+the other and carried out side by side. It returns the parameters of one M-step.
+
+To add a method: write a function `(source, goal, random_state) -> Start` and name it in `METHODS`; the checks of
+`init_params` and the command line read the names there. A start must not know how EM goes on, but for the race.
+"""
 
 from collections.abc import Callable
 from typing import Any
 
-from ...model.parameters import Parameters
-from ...model.structure import Structure
 from ...sources.source import Source
-from ..mstep import Maximization
 from .given import from_array, from_callable
 from .kmeans import Random
 from .methods import Goal, Start, from_hierarchy, from_kmeans, from_kmeans_seeds, from_random, from_random_rows
@@ -29,17 +33,3 @@ def prepare(source: Source, goal: Goal, method: Any, random_state: Random) -> St
     if callable(method):
         return from_callable(source, goal, method, random_state)
     return from_array(source, goal, method)
-
-
-def initialize(
-    source: Source,
-    structure: Structure,
-    n_components: int,
-    method: Any,
-    random_state: Random,
-    reg_covar: float | str,
-) -> Parameters:
-    """Parameters at the start: one M-step from the responsibilities that `method` gives."""
-    return prepare(
-        source, Goal(structure, n_components, Maximization(source, structure, reg_covar)), method, random_state
-    )(source)

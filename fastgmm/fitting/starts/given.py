@@ -1,17 +1,14 @@
-"""Starts from outside: labels, responsibilities, a function that returns one of these or means, or means alone."""
+"""Starts from labels or responsibilities of the user, or from a function that returns one of these or means."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from ...model.parameters import Parameters
-from ...model.structure import Structure
 from ...sources.array import ArraySource
 from ...sources.labels import Known
 from ...sources.source import Source
-from ..mstep import Repair
 from .kmeans import Random
 from .methods import Goal, Start, from_centers, from_labels, from_responsibilities
 
@@ -36,27 +33,6 @@ def from_callable(source: Source, goal: Goal, function: Callable[..., Any], rand
     values = function(rows, goal.n_components, random_state)
     parameters = parameters_from(source, goal, values, "The array returned by init_params", means=True)
     return lambda _: parameters
-
-
-def in_order_of(
-    means: np.ndarray, found: Parameters, structure: Structure, repairs: list[Repair]
-) -> tuple[Parameters, list[Repair]]:
-    """A start and its repairs with components numbered as given means are: the closest pair first, then the next.
-
-    For a method finds components in an order of its own, and a mean must not get the covariance of another one's rows.
-    """
-    away = np.array([((found.means - mean) ** 2).sum(axis=1) for mean in means])
-    order = np.full(len(means), -1)
-    place = order.copy()
-    for given, own in zip(*np.unravel_index(away.argsort(axis=None, kind="stable"), away.shape), strict=True):
-        if order[given] < 0 and place[own] < 0:
-            order[given], place[own] = own, given
-    ordered = replace(found, weights=found.weights[order], means=found.means[order])
-    if structure.name != "tied":
-        factors = found.precisions_cholesky[order]
-        ordered = replace(ordered, covariances=found.covariances[order], precisions_cholesky=factors)
-    renamed = [r if r.component is None else r._replace(component=int(place[r.component])) for r in repairs]
-    return ordered, renamed
 
 
 def parameters_from(source: Source, goal: Goal, values: Any, name: str, *, means: bool) -> Parameters:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...model.structures import STRUCTURES
+from ...model.structures import TIED
 from ...sources.labels import Known, MostProbable
 from ...sources.source import Labels, Source
 from .kmeans import Random, draw_rows
@@ -151,10 +151,10 @@ def clusters(source: Source, hierarchy: Hierarchy, n_clusters: int) -> Labels:
     counts = np.bincount(labels, minlength=n_clusters)
     sums = np.zeros((n_clusters, source.n_features))
     np.add.at(sums, labels, hierarchy.points)
-    metric = STRUCTURES["tied"].from_precisions(
+    metric = TIED.from_precisions(
         np.full(n_clusters, 1 / n_clusters), sums / counts[:, None], np.diag(hierarchy.scale**-2.0)
     )
-    return MostProbable(STRUCTURES["tied"].kernel_model(metric, source.dtype, source.origin))
+    return MostProbable(TIED.kernel_model(metric, source.dtype, source.origin))
 
 
 def spread(points: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:

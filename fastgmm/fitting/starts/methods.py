@@ -11,21 +11,21 @@ import numpy as np
 from ...model.parameters import Parameters
 from ...model.statistics import Statistics
 from ...model.structure import Structure
-from ...model.structures import STRUCTURES
+from ...model.structures import SPHERICAL
 from ...sources.array import ArraySource
 from ...sources.labels import Known, Nearest
 from ...sources.source import Labels, Source
-from ..mstep import Maximization
+from ..mstep import MStep
 from .hierarchical import clusters, draw_sample, grow, spread
 from .kmeans import Random, choose_rows, draw, kmeans, seeds
 
 
 class Goal(NamedTuple):
-    """What is to be fitted."""
+    """A mixture to be fitted: its structure, its number of components, and the M-step of the fit."""
 
     structure: Structure
     n_components: int
-    maximize: Maximization  # the M-step
+    m_step: MStep
 
 
 Start = Callable[[Source], Parameters]  # of the source it was drawn for
@@ -58,7 +58,7 @@ def from_random(source: Source, goal: Goal, random_state: Random) -> Start:
         return responsibilities / responsibilities.sum(axis=1, keepdims=True)
 
     frame = np.tile(source.origin, (goal.n_components, 1))
-    parameters = goal.maximize(source.statistics_given(goal.structure, frame, draw))
+    parameters = goal.m_step(source.statistics_given(goal.structure, frame, draw))
     return lambda _: parameters
 
 
@@ -109,26 +109,26 @@ def from_rows(source: Source, goal: Goal, indices: np.ndarray) -> Parameters:
     """Each component owns one row alone, so that its covariance is `reg_covar` times the identity."""
     rows = source.take(indices)
     own = Known(np.arange(len(indices)))
-    return goal.maximize(rows.statistics_labeled(goal.structure, rows.rows(slice(None)), own))
+    return goal.m_step(rows.statistics_labeled(goal.structure, rows.rows(slice(None)), own))
 
 
 def from_centers(source: Source, goal: Goal, centers: np.ndarray) -> Parameters:
     """Each row belongs to the nearest center."""
-    return goal.maximize(source.statistics_labeled(goal.structure, centers, Nearest(centers)))
+    return goal.m_step(source.statistics_labeled(goal.structure, centers, Nearest(centers)))
 
 
 def from_labels(source: Source, goal: Goal, labels: Labels) -> Parameters:
     """Each row belongs to the component of its label."""
     frame = np.tile(source.origin, (goal.n_components, 1))
-    means = centroids(source.statistics_labeled(STRUCTURES["spherical"], frame, labels))
-    return goal.maximize(source.statistics_labeled(goal.structure, means, labels))
+    means = centroids(source.statistics_labeled(SPHERICAL, frame, labels))
+    return goal.m_step(source.statistics_labeled(goal.structure, means, labels))
 
 
 def from_responsibilities(source: Source, goal: Goal, responsibilities: Callable[[slice], np.ndarray]) -> Parameters:
     """Rows belong to components as a function of a slice of rows says: a pass for the means, and one about them."""
     frame = np.tile(source.origin, (goal.n_components, 1))
-    means = centroids(source.statistics_given(STRUCTURES["spherical"], frame, responsibilities))
-    return goal.maximize(source.statistics_given(goal.structure, means, responsibilities))
+    means = centroids(source.statistics_given(SPHERICAL, frame, responsibilities))
+    return goal.m_step(source.statistics_given(goal.structure, means, responsibilities))
 
 
 def centroids(statistics: Statistics) -> np.ndarray:

@@ -13,46 +13,47 @@ from ...model.parameters import Parameters
 from ...sources.source import Source
 from ..em import expectation_maximization
 from ..parallel import side_by_side
+from ..settings import Settings
 from .kmeans import Random, draw_rows
 from .methods import Goal, Start, kmeans_centers, nearest, nearest_standardized, random_centers
 
-RACE_ROWS = 1 << 14  # the race is run on a sample of this many rows,
-RACE_ROWS_PER_COMPONENT = 256  # or of so many per component where that is more
-CENTERS = (kmeans_centers, random_centers)  # who runs: these,
-SCALES = (nearest, nearest_standardized)  # each with features as they are and with equal spreads
-LEGS = (4, 8)  # passes of EM, after each of which the worse half stops
+RACE_ROWS = 1 << 14  # size of the subsample on which starts are compared
+RACE_ROWS_PER_COMPONENT = 256  # its size where there are many components
+CENTERS = (kmeans_centers, random_centers)  # where components may start
+SCALES = (nearest, nearest_standardized)  # rows go to the nearest center with features as they are, or of equal spread
+RUNGS = (4, 8)  # passes of EM, after each of which the worse half stops
 
 
 def from_race(source: Source, goal: Goal, random_state: Random) -> Start:
-    """The parameters of who leads at the end, on a sample of the rows when there are many."""
+    """The parameters of the best start after all rungs, on a subsample of the rows when there are many."""
     n_rows = max(RACE_ROWS, RACE_ROWS_PER_COMPONENT * goal.n_components)
     rows = None if source.n_samples <= n_rows else draw_rows(source, n_rows, random_state)
-    track = source.take(rows)
+    subsample = source.take(rows)
     starts = [
-        partial(scale, centers=centers(track, goal.n_components, random_state))
+        partial(scale, centers=centers(subsample, goal.n_components, random_state))
         for centers in CENTERS
         for scale in SCALES
     ]
 
-    return lambda source: leader(source.take(rows), goal, starts).position()
+    return lambda source: best_start(source.take(rows), goal, starts).reached()
 
 
-def leader(
-    track: Source, goal: Goal, starts: Sequence[Callable[..., Parameters]], legs: Sequence[int] = LEGS
-) -> "Runner":
-    """Who leads after all legs, of some starts called with `(track, goal=)`."""
-    goal = goal._replace(maximize=goal.maximize.on(track))
-    field = [Runner(goal, start) for start in starts]
-    for n_passes in legs:
-        runs = [partial(runner.run, n_passes=n_passes) for runner in field]
-        side_by_side(track, goal.structure, goal.n_components, runs)
-        field = sorted(field, key=lambda runner: -runner.bound)[: max(1, len(field) // 2)]
-    return field[0]
+def best_start(
+    subsample: Source, goal: Goal, starts: Sequence[Callable[..., Parameters]], rungs: Sequence[int] = RUNGS
+) -> "Contender":
+    """The start with the highest bound after all rungs, of some called with `(subsample, goal=)`."""
+    contenders = [Contender(goal._replace(m_step=goal.m_step.on(subsample)), start) for start in starts]
+    for n_passes in rungs:
+        runs = [partial(contender.run, n_passes=n_passes) for contender in contenders]
+        side_by_side(subsample, goal.structure, goal.n_components, runs)
+        ranking = sorted(contenders, key=lambda contender: -contender.bound)
+        contenders = ranking[: max(1, len(ranking) // 2)]
+    return contenders[0]
 
 
 @dataclass(slots=True)
-class Runner:
-    """One start and how far it has come."""
+class Contender:
+    """A start, and how far EM has come from there."""
 
     goal: Goal
     start: Callable[..., Parameters]
@@ -65,16 +66,15 @@ class Runner:
         try:
             if self.parameters is None:
                 self.parameters = self.start(source, goal=self.goal)
-            fit = expectation_maximization(
-                source, self.goal.structure, self.parameters, tol=0.0, max_iter=n_passes, maximize=self.goal.maximize
-            )
+            settings = Settings(tol=0.0, max_iter=n_passes)
+            fit = expectation_maximization(source, self.goal.m_step, self.parameters, settings)
         except ValueError as error:
             self.bound, self.error = -math.inf, error
         else:
             self.parameters, self.bound = fit.parameters, fit.lower_bounds[-1]
 
-    def position(self) -> Parameters:
-        """Where it is."""
+    def reached(self) -> Parameters:
+        """The parameters that it has reached; the error where it could not even start."""
         if self.parameters is None:
             assert self.error is not None
             raise self.error

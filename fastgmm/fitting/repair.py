@@ -1,0 +1,238 @@
+"""Degenerate components: when one is empty or collapsed, and what takes its place."""
+
+import math
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from ..model.cached import cached
+from ..model.factors import IllDefinedCovariance
+from ..model.parameters import Parameters
+from ..model.statistics import Statistics
+from ..model.structure import Structure, Totals
+
+EPS = float(np.finfo(np.float64).eps)
+EMPTY = 1e3  # times the machine epsilon of the rows: a component of fewer rows is empty
+RIDGE = 1e-6  # a repaired variance, relative to the component's own or to that of all rows; also `reg_covar="auto"`
+ROUNDING = 4.0  # roundoffs of the mean that a standard deviation must exceed to be more than noise
+RAISED = f"variances raised to at least {RIDGE:g} of its own, or of the usual ones where it had none"
+
+# Standard deviations whose precision float64 and float32 hold, with room for correlations.
+SMALLEST = [1e3 / math.sqrt(np.finfo(dtype).max) for dtype in (np.float64, np.float32)]
+
+Constraints = dict[int | None, np.ndarray]  # scales of components held to least variances; None: the one that all share
+
+
+class Repair(NamedTuple):
+    """What was wrong with a component after an M-step, and what was done about it.
+
+    Attributes
+    ----------
+    iteration : int
+        Number of the M-step, from 1; 0 is the one that turns the first responsibilities into parameters.
+    component : int or None
+        Number of the component, from 0; None for the covariance that all share.
+    problem : str
+    remedy : str
+    """
+
+    iteration: int
+    component: int | None
+    problem: str
+    remedy: str
+
+
+class Repaired(NamedTuple):
+    """An M-step with repairs: its parameters, the repairs, and the constraints that hold from now on."""
+
+    parameters: Parameters
+    repairs: list[Repair]
+    constraints: Constraints
+
+
+class Rows(Totals, Protocol):
+    """The size and the spread of all rows: a source, or statistics of it."""
+
+    @property
+    def total(self) -> float:
+        """Number of rows, or the sum of their weights."""
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Their type."""
+
+
+class Degeneracy:
+    """Tells degenerate components of a structure from sound ones, and repairs them.
+
+    * An empty component keeps its mean and its covariance, and hardly any weight: the likelihood does not notice. At
+      the start, where it has neither, it gets the weight of one row and the spread of all.
+    * A collapsed component (on a point, a line, repeated rows, fewer rows than features) gets the most likely
+      covariance among those whose variance is nowhere below `RIDGE` times its scale: eigenvalues, with features in
+      units of the scale, are clipped from below. The scale of a feature is the component's own variance; where it has
+      none, the median of the others'; where they have none, that of all rows. From then on the component stays under
+      this constraint (in the manner of Hathaway), under which the likelihood is bounded and EM never lowers it. The
+      start alone does not bind: there a component may be a single row.
+
+    Both use nothing but the statistics and the spread of all rows, so they serve every source. Other libraries hold
+    (Armadillo), clip eigenvalues (mlpack), give up (mclust) or raise (scikit-learn, what `degenerate="raise"` does).
+
+    References
+    ----------
+    R. J. Hathaway. A constrained formulation of maximum-likelihood estimation for normal mixture distributions. Annals
+    of Statistics 13(2), 1985.
+
+    S. Ingrassia. A likelihood-based constrained algorithm for multivariate normal mixture models. Statistical Methods
+    and Applications 13, 2004.
+    """
+
+    def __init__(self, rows: Rows, structure: Structure) -> None:
+        self.rows = rows
+        self.structure = structure
+
+    @cached
+    def spread(self) -> np.ndarray:
+        """Variance of all rows along each feature (D,); of a constant one, that of a thousandth of its value, or 1."""
+        origin = self.rows.origin
+        variances = np.diagonal(self.rows.scatter) / self.rows.total
+        dtype = np.dtype(self.rows.dtype)
+        if not variances.max() < np.finfo(dtype).max / 4:
+            raise ValueError(
+                f"The rows are too large to be fitted: squares of their distances overflow in {dtype} (their mean is "
+                f"as large as {np.abs(origin).max():.3g}). Divide each column by its standard deviation, or drop "
+                "outliers."
+            )
+        least, typical = SMALLEST[dtype.itemsize < 8] ** 2, (1e-3 * origin) ** 2
+        varies = variances > np.maximum((1e3 * EPS * origin) ** 2, least)
+        return np.where(varies, variances, np.where(typical > least, typical, 1.0))
+
+    def healthy(self, statistics: Statistics, parameters: Parameters) -> bool:
+        """Whether no component is empty or collapsed."""
+        resolution = statistics.resolution
+        filled = np.minimum.reduce(statistics.counts) > EMPTY * resolution
+        return bool(filled) and self._above_rounding(parameters, resolution)
+
+    def repaired(
+        self,
+        statistics: Statistics,
+        previous: Parameters | None,
+        iteration: int,
+        reg_covar: float | np.ndarray,
+        constraints: Constraints,
+    ) -> Repaired:
+        """The M-step component by component; `previous` are the parameters the statistics were taken under."""
+        self._check(statistics, previous)
+        structure, resolution = self.structure, statistics.resolution
+        weights, means, covariances = structure.estimate(statistics, reg_covar)
+        repairs: list[Repair] = []
+        empty = statistics.counts <= EMPTY * resolution
+        for k in np.flatnonzero(empty):
+            means[k] = statistics.reference[k]
+            if previous is None:
+                weights[k] = 1 / statistics.n_samples
+                remedy = "given the weight of one row and the spread of all"
+            else:
+                remedy = "held as it was"
+            if not structure.shared:
+                covariances[k] = self._held(previous, int(k))
+            repairs.append(Repair(iteration, int(k), "empty", remedy))
+        weights /= weights.sum()
+        parts = [slice(None)] if structure.shared else [slice(k, k + 1) for k in np.flatnonzero(~empty)]
+        scales, constraints = self._scales(covariances, means, resolution), dict(constraints)
+        for part in parts:
+            which = None if structure.shared else int(part.start)
+            scale = constraints.get(which)
+            if scale is None:
+                if self._acceptable((weights[part], means[part], covariances[part]), resolution):
+                    continue
+                scale = scales[which or 0]
+                if previous is not None:
+                    constraints[which] = scale
+            raised = self._clip_eigenvalues(covariances[part], scale)
+            if raised is not None:
+                covariances[part] = raised
+                repairs.append(Repair(iteration, which, "collapsed to rounding", RAISED))
+        return Repaired(structure.from_covariances(weights, means, covariances), repairs, constraints)
+
+    def _noise(self, means: np.ndarray, resolution: float) -> np.ndarray:
+        """Standard deviations (K, D) that are no more than rounding, or whose precision the rows' type cannot hold."""
+        noise = ROUNDING * EPS * np.abs(means)
+        noise += SMALLEST[resolution > EPS]
+        if self.structure.framed:
+            noise += ROUNDING * resolution * np.abs(means - self.rows.origin)
+        return noise
+
+    def _above_rounding(self, parameters: Parameters, resolution: float) -> bool:
+        """Whether variances exceed rounding, along each feature and given the features before it."""
+        structure = self.structure
+        smallest = self._noise(parameters.means, resolution)
+        if structure.triangular:
+            relative = max(100 * parameters.means.shape[1] * EPS, (ROUNDING * resolution) ** 2)
+            smallest += math.sqrt(relative) * np.sqrt(structure.diagonals(parameters.covariances))
+        smallest *= structure.diagonals(parameters.precisions_cholesky)
+        return bool(np.maximum.reduce(smallest, axis=None) < 1)
+
+    def _check(self, statistics: Statistics, previous: Parameters | None) -> None:
+        """Refuse rows, and parameters to start from, that overflow."""
+        finite = all(np.isfinite(part).all() for part in (statistics.counts, statistics.sums, statistics.scatters))
+        if finite and (previous is None or np.isfinite(statistics.log_likelihood)):
+            return
+        _ = self.spread  # refuses rows that are too large
+        raise ValueError(
+            "The parameters to start from give some row no density at all (log-likelihood "
+            f"{statistics.log_likelihood:g}): it lies too many standard deviations from every mean. Start with means "
+            "among the rows, with smaller precisions, or drop outliers."
+        )
+
+    def _acceptable(self, candidate: tuple[np.ndarray, np.ndarray, np.ndarray], resolution: float) -> bool:
+        """Whether weights, means and covariances of one component have a sound factor."""
+        try:
+            return self._above_rounding(self.structure.from_covariances(*candidate), resolution)
+        except IllDefinedCovariance:
+            return False
+
+    def _held(self, previous: Parameters | None, k: int) -> np.ndarray:
+        """The covariance of an empty component: as it was, or at the start the spread of all rows."""
+        structure = self.structure
+        if previous is None:
+            return structure.uncorrelated(self.spread[None])[0]
+        return structure.invert_factors(structure.components(previous.precisions_cholesky, np.array([k])))[0]
+
+    def _scales(self, covariances: np.ndarray, means: np.ndarray, resolution: float) -> np.ndarray:
+        """Variances of components, (K, D), or 1 where shared: those usual where one has none, all above rounding."""
+        variances = self.structure.diagonals(covariances)
+        least = 4 * self._noise(means, resolution) ** 2 / RIDGE
+        for axis in (0, 1):
+            if variances.shape[axis] < least.shape[axis]:
+                least = least.max(axis=axis, keepdims=True)
+        real = (variances > least) & np.isfinite(variances)
+        some = real.any(axis=0)
+        usual = np.nanmedian(np.where(real | ~some, variances, np.nan), axis=0)
+        usual = np.where(some, usual, self.structure.per_feature(self.spread))
+        return np.where(real, variances, np.maximum(usual, least))
+
+    def _clip_eigenvalues(self, covariances: np.ndarray, scale: np.ndarray) -> np.ndarray | None:
+        """The most likely covariance whose variance is nowhere below `RIDGE` times the scale; None for the given."""
+        if not self.structure.triangular:
+            raised = np.fmax(covariances, (RIDGE * scale).reshape(covariances.shape))
+            return None if np.array_equal(raised, covariances) else raised
+        scales = np.sqrt(scale[:, None]) * np.sqrt(scale)
+        relative = covariances.reshape(scales.shape) / scales
+        values, vectors = np.linalg.eigh(relative if np.isfinite(relative).all() else np.zeros_like(relative))
+        if values.min() >= RIDGE:
+            return None
+        clipped = np.einsum("ij,j,kj->ik", vectors, np.maximum(values, RIDGE), vectors)
+        return (scales * (clipped + clipped.T) / 2).reshape(covariances.shape)
+
+
+def summary(repairs: list[Repair]) -> str:
+    """One line for each component that was repaired: when, why and how."""
+    lines = []
+    for component in dict.fromkeys(repair.component for repair in repairs):
+        own = [repair for repair in repairs if repair.component == component]
+        name = "the covariance that all components share" if component is None else f"component {component}"
+        first, last = own[0].iteration, own[-1].iteration
+        when = f"iteration {first}" if first == last else f"iterations {first} to {last}, {len(own)} times"
+        told = "; ".join(dict.fromkeys(f"{repair.problem}: {repair.remedy}" for repair in own))
+        lines.append(f"{name} ({when}) was {told}")
+    return ".\n".join(lines)

@@ -1,0 +1,65 @@
+"""How a fit proceeds and when it stops: what an estimator's arguments say of it, in one value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from time import perf_counter
+
+from .convergence import CALLBACK, MAX_TIME
+from .mstep import MaximumLikelihood, MSteps
+
+Callback = Callable[[int, float, float], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What every fit of an estimator has in common, whatever its rows and its structure.
+
+    Attributes
+    ----------
+    tol : float
+        What the rule of convergence compares with.
+    max_iter : int
+        Largest number of iterations.
+    convergence : str
+        Key of `convergence.RULES`.
+    acceleration : str or None
+        "squarem", or None for plain EM.
+    n_init : int
+        Number of starts.
+    drop_restarts : bool
+        Whether hopeless ones of them are dropped.
+    max_time : float or None
+        Seconds after `started` at which EM stops.
+    callback : callable or None
+        Called after each iteration with its number, its bound and the seconds since `started`; a true answer stops EM.
+    started : float
+        Reading of `time.perf_counter` from which time counts.
+    m_step : callable
+        Makes the M-step of a fit from its rows and its structure.
+    """
+
+    tol: float = 1e-3
+    max_iter: int = 100
+    convergence: str = "likelihood"
+    acceleration: str | None = None
+    n_init: int = 1
+    drop_restarts: bool = True
+    max_time: float | None = None
+    callback: Callback | None = None
+    started: float = 0.0
+    m_step: MSteps = MaximumLikelihood
+
+    def begun(self) -> Settings:
+        """The same with the clock started."""
+        return replace(self, started=perf_counter())
+
+    def stop(self, n_iter: int, bound: float) -> str | None:
+        """The reason to stop after an iteration, or None."""
+        if self.callback is None and self.max_time is None:
+            return None
+        elapsed = perf_counter() - self.started
+        if self.callback is not None and self.callback(n_iter, bound, elapsed):
+            return CALLBACK
+        return MAX_TIME if self.max_time is not None and elapsed >= self.max_time else None

@@ -1,0 +1,49 @@
+"""A fitted mixture as a value: what every question about rows, features or criteria is asked of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .parameters import Parameters
+from .structure import KernelModel, Structure
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Fitted:
+    """Structure and parameters of a mixture, and the names of its features; nothing in it changes.
+
+    Attributes
+    ----------
+    structure : Structure
+    parameters : Parameters
+    feature_names : ndarray of str of shape (D,), or None
+    """
+
+    structure: Structure
+    parameters: Parameters
+    feature_names: np.ndarray | None = None
+    _kernel_models: dict[np.dtype, KernelModel] = field(default_factory=dict, repr=False)
+
+    @property
+    def n_components(self) -> int:
+        """K."""
+        return len(self.parameters.means)
+
+    @property
+    def n_features(self) -> int:
+        """D."""
+        return self.parameters.means.shape[1]
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of free parameters."""
+        return self.structure.n_parameters(*self.parameters.means.shape)
+
+    def kernel_model(self, dtype: np.dtype) -> KernelModel:
+        """The mixture as the kernels read it for complete rows of this type, made once."""
+        model = self._kernel_models.get(dtype)
+        if model is None:
+            model = self._kernel_models[dtype] = self.structure.kernel_model(self.parameters, dtype)
+        return model
