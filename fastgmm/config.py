@@ -1,4 +1,4 @@
-"""What this installation is made of."""
+"""Version, instruction set, compiler and threads of this installation."""
 
 import sys
 

@@ -86,7 +86,7 @@ class ModelFileError(ValueError):
 
 
 class CommandError(Exception):
-    """What the person who typed a command can mend; the command line shows it as one line."""
+    """An error that the person who typed a command can mend; the command line shows it as one line."""
 
 
 class InvalidParameterError(_Portable, ValueError, TypeError):

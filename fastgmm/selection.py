@@ -1,4 +1,4 @@
-"""What a sweep over candidates found: their table, the best of them, and how a person sees it."""
+"""Selection, the result of `select`: a table of candidates, their mixtures, and the best."""
 
 from __future__ import annotations
 

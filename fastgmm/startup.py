@@ -1,4 +1,4 @@
-"""What happens when the package cannot be imported."""
+"""The error for an installation whose kernels cannot be loaded."""
 
 from __future__ import annotations
 

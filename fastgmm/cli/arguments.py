@@ -1,4 +1,4 @@
-"""What can be typed: commands, options, help."""
+"""The parser of the command line: commands, options, help."""
 
 from __future__ import annotations
 

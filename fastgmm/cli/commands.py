@@ -1,4 +1,4 @@
-"""What each command does."""
+"""The commands: fit, select, predict, show."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def select_file(chosen: argparse.Namespace) -> None:
 
 
 def predict_file(chosen: argparse.Namespace) -> None:
-    """Write what a saved mixture says of the rows of a table."""
+    """Write labels, and what else was asked for, of the rows of a table under a saved mixture."""
     check_targets(chosen, {"the table to read": chosen.file, "the model": chosen.model})
     mixture = _load(chosen.model)
     names = vars(mixture).pop("feature_names_in_", ())  # arrays have none, and would be warned of

@@ -1,4 +1,4 @@
-"""How a text table is laid out, found in its first lines; and what is wrong with one that cannot be read."""
+"""The layout of a text table, found in its first lines, and the defects of one that cannot be read."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HEAD_LINES = 50  # that are looked at
 
 
 class Layout(NamedTuple):
-    """How a text file is laid out."""
+    """Delimiter, header and columns of a text file."""
 
     path: str
     shown: str  # its name in messages

@@ -1,4 +1,4 @@
-"""What a mixture says of each row: worked out and written block by block, for tables larger than memory."""
+"""Labels, probabilities and densities of rows, written chunk by chunk, for tables larger than memory."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Blocks = Callable[[dict[str, NDArray[Any]]], None]  # takes the results of some 
 
 
 class Summary(NamedTuple):
-    """What is kept of the results of all rows."""
+    """The number of rows of each component, and the labels of as many rows as are drawn."""
 
     sizes: NDArray[np.int64]  # rows that belong to each component
     sample: NDArray[Any]  # some of the rows without gaps, with

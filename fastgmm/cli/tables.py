@@ -44,7 +44,7 @@ class Table(NamedTuple):
 
 
 class Request(NamedTuple):
-    """What is wanted of a table."""
+    """The columns, weights and gaps asked of a table."""
 
     columns: str | None = None  # "name,number,...", as it is typed
     weights: str | None = None  # name or number of the column that holds the weights of rows

@@ -1,4 +1,4 @@
-"""How far the work has come: one line on a terminal, written again and again; nothing anywhere else."""
+"""Progress on a terminal: one line that is written again and again; nothing where there is no terminal."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Line:
             print(f"\r\x1b[K{text[:width]}", end="", file=sys.stderr, flush=True)
 
     def callback(self) -> Callable[[int, float, float], None] | None:
-        """What a fit calls after each iteration; nothing where nobody looks, so that starts can run side by side."""
+        """The callback of a fit; None where nobody looks, so that starts can run side by side."""
         return self._iteration if self.seen else None
 
     def _iteration(self, iteration: int, lower_bound: float, elapsed: float) -> None:

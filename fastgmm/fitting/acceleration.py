@@ -19,7 +19,7 @@ class Plain:
     jumped = False  # whether the point to be evaluated next was extrapolated
 
     def next(self, before: Parameters, after: Parameters) -> Parameters:
-        """Where to evaluate the mixture next, EM having led from `before` to `after`."""
+        """The parameters to evaluate next, EM having led from `before` to `after`."""
         return after
 
     def refuse(self) -> None:

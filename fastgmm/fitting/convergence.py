@@ -1,4 +1,4 @@
-"""When EM has converged: rules by name; and the reasons for which it stops."""
+"""Rules of convergence, by name, and the reasons for which EM stops."""
 
 import math
 from abc import ABC, abstractmethod
@@ -35,7 +35,7 @@ class Rule(ABC):
 
     @abstractmethod
     def distance(self, before: Parameters, after: Parameters) -> float:
-        """What has to fall below `tol`."""
+        """The distance to convergence, which has to fall below `tol`."""
 
 
 class LikelihoodRule(Rule):

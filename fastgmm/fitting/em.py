@@ -15,7 +15,7 @@ from .settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """Where EM ended: parameters, the bound reported for each iteration, why it stopped, what was repaired."""
+    """The end of EM: parameters, the bound reported for each iteration, the reason why it stopped, and repairs."""
 
     parameters: Parameters
     lower_bounds: list[float]

@@ -36,7 +36,7 @@ class MStep(Protocol):
 
     @property
     def regularization(self) -> float | np.ndarray:
-        """What is added to every variance, a number or one for each feature."""
+        """The regularization: a number added to every variance, or one for each feature."""
 
     def __call__(self, statistics: Statistics, previous: Parameters | None = None, iteration: int = 0) -> Parameters:
         """The next parameters; `previous` are those of the statistics, None for labels or given responsibilities."""
@@ -48,7 +48,7 @@ class MStep(Protocol):
         """The lower bound that is shown for an iteration, and by which fits are compared and convergence is judged."""
 
     def on(self, rows: Rows, constraints: Constraints | None = None) -> Self:
-        """The same M-step for other rows, with no repairs yet."""
+        """This M-step for other rows, with no repairs yet."""
 
     def renumber(self, order: np.ndarray) -> None:
         """Take note that components have been put into another order."""
@@ -114,7 +114,7 @@ class MaximumLikelihood:
 
     @cached
     def regularization(self) -> float | np.ndarray:
-        """What is added to every variance."""
+        """`reg_covar` as numbers."""
         if isinstance(self._reg_covar, str):
             return RIDGE * self.structure.per_feature(self._degeneracy.spread)
         return self._reg_covar

@@ -24,7 +24,7 @@ Constraints = dict[int | None, np.ndarray]  # scales of components held to least
 
 
 class Repair(NamedTuple):
-    """What was wrong with a component after an M-step, and what was done about it.
+    """A repair of a component after an M-step.
 
     Attributes
     ----------
@@ -33,7 +33,9 @@ class Repair(NamedTuple):
     component : int or None
         Number of the component, from 0; None for the covariance that all share.
     problem : str
+        'empty' or 'collapsed to rounding'.
     remedy : str
+        What was done about it.
     """
 
     iteration: int

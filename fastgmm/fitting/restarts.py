@@ -44,7 +44,7 @@ class Progress(Protocol):
 
 
 class FitRecord(NamedTuple):
-    """What became of one initialization.
+    """Times, bounds and end of one initialization.
 
     Attributes
     ----------
@@ -224,7 +224,7 @@ class Restart:
 
     @property
     def n_iter(self) -> int:
-        """How many there are."""
+        """Number of iterations so far."""
         return len(self.lower_bounds)
 
     def record(self) -> FitRecord:

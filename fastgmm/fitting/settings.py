@@ -1,4 +1,4 @@
-"""How a fit proceeds and when it stops: what an estimator's arguments say of it, in one value."""
+"""Settings: the arguments of an estimator that fits heed, in one value."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Callback = Callable[[int, float, float], object]
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What every fit of an estimator has in common, whatever its rows and its structure.
+    """Tolerances, limits and the M-step of every fit of an estimator, whatever its rows and its structure.
 
     Attributes
     ----------
@@ -52,7 +52,7 @@ class Settings:
     m_step: MSteps = MaximumLikelihood
 
     def begun(self) -> Settings:
-        """The same with the clock started."""
+        """These settings with the clock started."""
         return replace(self, started=perf_counter())
 
     def stop(self, n_iter: int, bound: float) -> str | None:

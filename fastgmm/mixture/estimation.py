@@ -179,7 +179,7 @@ class Estimation(BaseMixture):
         return self
 
     def _settings(self) -> Settings:
-        """Return what the constructor's arguments say of every fit."""
+        """Return the constructor's arguments that every fit heeds."""
         return Settings(
             tol=self.tol,
             max_iter=self.max_iter,
@@ -333,7 +333,7 @@ E = TypeVar("E", bound=Estimation)
 
 
 def settings_of(mixture: Estimation) -> Settings:
-    """Return what the arguments of an estimator, which are checked, say of every fit."""
+    """Return the arguments of an estimator, after their checks, that every fit heeds."""
     mixture._check_params(mixture.get_params())
     return mixture._settings()
 

@@ -1,4 +1,4 @@
-"""Missing values filled in from what the rest of a row tells of them."""
+"""Missing values filled in from their distribution given the rest of the row."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a fit is told of: printed as ``verbose`` asks, in scikit-learn's format, and logged to the logger "fastgmm".
+"""The progress of a fit: printed as ``verbose`` asks, in scikit-learn's format, and logged to the logger "fastgmm".
 
 Fits are logged at INFO, their iterations at DEBUG, and nothing above. Python's logging is not imported here: where
 nobody has, nobody listens, and `import fastgmm` takes less time.

@@ -1,4 +1,4 @@
-"""What scikit-learn expects of an estimator, without scikit-learn.
+"""The estimator protocol of scikit-learn, without scikit-learn.
 
 `clone`, `Pipeline`, `GridSearchCV` and joblib ask an estimator only for the methods below; it need not derive from
 scikit-learn's classes. The two methods that answer with scikit-learn's own types are called by scikit-learn alone and

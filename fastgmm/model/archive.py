@@ -89,7 +89,7 @@ def read(path: Path) -> tuple[dict[str, Any], Arrays]:
 
 
 class _Refused(Exception):
-    """What is wrong with a file, and the remedy: the rest of a sentence about it."""
+    """A defect of a file and its remedy: the rest of a sentence that begins with the path."""
 
 
 _DAMAGED = "Copy it again, or save the model again."

@@ -229,12 +229,12 @@ class Statistics:
 
 
 def _size(statistics: Statistics) -> str:
-    """How many components and features they are of."""
+    """Numbers of components and features, in words."""
     return _sizes(*statistics.reference.shape)
 
 
 def _sizes(n_components: int, n_features: int) -> str:
-    """The same in words."""
+    """Numbers of components and features, in words."""
     return f"{n_components} component(s) of {n_features} feature(s)"
 
 

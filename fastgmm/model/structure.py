@@ -44,7 +44,7 @@ def center(parameters: Parameters) -> np.ndarray:
 
 
 class Totals(Protocol):
-    """What a source knows of its rows whatever the parameters: for structures that need a common frame."""
+    """Location and scatter of all rows, which structures with a common frame need beside a pass."""
 
     @property
     def origin(self) -> np.ndarray:
@@ -111,7 +111,7 @@ class Structure(ABC):
 
     @abstractmethod
     def kernel_model(self, parameters: Parameters, dtype: np.dtype, origin: np.ndarray | None = None) -> KernelModel:
-        """What the kernel reads; a common frame is taken about `origin`, or about the mean of the mixture."""
+        """The mixture as the kernels read it; its common frame is about `origin`, or about the mean of the mixture."""
 
     @abstractmethod
     def moments(
@@ -264,7 +264,7 @@ class Structure(ABC):
         return self
 
     def split(self, parameters: Parameters) -> Parameters:
-        """The same mixture as `direct` describes it."""
+        """The mixture in the arrays of `direct`."""
         return parameters
 
     def pool(self, statistics: Statistics) -> Statistics:
@@ -311,7 +311,7 @@ class Structure(ABC):
         return np.diag(np.full(n_features, along / (n_features // len(along))))
 
     def about(self, statistics: Statistics, means: np.ndarray) -> Statistics:
-        """The same statistics with their moments about other means."""
+        """The statistics with their moments about other means."""
         shifts = means - statistics.reference
         if not shifts.any():
             return statistics

@@ -1,4 +1,4 @@
-"""What pictures show of a mixture: a few of its features, checked, with their names and marginal distribution."""
+"""A few features of rows and of a mixture, checked, with their names and marginal distribution."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all pictures have in common: colors, axes, legends, and the object that holds one."""
+"""The style of all pictures (colors, axes, legends), and the base class of displays."""
 
 from __future__ import annotations
 

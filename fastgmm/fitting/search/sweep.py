@@ -142,7 +142,7 @@ class Sweep:
             above = above if outcome.fit is None else outcome.fit.parameters
 
     def _own(self, sample: Source, goal: Goal) -> Parameters:
-        """Where a candidate's own start leads on the sample."""
+        """The parameters of a candidate's own start, found on the sample."""
         if goal.n_components > self.n_samples:
             raise ValueError(
                 f"Expected n_samples >= n_components but got n_components = {goal.n_components}, "
@@ -151,7 +151,7 @@ class Sweep:
         return self.starts[goal.n_components](sample, goal=goal._replace(m_step=goal.m_step.on(sample)))
 
     def _race(self, candidate: Candidate, source: Source, sample: Source) -> Contender | None:
-        """How far a candidate's own start leads on the sample; None where it cannot be carried out."""
+        """A candidate's own start after a few EM iterations on the sample; None where it cannot be carried out."""
         if candidate.n_components > self.n_samples:
             return None
         return run(self.trials.goal(candidate, sample), sample, [self.starts[candidate.n_components]])

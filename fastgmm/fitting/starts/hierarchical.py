@@ -14,7 +14,7 @@ SAMPLE_ROWS = 2000  # the tree needs memory for the square of this
 
 @dataclass(frozen=True, slots=True)
 class MergeTree:
-    """Who joins whom when clusters are merged one pair at a time, from each row its own cluster to one cluster of all.
+    """A dendrogram: the merges of clusters, one pair at a time, from single rows to one cluster of all.
 
     Attributes
     ----------
@@ -114,7 +114,7 @@ def ward(points: np.ndarray, weights: np.ndarray | None = None) -> MergeTree:
 
 
 def merging_costs(points: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """What joining two points costs, (n, n): u v / (u + v) times their squared distance; inf with itself."""
+    """Costs of merging two points, (n, n): u v / (u + v) times their squared distance; inf with itself."""
     centered = points - points.mean(axis=0)
     half = 0.5 * np.einsum("ij,ij->i", centered, centered)
     costs = half[:, None] + half

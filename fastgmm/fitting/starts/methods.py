@@ -1,4 +1,4 @@
-"""Where EM starts, method by method: each draws its random numbers first, and is then a function of the rows alone.
+"""The methods of finding a start: each draws its random numbers first, and is then a function of the rows alone.
 
 So several starts can be drawn one after the other and carried out side by side, with the same results.
 """
