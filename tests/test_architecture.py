@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import ast
-import subprocess
-import sys
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from importlib.util import find_spec, resolve_name
 from pathlib import Path
 
 import pytest
+from problems import run_python
 
 LAYERS = ("kernels", "model", "sources", "fitting", "mixture")  # from the bottom; the files above are the top
 EQUIPMENT = {"exceptions", "text"}  # which every layer may use, since it uses none but the kernels
@@ -118,5 +117,5 @@ def test_importing_costs_little_more_than_numpy() -> None:
     )
     slow = ["concurrent.futures", "csv", "dask", "json", "logging", "matplotlib", "numpy.random", "pandas", "pyarrow"]
     slow += ["sklearn", "tempfile", "zipfile"]
-    done = subprocess.run([sys.executable, "-P", "-c", code, *slow], check=True, capture_output=True, text=True)
+    done = run_python("-c", code, *slow, check=True)
     assert done.stdout.strip() == ""

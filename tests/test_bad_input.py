@@ -10,13 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from problems import Array, table_of
 
 import fastgmm
 from fastgmm import GaussianMixture
 
-Array = np.ndarray[Any, Any]
-
-METHODS = ("predict", "predict_proba", "score_samples", "score", "bic", "aic")
+PREDICTIONS = ("predict", "predict_proba", "score_samples", "score", "bic", "aic")
 GOOD = np.random.default_rng(0).normal(size=(30, 2))
 
 
@@ -25,12 +24,6 @@ def with_value(value: Any, row: int = 4, column: int = 1) -> Array:
     rows = GOOD.copy()
     rows[row, column] = value
     return rows
-
-
-def table(library: str, **columns: Any) -> Any:
-    """A table of an optional library."""
-    module = pytest.importorskip(library)
-    return module.table(columns) if library == "pyarrow" else module.DataFrame(columns)
 
 
 def nullable() -> Any:
@@ -56,29 +49,29 @@ ROWS: dict[str, tuple[Callable[[], Any], str]] = {
     "minus infinity": (lambda: with_value(-np.inf), "Input X contains infinity or a value too large for dtype"),
     "too large": (too_large, "infinity or a value too large"),
     "pandas NA": (nullable, "NaN"),
-    "polars null": (lambda: table("polars", a=[1, None, 3], b=[1.0, 2.0, 3.0]), "NaN"),
-    "pyarrow null": (lambda: table("pyarrow", a=[1, None, 3], b=[1.0, 2.0, 3.0]), "NaN"),
+    "polars null": (lambda: table_of("polars", a=[1, None, 3], b=[1.0, 2.0, 3.0]), "NaN"),
+    "pyarrow null": (lambda: table_of("pyarrow", a=[1, None, 3], b=[1.0, 2.0, 3.0]), "NaN"),
     "no samples": (lambda: np.empty((0, 2)), r"Found array with 0 sample\(s\) \(shape=\(0, 2\)\) while a minimum of 2"),
     "no features": (lambda: np.empty((5, 0)), r"0 feature\(s\) \(shape=\(5, 0\)\) while a minimum of 1 is required"),
     "one sample": (lambda: GOOD[:1], r"1 sample\(s\)"),
     "empty list": (list, "Expected 2D array, got 1D array instead"),
     "1-D": (lambda: GOOD[:, 0], "Expected 2D array, got 1D array instead.*Reshape your data"),
     "list of numbers": (lambda: [1.0, 2.0, 3.0], "Expected 2D array, got 1D array instead.*Reshape your data"),
-    "series": (lambda: table("pandas", a=[1.0, 2.0])["a"], "Expected a 2-dimensional container but got .*Series"),
+    "series": (lambda: table_of("pandas", a=[1.0, 2.0])["a"], "Expected a 2-dimensional container but got .*Series"),
     "scalar": (lambda: 3.0, "Expected 2D array, got scalar array instead"),
     "None": (lambda: None, "Expected 2D array, got scalar array instead"),
     "3-D": (lambda: GOOD[:, :, None], "Found array with dim 3, while dim <= 2 is required"),
     "complex": (lambda: GOOD + 1j, "Complex data not supported"),
     "strings": (lambda: [["a", "b"], ["c", "d"]], ""),
     "objects": (lambda: np.array([[{}, 1], [2, 3]], dtype=object), "argument must be .* string.* number"),
-    "text column": (lambda: table("pandas", a=[1.0, 2.0], b=["x", "y"]), "could not convert string to float: 'x'"),
+    "text column": (lambda: table_of("pandas", a=[1.0, 2.0], b=["x", "y"]), "could not convert string to float: 'x'"),
     "dict": (lambda: {"a": [1.0, 2.0]}, "argument must be .* string.* number"),
     "ragged list": (lambda: [[1.0, 2.0], [3.0]], "inhomogeneous"),
     "matrix": (lambda: np.asmatrix(GOOD), "np.matrix is not supported"),
     "sparse matrix": (lambda: pytest.importorskip("scipy.sparse").csr_matrix(GOOD), "Sparse data was passed"),
     "sparse array": (lambda: pytest.importorskip("scipy.sparse").coo_array(GOOD), "dense data is required"),
     "mixed names": (
-        lambda: table("pandas", a=[1.0, 2.0]).assign(b=0.0).rename(columns={"b": 1}),
+        lambda: table_of("pandas", a=[1.0, 2.0]).assign(b=0.0).rename(columns={"b": 1}),
         "string names",
     ),
 }
@@ -124,12 +117,6 @@ STARTS: list[tuple[dict[str, Any], str]] = [
     ({"covariance_type": "spherical", "precisions_init": [1, -1]}, "'spherical precision' should be positive"),
     ({"covariance_type": "spherical", "precisions_init": [1.0]}, "'spherical precision' should have the shape of"),
 ]
-
-
-@pytest.fixture(scope="module")
-def sklearn_mixture() -> Any:
-    """The class that GaussianMixture stands in for."""
-    return pytest.importorskip("sklearn.mixture").GaussianMixture
 
 
 def failure(call: Callable[[], Any]) -> Exception:
@@ -280,9 +267,9 @@ def test_infinities_that_cancel() -> None:
 def test_place_in_a_table(library: str) -> None:
     """Columns of tables are named."""
     with pytest.raises(ValueError, match="row 1, column 'width'"):
-        GaussianMixture().fit(table(library, height=[1.0, 2.0], width=[1.0, np.nan]))
+        GaussianMixture().fit(table_of(library, height=[1.0, 2.0], width=[1.0, np.nan]))
     with pytest.raises(ValueError, match=r"holds 'wide' at row 1, column 'width'.*drop it"):
-        GaussianMixture().fit(table(library, height=[1.0, 2.0], width=["1", "wide"]))
+        GaussianMixture().fit(table_of(library, height=[1.0, 2.0], width=["1", "wide"]))
 
 
 def test_masked_values() -> None:
@@ -316,7 +303,7 @@ def test_component_of_a_precision() -> None:
 # Use of a mixture -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", PREDICTIONS)
 def test_not_fitted(sklearn_mixture: Any, method: str) -> None:
     """Every method asks for a fit, before it looks at the rows."""
     words = "This GaussianMixture instance is not fitted yet"
@@ -350,7 +337,7 @@ def test_rows_to_predict(sklearn_mixture: Any, case: str, method: str) -> None:
     assert_same_failure(lambda: getattr(ours, method)(make()), lambda: getattr(theirs, method)(make()), words)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", PREDICTIONS)
 def test_other_number_of_features(sklearn_mixture: Any, method: str) -> None:
     """Rows have the features of the fit."""
     ours, theirs = GaussianMixture().fit(GOOD), sklearn_mixture().fit(GOOD)
@@ -371,9 +358,9 @@ def test_no_rows_to_predict(sklearn_mixture: Any) -> None:
 @pytest.mark.parametrize("names", [["b", "a"], ["a", "c"], ["a", "b", "c"], ["a"], list("cdefghij")])
 def test_other_feature_names(sklearn_mixture: Any, library: str, names: list[str]) -> None:
     """Columns have the names of the fit, in its order; differences are listed as in scikit-learn."""
-    rows = table(library, a=GOOD[:, 0], b=GOOD[:, 1])
+    rows = table_of(library, a=GOOD[:, 0], b=GOOD[:, 1])
     ours, theirs = GaussianMixture().fit(rows), sklearn_mixture().fit(rows)
-    other = table(library, **dict.fromkeys(names, GOOD[:, 0]))
+    other = table_of(library, **dict.fromkeys(names, GOOD[:, 0]))
     want = str(failure(lambda: theirs.predict(other)))
     with pytest.raises(ValueError, match="The feature names should match those that were passed during fit"):
         ours.predict(other)
@@ -382,7 +369,7 @@ def test_other_feature_names(sklearn_mixture: Any, library: str, names: list[str
 
 def test_names_on_one_side_only(sklearn_mixture: Any) -> None:
     """Names in fit alone or in predict alone are warned of, pointing at the caller."""
-    rows = table("pandas", a=GOOD[:, 0], b=GOOD[:, 1])
+    rows = table_of("pandas", a=GOOD[:, 0], b=GOOD[:, 1])
     for fit_on, predict_on in ((GOOD, rows), (rows, GOOD), (rows, GOOD.tolist())):
         messages = []
         for estimator in (GaussianMixture, sklearn_mixture):

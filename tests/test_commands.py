@@ -17,17 +17,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from problems import COMMAND, DATASETS, PNG, disk_full, refused, run_python
 
 import fastgmm
 from fastgmm import GaussianMixture
 from fastgmm.cli import main
 from fastgmm.cli.tables import Request, read_table
-from fastgmm.datasets import load_faithful
 from fastgmm.exceptions import CommandError
 
-COMMAND = [sys.executable, "-P", "-m", "fastgmm"]
 NAMES = ["eruptions", "waiting"]
-X: np.ndarray = load_faithful().data
+X: np.ndarray = DATASETS["faithful"]
 COUNTS = np.arange(len(X)) % 3 + 1.0
 
 
@@ -61,15 +60,6 @@ def read_records(path: Path) -> dict[str, np.ndarray]:
     """The columns of a CSV file that was written, by name."""
     header, *rows = csv.reader(path.read_text().splitlines())
     return {name: np.array(column, dtype=float) for name, column in zip(header, zip(*rows, strict=True), strict=True)}
-
-
-def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """The one line that a command is refused with."""
-    assert main(arguments) == 2
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert re.fullmatch(r"fastgmm: error: .*\n", err), err
-    return err
 
 
 # Fit, keep, show, predict
@@ -273,7 +263,7 @@ def test_select_draws(table: str, tmp_path: Path, capsys: pytest.CaptureFixture[
     options = ["--criterion", "cv", "--folds", "3", "-k", "1-2", "--covariance-types", "diag"]
     assert main(["select", table, *options, "--plot", str(picture)]) == 0
     assert "best" in capsys.readouterr().out
-    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert picture.read_bytes().startswith(PNG)
 
 
 # What cannot be done
@@ -363,11 +353,8 @@ def test_text_of_another_encoding(tmp_path: Path) -> None:
 def test_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """A full disk under the temporary files is named, with the remedy."""
 
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
     monkeypatch.setattr("fastgmm.cli.tables.SMALL", 0)
-    monkeypatch.setattr("fastgmm.cli.tables.spooled", full)
+    monkeypatch.setattr("fastgmm.cli.tables.spooled", disk_full)
     assert "TMPDIR" in refused(capsys, "fit", write_csv(tmp_path / "t.csv", X, NAMES), "-k", "2")
 
 
@@ -416,16 +403,8 @@ def test_wrong_variant(arguments: list[str], tmp_path: Path) -> None:
     """A wrong FASTGMM_SIMD, too, is one line for whoever types a command."""
     script = tmp_path / "fastgmm"
     script.write_text("from fastgmm.__main__ import main\nmain()\n")
-    for program in (COMMAND, [sys.executable, "-P", str(script)]):
-        done = subprocess.run(
-            [*program, *arguments],
-            cwd=tmp_path,
-            env={**os.environ, "FASTGMM_SIMD": "avx9"},
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+    for program in (["-m", "fastgmm"], [str(script)]):
+        done = run_python(*program, *arguments, cwd=tmp_path, environment={"FASTGMM_SIMD": "avx9"})
         assert (done.returncode, done.stdout) == (2, "")
         assert re.fullmatch(r"fastgmm: error: FASTGMM_SIMD='avx9' .*\n", done.stderr)
 
@@ -461,16 +440,8 @@ def test_memory(tmp_path: Path) -> None:
     folder.mkdir()
 
     def kilobytes(*arguments: str, stdin: Any = subprocess.DEVNULL) -> int:
-        done = subprocess.run(
-            [sys.executable, "-P", "-c", PEAK, *arguments],
-            stdin=stdin,
-            env={**os.environ, "TMPDIR": str(folder), "FASTGMM_NUM_THREADS": "2"},
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=True,
-        )
+        environment = {"TMPDIR": str(folder), "FASTGMM_NUM_THREADS": "2"}
+        done = run_python("-c", PEAK, *arguments, stdin=stdin, environment=environment, cwd=tmp_path, check=True)
         return int(done.stderr)
 
     (tmp_path / "table.csv").write_text(lines * 200)

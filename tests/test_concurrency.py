@@ -15,21 +15,20 @@ from typing import Any
 import numpy as np
 import pytest
 import reference as twin
+from problems import Array, bits, grouped_rows
 
 import fastgmm
 from fastgmm import GaussianMixture
 from fastgmm.mixture.base import _small_kernel_model
 from fastgmm.model.cached import cached
 
-Array = np.ndarray[Any, Any]
 TRIALS = 30  # of threads that get into each other's way
 
 
 @pytest.fixture(scope="module")
 def X() -> Array:
     """Rows of three groups."""
-    rng = np.random.default_rng(4)
-    return rng.normal(size=(600, 3)) + rng.integers(3, size=(600, 1)) * 4
+    return grouped_rows(600, 3, 4, seed=4)
 
 
 @pytest.fixture
@@ -39,16 +38,6 @@ def switching() -> Iterator[None]:
     sys.setswitchinterval(1e-6)
     yield
     sys.setswitchinterval(interval)
-
-
-def bits(answer: Any) -> bytes:
-    """What an answer is, to the last bit."""
-    if isinstance(answer, GaussianMixture):
-        arrays = (answer.weights_, answer.means_, answer.covariances_, answer.precisions_cholesky_)
-        return b"".join(array.tobytes() for array in arrays)
-    if isinstance(answer, tuple):
-        return b"".join(map(bits, answer))
-    return np.asarray(answer).tobytes()
 
 
 METHODS: dict[str, Callable[[GaussianMixture, Array], Any]] = {
@@ -77,14 +66,14 @@ class Interrupted(GaussianMixture):
 
     def __getattribute__(self, name: str) -> Any:
         value = super().__getattribute__(name)
-        if name == "__dict__" or name in PUBLIC:
+        if name == "__dict__" or name in WATCHED:
             Interrupted.seen(self)
         return value
 
     seen: Callable[[Any], None] = staticmethod(lambda mixture: None)
 
 
-PUBLIC = {"covariance_type", "weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_", "missing"}
+WATCHED = {"covariance_type", "weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_", "missing"}
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -214,7 +203,7 @@ def test_sweeps_side_by_side(X: Array) -> None:
         assert list(pool.map(work, range(3))) == alone
 
 
-WORKER = """
+PROCESSES = """
 import multiprocessing, sys
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 import numpy as np
@@ -275,7 +264,7 @@ def test_cached_properties_do_not_wait_for_each_other() -> None:
     assert isinstance(Slow.value, cached)
 
 
-def check(tmp_path: Path, script: str, *arguments: str) -> None:
+def run_worker(tmp_path: Path, script: str, *arguments: str) -> None:
     """Run a script in a process of its own; it must come to its end."""
     path = tmp_path / "worker.py"
     path.write_text(script)
@@ -291,7 +280,7 @@ def test_processes(tmp_path: Path, method: str) -> None:
         pytest.skip(f"no {method} here")
     if method == "fork" and sys.platform == "darwin":
         pytest.skip("fork without exec is not safe on macOS")
-    check(tmp_path, WORKER, method)
+    run_worker(tmp_path, PROCESSES, method)
 
 
 JOBLIB = """
@@ -344,4 +333,4 @@ def test_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str, s
     pytest.importorskip(module)
     for name in ("FASTGMM_NUM_THREADS", "OMP_NUM_THREADS"):
         monkeypatch.delenv(name, raising=False)
-    check(tmp_path, script)
+    run_worker(tmp_path, script)

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from problems import PNG
+from reference import STRUCTURES
 
 from fastgmm import GaussianMixture, NotFittedError, Selection, select
 from fastgmm.datasets import load_faithful, load_iris
@@ -27,7 +29,6 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Polygon
 
 IRIS, FAITHFUL = load_iris(), load_faithful()
-STRUCTURES = ("full", "tied", "diag", "spherical")
 
 
 @pytest.fixture(scope="module")
@@ -284,7 +285,7 @@ def test_drawn_again_elsewhere(mixture: GaussianMixture, selection: Selection) -
         assert display.plot(axes[1]) is display
         assert display.ax_ is axes[1] and display.figure_ is axes[1].figure and not axes[0].has_data()
         assert not any(isinstance(artist, PathCollection) for artist in axes[1].get_children())
-        assert display._repr_png_()[:4] == b"\x89PNG"
+        assert display._repr_png_().startswith(PNG)
         fresh = display.plot().figure_
         width, height = fresh.get_size_inches() * fresh.dpi
         assert width == 500 and height in (400, 500)

@@ -13,18 +13,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from problems import DTYPES, PARAMETERS, Array, assert_same_fit, copy_parameters, interrupt, table_of
+from reference import STRUCTURES
 
 import fastgmm
 from fastgmm import GaussianMixture
 from fastgmm.mixture import progress
 from fastgmm.sources.array import ArraySource
 
-Array = np.ndarray[Any, Any]
-
-STRUCTURES = ("full", "tied", "diag", "spherical")
-ARRAYS = ("weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_")
-FITTED = (*ARRAYS, "converged_", "n_iter_", "lower_bound_", "lower_bounds_", "n_features_in_")
-OURS = ("degenerate_", "fits_", "n_samples_seen_", "stop_reason_")
+FITTED = (*PARAMETERS, "converged_", "n_iter_", "lower_bound_", "lower_bounds_", "n_features_in_")
+OWN_FITTED = ("degenerate_", "fits_", "n_samples_seen_", "stop_reason_")
 K, D = 3, 4
 
 
@@ -36,13 +34,7 @@ def X() -> Array:
     return np.concatenate(groups)
 
 
-@pytest.fixture(scope="module")
-def sklearn_mixture() -> Any:
-    """The class that GaussianMixture stands in for."""
-    return pytest.importorskip("sklearn.mixture").GaussianMixture
-
-
-def start(X: Array, structure: str) -> dict[str, Any]:
+def explicit_start(X: Array, structure: str) -> dict[str, Any]:
     """An explicit start that is no fixed point."""
     precision = np.diag(1 / X.var(axis=0)) + 0.01
     precisions = {
@@ -60,22 +52,6 @@ def start(X: Array, structure: str) -> dict[str, Any]:
     }
 
 
-def by_hand(model: Any, source: Any, names: tuple[str, ...] = ARRAYS) -> Any:
-    """Set the parameters of a mixture without a fit."""
-    for name in names:
-        setattr(model, name, getattr(source, name).copy())
-    return model
-
-
-def assert_same_fit(ours: Any, theirs: Any, rtol: float) -> None:
-    """Compare everything that a fit finds; entries near zero relative to the largest of their array."""
-    for name in (*ARRAYS, "lower_bound_", "lower_bounds_"):
-        want = np.asarray(getattr(theirs, name))
-        np.testing.assert_allclose(getattr(ours, name), want, rtol=rtol, atol=rtol * np.abs(want).max(), err_msg=name)
-    assert ours.n_iter_ == theirs.n_iter_
-    assert ours.converged_ == theirs.converged_
-
-
 # Parity -----------------------------------------------------------------------------------------------------------
 
 
@@ -83,10 +59,10 @@ def assert_same_fit(ours: Any, theirs: Any, rtol: float) -> None:
 @pytest.mark.parametrize("structure", STRUCTURES)
 def test_parity(X: Array, sklearn_mixture: Any, structure: str, max_iter: int) -> None:
     """From the same start the fit and what is computed with it equal scikit-learn's in double precision."""
-    options = {**start(X, structure), "tol": 0.0, "max_iter": max_iter}
+    options = {**explicit_start(X, structure), "tol": 0.0, "max_iter": max_iter}
     ours, theirs = GaussianMixture(**options).fit(X), sklearn_mixture(**options).fit(X)
     assert_same_fit(ours, theirs, 1e-8)
-    assert {*FITTED, *OURS} == {name for name in vars(ours) if name.endswith("_")}
+    assert {*FITTED, *OWN_FITTED} == {name for name in vars(ours) if name.endswith("_")}
     for method in ("score_samples", "predict_proba", "score", "bic", "aic"):
         np.testing.assert_allclose(getattr(ours, method)(X), getattr(theirs, method)(X), rtol=1e-8, atol=1e-12)
     np.testing.assert_array_equal(ours.predict(X), theirs.predict(X))
@@ -98,22 +74,22 @@ def test_parity(X: Array, sklearn_mixture: Any, structure: str, max_iter: int) -
 def test_parity_float32(X: Array, sklearn_mixture: Any, structure: str, max_iter: int) -> None:
     """For float32 rows the fit equals what scikit-learn finds for the same rows in double precision."""
     rows = X.astype(np.float32)
-    options = {**start(X, structure), "tol": 0.0, "max_iter": max_iter}
+    options = {**explicit_start(X, structure), "tol": 0.0, "max_iter": max_iter}
     ours = GaussianMixture(**options).fit(rows)
-    assert_same_fit(ours, sklearn_mixture(**options).fit(rows.astype(np.float64)), 1e-4)
+    assert_same_fit(ours, sklearn_mixture(**options).fit(rows.astype(np.float64)), 1e-4, same_dtype=False)
 
 
 @pytest.mark.parametrize("structure", STRUCTURES)
 def test_convergence_parity(X: Array, sklearn_mixture: Any, structure: str) -> None:
     """EM stops at the same iteration as scikit-learn, with the same bounds."""
-    options = {**start(X, structure), "tol": 1e-3, "max_iter": 500}
+    options = {**explicit_start(X, structure), "tol": 1e-3, "max_iter": 500}
     ours, theirs = GaussianMixture(**options).fit(X), sklearn_mixture(**options).fit(X)
     assert 2 < ours.n_iter_ < 500
     assert ours.converged_
     assert_same_fit(ours, theirs, 1e-8)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("structure", STRUCTURES)
 def test_types_of_attributes(X: Array, sklearn_mixture: Any, structure: str, dtype: str) -> None:
     """Attributes and results have scikit-learn's types, dtypes and shapes."""
@@ -143,7 +119,7 @@ def test_types_of_attributes(X: Array, sklearn_mixture: Any, structure: str, dty
 @pytest.mark.parametrize("given", [(), ("weights",), ("means",), ("precisions",), ("weights", "means")])
 def test_partial_starts(X: Array, sklearn_mixture: Any, structure: str, given: tuple[str, ...]) -> None:
     """What the user does not give comes from init_params, which draws as scikit-learn's does."""
-    everything = start(X, structure)
+    everything = explicit_start(X, structure)
     options = {name: everything[name] for name in ("n_components", "covariance_type")}
     options |= {f"{name}_init": everything[f"{name}_init"] for name in given}
     options |= {"init_params": "random", "random_state": 3, "tol": 0.0, "max_iter": 4}
@@ -152,7 +128,7 @@ def test_partial_starts(X: Array, sklearn_mixture: Any, structure: str, given: t
 
 def test_precisions_with_covariances_that_fail(X: Array, sklearn_mixture: Any) -> None:
     """Given precisions, covariances of single rows are not needed, so they cannot fail."""
-    options = {**start(X, "full"), "means_init": None, "init_params": "random_from_data", "random_state": 0}
+    options = {**explicit_start(X, "full"), "means_init": None, "init_params": "random_from_data", "random_state": 0}
     options |= {"reg_covar": 0.0, "max_iter": 3, "tol": 0.0}
     ours, theirs = GaussianMixture(**options).fit(X), sklearn_mixture(**options).fit(X)
     np.testing.assert_allclose(ours.means_, theirs.means_, rtol=1e-8)
@@ -161,7 +137,7 @@ def test_precisions_with_covariances_that_fail(X: Array, sklearn_mixture: Any) -
 @pytest.mark.parametrize("structure", STRUCTURES)
 def test_no_iterations(X: Array, structure: str) -> None:
     """max_iter=0 keeps the start, silently."""
-    options = start(X, structure)
+    options = explicit_start(X, structure)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         mixture = GaussianMixture(**options, max_iter=0).fit(X)
@@ -182,7 +158,7 @@ def test_no_iterations_keep_the_last_start(X: Array, sklearn_mixture: Any) -> No
 
 def test_starts_are_not_rewritten(X: Array) -> None:
     """Lists given as starts stay lists on the estimator, and arrays are neither kept nor changed."""
-    options = start(X, "full")
+    options = explicit_start(X, "full")
     before = copy.deepcopy(options)
     lists = {**options, "means_init": options["means_init"].tolist()}
     mixture = GaussianMixture(**lists, max_iter=3).fit(X)
@@ -204,12 +180,12 @@ def test_n_init_keeps_the_best(X: Array) -> None:
     assert_same_fit(GaussianMixture(**options, n_init=5, random_state=np.random.RandomState(0)).fit(X), best, 1e-12)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("structure", STRUCTURES)
 def test_warm_start_goes_on(X: Array, structure: str, dtype: str) -> None:
     """Two warm fits of five iterations are one of ten."""
     rows = X.astype(dtype)
-    options = {**start(X, structure), "tol": 0.0}
+    options = {**explicit_start(X, structure), "tol": 0.0}
     warm = GaussianMixture(**options, max_iter=5, warm_start=True).fit(rows)
     first = list(warm.lower_bounds_)
     warm.fit(rows)
@@ -221,7 +197,7 @@ def test_warm_start_goes_on(X: Array, structure: str, dtype: str) -> None:
 
 def test_warm_start_compares_with_the_previous_bound(X: Array, capsys: pytest.CaptureFixture[str]) -> None:
     """A fit that had converged converges again in its first iteration; n_init then no longer counts."""
-    mixture = GaussianMixture(**start(X, "full"), warm_start=True, n_init=3, max_iter=500).fit(X)
+    mixture = GaussianMixture(**explicit_start(X, "full"), warm_start=True, n_init=3, max_iter=500).fit(X)
     assert mixture.n_iter_ > 1
     mixture.set_params(verbose=1).fit(X)
     assert capsys.readouterr().out == "Initialization 0\nInitialization converged.\n"
@@ -281,7 +257,7 @@ def test_verbose(
     max_iter: int,
 ) -> None:
     """The printed lines are scikit-learn's, but for the times."""
-    options = {**start(X, "full"), "max_iter": max_iter, "verbose": verbose, "verbose_interval": interval}
+    options = {**explicit_start(X, "full"), "max_iter": max_iter, "verbose": verbose, "verbose_interval": interval}
     options |= {"n_init": 2, "tol": 0.05, "init_params": "random"}
     if max_iter == 0:
         options["precisions_init"] = None  # scikit-learn fails without its covariances
@@ -314,7 +290,7 @@ def test_quiet(X: Array, capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize("method", ["fit", "fit_predict"])
 def test_convergence_warning(X: Array, sklearn_mixture: Any, method: str) -> None:
     """The warning has scikit-learn's words, is caught by both names, and points at the caller."""
-    options = {**start(X, "full"), "max_iter": 2}
+    options = {**explicit_start(X, "full"), "max_iter": 2}
     with pytest.warns(UserWarning, match="did not converge") as theirs:
         getattr(sklearn_mixture(**options), method)(X)
     with pytest.warns(UserWarning, match="did not converge") as ours:
@@ -330,13 +306,13 @@ def test_no_warning_when_converged(X: Array) -> None:
     """A fit that converges is silent."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        GaussianMixture(**start(X, "full"), max_iter=500).fit(X)
+        GaussianMixture(**explicit_start(X, "full"), max_iter=500).fit(X)
 
 
 # Labels and transactions ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("structure", STRUCTURES)
 @pytest.mark.parametrize("max_iter", [0, 3])
 def test_fit_predict_equals_predict(X: Array, structure: str, dtype: str, max_iter: int) -> None:
@@ -367,9 +343,6 @@ def test_interrupted_fit_changes_nothing(X: Array, monkeypatch: pytest.MonkeyPat
     mixture = GaussianMixture(2, random_state=0).fit(X)
     before = pickle.dumps(mixture)
 
-    def interrupt(*args: Any, **options: Any) -> None:
-        raise KeyboardInterrupt
-
     with monkeypatch.context() as patch:
         patch.setattr(place, interrupt)
         with pytest.raises(KeyboardInterrupt):
@@ -381,9 +354,6 @@ def test_interrupted_labels_change_nothing(X: Array, monkeypatch: pytest.MonkeyP
     """Nor does Ctrl-C in the last pass of fit_predict."""
     mixture = GaussianMixture(2, random_state=0).fit(X)
     before = pickle.dumps(mixture)
-
-    def interrupt(*args: Any) -> None:
-        raise KeyboardInterrupt
 
     monkeypatch.setattr(ArraySource, "labels", interrupt)
     with pytest.raises(KeyboardInterrupt):
@@ -404,7 +374,7 @@ def test_refit_replaces_everything(X: Array) -> None:
 # Mixtures made by hand, samples -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("structure", STRUCTURES)
 def test_known_parameters(X: Array, sklearn_mixture: Any, structure: str, dtype: str) -> None:
     """A mixture set by hand needs no fit."""
@@ -412,8 +382,8 @@ def test_known_parameters(X: Array, sklearn_mixture: Any, structure: str, dtype:
     fitted = GaussianMixture(**options, random_state=0).fit(X.astype(dtype))
     names = ("weights_", "means_", "precisions_cholesky_")
     ours, theirs = (
-        by_hand(GaussianMixture(**options), fitted, names),
-        by_hand(sklearn_mixture(**options), fitted, names),
+        copy_parameters(GaussianMixture(**options), fitted, names),
+        copy_parameters(sklearn_mixture(**options), fitted, names),
     )
     rtol = 1e-10 if dtype == "float64" else 1e-5  # scikit-learn whitens the means in float32
     for method in ("score_samples", "predict_proba", "score", "bic", "aic"):
@@ -427,7 +397,10 @@ def test_lower_triangular_factors(X: Array, sklearn_mixture: Any, structure: str
     options = {"n_components": K, "covariance_type": structure}
     fitted = GaussianMixture(**options, random_state=0).fit(X)
     fitted.precisions_cholesky_ = np.linalg.cholesky(fitted.precisions_)
-    ours, theirs = by_hand(GaussianMixture(**options), fitted), by_hand(sklearn_mixture(**options), fitted)
+    ours, theirs = (
+        copy_parameters(GaussianMixture(**options), fitted),
+        copy_parameters(sklearn_mixture(**options), fitted),
+    )
     np.testing.assert_allclose(ours.score_samples(X), theirs.score_samples(X), rtol=1e-9)
 
 
@@ -442,7 +415,7 @@ def test_attributes_are_what_counts(X: Array) -> None:
     np.testing.assert_array_equal(mixture.predict(X), 1)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("structure", STRUCTURES)
 def test_samples_are_those_of_sklearn(X: Array, sklearn_mixture: Any, structure: str, dtype: str) -> None:
     """An int or a RandomState draws the same numbers, grouped by component, an int at each call."""
@@ -450,8 +423,8 @@ def test_samples_are_those_of_sklearn(X: Array, sklearn_mixture: Any, structure:
     fitted = GaussianMixture(**options, random_state=0).fit(X.astype(dtype))
     rtol = 1e-12 if dtype == "float64" else 1e-4
     for seed in (7, np.random.RandomState(7)):
-        ours = by_hand(GaussianMixture(**options, random_state=copy.deepcopy(seed)), fitted)
-        theirs = by_hand(sklearn_mixture(**options, random_state=copy.deepcopy(seed)), fitted)
+        ours = copy_parameters(GaussianMixture(**options, random_state=copy.deepcopy(seed)), fitted)
+        theirs = copy_parameters(sklearn_mixture(**options, random_state=copy.deepcopy(seed)), fitted)
         for n_samples in (1, 50):
             got, labels = ours.sample(n_samples)
             with warnings.catch_warnings():
@@ -473,7 +446,7 @@ def test_sample_with_weights_in_float32() -> None:
 def test_sample_needs_covariances_only(X: Array) -> None:
     """Weights, means and covariances set by hand are enough to draw samples."""
     fitted = GaussianMixture(2, random_state=0).fit(X)
-    ours = by_hand(GaussianMixture(2, random_state=0), fitted, ("weights_", "means_", "covariances_"))
+    ours = copy_parameters(GaussianMixture(2, random_state=0), fitted, ("weights_", "means_", "covariances_"))
     np.testing.assert_array_equal(ours.sample(5)[0], fitted.sample(5)[0])
 
 
@@ -565,7 +538,7 @@ def sources(monkeypatch: pytest.MonkeyPatch) -> list[Array]:
     return seen
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("layout", IN_PLACE)
 def test_arrays_are_read_in_place(sources: list[Array], layout: str, dtype: str) -> None:
     """An array of floats is never copied, whatever its strides, and never written."""
@@ -608,23 +581,17 @@ def test_memory_map(sources: list[Array], tmp_path: Path) -> None:
     np.testing.assert_allclose(mixture.means_[0], whole.mean(axis=0), rtol=1e-12)
 
 
-def table_of(library: str, rows: Array) -> Any:
-    """The rows as a table of a library."""
-    module = pytest.importorskip(library)
-    columns = {"a": rows[:, 0], "b": rows[:, 1]}
-    return module.table(columns) if library == "pyarrow" else module.DataFrame(columns)
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("library", ["pandas", "polars", "pyarrow"])
 def test_tables(library: str, dtype: str) -> None:
     """Tables are taken with their column names, float32 as such."""
-    table = table_of(library, whole.astype(dtype))
+    rows = whole.astype(dtype)
+    table = table_of(library, a=rows[:, 0], b=rows[:, 1])
     mixture = GaussianMixture(random_state=0).fit(table)
     assert mixture.means_.dtype == dtype
     assert mixture.feature_names_in_.tolist() == ["a", "b"]
     assert mixture.feature_names_in_.dtype == object
-    np.testing.assert_array_equal(mixture.means_, GaussianMixture(random_state=0).fit(whole.astype(dtype)).means_)
+    np.testing.assert_array_equal(mixture.means_, GaussianMixture(random_state=0).fit(rows).means_)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert len(mixture.predict(table)) == len(whole)

@@ -12,11 +12,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from problems import DTYPES, VARIANTS
 
 from fastgmm import kernels
 
-VARIANTS = tuple(kernels.variants_available())
-DTYPES = ("float32", "float64")
 CUT = {"float32": -87.0, "float64": -708.0}
 ULP = 1.2
 WIDE = np.finfo(np.longdouble).nmant >= 60
@@ -29,7 +28,7 @@ def evaluate(variant: str, x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return out
 
 
-def points(dtype: str) -> np.ndarray[Any, Any]:
+def arguments(dtype: str) -> np.ndarray[Any, Any]:
     """The whole range evenly and at random, dense near 0, at tiny arguments and around multiples of ln 2 / 2."""
     rng = np.random.default_rng(1)
     cut = CUT[dtype]
@@ -61,7 +60,7 @@ def test_error(variant: str, dtype: str) -> None:
     """At most 1.2 ulp on a million points."""
     if dtype == "float64" and not WIDE:
         pytest.skip("long double is no wider than double here; see the decimal test")
-    x = points(dtype)
+    x = arguments(dtype)
     exact = np.exp(x.astype(np.float64 if dtype == "float32" else np.longdouble))
     errors = errors_in_ulp(x, evaluate(variant, x), exact)
     worst = int(errors.argmax())
@@ -72,7 +71,7 @@ def test_error(variant: str, dtype: str) -> None:
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_error_by_decimal(variant: str, dtype: str) -> None:
     """The same bound against correctly rounded decimal arithmetic, free of any floating-point exp."""
-    x = points(dtype)
+    x = arguments(dtype)
     x = np.random.default_rng(2).choice(x, 3000)
     value = evaluate(variant, x)
     context = Context(prec=50)
@@ -114,7 +113,7 @@ def test_monotone_at_the_cut(variant: str, dtype: str) -> None:
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_position_does_not_matter(variant: str, dtype: str) -> None:
     """Any length and place (vector body or remainder) gives the same bits; nothing is written past the end."""
-    x = points(dtype)[-70:]
+    x = arguments(dtype)[-70:]
     alone = np.concatenate([evaluate(variant, x[i : i + 1]) for i in range(len(x))])
     for length in range(len(x) + 1):
         guard = np.full(length + 1, 7.0, dtype=dtype)

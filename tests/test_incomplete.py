@@ -10,9 +10,9 @@ import incomplete
 import numpy as np
 import pytest
 import reference as twin
+from problems import DTYPES, VARIANTS, em, parameters_of, unit_covariances
 
 from fastgmm import GaussianMixture, kernels
-from fastgmm.fitting.em import expectation_maximization
 from fastgmm.model.parameters import Parameters
 from fastgmm.model.structures import STRUCTURES
 from fastgmm.sources import from_chunks
@@ -22,7 +22,6 @@ from fastgmm.sources.incomplete import source as sources_incomplete
 from fastgmm.sources.incomplete.patterns import find_patterns
 from fastgmm.sources.incomplete.source import IncompleteSource, marginals
 
-VARIANTS = tuple(kernels.variants_available())
 EPS = {"float64": 2.0**-52, "float32": 2.0**-23}
 
 
@@ -40,13 +39,9 @@ def gaps(rng: np.random.Generator, kind: str, shape: tuple[int, int]) -> Any:
     return where
 
 
-def parameters_of(model: twin.Model) -> Parameters:
-    """The library's parameters for a model of the twin."""
-    arrays = (np.asarray(part, np.float64) for part in model[1:])
-    return STRUCTURES[model.structure].from_covariances(*arrays)
-
-
-def case(seed: int, structure: str, N: int, D: int, K: int, kind: str, dtype: str = "float64", offset: float = 1.0):
+def model_and_rows(
+    seed: int, structure: str, N: int, D: int, K: int, kind: str, dtype: str = "float64", offset: float = 1.0
+):
     """A model, and rows with gaps drawn from it."""
     rng = np.random.default_rng(seed)
     model = twin.random_model(rng, structure, K, D, offset=offset)
@@ -55,9 +50,9 @@ def case(seed: int, structure: str, N: int, D: int, K: int, kind: str, dtype: st
     return model, X
 
 
-def accumulated(kernel: ModuleType, X: Any, model: twin.Model, weights: Any = None) -> incomplete.Moments:
+def kernel_moments(kernel: ModuleType, X: Any, model: twin.Model, weights: Any = None) -> incomplete.Moments:
     """What the kernel leaves of rows."""
-    (K, D), sums = model.means.shape, summed(kernel, X, model, weights)
+    (K, D), sums = model.means.shape, kernel_sums(kernel, X, model, weights)
     if model.structure == "tied":
         own, scatters = sums[: K * (1 + D)].reshape(K, -1), sums[K * (1 + D) : -3]
     else:
@@ -66,7 +61,7 @@ def accumulated(kernel: ModuleType, X: Any, model: twin.Model, weights: Any = No
     return incomplete.Moments(own[:, 0], own[:, 1 : 1 + D], scatters, sums[-1])
 
 
-def summed(kernel: ModuleType, X: Any, model: twin.Model, weights: Any = None) -> Any:
+def kernel_sums(kernel: ModuleType, X: Any, model: twin.Model, weights: Any = None) -> Any:
     """The same as it comes, with workspaces full of NaN."""
     K, D = model.means.shape
     read = marginals(STRUCTURES[model.structure], parameters_of(model))
@@ -99,27 +94,28 @@ def assert_moments(actual: incomplete.Moments, wanted: incomplete.Moments, model
 
 # Kernels ----------------------------------------------------------------------------------------------------------
 
-ROWS = (1, 5, 64, 65, 131, 8, 37, 90, 33, 70)
-SHAPES = [(ROWS[d % 10], d, 1 + 4 * d % 9) for d in range(1, 21)] + [(12, 130, 9)]  # the last: states on a short stack
+N_SAMPLES = (1, 5, 64, 65, 131, 8, 37, 90, 33, 70)
+SHAPES = [(N_SAMPLES[d % 10], d, 1 + 4 * d % 9) for d in range(1, 21)]
+SHAPES.append((12, 130, 9))  # states on a short stack
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("structure", ["full", "tied", "diag"])
 def test_kernel_accumulates_what_the_twin_does(variant: str, dtype: str, structure: str) -> None:
     kernel = kernels.load(variant)
     for i in range(len(SHAPES)):
         for weighted in (False, True):
-            X, model, weights, wanted = expected(i, structure, dtype, weighted)
+            X, model, weights, wanted = kernel_case(i, structure, dtype, weighted)
             tol = (400 if dtype == "float64" else 40) * EPS[dtype]
-            assert_moments(accumulated(kernel, X, model, weights), wanted, model, len(X), tol)
+            assert_moments(kernel_moments(kernel, X, model, weights), wanted, model, len(X), tol)
 
 
 @cache
-def expected(i: int, structure: str, dtype: str, weighted: bool) -> tuple[Any, twin.Model, Any, incomplete.Moments]:
+def kernel_case(i: int, structure: str, dtype: str, weighted: bool) -> tuple[Any, twin.Model, Any, incomplete.Moments]:
     """Rows, a model in double precision, weights of rows, and what the twin makes of them."""
     N, D, K = SHAPES[i]
-    drawn, X = case(i, structure, N, D, K, ("random", "few", "rare")[i % 3], dtype, 100.0 if i % 2 else 1.0)
+    drawn, X = model_and_rows(i, structure, N, D, K, ("random", "few", "rare")[i % 3], dtype, 100.0 if i % 2 else 1.0)
     model = twin.Model(structure, *(np.asarray(part, np.float64) for part in drawn[1:]))
     weights = np.random.default_rng(i).integers(0, 3, N).astype(dtype) if weighted else None
     return X, model, weights, incomplete.moments(X, model, weights)
@@ -130,7 +126,7 @@ def expected(i: int, structure: str, dtype: str, weighted: bool) -> tuple[Any, t
 @pytest.mark.parametrize("weighted", [False, True])
 def test_kernel_tells_how_far_components_with_one_covariance_are_apart(variant: str, kind: str, weighted: bool) -> None:
     """Sums of squared distances of what is observed from each mean and from that of the mixture, both whitened."""
-    model, X = case(21, "tied", 70, 4, 3, kind)
+    model, X = model_and_rows(21, "tied", 70, 4, 3, kind)
     weights = np.random.default_rng(21).uniform(0, 2, len(X)) if weighted else np.ones(len(X))
     within = spread = 0.0
     for x, weight in zip(X, weights, strict=True):
@@ -140,7 +136,7 @@ def test_kernel_tells_how_far_components_with_one_covariance_are_apart(variant: 
         away = (x - model.weights @ model.means)[o]
         within += np.einsum("k,ki,ij,kj->", r, z, precision, z) if o.any() else 0
         spread += weight * away @ precision @ away if o.any() else 0
-    found = summed(kernels.load(variant), X, model, weights if weighted else None)[-3:-1]
+    found = kernel_sums(kernels.load(variant), X, model, weights if weighted else None)[-3:-1]
     np.testing.assert_allclose(found, [within, spread], rtol=1e-12)
 
 
@@ -173,7 +169,7 @@ def test_narrow_directions_survive_float32(variant: str) -> None:
     model = twin.Model("full", *(np.asarray(part, np.float64) for part in drawn[1:]))
     X = twin.sample(rng, drawn, 600, "float32")
     X[:300, 3] = np.nan
-    found, wanted = accumulated(kernels.load(variant), X, model), incomplete.moments(X, model)
+    found, wanted = kernel_moments(kernels.load(variant), X, model), incomplete.moments(X, model)
     factors = np.linalg.inv(np.linalg.cholesky(model.covariances))
     lower = np.zeros((2, 5, 5))
     lower[:, *np.tril_indices(5)] = found.scatters
@@ -185,32 +181,32 @@ def test_narrow_directions_survive_float32(variant: str) -> None:
 
 def test_sums_are_about_the_means_and_not_about_these_as_rounded() -> None:
     for structure in ("full", "tied", "diag"):
-        drawn, X = case(20, structure, 300, 3, 1, "few", "float32", 1e4)
+        drawn, X = model_and_rows(20, structure, 300, 3, 1, "few", "float32", 1e4)
         model = twin.Model(structure, *(np.asarray(part, np.float64) for part in drawn[1:]))
-        assert_moments(accumulated(kernels.CHOSEN, X, model), incomplete.moments(X, model), model, 300, 2e-5)
+        assert_moments(kernel_moments(kernels.CHOSEN, X, model), incomplete.moments(X, model), model, 300, 2e-5)
 
 
 def test_kernel_takes_any_strides() -> None:
     for structure in ("full", "tied"):
-        model, X = case(3, structure, 130, 5, 3, "few")
-        wanted = accumulated(kernels.CHOSEN, X, model)
+        model, X = model_and_rows(3, structure, 130, 5, 3, "few")
+        wanted = kernel_moments(kernels.CHOSEN, X, model)
         wide = np.full((260, 7), np.nan)
         wide[::2, 1:6] = X
         for other in (np.asfortranarray(X), wide[::2, 1:6], np.ascontiguousarray(X[::-1])[::-1]):
-            for actual, part in zip(accumulated(kernels.CHOSEN, other, model), wanted, strict=True):
+            for actual, part in zip(kernel_moments(kernels.CHOSEN, other, model), wanted, strict=True):
                 np.testing.assert_array_equal(actual, part)
 
 
 def test_row_of_no_weight_is_absent_even_where_it_has_no_density() -> None:
     for structure in ("full", "tied", "diag"):
-        model, X = case(4, structure, 60, 3, 2, "few")
+        model, X = model_and_rows(4, structure, 60, 3, 2, "few")
         far = np.concatenate([X, [[1e200, 0.0, np.nan]] * 20])  # as rows of a pattern of their own,
         far[60:63] = [1e200, np.nan, np.nan]  # and few of another
         weights = np.repeat([1.0, 0.0], [60, 20])
-        assert accumulated(kernels.CHOSEN, far, model).log_likelihood == -np.inf
-        found = accumulated(kernels.CHOSEN, far, model, weights)
+        assert kernel_moments(kernels.CHOSEN, far, model).log_likelihood == -np.inf
+        found = kernel_moments(kernels.CHOSEN, far, model, weights)
         assert_moments(found, incomplete.moments(X, model), model, 60, 1e-13)
-        assert np.isfinite(summed(kernels.CHOSEN, far, model, weights)).all()
+        assert np.isfinite(kernel_sums(kernels.CHOSEN, far, model, weights)).all()
 
 
 @pytest.mark.parametrize("D", [1, 8, 9, 64, 65, 130])
@@ -231,7 +227,7 @@ def test_patterns(D: int) -> None:
 # EM ---------------------------------------------------------------------------------------------------------------
 
 
-def fitted(model: twin.Model, X: Any, n_iter: int, **options: Any) -> GaussianMixture:
+def fit_with_gaps(model: twin.Model, X: Any, n_iter: int, **options: Any) -> GaussianMixture:
     """The estimator from the model's parameters, after some iterations."""
     structure = STRUCTURES[model.structure]
     parameters = parameters_of(model)
@@ -249,10 +245,10 @@ def fitted(model: twin.Model, X: Any, n_iter: int, **options: Any) -> GaussianMi
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
 @pytest.mark.parametrize("kind", ["random", "few"])
 def test_twenty_iterations_as_the_twin(structure: str, kind: str) -> None:
-    model, X = case(7, structure, 120, 4, 2, kind)
+    model, X = model_and_rows(7, structure, 120, 4, 2, kind)
     X[:5] = np.nan
     wanted, bounds = incomplete.expectation_maximization(X, model, 20)
-    mixture = fitted(model, X, 20)
+    mixture = fit_with_gaps(model, X, 20)
     np.testing.assert_allclose(mixture.lower_bounds_, bounds, rtol=1e-10)
     for actual, expected in zip((mixture.weights_, mixture.means_, mixture.covariances_), wanted[1:], strict=True):
         np.testing.assert_allclose(actual, expected, rtol=1e-9, atol=1e-10)
@@ -270,9 +266,9 @@ def test_twenty_iterations_as_the_twin(structure: str, kind: str) -> None:
 
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
 def test_float32_is_near(structure: str) -> None:
-    model, X = case(8, structure, 200, 4, 2, "few", "float32", 20.0)
+    model, X = model_and_rows(8, structure, 200, 4, 2, "few", "float32", 20.0)
     wanted, bounds = incomplete.expectation_maximization(X, model, 5)
-    mixture = fitted(model, X, 5)
+    mixture = fit_with_gaps(model, X, 5)
     assert mixture.means_.dtype == np.float32
     np.testing.assert_allclose(mixture.lower_bounds_, bounds, rtol=1e-5)
     np.testing.assert_allclose(mixture.means_, wanted.means, rtol=1e-4)
@@ -281,8 +277,8 @@ def test_float32_is_near(structure: str) -> None:
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
 @pytest.mark.parametrize("acceleration", [None, "squarem"])
 def test_likelihood_never_falls_and_the_gradient_vanishes(structure: str, acceleration: str | None) -> None:
-    model, X = case(9, structure, 300, 3, 2, "random", offset=0.0)
-    mixture = fitted(model, X, 3000, acceleration=acceleration, tol=1e-12)
+    model, X = model_and_rows(9, structure, 300, 3, 2, "random", offset=0.0)
+    mixture = fit_with_gaps(model, X, 3000, acceleration=acceleration, tol=1e-12)
     assert mixture.converged_
     assert np.diff(mixture.lower_bounds_).min() > -1e-12
     end = twin.Model(structure, mixture.weights_, mixture.means_, mixture.covariances_)
@@ -293,10 +289,10 @@ def test_likelihood_never_falls_and_the_gradient_vanishes(structure: str, accele
 
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
 def test_rows_without_any_value_count_and_change_nothing_else(structure: str) -> None:
-    model, X = case(10, structure, 300, 4, 2, "few")
+    model, X = model_and_rows(10, structure, 300, 4, 2, "few")
     X = X[~np.isnan(X).all(axis=1)]
     padded = np.concatenate([X, np.full((len(X), 4), np.nan)])[np.random.default_rng(0).permutation(2 * len(X))]
-    one, two = fitted(model, X, 15), fitted(model, padded, 15)
+    one, two = fit_with_gaps(model, X, 15), fit_with_gaps(model, padded, 15)
     np.testing.assert_allclose(2 * np.array(two.lower_bounds_), one.lower_bounds_, rtol=1e-12)
     for name in ("weights_", "means_", "covariances_"):
         np.testing.assert_allclose(getattr(two, name), getattr(one, name), rtol=1e-10, atol=1e-12)
@@ -346,7 +342,7 @@ def test_every_start_copes_with_gaps(init: str) -> None:
 
 
 def test_a_callable_start_sees_rows_without_gaps() -> None:
-    _, X = case(11, "full", 200, 3, 2, "few")
+    _, X = model_and_rows(11, "full", 200, 3, 2, "few")
 
     def labels(rows: Any, n_components: int, random_state: Any) -> Any:
         np.testing.assert_array_equal(rows[~np.isnan(X)], X[~np.isnan(X)])
@@ -357,7 +353,7 @@ def test_a_callable_start_sees_rows_without_gaps() -> None:
 
 def test_rows_that_starts_see(monkeypatch: pytest.MonkeyPatch) -> None:
     """Gaps are filled from one Gaussian, by means and by draws; of many rows there is a sample."""
-    _, X = case(12, "full", 500, 3, 2, "random")
+    _, X = model_and_rows(12, "full", 500, 3, 2, "random")
     source = incomplete_source(X)
     rows = source.complete(2)
     whole, _ = incomplete.impute(X, twin.Model("full", *gaussian_arrays(source)))
@@ -412,7 +408,7 @@ def test_constant_and_nearly_empty_columns() -> None:
 
 @pytest.mark.parametrize("structure", ["full", "tied"])
 def test_bits_do_not_depend_on_threads(structure: str) -> None:
-    _, X = case(13, structure, 30_000, 12, 3, "random")
+    _, X = model_and_rows(13, structure, 30_000, 12, 3, "random")
     options: dict[str, Any] = {"covariance_type": structure, "missing": "em", "random_state": 0, "max_iter": 4}
     fits = []
     for n_threads in (1, 2, 5):
@@ -428,12 +424,12 @@ def test_bits_do_not_depend_on_threads(structure: str) -> None:
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
 def test_weights_are_repetitions(structure: str) -> None:
     """A weighted row with gaps is so many copies of it, none for 0; scores and criteria too."""
-    _, X = case(16, structure, 300, 3, 2, "few")
+    _, X = model_and_rows(16, structure, 300, 3, 2, "few")
     weights = np.random.default_rng(16).integers(0, 4, 300)
     copies = np.repeat(X, weights, axis=0)
     options: dict[str, Any] = {"covariance_type": structure, "missing": "em", "max_iter": 10, "tol": 0}
-    shape = {"full": np.tile(np.eye(3), (2, 1, 1)), "tied": np.eye(3), "diag": np.ones((2, 3)), "spherical": np.ones(2)}
-    options |= {"weights_init": [0.5, 0.5], "means_init": np.eye(2, 3), "precisions_init": shape[structure]}
+    options |= {"weights_init": [0.5, 0.5], "means_init": np.eye(2, 3)}
+    options |= {"precisions_init": unit_covariances(structure, 2, 3)}
     one = GaussianMixture(2, **options).fit(X, sample_weight=weights)
     other = GaussianMixture(2, **options).fit(copies)
     np.testing.assert_allclose(one.lower_bounds_, other.lower_bounds_, rtol=1e-9)
@@ -447,7 +443,7 @@ def test_weights_are_repetitions(structure: str) -> None:
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
 def test_chunks_with_gaps(structure: str) -> None:
     """Rows in chunks give the bits of rows in memory; gaps may be in some chunks only."""
-    _, X = case(17, structure, 30_000, 3, 2, "few")
+    _, X = model_and_rows(17, structure, 30_000, 3, 2, "few")
     X[:9000] = np.where(np.isnan(X[:9000]), 0.5, X[:9000])
     chunks = from_chunks(np.split(X, [5000, 9000, 9001]))
     options: dict[str, Any] = {"covariance_type": structure, "missing": "em", "random_state": 0, "max_iter": 4}
@@ -465,7 +461,7 @@ def test_chunks_with_gaps(structure: str) -> None:
 
 def test_stream_with_gaps() -> None:
     """Batches may have gaps, or none."""
-    _, X = case(18, "full", 3000, 3, 2, "few")
+    _, X = model_and_rows(18, "full", 3000, 3, 2, "few")
     mixture = GaussianMixture(2, missing="em", random_state=0, learning_decay=1.0)
     for batch in (X[:2], X[2:1000], np.nan_to_num(X[1000:1010]), X[1010:]):
         mixture.partial_fit(batch)
@@ -476,7 +472,7 @@ def test_stream_with_gaps() -> None:
 def test_extrapolated_points_without_covariances() -> None:
     """SQUAREM leaves NaN for covariances that nobody reads."""
     for structure in twin.STRUCTURES:
-        model, X = case(14, structure, 100, 3, 2, "few")
+        model, X = model_and_rows(14, structure, 100, 3, 2, "few")
         exact, source = parameters_of(model), incomplete_source(X)
         bare = Parameters(exact.weights, exact.means, np.asarray(np.nan), exact.precisions_cholesky)
         found, wanted = (source.statistics(STRUCTURES[structure], p) for p in (bare, exact))
@@ -484,10 +480,8 @@ def test_extrapolated_points_without_covariances() -> None:
 
 
 def test_source_serves_the_loop_without_the_estimator() -> None:
-    model, X = case(15, "tied", 200, 3, 2, "few")
-    fit = expectation_maximization(
-        incomplete_source(X), STRUCTURES["tied"], parameters_of(model), tol=0, max_iter=3, reg_covar=1e-6
-    )
+    model, X = model_and_rows(15, "tied", 200, 3, 2, "few")
+    fit = em(incomplete_source(X), STRUCTURES["tied"], parameters_of(model), tol=0, max_iter=3, reg_covar=1e-6)
     wanted, _ = incomplete.expectation_maximization(X, model, 3, 1e-6)
     np.testing.assert_allclose(fit.parameters.covariances, wanted.covariances, rtol=1e-9)
 
@@ -496,11 +490,11 @@ def test_source_serves_the_loop_without_the_estimator() -> None:
 
 
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_impute_as_the_twin(structure: str, dtype: str) -> None:
-    model, X = case(16, structure, 200, 5, 3, "random", dtype)
-    X[:20] = case(17, structure, 20, 5, 3, "rare")[1]
-    mixture = fitted(model, X, 3)
+    model, X = model_and_rows(16, structure, 200, 5, 3, "random", dtype)
+    X[:20] = model_and_rows(17, structure, 20, 5, 3, "rare")[1]
+    mixture = fit_with_gaps(model, X, 3)
     end = twin.Model(structure, mixture.weights_, mixture.means_, mixture.covariances_)
     wanted, spread = incomplete.impute(X, end)
     filled, std = mixture.impute(X, return_std=True)
@@ -513,7 +507,7 @@ def test_impute_as_the_twin(structure: str, dtype: str) -> None:
 
 @pytest.mark.parametrize("structure", ["full", "tied", "spherical"])
 def test_draws_have_the_conditional_moments(structure: str) -> None:
-    model, X = case(18, structure, 3, 3, 2, "few")
+    model, X = model_and_rows(18, structure, 3, 3, 2, "few")
     X = np.repeat([[np.nan, X[0, 1] if np.isfinite(X[0, 1]) else 1.0, np.nan]], 40_000, axis=0)
     mixture = GaussianMixture(2, covariance_type=structure, missing="em")
     parameters = parameters_of(model)
@@ -590,5 +584,5 @@ def test_scikit_learn_is_told() -> None:
 def test_kind_of_structures() -> None:
     """Spherical is summed as diagonal."""
     for name, kind in (("full", TRIANGULAR), ("tied", ISOTROPIC), ("diag", DIAGONAL), ("spherical", DIAGONAL)):
-        model, _ = case(19, name, 3, 2, 2, "few")
+        model, _ = model_and_rows(19, name, 3, 2, 2, "few")
         assert marginals(STRUCTURES[name], parameters_of(model)).kind == kind

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import reference as twin
+from problems import DTYPES, Array, bits, spherical_groups
 
 from fastgmm import GaussianMixture
 from fastgmm.exceptions import DegenerateComponentWarning
@@ -15,80 +16,52 @@ from fastgmm.fitting.starts import initialize, kmeans, race
 from fastgmm.model.structures import STRUCTURES
 from fastgmm.sources.array import ArraySource
 
-Array = np.ndarray[Any, Any]
-METHODS = ("kmeans", "k-means++", "random", "random_from_data", "best")
-ALL_METHODS = (*METHODS, "hierarchical")  # which draws nothing from small data
+RANDOM_METHODS = ("kmeans", "k-means++", "random", "random_from_data", "best")
+ALL_METHODS = (*RANDOM_METHODS, "hierarchical")  # which draws nothing from small data
 STREAMS = {"RandomState": np.random.RandomState, "Generator": np.random.default_rng}
 
 
-def start(X: Array, structure: str, n_components: int, method: str, stream: Any, **options: Any) -> Any:
+def initial_parameters(X: Array, structure: str, n_components: int, method: str, stream: Any, **options: Any) -> Any:
     """The library's start; `stream` is a seed for RandomState, or a stream."""
     stream = np.random.RandomState(stream) if isinstance(stream, int) else stream
     source = ArraySource(X, **options)
     return initialize(source, STRUCTURES[structure], n_components, method, stream, 1e-6)
 
 
-def bits(parameters: Any) -> bytes:
-    """Every number of a start."""
-    arrays = (parameters.weights, parameters.means, parameters.covariances, parameters.precisions_cholesky)
-    return b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)
-
-
-def blobs(
-    n_samples: int, n_features: int, n_components: int, distance: float, seed: int, dtype: Any = np.float64
-) -> tuple[Array, Array, Array]:
-    """Unit spherical blobs whose centers are at least `distance` apart; rows, labels, centers."""
-    rng = np.random.default_rng(seed)
-    centers: list[Array] = []
-    while len(centers) < n_components:
-        candidate = rng.uniform(-1, 1, size=n_features) * distance * n_components
-        if all(np.linalg.norm(candidate - center) >= distance for center in centers):
-            centers.append(candidate)
-    labels = rng.permutation(np.arange(n_samples) % n_components)
-    X = np.array(centers)[labels] + rng.normal(size=(n_samples, n_features))
-    return X.astype(dtype), labels, np.array(centers)
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("stream", STREAMS)
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", RANDOM_METHODS)
 def test_same_seed_same_start(method: str, stream: str, dtype: str) -> None:
     """A seed fixes every bit, for any thread count; another seed gives another start."""
-    X, _, _ = blobs(900, 3, 6, 4.0, 0, dtype)
-    first = start(X, "full", 6, method, STREAMS[stream](3))
+    X, _, _ = spherical_groups(900, 3, 6, 4.0, 0, dtype)
+    first = initial_parameters(X, "full", 6, method, STREAMS[stream](3))
     for n_threads in (1, 2, 3):
-        assert bits(start(X, "full", 6, method, STREAMS[stream](3), n_threads=n_threads)) == bits(first)
-    others = {bits(start(X, "full", 6, method, STREAMS[stream](seed))) for seed in range(4, 10)}
+        assert bits(initial_parameters(X, "full", 6, method, STREAMS[stream](3), n_threads=n_threads)) == bits(first)
+    others = {bits(initial_parameters(X, "full", 6, method, STREAMS[stream](seed))) for seed in range(4, 10)}
     assert others != {bits(first)}
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", RANDOM_METHODS)
 def test_a_stream_moves_on(method: str) -> None:
     """Two starts from one stream differ: n_init tries different places. (k-means may find the same clusters again.)"""
-    X, _, _ = blobs(200, 2, 5, 1.0, 1)
+    X, _, _ = spherical_groups(200, 2, 5, 1.0, 1)
     stream = np.random.RandomState(0)
-    starts = {bits(start(X, "diag", 5, method, stream)) for _ in range(4)}
+    starts = {bits(initial_parameters(X, "diag", 5, method, stream)) for _ in range(4)}
     assert len(starts) > 1
 
 
 @pytest.mark.parametrize("method", ALL_METHODS)
 def test_random_state_of_the_estimator(method: str) -> None:
     """An int, a RandomState and a Generator each reproduce; an int means the RandomState of that seed."""
-    X, _, _ = blobs(300, 2, 4, 3.0, 2)
+    X, _, _ = spherical_groups(300, 2, 4, 3.0, 2)
 
     def fitted(random_state: Any) -> bytes:
         """The bits of a start through the public door."""
         model = GaussianMixture(4, init_params=method, random_state=random_state, max_iter=0)
-        return bits_of_estimator(model.fit(X))
+        return bits(model.fit(X))
 
     assert fitted(5) == fitted(5) == fitted(np.random.RandomState(5))
     assert fitted(np.random.default_rng(5)) == fitted(np.random.default_rng(5))
-
-
-def bits_of_estimator(model: Any) -> bytes:
-    """Every fitted number."""
-    arrays = (model.weights_, model.means_, model.covariances_, model.precisions_cholesky_)
-    return b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)
 
 
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
@@ -106,12 +79,12 @@ def test_equals_scikit_learn(method: str, structure: str) -> None:
     mixture = pytest.importorskip("sklearn.mixture")
     if method == "random_from_data" and structure == "tied":
         pytest.skip("scikit-learn's formula differs there")
-    X, _, _ = blobs(257, 3, 5, 2.0, 3)
+    X, _, _ = spherical_groups(257, 3, 5, 2.0, 3)
     for seed in range(3):
         want = mixture.GaussianMixture(
             5, covariance_type=structure, init_params=method, max_iter=0, random_state=seed
         ).fit(X)
-        got = start(X, structure, 5, method, seed)
+        got = initial_parameters(X, structure, 5, method, seed)
         np.testing.assert_allclose(got.weights, want.weights_ / want.weights_.sum(), rtol=1e-13)
         np.testing.assert_allclose(got.means, want.means_, rtol=1e-11, atol=1e-12)
         np.testing.assert_allclose(got.covariances, want.covariances_, rtol=1e-10, atol=1e-12)
@@ -121,11 +94,11 @@ def test_equals_scikit_learn(method: str, structure: str) -> None:
 def test_random_equals_scikit_learn_float32(structure: str) -> None:
     """In float32 too the responsibilities are those of the same stream (rounded to float32 there)."""
     mixture = pytest.importorskip("sklearn.mixture")
-    X, _, _ = blobs(257, 3, 5, 2.0, 3, np.float32)
+    X, _, _ = spherical_groups(257, 3, 5, 2.0, 3, np.float32)
     want = mixture.GaussianMixture(5, covariance_type=structure, init_params="random", max_iter=0, random_state=1).fit(
         X
     )
-    got = start(X, structure, 5, "random", 1)
+    got = initial_parameters(X, structure, 5, "random", 1)
     np.testing.assert_allclose(got.weights, want.weights_, rtol=1e-5)
     np.testing.assert_allclose(got.means, want.means_, rtol=1e-4, atol=1e-4)
     scale = np.abs(want.covariances_).max()
@@ -135,10 +108,10 @@ def test_random_equals_scikit_learn_float32(structure: str) -> None:
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
 def test_random_equals_the_twin(structure: str) -> None:
     """init_params='random' is the M-step of uniform responsibilities, rows normalized."""
-    X, _, _ = blobs(130, 4, 3, 2.0, 4)
+    X, _, _ = spherical_groups(130, 4, 3, 2.0, 4)
     r = np.random.RandomState(8).uniform(size=(130, 3))
     want = twin.maximize(structure, X, r / r.sum(axis=1, keepdims=True), reg_covar=1e-6)
-    got = start(X, structure, 3, "random", 8)
+    got = initial_parameters(X, structure, 3, "random", 8)
     np.testing.assert_allclose(got.weights, want.weights.astype(float), rtol=1e-12)
     np.testing.assert_allclose(got.means, want.means.astype(float), rtol=1e-11, atol=1e-12)
     np.testing.assert_allclose(got.covariances, want.covariances.astype(float), rtol=1e-10, atol=1e-11)
@@ -147,9 +120,9 @@ def test_random_equals_the_twin(structure: str) -> None:
 @pytest.mark.parametrize("method", ["random_from_data", "k-means++"])
 def test_means_are_distinct_rows(method: str) -> None:
     """Both methods take rows of X as means, no row twice, all spreads at reg_covar."""
-    X, _, _ = blobs(400, 2, 8, 5.0, 5)
+    X, _, _ = spherical_groups(400, 2, 8, 5.0, 5)
     for seed in range(5):
-        got = start(X, "full", 8, method, seed)
+        got = initial_parameters(X, "full", 8, method, seed)
         distances = twin.squared_distances(X, got.means).astype(float)
         rows = distances.argmin(axis=0)
         assert np.all(distances[rows, np.arange(8)] < 1e-20)
@@ -159,9 +132,9 @@ def test_means_are_distinct_rows(method: str) -> None:
 
 def test_kmeans_plusplus_spreads() -> None:
     """On blobs 40 apart greedy k-means++ takes one row in each of 10, which chance would do once in 2755."""
-    X, labels, _ = blobs(500, 2, 10, 40.0, 6)
+    X, labels, _ = spherical_groups(500, 2, 10, 40.0, 6)
     for seed in range(10):
-        means = start(X, "spherical", 10, "k-means++", seed).means
+        means = initial_parameters(X, "spherical", 10, "k-means++", seed).means
         rows = twin.squared_distances(X, means).argmin(axis=0)
         assert len(set(labels[rows].tolist())) == 10
 
@@ -172,22 +145,22 @@ def test_kmeans_plusplus_is_greedy() -> None:
     Plain k-means++ (one trial) is about 15 % worse on these overlapping blobs.
     """
     cluster = pytest.importorskip("sklearn.cluster")
-    X, _, _ = blobs(600, 2, 20, 3.0, 7)
-    ours = [twin.potential(X, start(X, "spherical", 20, "k-means++", seed).means) for seed in range(40)]
+    X, _, _ = spherical_groups(600, 2, 20, 3.0, 7)
+    ours = [twin.potential(X, initial_parameters(X, "spherical", 20, "k-means++", seed).means) for seed in range(40)]
     theirs = [twin.potential(X, cluster.kmeans_plusplus(X, 20, random_state=seed)[0]) for seed in range(40)]
     assert np.mean(ours) <= 1.03 * np.mean(theirs)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("n_features", "n_components"), [(1, 3), (2, 7), (5, 4), (17, 9), (33, 5)])
 def test_kmeans_finds_separated_blobs(n_features: int, n_components: int, dtype: str) -> None:
     """Blobs 30 apart are found without an error: weights, means and scatters are those of the true labels."""
-    X, labels, _ = blobs(611, n_features, n_components, 30.0, 8, dtype)
+    X, labels, _ = spherical_groups(611, n_features, n_components, 30.0, 8, dtype)
     r = (labels[:, None] == np.arange(n_components)).astype(np.float64)
     want = twin.maximize("full", X, r, reg_covar=1e-6)
     rtol = 1e-3 if dtype == "float32" else 1e-9
     for seed in range(3):
-        got = start(X, "full", n_components, "kmeans", seed)
+        got = initial_parameters(X, "full", n_components, "kmeans", seed)
         order = twin.squared_distances(want.means.astype(float), got.means).argmin(axis=1)
         assert sorted(order.tolist()) == list(range(n_components))
         np.testing.assert_allclose(got.weights[order], want.weights.astype(float), rtol=1e-6)
@@ -199,9 +172,11 @@ def test_kmeans_inertia() -> None:
     """Over ten seeds: the best within 0.5 % of scikit-learn's best, the median within 3 % of its median."""
     cluster = pytest.importorskip("sklearn.cluster")
     for n_features, n_components, distance in ((2, 8, 5.0), (8, 12, 4.0), (3, 25, 3.0)):
-        X, _, _ = blobs(1500, n_features, n_components, distance, 9)
+        X, _, _ = spherical_groups(1500, n_features, n_components, distance, 9)
         theirs = [cluster.KMeans(n_components, n_init=1, random_state=seed).fit(X).inertia_ for seed in range(10)]
-        ours = [twin.potential(X, start(X, "full", n_components, "kmeans", seed).means) for seed in range(10)]
+        ours = [
+            twin.potential(X, initial_parameters(X, "full", n_components, "kmeans", seed).means) for seed in range(10)
+        ]
         assert min(ours) <= 1.005 * min(theirs)
         assert np.median(ours) <= 1.03 * np.median(theirs)
 
@@ -213,7 +188,7 @@ def test_kmeans_is_nearly_a_fixed_point() -> None:
     """
     for seed in range(5):
         X = np.random.default_rng(seed).uniform(size=(1200, 2))
-        means = start(X, "full", 10, "kmeans", seed).means
+        means = initial_parameters(X, "full", 10, "kmeans", seed).means
         _, better = twin.lloyd_step(X, means)
         before, after = twin.potential(X, means), twin.potential(X, better)
         assert after <= before * (1 + 1e-12)
@@ -224,8 +199,8 @@ def test_kmeans_is_nearly_a_fixed_point() -> None:
 @pytest.mark.parametrize("method", ["kmeans", "k-means++", "random_from_data"])
 def test_as_many_components_as_rows(method: str, structure: str) -> None:
     """K = N: every row is its own component."""
-    X, _, _ = blobs(9, 2, 9, 5.0, 11)
-    got = start(X, structure, 9, method, 0)
+    X, _, _ = spherical_groups(9, 2, 9, 5.0, 11)
+    got = initial_parameters(X, structure, 9, method, 0)
     rows = twin.squared_distances(X, got.means).argmin(axis=0)
     assert sorted(rows.tolist()) == list(range(9))
     np.testing.assert_allclose(got.weights, 1 / 9, rtol=1e-12)
@@ -238,7 +213,7 @@ def test_duplicated_rows(method: str, structure: str, offset: float) -> None:
     """Fewer distinct rows than components: a finite start all the same, its means inside the data's range."""
     X = np.repeat(np.array([[0.0, 1.0], [4.0, -2.0]]), 20, axis=0) + offset
     for seed in range(4):
-        got = start(X, structure, 5, method, seed)
+        got = initial_parameters(X, structure, 5, method, seed)
         for array in (got.weights, got.means, got.covariances, got.precisions_cholesky):
             assert np.all(np.isfinite(array))
         assert np.all(got.weights >= 0)
@@ -250,9 +225,9 @@ def test_duplicated_rows(method: str, structure: str, offset: float) -> None:
 @pytest.mark.parametrize("method", ALL_METHODS)
 def test_far_from_the_origin(method: str) -> None:
     """Blobs of unit spread 1e7 from the origin: k-means distances must not be formed from squared norms."""
-    X, _, _ = blobs(400, 2, 4, 30.0, 12)
-    near = start(X, "full", 4, method, 2)
-    far = start(X + 1e7, "full", 4, method, 2)
+    X, _, _ = spherical_groups(400, 2, 4, 30.0, 12)
+    near = initial_parameters(X, "full", 4, method, 2)
+    far = initial_parameters(X + 1e7, "full", 4, method, 2)
     order = twin.squared_distances(near.means, far.means - 1e7).argmin(axis=1)
     np.testing.assert_allclose(far.means[order] - 1e7, near.means, atol=1e-6)
     np.testing.assert_allclose(far.weights[order], near.weights, rtol=1e-12)
@@ -263,7 +238,7 @@ def test_far_from_the_origin(method: str) -> None:
 def test_tiny(method: str, n_samples: int) -> None:
     """One component on one, two or three rows."""
     X = np.arange(2.0 * n_samples).reshape(n_samples, 2)
-    got = start(X, "full", 1, method, 0)
+    got = initial_parameters(X, "full", 1, method, 0)
     assert got.weights.shape == (1,) and got.means.shape == (1, 2)
     assert np.all(np.isfinite(got.covariances))
     if method in ("kmeans", "random", "hierarchical"):
@@ -281,9 +256,9 @@ def test_samples_of_large_data(method: str, monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.setattr(kmeans, name, value)
     monkeypatch.setattr(race, "RACE_ROWS", 300)
     monkeypatch.setattr(race, "RACE_ROWS_PER_COMPONENT", 16)
-    X, labels, _ = blobs(1000, 3, 4, 30.0, 13)
+    X, labels, _ = spherical_groups(1000, 3, 4, 30.0, 13)
     for seed in range(5):
-        got = start(X, "full", 4, method, seed)
+        got = initial_parameters(X, "full", 4, method, seed)
         owners = twin.squared_distances(X, got.means).argmin(axis=0)
         assert sorted(labels[owners].tolist()) == [0, 1, 2, 3]
         order = np.argsort(labels[owners])
@@ -309,7 +284,7 @@ def test_lloyd_ends_when_no_distinct_row_is_left(monkeypatch: pytest.MonkeyPatch
     passes = []
     assign = ArraySource.assign
     monkeypatch.setattr(ArraySource, "assign", lambda *a: passes.append(a) or assign(*a))
-    start(np.repeat(np.array([[0.0, 1.0], [4.0, -2.0]]), 20, axis=0), "full", 5, "kmeans", 0)
+    initial_parameters(np.repeat(np.array([[0.0, 1.0], [4.0, -2.0]]), 20, axis=0), "full", 5, "kmeans", 0)
     assert len(passes) <= 3
 
 
@@ -329,7 +304,7 @@ def test_best_is_better() -> None:
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
 def test_best_is_where_a_cheap_start_has_come(structure: str) -> None:
     """The start is better than where any one of a few passes of EM leads from the default start."""
-    X, _, _ = blobs(600, 3, 6, 2.5, 14)
+    X, _, _ = spherical_groups(600, 3, 6, 2.5, 14)
     for seed in range(3):
         best = GaussianMixture(6, covariance_type=structure, init_params="best", max_iter=1, random_state=seed)
         usual = GaussianMixture(6, covariance_type=structure, max_iter=1, random_state=seed)
@@ -347,11 +322,11 @@ def test_best_survives_bad_runners() -> None:
 # What the user gives -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
 def test_labels_and_responsibilities(structure: str, dtype: str) -> None:
     """The start is the M-step of what is given, exact far from the origin too."""
-    X, labels, _ = blobs(300, 3, 4, 6.0, 15)
+    X, labels, _ = spherical_groups(300, 3, 4, 6.0, 15)
     X = (X + 300.0).astype(dtype)
     rng = np.random.default_rng(0)
     soft = rng.dirichlet(np.ones(4), size=300)
@@ -379,7 +354,7 @@ def test_labels_and_responsibilities(structure: str, dtype: str) -> None:
 
 def test_callable_means_and_arguments() -> None:
     """A callable sees the rows, read-only, the number of components and the stream; its means attract the rows."""
-    X, labels, centers = blobs(200, 2, 3, 12.0, 16)
+    X, labels, centers = spherical_groups(200, 2, 3, 12.0, 16)
     seen = []
 
     def initial(rows: Array, n_components: int, random_state: Any) -> Array:
@@ -438,7 +413,7 @@ def test_means_too_far_to_be_told_apart() -> None:
 
 def test_a_component_without_rows() -> None:
     """Labels need not use every component: the empty one is repaired, which is told."""
-    X, _, _ = blobs(50, 2, 2, 5.0, 17)
+    X, _, _ = spherical_groups(50, 2, 2, 5.0, 17)
     with pytest.warns(DegenerateComponentWarning, match="component 1 .* was empty"):
         fit = GaussianMixture(3, init_params=np.repeat([0, 2], 25), max_iter=0).fit(X)
     assert fit.weights_[1] < 0.03

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 import pytest
 import reference as twin
+from problems import DTYPES, VARIANTS, bits, parameters_of, source_bits
 
 from fastgmm import kernels
 from fastgmm.model.parameters import Parameters
@@ -17,8 +18,6 @@ from fastgmm.model.structures import STRUCTURES
 from fastgmm.sources.array import ArraySource
 from fastgmm.sources.labels import Known, Nearest
 
-VARIANTS = tuple(kernels.variants_available())
-DTYPES = ("float32", "float64")
 ROWS = (1, 2, 7, 63, 64, 65, 127, 129, 255, 257, 511, 513, 1000)
 FEATURES = (1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 13, 15, 16, 17, 31, 32, 33, 40)
 COMPONENTS = (1, 2, 3, 4, 5, 7, 8, 9, 16, 17, 31, 33)
@@ -72,18 +71,8 @@ class Expected(NamedTuple):
     statistics: Any
 
 
-def parameters_of(model: twin.Model) -> Parameters:
-    """The library's parameters for a model of the twin."""
-    structure = STRUCTURES[model.structure]
-    return structure.from_covariances(
-        np.asarray(model.weights, dtype=np.float64),
-        np.asarray(model.means, dtype=np.float64),
-        np.asarray(model.covariances, dtype=np.float64),
-    )
-
-
 @cache
-def expected(case: Case) -> Expected:
+def twin_answers(case: Case) -> Expected:
     """Draw a case and work it out by the twin, with the library's precision factors taken as exact."""
     rng = np.random.default_rng(case.seed)
     drawn = twin.random_model(
@@ -125,7 +114,7 @@ def assert_within(actual: Any, wanted: Any, bound: Any, what: str) -> None:
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_kernels_equal_the_twin(variant: str, case: Case) -> None:
     """Statistics, log-likelihoods, responsibilities and labels of one case."""
-    want = expected(case)
+    want = twin_answers(case)
     source = ArraySource(want.X, n_threads=1, kernels=kernels.load(variant))
     structure = STRUCTURES[case.structure]
 
@@ -262,19 +251,9 @@ def test_layout_does_not_matter(variant: str, structure: str, dtype: str) -> Non
         for name, rows in {"contiguous": X, **layouts(X)}.items():
             before = rows.tobytes()
             source = ArraySource(rows, n_threads=1, kernels=kernels.load(variant))
-            statistics = source.statistics(STRUCTURES[structure], parameters)
-            arrays = (
-                statistics.counts,
-                statistics.sums,
-                statistics.scatters,
-                np.float64(statistics.log_likelihood),
-                source.log_likelihoods(STRUCTURES[structure].kernel_model(parameters, source.dtype)),
-                source.responsibilities(STRUCTURES[structure].kernel_model(parameters, source.dtype)),
-                source.labels(STRUCTURES[structure].kernel_model(parameters, source.dtype)),
-            )
-            results[name] = b"".join(array.tobytes() for array in arrays)
+            results[name] = source_bits(source, structure, parameters)
             assert rows.tobytes() == before, f"{name}: the rows were written to"
-        differing = [name for name, bits in results.items() if bits != results["contiguous"]]
+        differing = [name for name, found in results.items() if found != results["contiguous"]]
         assert not differing
 
 
@@ -433,7 +412,7 @@ def test_workspace(variant: str, structure: str, dtype: str) -> None:
                 *source.assign(parameters.means)[:3],
                 source.potentials(parameters.means, closest),
             )
-            results.append(b"".join(np.ascontiguousarray(array).tobytes() for array in arrays))
+            results.append(bits(arrays))
         assert results[0] == results[1]
 
 

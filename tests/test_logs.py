@@ -5,19 +5,16 @@ from __future__ import annotations
 import inspect
 import logging
 import re
-import subprocess
-import sys
 import textwrap
 import warnings
 from typing import Any
 
 import numpy as np
 import pytest
+from problems import Array, bits, quiet_fit, run_python
 
 from fastgmm import GaussianMixture, select
 from fastgmm.mixture import progress as logs
-
-Array = np.ndarray[Any, Any]
 
 
 @pytest.fixture(scope="module")
@@ -53,10 +50,9 @@ STOPS: list[dict[str, Any]] = [
 
 def test_reasons(X: Array, caplog: pytest.LogCaptureFixture) -> None:
     """The end says why: each reason there is, without iterations too."""
-    with caplog.at_level(logging.INFO, "fastgmm"), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with caplog.at_level(logging.INFO, "fastgmm"):
         for arguments in STOPS:
-            GaussianMixture(2, random_state=0, **arguments).fit(X)
+            quiet_fit(X, n_components=2, random_state=0, **arguments)
     ends = [message.split()[2] for message in caplog.messages if message.startswith("fit ended")]
     assert ends == ["max_iter", "callback", "max_time", "max_iter"]
 
@@ -89,9 +85,7 @@ def test_restarts_and_batches(X: Array, caplog: pytest.LogCaptureFixture) -> Non
 
 def mixture_records(mixture: GaussianMixture, X: Array) -> list[Any]:
     """What became of the initializations of the same fit."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return GaussianMixture(**mixture.get_params()).fit(X).fits_
+    return quiet_fit(X, **mixture.get_params()).fits_
 
 
 def test_select(X: Array, caplog: pytest.LogCaptureFixture) -> None:
@@ -119,7 +113,7 @@ def test_bits(X: Array, caplog: pytest.LogCaptureFixture) -> None:
     alone = GaussianMixture(3, n_init=4, random_state=0, tol=1e-2).fit(X)
     with caplog.at_level(logging.DEBUG, "fastgmm"):
         logged = GaussianMixture(3, n_init=4, random_state=0, tol=1e-2).fit(X)
-    assert logged.means_.tobytes() == alone.means_.tobytes()
+    assert bits(logged) == bits(alone)
 
 
 def test_nothing_is_put_together_for_nobody(
@@ -156,7 +150,7 @@ GaussianMixture(2, random_state=0).fit(numpy.arange(40.0).reshape(20, 2))
 
 def test_logging_is_not_imported() -> None:
     """Neither the import of fastgmm nor a fit imports logging; without a configuration nothing is printed."""
-    done = subprocess.run([sys.executable, "-P", "-c", QUIET], capture_output=True, text=True, timeout=60, check=False)
+    done = run_python("-c", QUIET)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 

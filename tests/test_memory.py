@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import ctypes
 import mmap
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from problems import VARIANTS, run_python
 
 from fastgmm import kernels
 from fastgmm.model.structures import STRUCTURES
@@ -51,9 +51,8 @@ print((kilobytes("VmHWM") - before) * 1024)
 
 def growth(tmp_path: Path, fit: str, dtype: str = "float64", order: str = "C", step: int = 1) -> int:
     """Bytes by which the peak of a fresh process exceeds its size with the rows in memory."""
-    path = tmp_path / "script.py"
-    path.write_text(SCRIPT.format(dtype=dtype, order=order, step=step, fit=fit))
-    done = subprocess.run([sys.executable, str(path)], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    script = SCRIPT.format(dtype=dtype, order=order, step=step, fit=fit)
+    done = run_python("-c", script, cwd=tmp_path, timeout=300)
     assert done.returncode == 0, done.stderr
     return int(done.stdout)
 
@@ -103,7 +102,7 @@ def test_predictions(tmp_path: Path, method: str, result: int) -> None:
     assert growth(tmp_path, fit) <= result + 32 * MEGABYTE
 
 
-@pytest.mark.parametrize("variant", kernels.variants_available())
+@pytest.mark.parametrize("variant", VARIANTS)
 def test_nothing_is_read_past_the_last_row(variant: str) -> None:
     """Rows that end where a forbidden page begins: reading one byte further would end the process."""
     page = mmap.PAGESIZE

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from problems import Array, bits, interrupt
 
 from fastgmm import GaussianMixture
 from fastgmm.fitting import parallel, restarts
@@ -23,11 +24,10 @@ from fastgmm.model.structures import STRUCTURES
 from fastgmm.sources.array import ArraySource
 from fastgmm.sources.groups import GROUP_WORK
 
-Array = np.ndarray[Any, Any]
 MANY = 8
 
 
-def overlapping(n_samples: int = 1500, n_components: int = 6) -> Array:
+def ambiguous_rows(n_samples: int = 1500, n_components: int = 6) -> Array:
     """Rows of groups some of which overlap, so that EM is slow and starts end in different places."""
     rng = np.random.default_rng(0)
     centers = 4 * rng.normal(size=(n_components, 2))
@@ -37,7 +37,7 @@ def overlapping(n_samples: int = 1500, n_components: int = 6) -> Array:
 @pytest.fixture(scope="module")
 def X() -> Array:
     """Small data, of which a pass is one group of rows."""
-    return overlapping()
+    return ambiguous_rows()
 
 
 def options(**changes: Any) -> dict[str, Any]:
@@ -52,11 +52,9 @@ def options(**changes: Any) -> dict[str, Any]:
     }
 
 
-def bits(model: Any) -> bytes:
+def all_bits(model: Any) -> bytes:
     """Everything fitted that is not a time."""
-    records = [tuple(record[2:]) for record in model.fits_]
-    arrays = (model.weights_, model.means_, model.covariances_, np.array(model.lower_bounds_), np.array(records, float))
-    return b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)
+    return bits((model, np.array([record[2:] for record in model.fits_], float)))
 
 
 # The same result --------------------------------------------------------------------------------------------------
@@ -68,18 +66,20 @@ def test_threads_change_nothing(X: Array, method: str, drop: bool, monkeypatch: 
     """One, two or five threads, side by side or in order: the same bits, for the fit and for every restart."""
     monkeypatch.setattr(parallel, "LEAST_WORK", 0)
     found = {
-        bits(GaussianMixture(6, **options(init_params=method, n_threads=n, drop_restarts=drop, tol=1e-5)).fit(X))
+        all_bits(GaussianMixture(6, **options(init_params=method, n_threads=n, drop_restarts=drop, tol=1e-5)).fit(X))
         for n in (1, 2, 5)
     }
     monkeypatch.setattr(parallel, "LEAST_WORK", 1 << 60)
-    found.add(bits(GaussianMixture(6, **options(init_params=method, n_threads=2, drop_restarts=drop, tol=1e-5)).fit(X)))
+    found.add(
+        all_bits(GaussianMixture(6, **options(init_params=method, n_threads=2, drop_restarts=drop, tol=1e-5)).fit(X))
+    )
     assert len(found) == 1
 
 
 def test_printing_changes_nothing(X: Array, capsys: pytest.CaptureFixture[str]) -> None:
     """A fit that prints goes on in order, with the same result, and tells which starts are dropped."""
     quiet = GaussianMixture(6, **options()).fit(X)
-    assert bits(GaussianMixture(6, **options(verbose=1)).fit(X)) == bits(quiet)
+    assert all_bits(GaussianMixture(6, **options(verbose=1)).fit(X)) == all_bits(quiet)
     lines = capsys.readouterr().out.splitlines()
     dropped = [number for number, record in enumerate(quiet.fits_) if record.dropped]
     assert dropped
@@ -228,16 +228,12 @@ def test_interruption_stops_all() -> None:
             on_iteration(n, -1.0 / n, 0.0)
         raise AssertionError
 
-    def interrupted(source: ArraySource, **options: Any) -> Fit:
-        """A fit during which Ctrl-C is pressed."""
-        raise KeyboardInterrupt
-
     def pressed(source: ArraySource, **options: Any) -> Fit:
         """A fit that is over when Ctrl-C is pressed, so that this thread may be waiting for the other."""
         threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
         return Fit(None, [-1.0] * 3, "tol")  # type: ignore[arg-type]
 
-    for order in ((interrupted, endless, endless), (endless, interrupted, endless), (pressed, endless)):
+    for order in ((interrupt, endless, endless), (endless, interrupt, endless), (pressed, endless)):
         plans = [Plan(lambda _: None, fit) for fit in order]  # type: ignore[arg-type, return-value]
         fails = contextlib.nullcontext() if pressed in order else pytest.raises(KeyboardInterrupt)
         with ArraySource(np.zeros((20_000, 2)), 2) as source, fails:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import copy
 import inspect
 import pickle
-import subprocess
-import sys
 import warnings
 from typing import Any
 
 import numpy as np
 import pytest
+from problems import Array, run_python
 
 import fastgmm
 from fastgmm import GaussianMixture, exceptions
@@ -26,8 +25,6 @@ from sklearn.pipeline import Pipeline, make_pipeline  # noqa: E402
 from sklearn.preprocessing import StandardScaler  # noqa: E402
 from sklearn.utils import estimator_checks, estimator_html_repr, get_tags  # noqa: E402
 from sklearn.utils.validation import check_is_fitted  # noqa: E402
-
-Array = np.ndarray[Any, Any]
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +71,7 @@ def test_main_checks_of_other_structures(structure: str) -> None:
 # Signature and parameters -----------------------------------------------------------------------------------------
 
 
-OURS = {
+OWN_PARAMS = {
     "acceleration": None,
     "convergence": "likelihood",
     "max_time": None,
@@ -91,9 +88,9 @@ def test_signature() -> None:
     """Arguments, their order, kinds and defaults are scikit-learn's, and ours follow."""
     ours = inspect.signature(GaussianMixture).parameters
     theirs = inspect.signature(mixture.GaussianMixture).parameters
-    assert list(ours) == [*theirs, *OURS]
-    assert {name: ours[name].default for name in OURS} == OURS
-    assert all(ours[name].kind is inspect.Parameter.KEYWORD_ONLY for name in OURS)
+    assert list(ours) == [*theirs, *OWN_PARAMS]
+    assert {name: ours[name].default for name in OWN_PARAMS} == OWN_PARAMS
+    assert all(ours[name].kind is inspect.Parameter.KEYWORD_ONLY for name in OWN_PARAMS)
     for name, parameter in theirs.items():
         assert (ours[name].default, ours[name].kind) == (parameter.default, parameter.kind), name
 
@@ -111,7 +108,7 @@ def test_get_and_set_params() -> None:
     start = np.zeros((2, 2))
     model = GaussianMixture(2, means_init=start)
     assert model.get_params()["means_init"] is start
-    assert list(model.get_params()) == sorted([*mixture.GaussianMixture().get_params(), *OURS])
+    assert list(model.get_params()) == sorted([*mixture.GaussianMixture().get_params(), *OWN_PARAMS])
     assert model.set_params(tol=0.5) is model
     assert model.tol == 0.5
     with pytest.raises(ValueError, match=r"Invalid parameter 'k' for estimator .*Valid parameters are: \['acc"):
@@ -346,7 +343,5 @@ except sklearn.exceptions.NotFittedError:
 
 def test_sklearn_is_not_imported() -> None:
     """Using fastgmm does not import scikit-learn; importing scikit-learn later is noticed."""
-    run = subprocess.run(
-        [sys.executable, "-P", "-c", WITHOUT_SKLEARN], capture_output=True, text=True, timeout=120, check=False
-    )
+    run = run_python("-c", WITHOUT_SKLEARN)
     assert run.stdout == "joined\n", run.stderr

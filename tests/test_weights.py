@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import reference as twin
+from problems import Array, assert_same_fit, unit_covariances
 
 from fastgmm import GaussianMixture
 from fastgmm.exceptions import DegenerateComponentWarning
@@ -14,53 +15,41 @@ from fastgmm.fitting.starts import METHODS, hierarchical, kmeans
 from fastgmm.sources.array import ArraySource
 from fastgmm.sources.intake import scaled
 
-Array = np.ndarray[Any, Any]
-STRUCTURES = twin.STRUCTURES
 
-
-def problem(seed: int = 0, n_samples: int = 240) -> tuple[Array, Array]:
+def weighted_rows(seed: int = 0, n_samples: int = 240) -> tuple[Array, Array]:
     """Three groups of rows with weights from 0 to 3."""
     rng = np.random.default_rng(seed)
     X = rng.normal(size=(n_samples, 3)) + 4 * rng.integers(3, size=(n_samples, 1)) * [1, -1, 0.5]
     return X, rng.integers(0, 4, n_samples)
 
 
-def explicit(structure: str, X: Array, **options: Any) -> GaussianMixture:
+def with_start(structure: str, **options: Any) -> GaussianMixture:
     """A mixture that starts at three given means."""
-    shape = {"full": np.tile(np.eye(3), (3, 1, 1)), "tied": np.eye(3), "diag": np.ones((3, 3)), "spherical": np.ones(3)}
     start = {
         "weights_init": [0.5, 0.3, 0.2],
         "means_init": np.array([[0, 0, 0], [3, -3, 1], [8, -7, 4]]),
-        "precisions_init": shape[structure],
+        "precisions_init": unit_covariances(structure, 3, 3),
     }
     return GaussianMixture(3, covariance_type=structure, **(start | {"tol": 0, "max_iter": 8} | options))
 
 
-def assert_same(one: GaussianMixture, other: GaussianMixture, rtol: float) -> None:
-    """Both fits took the same path to the same parameters."""
-    assert one.n_iter_ == other.n_iter_
-    np.testing.assert_allclose(one.lower_bounds_, other.lower_bounds_, rtol=rtol)
-    for name in ("weights_", "means_", "covariances_"):
-        np.testing.assert_allclose(getattr(one, name), getattr(other, name), rtol=rtol, atol=rtol, err_msg=name)
-
-
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("structure", STRUCTURES)
+@pytest.mark.parametrize("structure", twin.STRUCTURES)
 def test_weights_are_repetitions(structure: str, dtype: str) -> None:
     """A fit, and what it says of rows as a whole, is that of the copies."""
-    X, weights = problem()
+    X, weights = weighted_rows()
     X = X.astype(dtype)
     copies = np.repeat(X, weights, axis=0)
-    one = explicit(structure, X).fit(X, sample_weight=weights)
-    other = explicit(structure, X).fit(copies)
+    one = with_start(structure).fit(X, sample_weight=weights)
+    other = with_start(structure).fit(copies)
     rtol = 1e-10 if dtype == "float64" else 1e-4
-    assert_same(one, other, rtol)
+    assert_same_fit(one, other, rtol, rtol)
     np.testing.assert_allclose(one.score(X, sample_weight=weights), one.score(copies), rtol=rtol)
     np.testing.assert_allclose(one.bic(X, sample_weight=weights), one.bic(copies), rtol=rtol)
     np.testing.assert_allclose(one.aic(X, sample_weight=weights), one.aic(copies), rtol=rtol)
 
 
-@pytest.mark.parametrize("structure", STRUCTURES)
+@pytest.mark.parametrize("structure", twin.STRUCTURES)
 @pytest.mark.parametrize(
     "options",
     [
@@ -75,47 +64,47 @@ def test_weights_are_repetitions(structure: str, dtype: str) -> None:
 )
 def test_options_take_weights_for_repetitions(structure: str, options: dict[str, Any]) -> None:
     """Acceleration, rules of convergence, regularization and a start without chance follow the copies too."""
-    X, weights = problem(1)
-    one = explicit(structure, X, **options).fit(X, sample_weight=weights)
-    other = explicit(structure, X, **options).fit(np.repeat(X, weights, axis=0))
-    assert_same(one, other, 1e-8)
+    X, weights = weighted_rows(1)
+    one = with_start(structure, **options).fit(X, sample_weight=weights)
+    other = with_start(structure, **options).fit(np.repeat(X, weights, axis=0))
+    assert_same_fit(one, other, 1e-8, 1e-8)
 
 
-@pytest.mark.parametrize("structure", STRUCTURES)
+@pytest.mark.parametrize("structure", twin.STRUCTURES)
 def test_repairs_take_weights_for_repetitions(structure: str) -> None:
     """A component on one row, and a component without rows, are repaired as with copies."""
-    X, weights = problem(2)
+    X, weights = weighted_rows(2)
     X[0], weights[0] = [50, 50, 50], 2
     means = np.array([[0, 0, 0], [50, 50, 50], [-900, 900, 900.0]])
     fits = []
     for rows, options in ((X, {"sample_weight": weights}), (np.repeat(X, weights, axis=0), {})):
-        mixture = explicit(structure, X, means_init=means, reg_covar=0)
+        mixture = with_start(structure, means_init=means, reg_covar=0)
         with pytest.warns(DegenerateComponentWarning):
             fits.append(mixture.fit(rows, **options))
     assert [repair.component for repair in fits[0].degenerate_] == [repair.component for repair in fits[1].degenerate_]
-    assert_same(*fits, 1e-7)
+    assert_same_fit(*fits, 1e-7, 1e-7)
 
 
-@pytest.mark.parametrize("structure", STRUCTURES)
+@pytest.mark.parametrize("structure", twin.STRUCTURES)
 @pytest.mark.parametrize("method", METHODS)
 def test_zero_is_absence(method: str, structure: str) -> None:
     """Whatever stands in rows of weight zero, the fit does not notice; from every start."""
-    X, weights = problem(3)
+    X, weights = weighted_rows(3)
     weights = weights * 1.7
     moved = X.copy()
     moved[weights == 0] += 1e3 * np.random.default_rng(0).normal(size=(int((weights == 0).sum()), 3))
     options = {"covariance_type": structure, "init_params": method, "random_state": 0, "max_iter": 5, "tol": 0}
     one = GaussianMixture(3, **options).fit(X, sample_weight=weights)
     other = GaussianMixture(3, **options).fit(moved, sample_weight=weights)
-    assert_same(one, other, 1e-9)
-    absent = explicit(structure, X).fit(X[weights > 0], sample_weight=weights[weights > 0])
-    assert_same(explicit(structure, X).fit(moved, sample_weight=weights), absent, 1e-9)
+    assert_same_fit(one, other, 1e-9, 1e-9)
+    absent = with_start(structure).fit(X[weights > 0], sample_weight=weights[weights > 0])
+    assert_same_fit(with_start(structure).fit(moved, sample_weight=weights), absent, 1e-9, 1e-9)
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_only_ratios_matter(method: str) -> None:
     """A power of two changes no bit, another factor only rounding; equal weights are none."""
-    X, weights = problem(4)
+    X, weights = weighted_rows(4)
     options = {"init_params": method, "random_state": 0, "max_iter": 5, "tol": 0, "n_init": 2}
     one = GaussianMixture(3, **options).fit(X, sample_weight=weights)
     for factor in (2.0**-1000, 4.0, 2.0**900):
@@ -124,8 +113,10 @@ def test_only_ratios_matter(method: str) -> None:
         assert one.lower_bounds_ == other.lower_bounds_
     options["n_init"] = 1  # of two that are equal but for rounding, rounding chooses
     one = GaussianMixture(3, **options).fit(X, sample_weight=weights)
-    assert_same(one, GaussianMixture(3, **options).fit(X, sample_weight=weights * 1e-200 / 3), 1e-9)
-    assert_same(explicit("full", X).fit(X), explicit("full", X).fit(X, sample_weight=np.full(len(X), 7)), 1e-12)
+    assert_same_fit(one, GaussianMixture(3, **options).fit(X, sample_weight=weights * 1e-200 / 3), 1e-9, 1e-9)
+    assert_same_fit(
+        with_start("full").fit(X), with_start("full").fit(X, sample_weight=np.full(len(X), 7)), 1e-12, 1e-12
+    )
 
 
 def test_large_data_are_sampled_by_weight(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -187,21 +178,21 @@ def test_weights_lose_no_digit() -> None:
         assert 0.5 <= scaled(weights * factor).mean() < 1
 
 
-@pytest.mark.parametrize("structure", STRUCTURES)
+@pytest.mark.parametrize("structure", twin.STRUCTURES)
 def test_rows_without_weight_may_lie_anywhere(structure: str) -> None:
     """Even so far away that their densities vanish, and the logarithms of these are infinite."""
-    X, weights = problem()
+    X, weights = weighted_rows()
     X = X.astype(np.float32)
     X[weights == 0] = 1e25
-    one = explicit(structure, X).fit(X, sample_weight=weights)
-    assert_same(one, explicit(structure, X).fit(X[weights > 0], sample_weight=weights[weights > 0]), 1e-4)
+    one = with_start(structure).fit(X, sample_weight=weights)
+    assert_same_fit(one, with_start(structure).fit(X[weights > 0], sample_weight=weights[weights > 0]), 1e-4, 1e-4)
     assert one.score(X, sample_weight=weights) == pytest.approx(one.lower_bound_, rel=1e-3)
 
 
 def test_kmeans_equals_scikit_learn() -> None:
     """Lloyd's iteration ends where scikit-learn's does, from the same centers."""
     cluster = pytest.importorskip("sklearn.cluster")
-    X, weights = problem(7, 500)
+    X, weights = weighted_rows(7, 500)
     start = X[:4]
     want = cluster.KMeans(4, init=start, n_init=1, tol=0, algorithm="lloyd").fit(X, sample_weight=weights)
     source = ArraySource(X, weights=weights)
@@ -242,8 +233,8 @@ def test_threads_change_no_bit(n_threads: int) -> None:
 )
 def test_bad_weights(weights: Any, message: str) -> None:
     """The error says what is wrong where; an earlier fit stays."""
-    X, _ = problem()
-    mixture = explicit("full", X).fit(X)
+    X, _ = weighted_rows()
+    mixture = with_start("full").fit(X)
     before = mixture.means_.copy()
     with pytest.raises(ValueError, match=message):
         mixture.fit(X, sample_weight=weights)
@@ -252,8 +243,8 @@ def test_bad_weights(weights: Any, message: str) -> None:
 
 def test_criteria_refuse_bad_weights() -> None:
     """So do the methods that use a mixture."""
-    X, _ = problem()
-    mixture = explicit("full", X).fit(X)
+    X, _ = weighted_rows()
+    mixture = with_start("full").fit(X)
     for method in (mixture.bic, mixture.aic, mixture.score):
         with pytest.raises(ValueError, match="Negative values"):
             method(X, sample_weight=-np.ones(len(X)))
@@ -270,7 +261,7 @@ def test_routing() -> None:
     from sklearn.exceptions import UnsetMetadataPassedError
     from sklearn.model_selection import GridSearchCV
 
-    X, weights = problem(9)
+    X, weights = weighted_rows(9)
     grid: dict[str, list[int]] = {"n_components": [1, 2]}
     with pytest.raises(RuntimeError, match="only available when metadata routing is enabled"):
         GaussianMixture().set_fit_request(sample_weight=True)
