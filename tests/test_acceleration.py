@@ -90,7 +90,7 @@ def test_never_below_plain_em(structure: str, tol: float) -> None:
 
 
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
-def test_no_loss_on_separated_data(structure: str) -> None:
+def test_few_more_passes_on_separated_data(structure: str) -> None:
     """Where EM needs a handful of passes SQUAREM needs at most a fifth more."""
     X, start = slow_problem(structure, 3, separation=12.0)
     start = Parameters(start.weights, X[[0, 1, 2]], start.covariances, start.precisions_cholesky)
@@ -102,7 +102,7 @@ def test_no_loss_on_separated_data(structure: str) -> None:
 
 
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
-def test_every_pass_counts(structure: str) -> None:
+def test_n_iter_counts_passes(structure: str) -> None:
     """n_iter is the number of passes, on a source that offers no more than `statistics`."""
     X, start = slow_problem(structure, 0)
     source = Counting(X)
@@ -132,7 +132,7 @@ def test_refused_extrapolations(structure: str, monkeypatch: pytest.MonkeyPatch)
     np.testing.assert_array_equal(fast.parameters.means, plain.parameters.means)
 
 
-def test_points_without_density_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_extrapolation_without_density_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """A point at which the likelihood is -inf or NaN ends nothing."""
     X, start = slow_problem("full", 1)
 
@@ -145,7 +145,7 @@ def test_points_without_density_are_refused(monkeypatch: pytest.MonkeyPatch) -> 
     assert np.isfinite(accelerated.lower_bounds).all() and np.isfinite(accelerated.parameters.means).all()
 
 
-def test_convergence_is_judged_by_em_steps() -> None:
+def test_convergence_judged_at_em_steps_only() -> None:
     """Neither an extrapolated point nor the step after a large extrapolation converges."""
     unit = STRUCTURES["full"].unit(np.zeros((1, 1)))
     rule = LikelihoodRule(STRUCTURES["full"], 1e-3)
@@ -158,7 +158,7 @@ def test_convergence_is_judged_by_em_steps() -> None:
 
 
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
-def test_chart(structure: str) -> None:
+def test_chart_coordinates_round_trip(structure: str) -> None:
     """The way to coordinates and back; the origin's are zero; any coordinates are parameters."""
     X, start = slow_problem(structure, 5)
     first, second = (fit(ArraySource(X), structure, start, None, max_iter=n).parameters for n in (3, 9))
@@ -175,7 +175,7 @@ def test_chart(structure: str) -> None:
 
 
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
-def test_units_do_not_matter(structure: str) -> None:
+def test_scale_equivariance(structure: str) -> None:
     """In other units (powers of two, spherical: one for all) the same passes lead to the same bounds."""
     X, start = slow_problem(structure, 6)
     units = np.full(3, 2.0**40) if structure == "spherical" else np.array([2.0**-30, 1.0, 2.0**20])
@@ -191,7 +191,7 @@ def test_units_do_not_matter(structure: str) -> None:
     np.testing.assert_allclose(np.array(two) + np.log(units).sum(), one, rtol=1e-6)
 
 
-def test_threads_do_not_matter() -> None:
+def test_same_bits_for_any_number_of_threads() -> None:
     """The bits of an accelerated fit are the same for any number of threads."""
     rng = np.random.default_rng(0)
     X = twin.sample(rng, twin.random_model(rng, "full", 4, 5, separation=0.8), 30_011)

@@ -72,7 +72,7 @@ def layer(module: str) -> int:
 
 
 @pytest.mark.parametrize("module", FILES)
-def test_direction(module: str) -> None:
+def test_imports_go_to_lower_layers(module: str) -> None:
     """Nothing is imported from a higher layer."""
     for name, _ in imported(module):
         assert layer(name) <= layer(module), f"{module} imports {name}"
@@ -80,13 +80,13 @@ def test_direction(module: str) -> None:
             assert folder(name) != "plotting", f"{module} imports {name}"
 
 
-def test_no_cycles() -> None:
+def test_no_import_cycles() -> None:
     """Modules can be put in an order in which each imports earlier ones alone, those in functions included."""
     graph = {module: {name for name, _ in imported(module)} for module in FILES}
     assert set(TopologicalSorter(graph).static_order()) >= set(FILES)
 
 
-def test_pictures_stand_apart() -> None:
+def test_plotting_imports() -> None:
     """Pictures use public attributes: of the package they import each other and the names of structures alone."""
     for module in FILES:
         if folder(module) == "plotting":
@@ -99,7 +99,7 @@ OPTIONAL |= {"scipy", "sklearn", "skl2onnx", "tqdm", "zarr", "logging", "concurr
 
 
 @pytest.mark.parametrize("module", FILES)
-def test_optional_libraries(module: str) -> None:
+def test_optional_libraries_imported_in_functions(module: str) -> None:
     """What not everybody has, or what is slow to import, is imported by the functions that need it."""
     for statement, late in statements(ast.parse(FILES[module].read_text(encoding="utf-8"))):
         if isinstance(statement, ast.ImportFrom) and statement.level > 0:
@@ -109,7 +109,7 @@ def test_optional_libraries(module: str) -> None:
             assert late or (name or "").split(".")[0] not in OPTIONAL, f"{module} imports {name}"
 
 
-def test_importing_costs_little_more_than_numpy() -> None:
+def test_import_loads_no_slow_modules() -> None:
     """What takes long to import, and is not needed by every fit, waits until it is."""
     code = (
         "import sys, numpy; before = set(sys.modules); import fastgmm\n"

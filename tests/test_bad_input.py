@@ -149,7 +149,7 @@ def fitted_attributes(model: Any) -> bytes:
 
 @pytest.mark.parametrize("method", ["fit", "fit_predict"])
 @pytest.mark.parametrize("case", ROWS)
-def test_rows(sklearn_mixture: Any, case: str, method: str) -> None:
+def test_bad_rows(sklearn_mixture: Any, case: str, method: str) -> None:
     """Rows are refused as in scikit-learn, and a fitted estimator stays as it was."""
     make, words = ROWS[case]
     model = GaussianMixture(2, random_state=0).fit(GOOD)
@@ -161,7 +161,7 @@ def test_rows(sklearn_mixture: Any, case: str, method: str) -> None:
 
 
 @pytest.mark.parametrize(("options", "words"), ARGUMENTS, ids=str)
-def test_arguments(sklearn_mixture: Any, options: dict[str, Any], words: str) -> None:
+def test_bad_arguments(sklearn_mixture: Any, options: dict[str, Any], words: str) -> None:
     """Arguments are checked by fit, not before, and are named with the value seen."""
     model = GaussianMixture(2, random_state=0).fit(GOOD)
     before = fitted_attributes(model)
@@ -177,14 +177,14 @@ def test_arguments(sklearn_mixture: Any, options: dict[str, Any], words: str) ->
 
 
 @pytest.mark.parametrize("bad", [0, -1, 1.5, "2"])
-def test_number_of_threads(bad: Any) -> None:
+def test_bad_n_threads(bad: Any) -> None:
     """The argument that scikit-learn has not is checked likewise."""
     with pytest.raises(ValueError, match=r"'n_threads' .* must be an int in the range \[1, inf\) or None\. Got"):
         GaussianMixture(n_threads=bad).fit(GOOD)
 
 
 @pytest.mark.parametrize(("options", "words"), STARTS, ids=lambda value: str(value)[:60])
-def test_starts(sklearn_mixture: Any, options: dict[str, Any], words: str) -> None:
+def test_bad_starts(sklearn_mixture: Any, options: dict[str, Any], words: str) -> None:
     """Starting values that do not fit are refused."""
     model = GaussianMixture(2, random_state=0).fit(GOOD)
     before = fitted_attributes(model)
@@ -213,7 +213,7 @@ def test_ill_defined_covariance(sklearn_mixture: Any, structure: str) -> None:
     assert fitted_attributes(model) == before
 
 
-def test_failing_first_fit_leaves_nothing() -> None:
+def test_failed_fit_sets_no_attributes() -> None:
     """An estimator that was never fitted is not half fitted by a failure."""
     model = GaussianMixture(2, means_init=[[0.0]])
     with pytest.raises(ValueError, match="'means' should have the shape"):
@@ -239,7 +239,7 @@ def test_warm_start_with_other_sizes() -> None:
 
 @pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize(("row", "column"), [(0, 0), (29, 1), (4, 0)])
-def test_place_of_a_value(row: int, column: int, order: str) -> None:
+def test_message_names_row_and_column(row: int, column: int, order: str) -> None:
     """The message names row and column of the first value that is not finite."""
     rows = np.asarray(with_value(np.nan, row, column), order=order)
     with pytest.raises(ValueError, match=rf"NaN, first at row {row}, column {column}\."):
@@ -249,7 +249,7 @@ def test_place_of_a_value(row: int, column: int, order: str) -> None:
         GaussianMixture().fit(rows)
 
 
-def test_place_far_away() -> None:
+def test_nonfinite_value_in_a_late_block() -> None:
     """The search goes through all blocks of rows."""
     rows = np.zeros((300_000, 2), dtype=np.float32)
     rows[299_998, 1] = np.nan
@@ -264,7 +264,7 @@ def test_infinities_that_cancel() -> None:
 
 
 @pytest.mark.parametrize("library", ["pandas", "polars", "pyarrow"])
-def test_place_in_a_table(library: str) -> None:
+def test_message_names_table_column(library: str) -> None:
     """Columns of tables are named."""
     with pytest.raises(ValueError, match="row 1, column 'width'"):
         GaussianMixture().fit(table_of(library, height=[1.0, 2.0], width=[1.0, np.nan]))
@@ -280,7 +280,7 @@ def test_masked_values() -> None:
 
 
 @pytest.mark.parametrize("rows", [np.array([["1", "2"], ["3", "4"]]), np.array([["2020-01-01"]], dtype="M8[D]")])
-def test_no_numbers(rows: Array) -> None:
+def test_non_numeric_dtypes(rows: Array) -> None:
     """Strings and dates are refused even where NumPy could turn them into numbers."""
     with pytest.raises(ValueError, match=f"X has dtype {re.escape(str(rows.dtype))}, which holds no numbers"):
         GaussianMixture().fit(rows)
@@ -292,7 +292,7 @@ def test_complex_list() -> None:
         GaussianMixture().fit((GOOD + 0j).tolist())
 
 
-def test_component_of_a_precision() -> None:
+def test_message_names_bad_precision() -> None:
     """The message names the component and what is wrong with its precision."""
     with pytest.raises(ValueError, match=r"component 1 has the eigenvalue -3\."):
         GaussianMixture(2, precisions_init=[np.eye(2), np.diag([1.0, -3.0])]).fit(GOOD)
@@ -330,7 +330,7 @@ PREDICTED = ("nan", "infinity", "1-D", "3-D", "complex", "sparse matrix", "objec
 
 @pytest.mark.parametrize("method", ["predict", "predict_proba", "score_samples", "score"])
 @pytest.mark.parametrize("case", PREDICTED)
-def test_rows_to_predict(sklearn_mixture: Any, case: str, method: str) -> None:
+def test_bad_rows_to_predict(sklearn_mixture: Any, case: str, method: str) -> None:
     """Rows to predict are refused like those to fit."""
     make, words = ROWS[case]
     ours, theirs = GaussianMixture().fit(GOOD), sklearn_mixture().fit(GOOD)
@@ -367,7 +367,7 @@ def test_other_feature_names(sklearn_mixture: Any, library: str, names: list[str
     assert str(failure(lambda: ours.predict(other))) == want
 
 
-def test_names_on_one_side_only(sklearn_mixture: Any) -> None:
+def test_feature_names_in_fit_or_predict_only(sklearn_mixture: Any) -> None:
     """Names in fit alone or in predict alone are warned of, pointing at the caller."""
     rows = table_of("pandas", a=GOOD[:, 0], b=GOOD[:, 1])
     for fit_on, predict_on in ((GOOD, rows), (rows, GOOD), (rows, GOOD.tolist())):
@@ -382,7 +382,7 @@ def test_names_on_one_side_only(sklearn_mixture: Any) -> None:
 
 
 @pytest.mark.parametrize("n_samples", [0, -3])
-def test_number_of_samples(sklearn_mixture: Any, n_samples: int) -> None:
+def test_bad_n_samples(sklearn_mixture: Any, n_samples: int) -> None:
     """At least one sample is drawn."""
     ours, theirs = GaussianMixture().fit(GOOD), sklearn_mixture().fit(GOOD)
     words = "Invalid value for 'n_samples'.*least one sample"
@@ -391,14 +391,14 @@ def test_number_of_samples(sklearn_mixture: Any, n_samples: int) -> None:
 
 
 @pytest.mark.parametrize("n_samples", [1.5, "3", None])
-def test_number_of_samples_is_an_integer(n_samples: Any) -> None:
+def test_n_samples_must_be_int(n_samples: Any) -> None:
     """The number of samples is an int."""
     with pytest.raises(TypeError, match="Invalid value for 'n_samples'"):
         GaussianMixture().fit(GOOD).sample(n_samples)
 
 
 @pytest.mark.parametrize("random_state", [-1, "seed", 0.5])
-def test_random_state_of_sample(sklearn_mixture: Any, random_state: Any) -> None:
+def test_bad_random_state_of_sample(sklearn_mixture: Any, random_state: Any) -> None:
     """A random state set after the fit is checked before it is used."""
     ours, theirs = GaussianMixture().fit(GOOD), sklearn_mixture().fit(GOOD)
     for model in (ours, theirs):
@@ -419,7 +419,7 @@ def test_random_state_of_sample(sklearn_mixture: Any, random_state: Any) -> None
         ("precisions_cholesky_", np.zeros((2, 3, 3))),
     ],
 )
-def test_attributes_that_do_not_fit(name: str, value: Any) -> None:
+def test_bad_attribute_shapes(name: str, value: Any) -> None:
     """Attributes set by hand are measured before the kernels read them."""
     model = GaussianMixture(2, random_state=0).fit(GOOD)
     setattr(model, name, value)
@@ -427,7 +427,7 @@ def test_attributes_that_do_not_fit(name: str, value: Any) -> None:
         model.predict(GOOD)
 
 
-def test_covariances_that_do_not_fit() -> None:
+def test_bad_covariances_shape() -> None:
     """So are the covariances that samples are drawn from."""
     model = GaussianMixture(2, random_state=0).fit(GOOD)
     model.covariances_ = np.eye(2)
@@ -435,7 +435,7 @@ def test_covariances_that_do_not_fit() -> None:
         model.sample()
 
 
-def test_weights_that_are_too_large(sklearn_mixture: Any) -> None:
+def test_sample_with_weights_above_one(sklearn_mixture: Any) -> None:
     """Weights set by hand are probabilities when samples are drawn."""
     ours, theirs = GaussianMixture(2).fit(GOOD), sklearn_mixture(2).fit(GOOD)
     ours.weights_ = theirs.weights_ = np.array([1.5, 1.5])

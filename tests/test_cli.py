@@ -68,7 +68,7 @@ def faithful_csv(tmp_path: Path) -> str:
 # The main job
 
 
-def test_main_job(tmp_path: Path) -> None:
+def test_no_arguments_fit_iris(tmp_path: Path) -> None:
     """Without arguments it fits iris: the report's numbers are those of the same fit in Python."""
     pytest.importorskip("matplotlib")
     done = run_python("-m", "fastgmm", cwd=tmp_path)
@@ -104,7 +104,7 @@ def test_main_job(tmp_path: Path) -> None:
     assert max(map(len, done.stdout.splitlines())) <= max(100, len(str(tmp_path)) + 30)
 
 
-def test_main_job_without_matplotlib(
+def test_no_arguments_without_matplotlib(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Without matplotlib one line says how to get the picture."""
@@ -195,7 +195,7 @@ def test_report_of_many_columns_and_components(tmp_path: Path, capsys: pytest.Ca
     assert "... and 10 more components" in out
 
 
-def test_old_output_survives_an_error(
+def test_failed_write_keeps_old_output(
     faithful_csv: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Outputs are replaced whole or not at all."""
@@ -256,7 +256,7 @@ LAYOUTS = {
 
 
 @pytest.mark.parametrize("text", LAYOUTS.values(), ids=LAYOUTS)
-def test_layouts(text: str, tmp_path: Path) -> None:
+def test_csv_layouts(text: str, tmp_path: Path) -> None:
     """The same table in every layout."""
     table = read_table(write(tmp_path / "table.txt", text))
     assert table.names == ["a", "b"]
@@ -295,7 +295,7 @@ MIXED = 'id,"size, cm",kind,mass,kind\nr1,1,red,2,x\nr2,3,"blue, light",4,y\n'
         (" mass ", ["mass"], [[2], [4]]),
     ],
 )
-def test_columns(columns: str, names: list[str], values: list[list[float]], tmp_path: Path) -> None:
+def test_choice_of_columns(columns: str, names: list[str], values: list[list[float]], tmp_path: Path) -> None:
     """Columns are chosen by name or number, in the order given."""
     table = read_table(write(tmp_path / "table.csv", MIXED), columns)
     assert table.names == names
@@ -312,7 +312,7 @@ def test_columns(columns: str, names: list[str], values: list[list[float]], tmp_
     header=st.booleans(),
     quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
 )
-def test_round_trip(
+def test_csv_round_trip(
     delimiter: str, data: np.ndarray, header: bool, quoting: Any, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """What the csv module writes is read back bit for bit."""
@@ -498,7 +498,7 @@ def test_permissions(faithful_csv: str, tmp_path: Path, capsys: pytest.CaptureFi
     assert "Permission denied" in capsys.readouterr().err
 
 
-def test_reader_goes_away(faithful_csv: str, tmp_path: Path) -> None:
+def test_closed_pipe(faithful_csv: str, tmp_path: Path) -> None:
     """A closed pipe at the end of the output is no error."""
     process = subprocess.Popen(
         [*COMMAND, "fit", faithful_csv, "-k", "2"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path

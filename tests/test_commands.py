@@ -65,7 +65,7 @@ def read_records(path: Path) -> dict[str, np.ndarray]:
 # Fit, keep, show, predict
 
 
-def test_round_trip(table: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_fit_save_show_predict(table: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A mixture that was fitted and kept is shown and applied as in Python, to the last bit of text and .npy."""
     kept, written, records = tmp_path / "m.npz", tmp_path / "fit.csv", tmp_path / "new.npy"
     chosen = ["--columns", "eruptions,waiting", "--weights", "count"]
@@ -109,7 +109,7 @@ def test_round_trip(table: str, tmp_path: Path, capsys: pytest.CaptureFixture[st
 
 
 @pytest.mark.parametrize("structure", ["full", "tied", "diag", "spherical"])
-def test_show_made_of_parameters(structure: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_show_from_parameters(structure: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A mixture that no fit has made is shown too, with numbers for names; correlations where there are some."""
     covariances: Any = {"full": [np.eye(2)] * 2, "tied": np.eye(2), "diag": np.ones((2, 2)), "spherical": [1.0, 1.0]}
     path = tmp_path / "model.npz"
@@ -196,7 +196,7 @@ def test_labels_to_the_standard_output(table: str, capsys: pytest.CaptureFixture
 # Gaps and weights
 
 
-def test_missing(model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_values(model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Gaps are refused with the remedy, and with `--missing em` fitted and applied as in Python."""
     gappy = X.copy()
     gappy[::7, 1] = np.nan
@@ -214,7 +214,7 @@ def test_missing(model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert main(["predict", path, "--model", model, "--missing", "em", "-o", str(output)]) == 0
 
 
-def test_gaps_in_weights(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_weights(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A missing weight is an error whatever happens to missing values."""
     rows = np.column_stack([X, COUNTS])
     rows[4, 2] = np.nan
@@ -256,7 +256,7 @@ def test_select(table: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert [float(row[column]) for row in rows] == expected.table_["icl"].tolist()
 
 
-def test_select_draws(table: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_select_plot(table: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Curves of the criterion, here by cross-validation, to a picture."""
     pytest.importorskip("matplotlib")
     picture = tmp_path / "curves.png"
@@ -350,7 +350,9 @@ def test_text_of_another_encoding(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_table(str(path), "a,b").values, [[1, 2], [3, 4]])
 
 
-def test_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_space_for_temporary_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A full disk under the temporary files is named, with the remedy."""
 
     monkeypatch.setattr("fastgmm.cli.tables.SMALL", 0)
@@ -363,7 +365,7 @@ def test_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest
 
 @pytest.mark.skipif(os.name != "posix", reason="needs pseudo-terminals")
 @pytest.mark.parametrize("command", ["fit", "select"])
-def test_progress(command: str, table: str) -> None:
+def test_progress_on_a_terminal(command: str, table: str) -> None:
     """A terminal sees a line that is written again, and wiped away; a pipe sees nothing."""
     import pty
 
@@ -388,7 +390,7 @@ def test_progress(command: str, table: str) -> None:
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
-def test_full_output(table: str) -> None:
+def test_full_standard_output(table: str) -> None:
     """What cannot be written to the standard output is an error of one line."""
     with open("/dev/full", "w") as full:
         arguments = [*COMMAND, "fit", table, "-k", "2", "--output", "-"]
@@ -429,7 +431,7 @@ print(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1], file=
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
-def test_memory(tmp_path: Path) -> None:
+def test_peak_memory_of_large_csv(tmp_path: Path) -> None:
     """A table whose numbers take 96 MB is fitted, from a pipe, and its rows labelled, in much less, and nothing stays.
 
     Beyond what the program itself takes: a few chunks of text and numbers.

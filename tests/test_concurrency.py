@@ -77,7 +77,7 @@ WATCHED = {"covariance_type", "weights_", "means_", "covariances_", "precisions_
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_no_mixture_of_two_mixtures(X: Array, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_refit_during_prediction_is_atomic(X: Array, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whenever a refit in another thread takes effect, an answer is that of the mixture before or after it.
 
     The second mixture has another number of components and another structure.
@@ -110,7 +110,7 @@ def test_no_mixture_of_two_mixtures(X: Array, name: str, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("name", ["fit", "fit_predict"])
-def test_fits_take_turns(X: Array, name: str) -> None:
+def test_fit_sets_attributes_at_once(X: Array, name: str) -> None:
     """A fit takes over all attributes at once: whoever looks finds those of one fit."""
     mixture = GaussianMixture(2, random_state=0, max_iter=3, tol=9).fit(X)
     seen: list[int] = []
@@ -126,7 +126,7 @@ def test_fits_take_turns(X: Array, name: str) -> None:
 
 
 @pytest.mark.usefixtures("switching")
-def test_predictions_beside_refits(X: Array) -> None:
+def test_predictions_during_refits(X: Array) -> None:
     """Threads that predict while another refits the same mixture get the answers of one of its fits."""
     mixture = GaussianMixture(3, max_iter=4, tol=9, n_threads=1)
     expected = set()
@@ -158,7 +158,7 @@ def test_predictions_beside_refits(X: Array) -> None:
 
 
 @pytest.mark.usefixtures("switching")
-def test_shared_mixture(X: Array) -> None:
+def test_threads_share_a_mixture(X: Array) -> None:
     """Eight threads that ask one fitted mixture all kinds of questions get the answers of one thread."""
     mixture = GaussianMixture(3, random_state=0, max_iter=5, tol=9).fit(X)
     names = [name for name in METHODS if name not in ("pickle", "to_sklearn")]
@@ -174,7 +174,7 @@ def test_shared_mixture(X: Array) -> None:
 
 
 @pytest.mark.usefixtures("switching")
-def test_own_mixtures(X: Array) -> None:
+def test_threads_with_own_mixtures(X: Array) -> None:
     """Threads that fit and ask mixtures of their own, more than the cache of kernel models holds."""
 
     def work(seed: int) -> bytes:
@@ -190,7 +190,7 @@ def test_own_mixtures(X: Array) -> None:
         assert list(pool.map(work, seeds)) == alone
 
 
-def test_sweeps_side_by_side(X: Array) -> None:
+def test_concurrent_selections(X: Array) -> None:
     """Model selection in several threads at once."""
 
     def work(seed: int) -> bytes:
@@ -248,7 +248,7 @@ class Slow:
         return self.told.wait(10)
 
 
-def test_cached_properties_do_not_wait_for_each_other() -> None:
+def test_cached_properties_do_not_block_each_other() -> None:
     """While one thread computes a property of an object, another gets that of another object."""
     begun, told, always = threading.Event(), threading.Event(), threading.Event()
     always.set()
@@ -274,7 +274,7 @@ def run_worker(tmp_path: Path, script: str, *arguments: str) -> None:
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
-def test_processes(tmp_path: Path, method: str) -> None:
+def test_fork_spawn_and_forkserver(tmp_path: Path, method: str) -> None:
     """Processes that start during a fit in a thread, or after it: they fit with threads, and mixtures come back."""
     if method not in multiprocessing.get_all_start_methods():
         pytest.skip(f"no {method} here")
@@ -328,7 +328,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.parametrize(("module", "script"), [("joblib", JOBLIB), ("distributed", DASK)], ids=["joblib", "Dask"])
-def test_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str, script: str) -> None:
+def test_joblib_and_dask_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str, script: str) -> None:
     """Workers of joblib's processes and of Dask share the processors, and get what one process gets."""
     pytest.importorskip(module)
     for name in ("FASTGMM_NUM_THREADS", "OMP_NUM_THREADS"):

@@ -103,7 +103,7 @@ def test_zero_tolerance_never_converges(name: str) -> None:
     assert (model.n_iter_, model.converged_, model.stop_reason_) == (400, False, "max_iter")
 
 
-def test_weights_of_zero_in_the_start() -> None:
+def test_start_with_zero_weight() -> None:
     """A start with an empty component does not divide by zero."""
     X, start = rows_and_start()
     start["weights_init"] = [0.5, 0.5, 0.0]
@@ -137,7 +137,7 @@ def test_callback() -> None:
     np.testing.assert_array_equal(model.means_, quiet_fit(X, **start, tol=0.0, max_iter=7).means_)
 
 
-def test_callback_hears_of_the_last_iteration() -> None:
+def test_callback_sees_last_iteration() -> None:
     """Convergence does not skip it, and wins over its answer."""
     X, start = rows_and_start()
     told: list[int] = []
@@ -161,7 +161,7 @@ def test_callback_that_raises() -> None:
     assert not hasattr(model, "means_")
 
 
-def test_time_limit() -> None:
+def test_max_time() -> None:
     """A fit ends after the first iteration beyond its time; a long limit changes nothing."""
     X, start = rows_and_start()
     model = GaussianMixture(**start, tol=0.0, max_time=1e-9)
@@ -255,7 +255,9 @@ def test_interruption_before_the_first_iteration(monkeypatch: pytest.MonkeyPatch
         ({"tol": 0.0, "callback": lambda *_: True}, r"NOT converged after 1 iteration \(tol 0\): stopped by callback"),
     ],
 )
-def test_report_and_verbose(options: dict[str, Any], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_stop_reason_in_report_and_verbose(
+    options: dict[str, Any], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     """The report and verbose say why the fit stopped."""
     X, start = rows_and_start()
     model = quiet_fit(X, **start, **options, verbose=1)

@@ -77,7 +77,7 @@ def synchronous() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("structure", STRUCTURES)
-def test_default_fit_equals_the_one_in_memory(structure: str, scheduler: None) -> None:
+def test_fit_equals_memory(structure: str, scheduler: None) -> None:
     """From the same sample of rows along the same path, two initializations of which the better is kept."""
     X = sorted_rows()
     options: dict[str, Any] = {"covariance_type": structure, "random_state": 0, "n_init": 2, "max_iter": 20}
@@ -86,7 +86,7 @@ def test_default_fit_equals_the_one_in_memory(structure: str, scheduler: None) -
 
 @pytest.mark.parametrize("weighted", [False, True], ids=["", "weighted"])
 @pytest.mark.parametrize("method", [*METHODS, "labels", "responsibilities"])
-def test_every_start(method: str, weighted: bool, synchronous: None) -> None:
+def test_every_start_equals_memory(method: str, weighted: bool, synchronous: None) -> None:
     """Each method draws the rows it draws in memory, by their weights too; arrays are cut along the chunks."""
     X = sorted_rows(20000)
     rng = np.random.default_rng(1)
@@ -97,7 +97,7 @@ def test_every_start(method: str, weighted: bool, synchronous: None) -> None:
     assert_same_fit(there, GaussianMixture(**mixture.get_params()).fit(X, sample_weight=weights), 1e-9)
 
 
-def test_samples_are_drawn_on_the_cluster(synchronous: None) -> None:
+def test_take_and_assign_equal_memory(synchronous: None) -> None:
     """Any indices, in any order and more than once; groups of rows, for passes that need them here."""
     X = sorted_rows(1000)
     source = DaskSource(chunked(X, 300, 1, 699), "Test")
@@ -129,7 +129,7 @@ def test_weights(synchronous: None) -> None:
         GaussianMixture(3).fit(chunked(X), sample_weight=weights[:10])
 
 
-def test_rows_are_let_go_with_the_source(synchronous: None) -> None:
+def test_closed_source_releases_rows(synchronous: None) -> None:
     """Even where an error or a debugger keeps the source itself."""
     with DaskSource(chunked(sorted_rows(1000)), "Test") as source:
         assert source.total == 1000 and source.handles
@@ -137,7 +137,7 @@ def test_rows_are_let_go_with_the_source(synchronous: None) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "int16", ">f8"])
-def test_types(dtype: str, synchronous: None) -> None:
+def test_dtypes(dtype: str, synchronous: None) -> None:
     """float32 stays, the rest becomes float64."""
     X = sorted_rows().astype(dtype)
     whole = GaussianMixture(4, random_state=0, max_iter=5, tol=0).fit(X)
@@ -146,7 +146,7 @@ def test_types(dtype: str, synchronous: None) -> None:
     assert there.predict_proba(chunked(X)).dtype == whole.means_.dtype
 
 
-def test_columns_in_several_chunks(synchronous: None) -> None:
+def test_chunked_columns(synchronous: None) -> None:
     """They are put together."""
     X = sorted_rows()
     there = GaussianMixture(4, random_state=0).fit(da.from_array(X, chunks=(1000, 2)))
@@ -205,7 +205,7 @@ def test_dataframes(synchronous: None) -> None:
         mixture.fit(lazy["a"])
 
 
-def test_unknown_lengths(synchronous: None) -> None:
+def test_unknown_chunk_lengths(synchronous: None) -> None:
     """An array whose chunks do not tell their lengths is counted when it is loaded."""
     X = sorted_rows()
     lazy = chunked(X)
@@ -216,7 +216,7 @@ def test_unknown_lengths(synchronous: None) -> None:
     )
 
 
-def test_repairs(synchronous: None) -> None:
+def test_repairs_equal_memory(synchronous: None) -> None:
     """Collapsed and empty components are repaired as in memory."""
     X = sorted_rows()
     X[:2000] = -100.0
@@ -229,7 +229,7 @@ def test_repairs(synchronous: None) -> None:
     assert_same_fit(there, whole, 1e-9)
 
 
-def test_functions_of_statistics_take_collections(synchronous: None) -> None:
+def test_statistics_of_collections(synchronous: None) -> None:
     """The E-step as a function."""
     X = sorted_rows()
     mixture = GaussianMixture(3, random_state=0, max_iter=0).fit(X)
@@ -288,7 +288,7 @@ def test_bad_collections(synchronous: None) -> None:
         GaussianMixture(2, init_params=lambda X, k, r: X[:k]).fit(chunked(X))
 
 
-def test_nothing_of_dask_is_imported_for_arrays() -> None:
+def test_dask_is_not_imported_for_arrays() -> None:
     """fastgmm does without."""
     code = "import sys, fastgmm; fastgmm.GaussianMixture().fit([[0], [1]]); print(*sys.modules)"
     result = run_python("-c", code, check=True)
@@ -305,7 +305,7 @@ def with_gaps(X: Array, seed: int = 5) -> Array:
 
 @pytest.mark.parametrize("weighted", [False, True], ids=["", "weighted"])
 @pytest.mark.parametrize("structure", STRUCTURES)
-def test_gaps(structure: str, weighted: bool, synchronous: None) -> None:
+def test_missing_values_equal_memory(structure: str, weighted: bool, synchronous: None) -> None:
     """Fits, criteria and predictions with missing values are those of memory."""
     X = with_gaps(sorted_rows())
     weights = np.random.default_rng(2).uniform(0, 1e3, len(X)) * (np.arange(len(X)) > 1500) if weighted else None
@@ -329,7 +329,7 @@ def test_gaps(structure: str, weighted: bool, synchronous: None) -> None:
 
 
 @pytest.mark.parametrize("method", ["best", "hierarchical", "random", "labels"])
-def test_starts_with_gaps(method: str, synchronous: None) -> None:
+def test_starts_with_missing_values(method: str, synchronous: None) -> None:
     """Each start finds the rows that it finds in memory; a sample of many is drawn where they lie."""
     X = with_gaps(sorted_rows(600))
     given = {"labels": np.random.default_rng(1).integers(3, size=len(X))}
@@ -337,7 +337,7 @@ def test_starts_with_gaps(method: str, synchronous: None) -> None:
     assert_same_fit(mixture.fit(chunked(X, 100, 1, 499)), GaussianMixture(**mixture.get_params()).fit(X), 1e-9)
 
 
-def test_a_start_with_gaps_comes_from_a_sample(synchronous: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_start_with_missing_values_uses_a_sample(synchronous: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of many rows no more are gathered than the sample has."""
     monkeypatch.setattr(incomplete, "SAMPLE_NUMBERS", 1000)
     monkeypatch.setattr(incomplete, "SAMPLE_ROWS_PER_COMPONENT", 10)
@@ -352,14 +352,14 @@ def test_a_start_with_gaps_comes_from_a_sample(synchronous: None, monkeypatch: p
     assert_same_fit(there, whole)
 
 
-def test_without_gaps_the_bits_are_those_of_complete_rows(synchronous: None) -> None:
+def test_missing_em_on_complete_rows_same_bits(synchronous: None) -> None:
     """missing='em' costs nothing where nothing is missing."""
     X = sorted_rows()
     fits = [GaussianMixture(4, missing=m, random_state=0, max_iter=4).fit(chunked(X)) for m in ("em", "raise")]
     assert_same_fit(*fits, rtol=0)
 
 
-def test_what_gaps_do_not_allow(synchronous: None) -> None:
+def test_missing_values_refusals(synchronous: None) -> None:
     """Infinity, columns without values, draws."""
     X = with_gaps(sorted_rows())
     mixture = GaussianMixture(2, missing="em", random_state=0).fit(X)
@@ -376,7 +376,7 @@ def test_what_gaps_do_not_allow(synchronous: None) -> None:
 
 
 @pytest.mark.parametrize("kind", [Block, IncompleteBlock])
-def test_blocks_travel(kind: Any) -> None:
+def test_pickle_of_blocks(kind: Any) -> None:
     """A block is pickled with its rows and weights, and tells Dask its size."""
     X = sorted_rows(100)
     block = kind(X, 3, weights=np.arange(100.0))
@@ -385,7 +385,7 @@ def test_blocks_travel(kind: Any) -> None:
     assert sys.getsizeof(block) >= X.nbytes
 
 
-def test_the_tree_is_that_of_the_cluster(synchronous: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tree_reduction_same_bits(synchronous: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Statistics merged here or by tasks, parameters sent with each task or shared: the same bits."""
     X = sorted_rows()
     here = GaussianMixture(4, random_state=0, max_iter=3).fit(chunked(X, *[250] * 20))
@@ -397,9 +397,7 @@ def test_the_tree_is_that_of_the_cluster(synchronous: None, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("missing", ["raise", "em"])
-def test_the_cluster_equals_memory_with_the_same_bits_each_time(
-    missing: str, client: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_cluster_equals_memory(missing: str, client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whether statistics are merged here or there, and parameters shared or not."""
     X = sorted_rows(20000) if missing == "raise" else with_gaps(sorted_rows(20000))
     options: dict[str, Any] = {"missing": missing, "random_state": 0, "max_iter": 5, "tol": 0}
@@ -411,7 +409,7 @@ def test_the_cluster_equals_memory_with_the_same_bits_each_time(
     assert_same_fit(GaussianMixture(4, **options).fit(chunked(X, *[2000] * 10)), there, 0)
 
 
-def test_rows_stay_where_they_are(client: Any) -> None:
+def test_rows_stay_on_their_workers(client: Any) -> None:
     """Chunks are computed once, both workers have some, and all is let go after the fit."""
     X = chunked(sorted_rows(8000), *[1000] * 8)
     seen: list[set[str]] = []
@@ -430,7 +428,7 @@ def test_rows_stay_where_they_are(client: Any) -> None:
     assert left == []
 
 
-def test_a_failing_task_shows_its_cause(client: Any) -> None:
+def test_worker_error_is_raised(client: Any) -> None:
     """What goes wrong on a worker is raised here."""
     X = sorted_rows()
 
@@ -447,7 +445,7 @@ def test_a_failing_task_shows_its_cause(client: Any) -> None:
 
 
 @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="needs pthread_kill")
-def test_interruption_keeps_what_there_is(client: Any) -> None:
+def test_interruption_keeps_best_parameters(client: Any) -> None:
     """Ctrl-C while the cluster works ends the fit with the best parameters so far, and the cluster goes on."""
     X = chunked(sorted_rows())
     main = threading.main_thread().ident
@@ -464,7 +462,7 @@ def test_interruption_keeps_what_there_is(client: Any) -> None:
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
-def test_a_lost_worker_loses_nothing(client: Any) -> None:
+def test_killed_worker_same_bits(client: Any) -> None:
     """A worker killed in mid-fit changes no bit of the result."""
     X = chunked(sorted_rows(), *[500] * 10)
     weights = np.random.default_rng(0).uniform(size=5000)

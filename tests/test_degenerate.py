@@ -55,7 +55,7 @@ def falls(model: GaussianMixture) -> list[int]:
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
-def test_healthy_components_keep_their_bits(structure: str, dtype: str) -> None:
+def test_repair_leaves_healthy_data_bitwise(structure: str, dtype: str) -> None:
     """On ordinary data the repairing M-step is the plain one, bit for bit, and nothing is said."""
     rng = np.random.default_rng(0)
     source = ArraySource(twin.sample(rng, twin.random_model(rng, structure, 4, 3, offset=30.0), 500, dtype))
@@ -68,7 +68,7 @@ def test_healthy_components_keep_their_bits(structure: str, dtype: str) -> None:
     assert maximize.repairs == []
 
 
-def test_healthy_neighbors_keep_their_bits() -> None:
+def test_repair_leaves_other_components_bitwise() -> None:
     """Where one component collapses the others are what the plain M-step makes of them."""
     rng = np.random.default_rng(1)
     X = np.concatenate([rng.normal(size=(100, 3)), np.tile([9.0, 9.0, 9.0], (20, 1))])
@@ -143,7 +143,7 @@ DEGENERATE = (
 @pytest.mark.parametrize("acceleration", [None, "squarem"])
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
 @pytest.mark.parametrize("name", DEGENERATE)
-def test_fits_end(name: str, structure: str, acceleration: str | None) -> None:
+def test_degenerate_data_give_finite_fits(name: str, structure: str, acceleration: str | None) -> None:
     """Every fit ends with finite parameters; the likelihood falls nowhere but at named iterations."""
     X, options = degenerate_rows(name)
     options = {"reg_covar": 0.0, "max_iter": 40, "tol": 1e-6, **options, "covariance_type": structure}
@@ -154,7 +154,7 @@ def test_fits_end(name: str, structure: str, acceleration: str | None) -> None:
 
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
 @pytest.mark.parametrize("name", [name for name in DEGENERATE if name not in ("tiny", "huge", "squares are zero")])
-def test_fits_end_float32(name: str, structure: str) -> None:
+def test_degenerate_data_give_finite_fits_float32(name: str, structure: str) -> None:
     """The same in float32."""
     X, options = degenerate_rows(name)
     options = {"reg_covar": 0.0, "max_iter": 20, **options, "covariance_type": structure}
@@ -163,7 +163,7 @@ def test_fits_end_float32(name: str, structure: str) -> None:
 
 
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
-def test_two_float32_numbers(structure: str) -> None:
+def test_two_float32_rows(structure: str) -> None:
     """scikit-learn issue 30382: the variances of [[9999], [0]] in float32 are positive."""
     X = np.array([[9999.0], [0.0]], dtype=np.float32)
     for n_components in (1, 2):
@@ -178,7 +178,7 @@ def test_many_components_on_few_rows() -> None:
         checked_fit(X, n_components=96, reg_covar=reg_covar, max_iter=5)
 
 
-def test_constant_column_does_no_harm() -> None:
+def test_constant_column_leaves_other_features() -> None:
     """With a constant column the other features are fitted as without it."""
     rng = np.random.default_rng(3)
     X = rng.normal(size=(300, 2)) + 6.0 * rng.integers(0, 2, size=(300, 1))
@@ -193,7 +193,7 @@ def test_constant_column_does_no_harm() -> None:
     np.testing.assert_allclose(beside.covariances_[order[1]][kept], alone.covariances_[order[0]], rtol=1e-4)
 
 
-def test_raised_covariance_is_the_most_likely() -> None:
+def test_clipped_covariance_maximizes_likelihood() -> None:
     """Among covariances above the floor none is more likely given the scatter: random ones are not."""
     rng = np.random.default_rng(4)
     X = np.column_stack([rng.normal(size=40), np.zeros(40)])
@@ -230,7 +230,7 @@ def test_empty_component_is_held(structure: str) -> None:
     assert model.weights_[0] == pytest.approx(1.0) and model.weights_[1] < 1e-10
 
 
-def test_start_that_reaches_no_row_is_refused() -> None:
+def test_start_without_density_is_refused() -> None:
     """Rows beyond 1e154 standard deviations have no density at all; the error says so."""
     X = np.random.default_rng(0).normal(size=(20, 2))
     start = {"weights_init": [1.0], "means_init": [[1e200, 0.0]], "precisions_init": np.eye(2)[None]}
@@ -252,7 +252,7 @@ def test_rows_too_large_are_refused(structure: str, dtype: str, size: float, ini
 
 
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
-def test_raise(structure: str) -> None:
+def test_degenerate_raise(structure: str) -> None:
     """degenerate="raise" is scikit-learn's ValueError, at the start and later, and adopts nothing."""
     X, _ = degenerate_rows("two points")
     model = GaussianMixture(2, covariance_type=structure, reg_covar=0.0, degenerate="raise", random_state=0)
@@ -263,7 +263,7 @@ def test_raise(structure: str) -> None:
 
 
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
-def test_auto_does_not_depend_on_units(structure: str) -> None:
+def test_reg_covar_auto_scale_equivariance(structure: str) -> None:
     """reg_covar="auto" scales with the data: the fit in other units is the same fit."""
     rng = np.random.default_rng(8)
     X = rng.normal(size=(200, 3)) + 3.0 * rng.integers(0, 3, size=(200, 1))
@@ -308,7 +308,7 @@ def test_degenerate_is_checked(bad: Any) -> None:
         GaussianMixture(degenerate=bad).fit(np.eye(3))
 
 
-def test_warning_and_record() -> None:
+def test_repair_warning_and_degenerate_attribute() -> None:
     """One warning for the whole fit, at the caller's line; the record names iteration, component and remedy."""
     X, options = degenerate_rows("repeated rows")
     model = GaussianMixture(**options, reg_covar=0.0, random_state=0, tol=1e3)

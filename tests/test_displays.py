@@ -52,7 +52,7 @@ def legend(ax: Any) -> list[str]:
 
 
 @pytest.mark.parametrize("structure", STRUCTURES)
-def test_regions_hold_their_mass(structure: str) -> None:
+def test_density_regions_hold_their_mass(structure: str) -> None:
     """Of rows drawn from the mixture the stated parts have densities above the levels."""
     model = GaussianMixture(3, covariance_type=structure, random_state=7).fit(IRIS.data)
     display = DensityDisplay.from_estimator(model, IRIS.data, features=(2, 3), masses=(0.9, 0.5, 0.99))
@@ -64,7 +64,7 @@ def test_regions_hold_their_mass(structure: str) -> None:
     assert legend(display.ax_) == ["50 %", "90 %", "99 %"]
 
 
-def test_borders_lie_on_their_levels(mixture: GaussianMixture) -> None:
+def test_contours_lie_on_density_levels(mixture: GaussianMixture) -> None:
     """The curves drawn have the density of their level, by the estimator's own account."""
     display = DensityDisplay.from_estimator(mixture, FAITHFUL.data, feature_names=FAITHFUL.feature_names)
     filled, borders = (artist for artist in display.ax_.get_children() if isinstance(artist, QuadContourSet))
@@ -77,7 +77,7 @@ def test_borders_lie_on_their_levels(mixture: GaussianMixture) -> None:
     assert (display.ax_.get_xlabel(), display.ax_.get_ylabel()) == FAITHFUL.feature_names
 
 
-def test_whole_regions_are_shown(mixture: GaussianMixture) -> None:
+def test_axes_contain_density_regions(mixture: GaussianMixture) -> None:
     """No border is cut off by the axes."""
     display = DensityDisplay.from_estimator(mixture, FAITHFUL.data, masses=[0.99])
     (x_low, x_high), (y_low, y_high) = display.ax_.get_xlim(), display.ax_.get_ylim()
@@ -106,7 +106,7 @@ def test_one_feature_is_a_histogram(mixture: GaussianMixture) -> None:
     assert ours.get_ylabel() == "density"
 
 
-def test_same_picture_twice(mixture: GaussianMixture) -> None:
+def test_density_plot_is_deterministic(mixture: GaussianMixture) -> None:
     """Levels come from draws, but from the same each time."""
     first, second = (DensityDisplay.from_estimator(mixture, FAITHFUL.data) for _ in range(2))
     assert first._repr_png_() == second._repr_png_()
@@ -195,7 +195,7 @@ def test_criterion_curves(selection: Selection, criterion: str) -> None:
     assert ("lower is better" in ax.get_ylabel()) == (criterion != "log_likelihood")
 
 
-def test_best_is_ringed(selection: Selection) -> None:
+def test_best_candidate_is_marked(selection: Selection) -> None:
     """The ring is around the best candidate, within the axes."""
     display = selection.plot()
     (ring,) = (line for line in display.ax_.get_lines() if line.get_label().startswith("best"))
@@ -207,7 +207,7 @@ def test_best_is_ringed(selection: Selection) -> None:
     assert "degenerate" in legend(display.ax_)
 
 
-def test_structures_out_of_sight_are_told() -> None:
+def test_legend_lists_structures_beyond_axes() -> None:
     """A structure far worse than the others does not flatten their curves; the legend says where it is."""
     ax = select(FAITHFUL.data, range(1, 8), random_state=0).plot().ax_
     assert "spherical (beyond)" in legend(ax)
@@ -231,7 +231,7 @@ def test_bad_criterion(selection: Selection) -> None:
 # Convergence ---------------------------------------------------------------------------------------------------------
 
 
-def test_trace() -> None:
+def test_convergence_trace() -> None:
     """The curve is lower_bounds_; markers are the ends of the other restarts, by how they ended."""
     model = GaussianMixture(4, n_init=10, random_state=0, tol=1e-6, max_iter=60, init_params="random_from_data")
     model.fit(IRIS.data)
@@ -254,13 +254,13 @@ def test_trace() -> None:
     assert all(low < record.lower_bound < high for record in model.fits_)
 
 
-def test_trace_of_one_start(mixture: GaussianMixture) -> None:
+def test_convergence_trace_of_one_start(mixture: GaussianMixture) -> None:
     """Without restarts there is one curve and no legend."""
     ax = ConvergenceDisplay.from_estimator(mixture).ax_
     assert len(ax.get_lines()) == 1 and ax.get_legend() is None
 
 
-def test_nothing_to_trace() -> None:
+def test_convergence_without_iterations() -> None:
     """A mixture without a fit or without iterations is refused."""
     with pytest.raises(NotFittedError):
         ConvergenceDisplay.from_estimator(GaussianMixture())
@@ -271,7 +271,7 @@ def test_nothing_to_trace() -> None:
 # All of them ---------------------------------------------------------------------------------------------------------
 
 
-def test_drawn_again_elsewhere(mixture: GaussianMixture, selection: Selection) -> None:
+def test_plot_on_other_axes(mixture: GaussianMixture, selection: Selection) -> None:
     """Each display draws itself again where it is told to, and no dots are collections, which are slow when many."""
     displays = [
         ComponentsDisplay.from_estimator(mixture, FAITHFUL.data),

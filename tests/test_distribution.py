@@ -103,7 +103,7 @@ def test_marginal_is_an_integral(structure: str) -> None:
 
 
 @pytest.mark.parametrize("structure", STRUCTURES)
-def test_tower(structure: str) -> None:
+def test_condition_and_marginal_compose(structure: str) -> None:
     """Conditioning on two features, one after the other or at once; marginals of marginals."""
     mixture = mixture_of(drawn_model(structure))
     once = mixture.condition([3, 1], [0.3, -0.4])
@@ -115,7 +115,7 @@ def test_tower(structure: str) -> None:
 
 
 @pytest.mark.parametrize(("dtype", "noise"), [("float32", 1e-3), ("float64", 1e-6)])
-def test_nearly_singular(dtype: str, noise: float) -> None:
+def test_nearly_singular_covariances(dtype: str, noise: float) -> None:
     """What a fit has accepted can be cut, though rounding its covariances again might make them indefinite."""
     rng = np.random.default_rng(1)
     x = rng.normal(size=(500, 1))
@@ -220,7 +220,7 @@ def test_regress_with_gaps_equals_brute_force(structure: str, rest: list[int], m
         np.testing.assert_allclose(std[i], np.sqrt(np.diag(expected_cov)), rtol=1e-10)
 
 
-def test_parts_of_a_mixture_take_gaps() -> None:
+def test_derived_mixtures_accept_missing_values() -> None:
     """Marginals and conditionals of a mixture fitted with gaps take rows with gaps."""
     mixture = mixture_of(drawn_model("full"), missing="em")
     rows = [[1.0, np.nan], [np.nan, 2.0]]
@@ -244,7 +244,7 @@ def test_laws_of_total_expectation_and_variance(structure: str) -> None:
     assert density @ (std**2 + (mean - overall) ** 2) == pytest.approx(variance, rel=1e-10)
 
 
-def test_one_target_has_no_axis() -> None:
+def test_regress_output_shapes() -> None:
     """A target by itself gives one-dimensional results, a list of one does not."""
     mixture = mixture_of(drawn_model("full"))
     rows = np.zeros((5, 3))
@@ -428,7 +428,7 @@ def test_uncertainty(dtype: str) -> None:
     np.testing.assert_allclose(found, r[:, :-1].sum(axis=1).astype(float), rtol=1e-3 if dtype == "float32" else 1e-10)
 
 
-def test_outliers() -> None:
+def test_anomaly_threshold() -> None:
     """The threshold is the score that the given share of the rows exceeds."""
     model = drawn_model("diag")
     rows = reference.sample(np.random.default_rng(0), model, 1000)
@@ -467,7 +467,7 @@ def test_icl_of_weighted_rows() -> None:
 
 
 @pytest.mark.parametrize("kind", ["chunks", "mapped"])
-def test_rows_out_of_memory(tmp_path: Path, kind: str) -> None:
+def test_chunks_and_mapped_files_same_bits(tmp_path: Path, kind: str) -> None:
     """Chunks and mapped files are read a block at a time, with the bits of an array."""
     model = drawn_model("full")
     rows = reference.sample(np.random.default_rng(0), model, 40_000)

@@ -51,7 +51,7 @@ def described(parameters: str) -> set[str]:
 
 
 @pytest.mark.parametrize("name", PUBLIC)
-def test_documented(name: str) -> None:
+def test_public_docstrings_complete(name: str) -> None:
     """A summary that ends with a period, all arguments by name and no others, results, and an example."""
     thing = PUBLIC[name]
     documented = inspect.getdoc(thing) or ""
@@ -83,7 +83,7 @@ def test_constructor_arguments() -> None:
     assert heads == list(inspect.signature(thing).parameters)
 
 
-def test_something_is_tested() -> None:
+def test_public_names_are_found() -> None:
     """The walk finds what everybody knows to be public."""
     assert {"fastgmm.select", "fastgmm.GaussianMixture.fit", "fastgmm.Selection.plot"} < PUBLIC.keys()
     assert {"fastgmm.Statistics.merge", "fastgmm.sources.Chunks.map", "fastgmm.plotting.PairsDisplay"} < PUBLIC.keys()

@@ -44,7 +44,7 @@ def test_likelihood_never_falls_float32(structure: str) -> None:
 
 @pytest.mark.parametrize(("dtype", "rtol"), [("float64", 1e-10), ("float32", 1e-4)])
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
-def test_iterates_equal_the_twin(structure: str, dtype: str, rtol: float) -> None:
+def test_iterates_equal_twin(structure: str, dtype: str, rtol: float) -> None:
     """Parameters and bounds after 1, 5 and 20 iterations are the twin's."""
     X, start = overlapping_problem(structure, dtype=dtype)
     want = start
@@ -265,7 +265,7 @@ def test_twin_equals_scikit_learn(structure: str) -> None:
 
 
 @pytest.mark.parametrize("structure", STRUCTURES)
-def test_iris_bound_is_scikit_learns(structure: str) -> None:
+def test_iris_bounds_equal_scikit_learn(structure: str) -> None:
     """Sepal length and width, three components: from the same start, the same lower bounds to 1e-10."""
     mixture = pytest.importorskip("sklearn.mixture")
     X = datasets.load_iris().data[:, :2]

@@ -57,7 +57,7 @@ def explicit_start(X: Array, structure: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("max_iter", [1, 5, 50])
 @pytest.mark.parametrize("structure", STRUCTURES)
-def test_parity(X: Array, sklearn_mixture: Any, structure: str, max_iter: int) -> None:
+def test_fit_equals_scikit_learn(X: Array, sklearn_mixture: Any, structure: str, max_iter: int) -> None:
     """From the same start the fit and what is computed with it equal scikit-learn's in double precision."""
     options = {**explicit_start(X, structure), "tol": 0.0, "max_iter": max_iter}
     ours, theirs = GaussianMixture(**options).fit(X), sklearn_mixture(**options).fit(X)
@@ -71,7 +71,7 @@ def test_parity(X: Array, sklearn_mixture: Any, structure: str, max_iter: int) -
 
 @pytest.mark.parametrize("max_iter", [1, 5, 50])
 @pytest.mark.parametrize("structure", STRUCTURES)
-def test_parity_float32(X: Array, sklearn_mixture: Any, structure: str, max_iter: int) -> None:
+def test_float32_fit_equals_scikit_learn_float64(X: Array, sklearn_mixture: Any, structure: str, max_iter: int) -> None:
     """For float32 rows the fit equals what scikit-learn finds for the same rows in double precision."""
     rows = X.astype(np.float32)
     options = {**explicit_start(X, structure), "tol": 0.0, "max_iter": max_iter}
@@ -80,7 +80,7 @@ def test_parity_float32(X: Array, sklearn_mixture: Any, structure: str, max_iter
 
 
 @pytest.mark.parametrize("structure", STRUCTURES)
-def test_convergence_parity(X: Array, sklearn_mixture: Any, structure: str) -> None:
+def test_convergence_equals_scikit_learn(X: Array, sklearn_mixture: Any, structure: str) -> None:
     """EM stops at the same iteration as scikit-learn, with the same bounds."""
     options = {**explicit_start(X, structure), "tol": 1e-3, "max_iter": 500}
     ours, theirs = GaussianMixture(**options).fit(X), sklearn_mixture(**options).fit(X)
@@ -126,7 +126,7 @@ def test_partial_starts(X: Array, sklearn_mixture: Any, structure: str, given: t
     assert_same_fit(GaussianMixture(**options).fit(X), sklearn_mixture(**options).fit(X), 1e-6)
 
 
-def test_precisions_with_covariances_that_fail(X: Array, sklearn_mixture: Any) -> None:
+def test_given_precisions_need_no_covariances(X: Array, sklearn_mixture: Any) -> None:
     """Given precisions, covariances of single rows are not needed, so they cannot fail."""
     options = {**explicit_start(X, "full"), "means_init": None, "init_params": "random_from_data", "random_state": 0}
     options |= {"reg_covar": 0.0, "max_iter": 3, "tol": 0.0}
@@ -156,7 +156,7 @@ def test_no_iterations_keep_the_last_start(X: Array, sklearn_mixture: Any) -> No
     assert not np.allclose(ours.means_, GaussianMixture(**{**options, "n_init": 1}).fit(X).means_, rtol=1e-6)
 
 
-def test_starts_are_not_rewritten(X: Array) -> None:
+def test_start_parameters_unchanged(X: Array) -> None:
     """Lists given as starts stay lists on the estimator, and arrays are neither kept nor changed."""
     options = explicit_start(X, "full")
     before = copy.deepcopy(options)
@@ -182,7 +182,7 @@ def test_n_init_keeps_the_best(X: Array) -> None:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("structure", STRUCTURES)
-def test_warm_start_goes_on(X: Array, structure: str, dtype: str) -> None:
+def test_warm_start_continues(X: Array, structure: str, dtype: str) -> None:
     """Two warm fits of five iterations are one of ten."""
     rows = X.astype(dtype)
     options = {**explicit_start(X, structure), "tol": 0.0}
@@ -269,7 +269,7 @@ def test_verbose(
     assert printed(GaussianMixture) == printed(sklearn_mixture)
 
 
-def test_times(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_verbose_times(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """Times of iterations count from the line before, those of initializations from their start."""
     clock = iter([10.0, 11.0, 13.0, 20.0])
     monkeypatch.setattr(progress, "perf_counter", lambda: next(clock))
@@ -281,7 +281,7 @@ def test_times(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[st
     assert re.findall(r"lapse (.*)s", capsys.readouterr().out) == ["1.00000", "2.00000", "10.00000"]
 
 
-def test_quiet(X: Array, capsys: pytest.CaptureFixture[str]) -> None:
+def test_nothing_printed_by_default(X: Array, capsys: pytest.CaptureFixture[str]) -> None:
     """Nothing is printed unless asked for."""
     GaussianMixture(2).fit(X)
     assert capsys.readouterr().out == ""
@@ -325,7 +325,7 @@ def test_fit_predict_equals_predict(X: Array, structure: str, dtype: str, max_it
     np.testing.assert_array_equal(labels, mixture.predict_proba(rows).argmax(axis=1))
 
 
-def test_fit_makes_no_pass_for_labels(X: Array, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fit_computes_no_labels(X: Array, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only fit_predict pays for the E-step after the last M-step."""
     calls = []
     labels = ArraySource.labels
@@ -376,7 +376,7 @@ def test_refit_replaces_everything(X: Array) -> None:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("structure", STRUCTURES)
-def test_known_parameters(X: Array, sklearn_mixture: Any, structure: str, dtype: str) -> None:
+def test_parameters_set_by_hand(X: Array, sklearn_mixture: Any, structure: str, dtype: str) -> None:
     """A mixture set by hand needs no fit."""
     options = {"n_components": K, "covariance_type": structure}
     fitted = GaussianMixture(**options, random_state=0).fit(X.astype(dtype))
@@ -404,7 +404,7 @@ def test_lower_triangular_factors(X: Array, sklearn_mixture: Any, structure: str
     np.testing.assert_allclose(ours.score_samples(X), theirs.score_samples(X), rtol=1e-9)
 
 
-def test_attributes_are_what_counts(X: Array) -> None:
+def test_changed_attributes_take_effect(X: Array) -> None:
     """Parameters changed after a fit, in place or not, are used at once."""
     mixture = GaussianMixture(2, random_state=0).fit(X)
     labels = mixture.predict(X)
@@ -417,7 +417,7 @@ def test_attributes_are_what_counts(X: Array) -> None:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("structure", STRUCTURES)
-def test_samples_are_those_of_sklearn(X: Array, sklearn_mixture: Any, structure: str, dtype: str) -> None:
+def test_samples_equal_scikit_learn(X: Array, sklearn_mixture: Any, structure: str, dtype: str) -> None:
     """An int or a RandomState draws the same numbers, grouped by component, an int at each call."""
     options = {"n_components": K, "covariance_type": structure}
     fitted = GaussianMixture(**options, random_state=0).fit(X.astype(dtype))
@@ -553,7 +553,7 @@ def test_arrays_are_read_in_place(sources: list[Array], layout: str, dtype: str)
 
 
 @pytest.mark.parametrize("kind", CONVERTED)
-def test_everything_else_becomes_float64(sources: list[Array], kind: str) -> None:
+def test_other_data_become_float64(sources: list[Array], kind: str) -> None:
     """What is no array of native floats is converted."""
     data = CONVERTED[kind](whole)
     mixture = GaussianMixture(random_state=0).fit(data)
@@ -609,7 +609,7 @@ def test_tables_of_mixed_columns() -> None:
     np.testing.assert_allclose(mixture.means_[0], [7 / 3, 2 / 3, 1.5, 2.0])
 
 
-def test_one_block_of_a_table_is_not_copied(sources: list[Array]) -> None:
+def test_pandas_block_is_not_copied(sources: list[Array]) -> None:
     """pandas keeps columns of one dtype in one array, which is read in place."""
     pandas = pytest.importorskip("pandas")
     table = pandas.DataFrame(whole)

@@ -56,7 +56,7 @@ def errors_in_ulp(x: np.ndarray[Any, Any], value: np.ndarray[Any, Any], exact: n
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_error(variant: str, dtype: str) -> None:
+def test_exp_error_in_ulp(variant: str, dtype: str) -> None:
     """At most 1.2 ulp on a million points."""
     if dtype == "float64" and not WIDE:
         pytest.skip("long double is no wider than double here; see the decimal test")
@@ -69,7 +69,7 @@ def test_error(variant: str, dtype: str) -> None:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_error_by_decimal(variant: str, dtype: str) -> None:
+def test_exp_error_by_decimal(variant: str, dtype: str) -> None:
     """The same bound against correctly rounded decimal arithmetic, free of any floating-point exp."""
     x = arguments(dtype)
     x = np.random.default_rng(2).choice(x, 3000)
@@ -86,7 +86,7 @@ def test_error_by_decimal(variant: str, dtype: str) -> None:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_exact_values(variant: str, dtype: str) -> None:
+def test_exp_exact_values(variant: str, dtype: str) -> None:
     """1 exactly at both zeros and at tiny arguments, 0 below the cut and at -inf, NaN at NaN."""
     tiny = float(np.finfo(dtype).tiny)
     lowest = float(np.finfo(dtype).min)
@@ -100,7 +100,7 @@ def test_exact_values(variant: str, dtype: str) -> None:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_monotone_at_the_cut(variant: str, dtype: str) -> None:
+def test_exp_monotone_at_the_cut(variant: str, dtype: str) -> None:
     """At the cut the value is still normal, one step below it is 0 or continues; nothing there is negative."""
     cut = np.dtype(dtype).type(CUT[dtype])
     x = np.array([np.nextafter(cut, -np.inf, dtype=dtype), cut, np.nextafter(cut, 0, dtype=dtype)], dtype=dtype)
@@ -111,7 +111,7 @@ def test_monotone_at_the_cut(variant: str, dtype: str) -> None:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_position_does_not_matter(variant: str, dtype: str) -> None:
+def test_exp_independent_of_position(variant: str, dtype: str) -> None:
     """Any length and place (vector body or remainder) gives the same bits; nothing is written past the end."""
     x = arguments(dtype)[-70:]
     alone = np.concatenate([evaluate(variant, x[i : i + 1]) for i in range(len(x))])
@@ -124,7 +124,7 @@ def test_position_does_not_matter(variant: str, dtype: str) -> None:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_log(variant: str, dtype: str) -> None:
+def test_log_error_in_ulp(variant: str, dtype: str) -> None:
     """log(x) for x >= 1, the sum over components of exp: exact 0 at 1, else at most 1 ulp of the result."""
     if dtype == "float64" and not WIDE:
         pytest.skip("long double is no wider than double here")

@@ -87,13 +87,13 @@ def test_duplicates(n_distinct: int) -> None:
     assert sorted(set(tree.labels(half).tolist())) == list(range(half))
 
 
-def test_spread() -> None:
+def test_feature_spread() -> None:
     """A feature that does not vary, up to rounding, is left as it is."""
     X = np.column_stack([np.full(50, 0.1), 1e12 + np.arange(50.0), 1e-150 * np.arange(50.0)])
     np.testing.assert_allclose(spread(X), [1.0, np.arange(50).std(), 1e-150 * np.arange(50).std()], rtol=1e-3)
 
 
-def test_units_do_not_matter() -> None:
+def test_scale_invariance() -> None:
     """Other units of the features give the same clusters."""
     X = load_iris().data
     labels = [GaussianMixture(3, init_params="hierarchical", max_iter=0, reg_covar=0).fit(X * unit).weights_
@@ -101,7 +101,7 @@ def test_units_do_not_matter() -> None:
     np.testing.assert_allclose(labels[0], labels[1], rtol=1e-12)
 
 
-def test_small_data_need_no_random_numbers() -> None:
+def test_small_data_need_no_sample() -> None:
     """Up to 2000 rows all are in the tree, and the start is that of its labels."""
     X = unequal_groups(300, 3, 3)
     assert draw_sample(ArraySource(np.zeros((2000, 1))), 5, np.random.RandomState(0)) is None

@@ -102,7 +102,7 @@ SHAPES.append((12, 130, 9))  # states on a short stack
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("structure", ["full", "tied", "diag"])
-def test_kernel_accumulates_what_the_twin_does(variant: str, dtype: str, structure: str) -> None:
+def test_kernel_equals_twin(variant: str, dtype: str, structure: str) -> None:
     kernel = kernels.load(variant)
     for i in range(len(SHAPES)):
         for weighted in (False, True):
@@ -124,7 +124,7 @@ def kernel_case(i: int, structure: str, dtype: str, weighted: bool) -> tuple[Any
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("kind", ["random", "few"])
 @pytest.mark.parametrize("weighted", [False, True])
-def test_kernel_tells_how_far_components_with_one_covariance_are_apart(variant: str, kind: str, weighted: bool) -> None:
+def test_tied_kernel_within_and_total_scatter(variant: str, kind: str, weighted: bool) -> None:
     """Sums of squared distances of what is observed from each mean and from that of the mixture, both whitened."""
     model, X = model_and_rows(21, "tied", 70, 4, 3, kind)
     weights = np.random.default_rng(21).uniform(0, 2, len(X)) if weighted else np.ones(len(X))
@@ -142,9 +142,7 @@ def test_kernel_tells_how_far_components_with_one_covariance_are_apart(variant: 
 
 @pytest.mark.parametrize("kind", ["random", "few"])
 @pytest.mark.parametrize(("dtype", "distance", "tol"), [("float64", 1e8, 1e-9), ("float32", 1e3, 2e-7)])
-def test_far_components_with_one_covariance_keep_their_digits(
-    kind: str, dtype: str, distance: float, tol: float
-) -> None:
+def test_tied_scatter_of_far_components(kind: str, dtype: str, distance: float, tol: float) -> None:
     """A scatter within components is no difference where it is small beside that between them."""
     rng = np.random.default_rng(22)
     drawn = twin.random_model(rng, "tied", 3, 4)
@@ -162,7 +160,7 @@ def test_far_components_with_one_covariance_keep_their_digits(
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_narrow_directions_survive_float32(variant: str) -> None:
+def test_float32_error_in_whitened_metric(variant: str) -> None:
     """Errors are small in units of the component's own shape, not of its features alone."""
     rng = np.random.default_rng(3)
     drawn = twin.random_model(rng, "full", 2, 5, condition=1e5, offset=100.0)
@@ -179,7 +177,7 @@ def test_narrow_directions_survive_float32(variant: str) -> None:
     assert np.abs(error).max() < 4e-7 and np.abs(shift).max() < 4e-7
 
 
-def test_sums_are_about_the_means_and_not_about_these_as_rounded() -> None:
+def test_float32_sums_about_unrounded_means() -> None:
     for structure in ("full", "tied", "diag"):
         drawn, X = model_and_rows(20, structure, 300, 3, 1, "few", "float32", 1e4)
         model = twin.Model(structure, *(np.asarray(part, np.float64) for part in drawn[1:]))
@@ -197,7 +195,7 @@ def test_kernel_takes_any_strides() -> None:
                 np.testing.assert_array_equal(actual, part)
 
 
-def test_row_of_no_weight_is_absent_even_where_it_has_no_density() -> None:
+def test_zero_weight_row_without_density() -> None:
     for structure in ("full", "tied", "diag"):
         model, X = model_and_rows(4, structure, 60, 3, 2, "few")
         far = np.concatenate([X, [[1e200, 0.0, np.nan]] * 20])  # as rows of a pattern of their own,
@@ -210,7 +208,7 @@ def test_row_of_no_weight_is_absent_even_where_it_has_no_density() -> None:
 
 
 @pytest.mark.parametrize("D", [1, 8, 9, 64, 65, 130])
-def test_patterns(D: int) -> None:
+def test_find_patterns(D: int) -> None:
     rng = np.random.default_rng(D)
     X = rng.normal(size=(300, D))
     X[(rng.random((12, D)) < 0.3)[rng.integers(0, 12, 300)]] = np.nan
@@ -244,7 +242,7 @@ def fit_with_gaps(model: twin.Model, X: Any, n_iter: int, **options: Any) -> Gau
 
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
 @pytest.mark.parametrize("kind", ["random", "few"])
-def test_twenty_iterations_as_the_twin(structure: str, kind: str) -> None:
+def test_iterates_equal_twin(structure: str, kind: str) -> None:
     model, X = model_and_rows(7, structure, 120, 4, 2, kind)
     X[:5] = np.nan
     wanted, bounds = incomplete.expectation_maximization(X, model, 20)
@@ -265,7 +263,7 @@ def test_twenty_iterations_as_the_twin(structure: str, kind: str) -> None:
 
 
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
-def test_float32_is_near(structure: str) -> None:
+def test_float32_iterates_near_twin(structure: str) -> None:
     model, X = model_and_rows(8, structure, 200, 4, 2, "few", "float32", 20.0)
     wanted, bounds = incomplete.expectation_maximization(X, model, 5)
     mixture = fit_with_gaps(model, X, 5)
@@ -276,7 +274,7 @@ def test_float32_is_near(structure: str) -> None:
 
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
 @pytest.mark.parametrize("acceleration", [None, "squarem"])
-def test_likelihood_never_falls_and_the_gradient_vanishes(structure: str, acceleration: str | None) -> None:
+def test_likelihood_rises_to_a_stationary_point(structure: str, acceleration: str | None) -> None:
     model, X = model_and_rows(9, structure, 300, 3, 2, "random", offset=0.0)
     mixture = fit_with_gaps(model, X, 3000, acceleration=acceleration, tol=1e-12)
     assert mixture.converged_
@@ -288,7 +286,7 @@ def test_likelihood_never_falls_and_the_gradient_vanishes(structure: str, accele
 
 
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
-def test_rows_without_any_value_count_and_change_nothing_else(structure: str) -> None:
+def test_empty_rows_change_only_the_count(structure: str) -> None:
     model, X = model_and_rows(10, structure, 300, 4, 2, "few")
     X = X[~np.isnan(X).all(axis=1)]
     padded = np.concatenate([X, np.full((len(X), 4), np.nan)])[np.random.default_rng(0).permutation(2 * len(X))]
@@ -301,7 +299,7 @@ def test_rows_without_any_value_count_and_change_nothing_else(structure: str) ->
     np.testing.assert_allclose(two.predict_proba(nothing)[0], two.weights_)
 
 
-def test_nothing_missing_is_the_ordinary_fit() -> None:
+def test_missing_em_on_complete_rows_same_bits() -> None:
     X = twin.sample(np.random.default_rng(1), twin.random_model(np.random.default_rng(1), "full", 3, 4), 500)
     one, two = (GaussianMixture(3, missing=missing, random_state=0).fit(X) for missing in ("raise", "em"))
     for name in ("weights_", "means_", "covariances_", "lower_bounds_"):
@@ -309,7 +307,7 @@ def test_nothing_missing_is_the_ordinary_fit() -> None:
     np.testing.assert_array_equal(one.score_samples(X), two.score_samples(X))
 
 
-def test_one_gaussian_with_a_monotone_gap_has_the_closed_form() -> None:
+def test_monotone_missingness_closed_form() -> None:
     """Anderson 1957: the regression of what has gaps on what has none, put on the moments of the latter."""
     rng = np.random.default_rng(2)
     X = rng.normal(size=(400, 2)) @ [[1.0, 0.8], [0.0, 0.5]] + [3.0, -1.0]
@@ -325,7 +323,7 @@ def test_one_gaussian_with_a_monotone_gap_has_the_closed_form() -> None:
 
 
 @pytest.mark.parametrize("init", ["kmeans", "k-means++", "random_from_data", "random", "hierarchical", "best"])
-def test_every_start_copes_with_gaps(init: str) -> None:
+def test_every_start_with_missing_values(init: str) -> None:
     """Where components are well separated, all starts but random responsibilities end at them."""
     rng = np.random.default_rng(3)
     means = np.array([[0.0, 0, 0, 0], [9, 9, 0, 0], [0, 9, 9, 9]])
@@ -341,7 +339,7 @@ def test_every_start_copes_with_gaps(init: str) -> None:
     np.testing.assert_allclose(mixture.covariances_[order], np.broadcast_to(np.eye(4), (3, 4, 4)), atol=0.35)
 
 
-def test_a_callable_start_sees_rows_without_gaps() -> None:
+def test_callable_start_sees_imputed_rows() -> None:
     _, X = model_and_rows(11, "full", 200, 3, 2, "few")
 
     def labels(rows: Any, n_components: int, random_state: Any) -> Any:
@@ -351,7 +349,7 @@ def test_a_callable_start_sees_rows_without_gaps() -> None:
     assert np.isfinite(GaussianMixture(2, missing="em", init_params=labels).fit(X).means_).all()
 
 
-def test_rows_that_starts_see(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_imputed_rows_for_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Gaps are filled from one Gaussian, by means and by draws; of many rows there is a sample."""
     _, X = model_and_rows(12, "full", 500, 3, 2, "random")
     source = incomplete_source(X)
@@ -407,7 +405,7 @@ def test_constant_and_nearly_empty_columns() -> None:
 
 
 @pytest.mark.parametrize("structure", ["full", "tied"])
-def test_bits_do_not_depend_on_threads(structure: str) -> None:
+def test_same_bits_for_any_number_of_threads(structure: str) -> None:
     _, X = model_and_rows(13, structure, 30_000, 12, 3, "random")
     options: dict[str, Any] = {"covariance_type": structure, "missing": "em", "random_state": 0, "max_iter": 4}
     fits = []
@@ -422,7 +420,7 @@ def test_bits_do_not_depend_on_threads(structure: str) -> None:
 
 
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
-def test_weights_are_repetitions(structure: str) -> None:
+def test_integer_weights_equal_repeated_rows(structure: str) -> None:
     """A weighted row with gaps is so many copies of it, none for 0; scores and criteria too."""
     _, X = model_and_rows(16, structure, 300, 3, 2, "few")
     weights = np.random.default_rng(16).integers(0, 4, 300)
@@ -441,7 +439,7 @@ def test_weights_are_repetitions(structure: str) -> None:
 
 
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
-def test_chunks_with_gaps(structure: str) -> None:
+def test_chunks_with_missing_values(structure: str) -> None:
     """Rows in chunks give the bits of rows in memory; gaps may be in some chunks only."""
     _, X = model_and_rows(17, structure, 30_000, 3, 2, "few")
     X[:9000] = np.where(np.isnan(X[:9000]), 0.5, X[:9000])
@@ -459,7 +457,7 @@ def test_chunks_with_gaps(structure: str) -> None:
         GaussianMixture(missing="em").fit(from_chunks(np.split(empty, 3)))
 
 
-def test_stream_with_gaps() -> None:
+def test_partial_fit_with_missing_values() -> None:
     """Batches may have gaps, or none."""
     _, X = model_and_rows(18, "full", 3000, 3, 2, "few")
     mixture = GaussianMixture(2, missing="em", random_state=0, learning_decay=1.0)
@@ -469,7 +467,7 @@ def test_stream_with_gaps() -> None:
     assert mixture.score(X) > full.score(X) - 0.1
 
 
-def test_extrapolated_points_without_covariances() -> None:
+def test_statistics_need_no_covariances() -> None:
     """SQUAREM leaves NaN for covariances that nobody reads."""
     for structure in twin.STRUCTURES:
         model, X = model_and_rows(14, structure, 100, 3, 2, "few")
@@ -479,7 +477,7 @@ def test_extrapolated_points_without_covariances() -> None:
         np.testing.assert_array_equal(found.scatters, wanted.scatters)
 
 
-def test_source_serves_the_loop_without_the_estimator() -> None:
+def test_em_on_incomplete_source() -> None:
     model, X = model_and_rows(15, "tied", 200, 3, 2, "few")
     fit = em(incomplete_source(X), STRUCTURES["tied"], parameters_of(model), tol=0, max_iter=3, reg_covar=1e-6)
     wanted, _ = incomplete.expectation_maximization(X, model, 3, 1e-6)
@@ -491,7 +489,7 @@ def test_source_serves_the_loop_without_the_estimator() -> None:
 
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_impute_as_the_twin(structure: str, dtype: str) -> None:
+def test_impute_equals_twin(structure: str, dtype: str) -> None:
     model, X = model_and_rows(16, structure, 200, 5, 3, "random", dtype)
     X[:20] = model_and_rows(17, structure, 20, 5, 3, "rare")[1]
     mixture = fit_with_gaps(model, X, 3)
@@ -506,7 +504,7 @@ def test_impute_as_the_twin(structure: str, dtype: str) -> None:
 
 
 @pytest.mark.parametrize("structure", ["full", "tied", "spherical"])
-def test_draws_have_the_conditional_moments(structure: str) -> None:
+def test_imputed_draws_have_conditional_moments(structure: str) -> None:
     model, X = model_and_rows(18, structure, 3, 3, 2, "few")
     X = np.repeat([[np.nan, X[0, 1] if np.isfinite(X[0, 1]) else 1.0, np.nan]], 40_000, axis=0)
     mixture = GaussianMixture(2, covariance_type=structure, missing="em")
@@ -528,7 +526,7 @@ def test_draws_have_the_conditional_moments(structure: str) -> None:
 # Bad input --------------------------------------------------------------------------------------------------------
 
 
-def test_refusals() -> None:
+def test_bad_input() -> None:
     rng = np.random.default_rng(5)
     X = rng.normal(size=(30, 3))
     X[3, 1] = np.nan
@@ -560,14 +558,14 @@ def test_refusals() -> None:
         GaussianMixture(missing="em").fit(X * 1e200)
 
 
-def test_a_table_names_the_empty_column() -> None:
+def test_message_names_empty_table_column() -> None:
     pandas = pytest.importorskip("pandas")
     table = pandas.DataFrame({"a": [1.0, 2.0, 4.0], "b": [np.nan] * 3})
     with pytest.raises(ValueError, match="no value but NaN in column 'b'"):
         GaussianMixture(missing="em").fit(table)
 
 
-def test_what_is_masked_is_missing() -> None:
+def test_masked_values_are_missing() -> None:
     X = np.random.default_rng(6).normal(size=(40, 2))
     where = np.random.default_rng(7).random(X.shape) < 0.2
     one = GaussianMixture(missing="em").fit(np.ma.array(X, mask=where))
@@ -575,13 +573,13 @@ def test_what_is_masked_is_missing() -> None:
     np.testing.assert_array_equal(one.means_, two.means_)
 
 
-def test_scikit_learn_is_told() -> None:
+def test_allow_nan_tag() -> None:
     pytest.importorskip("sklearn")
     assert GaussianMixture(missing="em").__sklearn_tags__().input_tags.allow_nan
     assert not GaussianMixture().__sklearn_tags__().input_tags.allow_nan
 
 
-def test_kind_of_structures() -> None:
+def test_kernel_kind_of_structures() -> None:
     """Spherical is summed as diagonal."""
     for name, kind in (("full", TRIANGULAR), ("tied", ISOTROPIC), ("diag", DIAGONAL), ("spherical", DIAGONAL)):
         model, _ = model_and_rows(19, name, 3, 2, 2, "few")

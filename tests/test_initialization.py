@@ -42,7 +42,7 @@ def test_same_seed_same_start(method: str, stream: str, dtype: str) -> None:
 
 
 @pytest.mark.parametrize("method", RANDOM_METHODS)
-def test_a_stream_moves_on(method: str) -> None:
+def test_successive_starts_differ(method: str) -> None:
     """Two starts from one stream differ: n_init tries different places. (k-means may find the same clusters again.)"""
     X, _, _ = spherical_groups(200, 2, 5, 1.0, 1)
     stream = np.random.RandomState(0)
@@ -106,7 +106,7 @@ def test_random_equals_scikit_learn_float32(structure: str) -> None:
 
 
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
-def test_random_equals_the_twin(structure: str) -> None:
+def test_random_equals_twin(structure: str) -> None:
     """init_params='random' is the M-step of uniform responsibilities, rows normalized."""
     X, _, _ = spherical_groups(130, 4, 3, 2.0, 4)
     r = np.random.RandomState(8).uniform(size=(130, 3))
@@ -130,7 +130,7 @@ def test_means_are_distinct_rows(method: str) -> None:
         np.testing.assert_allclose(got.covariances, np.stack([1e-6 * np.eye(2)] * 8), atol=1e-15)
 
 
-def test_kmeans_plusplus_spreads() -> None:
+def test_kmeans_plusplus_seeds_every_group() -> None:
     """On blobs 40 apart greedy k-means++ takes one row in each of 10, which chance would do once in 2755."""
     X, labels, _ = spherical_groups(500, 2, 10, 40.0, 6)
     for seed in range(10):
@@ -235,7 +235,7 @@ def test_far_from_the_origin(method: str) -> None:
 
 @pytest.mark.parametrize("method", ALL_METHODS)
 @pytest.mark.parametrize("n_samples", [1, 2, 3])
-def test_tiny(method: str, n_samples: int) -> None:
+def test_one_to_three_rows(method: str, n_samples: int) -> None:
     """One component on one, two or three rows."""
     X = np.arange(2.0 * n_samples).reshape(n_samples, 2)
     got = initial_parameters(X, "full", 1, method, 0)
@@ -270,7 +270,7 @@ def test_samples_of_large_data(method: str, monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.parametrize("kind", STREAMS)
 @pytest.mark.parametrize(("n_samples", "size"), [(10, 10), (10, 9), (11, 5), (1000, 7), (10**12, 100)])
-def test_rows_of_a_sample(kind: str, n_samples: int, size: int) -> None:
+def test_draw_rows(kind: str, n_samples: int, size: int) -> None:
     """Distinct rows in order, one from each run of equal length."""
     for seed in range(5):
         rows = kmeans.draw_rows(SimpleNamespace(n_samples=n_samples, weights=None), size, STREAMS[kind](seed))
@@ -291,7 +291,7 @@ def test_lloyd_ends_when_no_distinct_row_is_left(monkeypatch: pytest.MonkeyPatch
 # The race ----------------------------------------------------------------------------------------------------------
 
 
-def test_best_is_better() -> None:
+def test_best_beats_kmeans_on_wine() -> None:
     """On wine, whose features have very different scales, "best" beats every k-means start by far."""
     X = pytest.importorskip("sklearn.datasets").load_wine().data
     fits = {
@@ -302,7 +302,7 @@ def test_best_is_better() -> None:
 
 
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
-def test_best_is_where_a_cheap_start_has_come(structure: str) -> None:
+def test_best_beats_default_start(structure: str) -> None:
     """The start is better than where any one of a few passes of EM leads from the default start."""
     X, _, _ = spherical_groups(600, 3, 6, 2.5, 14)
     for seed in range(3):
@@ -311,7 +311,7 @@ def test_best_is_where_a_cheap_start_has_come(structure: str) -> None:
         assert best.fit(X).lower_bound_ > usual.fit(X).lower_bound_
 
 
-def test_best_survives_bad_runners() -> None:
+def test_best_skips_collapsed_runs() -> None:
     """A start whose covariance collapses is out of the race; when all do, the error is that of EM."""
     X = np.concatenate([np.zeros((30, 2)), np.random.default_rng(0).normal(size=(60, 2)) + 5])
     with pytest.raises(ValueError, match="covariance"):
@@ -324,7 +324,7 @@ def test_best_survives_bad_runners() -> None:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
-def test_labels_and_responsibilities(structure: str, dtype: str) -> None:
+def test_given_labels_and_responsibilities(structure: str, dtype: str) -> None:
     """The start is the M-step of what is given, exact far from the origin too."""
     X, labels, _ = spherical_groups(300, 3, 4, 6.0, 15)
     X = (X + 300.0).astype(dtype)
@@ -352,7 +352,7 @@ def test_labels_and_responsibilities(structure: str, dtype: str) -> None:
         np.testing.assert_allclose(got.covariances_, want.covariances.astype(float), rtol=rtol, atol=10 * rtol)
 
 
-def test_callable_means_and_arguments() -> None:
+def test_callable_start() -> None:
     """A callable sees the rows, read-only, the number of components and the stream; its means attract the rows."""
     X, labels, centers = spherical_groups(200, 2, 3, 12.0, 16)
     seen = []
@@ -375,7 +375,7 @@ def test_callable_means_and_arguments() -> None:
 
 @pytest.mark.parametrize("method", ["kmeans", "best", "hierarchical"])
 @pytest.mark.parametrize("structure", STRUCTURES)
-def test_given_means_own_the_nearest_rows(structure: str, method: str) -> None:
+def test_given_means_get_nearest_rows(structure: str, method: str) -> None:
     """Weights and covariances found beside means that are given are those of the rows around each, in any order."""
     stream, sizes, spreads = np.random.default_rng(0), [30, 60, 120, 240], [1.0, 0.1, 0.5, 2.0]
     centers = np.array([[0.0, 0.0], [40.0, 0.0], [0.0, 40.0], [90.0, 90.0]])
@@ -393,7 +393,7 @@ def test_given_means_own_the_nearest_rows(structure: str, method: str) -> None:
         np.testing.assert_allclose(found.covariances_, expected.covariances_, rtol=1e-6, atol=1e-6)
 
 
-def test_given_means_name_their_repairs() -> None:
+def test_repairs_numbered_by_given_means() -> None:
     """A repair of the start names the component by the number of its mean."""
     X = np.concatenate([np.random.default_rng(0).normal(size=(50, 2)), np.full((50, 2), 90.0), np.full((20, 2), -80.0)])
     for seed in range(6):
@@ -404,14 +404,14 @@ def test_given_means_name_their_repairs() -> None:
         np.testing.assert_allclose(mixture.weights_, [50 / 120, 50 / 120, 20 / 120])
 
 
-def test_means_too_far_to_be_told_apart() -> None:
+def test_means_whose_distance_overflows() -> None:
     """Distances between means that overflow are no end."""
     X = np.random.default_rng(0).normal(size=(50, 2))
     options = {"means_init": [[1e200, 0], [-1e200, 0]], "max_iter": 0, "n_init": 2, "n_threads": 2, "random_state": 0}
     np.testing.assert_array_equal(GaussianMixture(2, **options).fit(X).means_, [[1e200, 0], [-1e200, 0]])
 
 
-def test_a_component_without_rows() -> None:
+def test_labels_with_empty_component() -> None:
     """Labels need not use every component: the empty one is repaired, which is told."""
     X, _, _ = spherical_groups(50, 2, 2, 5.0, 17)
     with pytest.warns(DegenerateComponentWarning, match="component 1 .* was empty"):
@@ -439,7 +439,7 @@ GIVEN = [
 
 @pytest.mark.parametrize("wrapped", [False, True])
 @pytest.mark.parametrize(("given", "words"), GIVEN)
-def test_bad_arrays(given: Array, words: str, wrapped: bool) -> None:
+def test_bad_labels_and_responsibilities(given: Array, words: str, wrapped: bool) -> None:
     """Wrong labels and responsibilities are refused with the value seen, given as they are or by a callable."""
     X = np.random.default_rng(0).normal(size=(N, 3))
     name = "returned by init_params" if wrapped else "^init_params"

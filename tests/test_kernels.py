@@ -112,7 +112,7 @@ def assert_within(actual: Any, wanted: Any, bound: Any, what: str) -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: "-".join(map(str, case[:6])))
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_kernels_equal_the_twin(variant: str, case: Case) -> None:
+def test_kernels_equal_twin(variant: str, case: Case) -> None:
     """Statistics, log-likelihoods, responsibilities and labels of one case."""
     want = twin_answers(case)
     source = ArraySource(want.X, n_threads=1, kernels=kernels.load(variant))
@@ -201,7 +201,7 @@ def test_factors_from_precisions(structure: str) -> None:
 
 
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
-def test_refuses_indefinite(structure: str) -> None:
+def test_indefinite_covariances_are_refused(structure: str) -> None:
     """A covariance or precision that is not positive definite is a ValueError."""
     shape = STRUCTURES[structure].covariance_shape(2, 3)
     bad = -np.ones(shape)
@@ -240,7 +240,7 @@ def layouts(X: np.ndarray[Any, Any]) -> dict[str, np.ndarray[Any, Any]]:
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_layout_does_not_matter(variant: str, structure: str, dtype: str) -> None:
+def test_memory_layout_same_bits(variant: str, structure: str, dtype: str) -> None:
     """C, Fortran, strided, reversed, read-only and unaligned rows give the same bits as a C-contiguous copy."""
     rng = np.random.default_rng(5)
     for n_samples, n_features in ((131, 5), (517, 17), (3, 1)):
@@ -284,7 +284,7 @@ def test_far_rows_stay_finite(variant: str, structure: str) -> None:
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_zero_weight(variant: str) -> None:
+def test_zero_weight_component(variant: str) -> None:
     """A component of weight 0 gets no responsibility and leaves the others' answers finite."""
     rng = np.random.default_rng(7)
     model = twin.random_model(rng, "full", 3, 2)
@@ -301,7 +301,7 @@ def test_zero_weight(variant: str) -> None:
 
 
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
-def test_statistics_add_up(structure: str) -> None:
+def test_merged_statistics_equal_whole(structure: str) -> None:
     """Statistics of two halves about the same means, merged, are those of the whole."""
     rng = np.random.default_rng(8)
     model = twin.random_model(rng, structure, 3, 5)
@@ -318,7 +318,7 @@ def test_statistics_add_up(structure: str) -> None:
 
 
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
-def test_maximize_equals_the_twin(structure: str) -> None:
+def test_maximize_equals_twin(structure: str) -> None:
     """The M-step from the twin's statistics about distant reference means is the twin's two-pass M-step.
 
     The reference means are 3 standard deviations off, so forming scatter / count - shift shift^T loses a digit.
@@ -385,7 +385,7 @@ class Guarded:
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_workspace(variant: str, structure: str, dtype: str) -> None:
+def test_workspace_guards(variant: str, structure: str, dtype: str) -> None:
     """Kernels read nothing they did not write and write nothing outside: NaN in the workspace changes no bit."""
     rng = np.random.default_rng(10)
     module = kernels.load(variant)
@@ -418,7 +418,7 @@ def test_workspace(variant: str, structure: str, dtype: str) -> None:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_kmeans_kernels_equal_the_twin(variant: str, dtype: str) -> None:
+def test_kmeans_kernels_equal_twin(variant: str, dtype: str) -> None:
     """Assignment, cluster sums, inertia and k-means++ potentials; ties may go either way within rounding."""
     rng = np.random.default_rng(11)
     u = float(np.finfo(dtype).eps) / 2
@@ -489,7 +489,7 @@ def test_all_finite(variant: str, dtype: str) -> None:
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_skipping_is_exact_to_rounding(variant: str, structure: str, dtype: str, separation: float) -> None:
+def test_skipped_responsibilities_within_rounding(variant: str, structure: str, dtype: str, separation: float) -> None:
     """Leaving out responsibilities below u / K changes the statistics no more than rounding does.
 
     The dense path, which takes all responsibilities as they are given, is the reference.
@@ -521,7 +521,7 @@ def test_skipping_is_exact_to_rounding(variant: str, structure: str, dtype: str,
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_weights_are_repetitions(variant: str, structure: str, dtype: str) -> None:
+def test_integer_weights_equal_repeated_rows(variant: str, structure: str, dtype: str) -> None:
     """Statistics, k-means sums and potentials of rows with integer weights are those of so many copies; none for 0."""
     rng = np.random.default_rng(12)
     module, rule = kernels.load(variant), STRUCTURES[structure]
@@ -573,7 +573,7 @@ def test_weights_are_repetitions(variant: str, structure: str, dtype: str) -> No
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_labels_are_responsibilities(variant: str, structure: str, dtype: str) -> None:
+def test_labels_equal_hard_responsibilities(variant: str, structure: str, dtype: str) -> None:
     """Statistics by labels are those by responsibilities of zeros and ones, buffers filled or not."""
     rng = np.random.default_rng(13)
     module, rule = kernels.load(variant), STRUCTURES[structure]

@@ -24,7 +24,7 @@ def X() -> Array:
     return np.concatenate([rng.normal(size=(100, 2)), rng.normal(size=(100, 2)) + 3])
 
 
-def test_info(X: Array, caplog: pytest.LogCaptureFixture) -> None:
+def test_info_messages(X: Array, caplog: pytest.LogCaptureFixture) -> None:
     """At the level INFO a fit tells how it begins and how it ended."""
     with caplog.at_level(logging.INFO, "fastgmm"):
         mixture = GaussianMixture(2, n_init=3, random_state=0).fit(X)
@@ -48,7 +48,7 @@ STOPS: list[dict[str, Any]] = [
 ]
 
 
-def test_reasons(X: Array, caplog: pytest.LogCaptureFixture) -> None:
+def test_stop_reasons(X: Array, caplog: pytest.LogCaptureFixture) -> None:
     """The end says why: each reason there is, without iterations too."""
     with caplog.at_level(logging.INFO, "fastgmm"):
         for arguments in STOPS:
@@ -57,7 +57,7 @@ def test_reasons(X: Array, caplog: pytest.LogCaptureFixture) -> None:
     assert ends == ["max_iter", "callback", "max_time", "max_iter"]
 
 
-def test_debug(X: Array, caplog: pytest.LogCaptureFixture) -> None:
+def test_debug_messages(X: Array, caplog: pytest.LogCaptureFixture) -> None:
     """At the level DEBUG there is a line for each iteration, with the bound that the fit keeps."""
     with caplog.at_level(logging.DEBUG, "fastgmm"):
         mixture = GaussianMixture(2, random_state=0).fit(X)
@@ -69,7 +69,7 @@ def test_debug(X: Array, caplog: pytest.LogCaptureFixture) -> None:
     assert any(message.startswith("initialization 0 ended: tol") for message in caplog.messages)
 
 
-def test_restarts_and_batches(X: Array, caplog: pytest.LogCaptureFixture) -> None:
+def test_messages_of_restarts_and_batches(X: Array, caplog: pytest.LogCaptureFixture) -> None:
     """Restarts are told apart, also those given up; batches are counted; nothing is above INFO."""
     with caplog.at_level(logging.DEBUG, "fastgmm"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -88,7 +88,7 @@ def mixture_records(mixture: GaussianMixture, X: Array) -> list[Any]:
     return quiet_fit(X, **mixture.get_params()).fits_
 
 
-def test_select(X: Array, caplog: pytest.LogCaptureFixture) -> None:
+def test_select_messages(X: Array, caplog: pytest.LogCaptureFixture) -> None:
     """A sweep tells how it begins and ended, and each candidate at DEBUG."""
     with caplog.at_level(logging.DEBUG, "fastgmm"):
         best = select(X, [1, 2], ["full", "diag"], random_state=0).best_estimator_
@@ -99,7 +99,9 @@ def test_select(X: Array, caplog: pytest.LogCaptureFixture) -> None:
     assert ended.endswith(f"{best.covariance_type}, K = {best.n_components}")
 
 
-def test_printed_all_the_same(X: Array, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]) -> None:
+def test_verbose_output_unchanged_by_logging(
+    X: Array, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
     """What ``verbose`` prints does not change when it is logged too."""
     GaussianMixture(2, random_state=0, verbose=1, verbose_interval=1).fit(X)
     alone = capsys.readouterr().out
@@ -108,7 +110,7 @@ def test_printed_all_the_same(X: Array, caplog: pytest.LogCaptureFixture, capsys
     assert capsys.readouterr().out == alone != ""
 
 
-def test_bits(X: Array, caplog: pytest.LogCaptureFixture) -> None:
+def test_logging_changes_no_bit(X: Array, caplog: pytest.LogCaptureFixture) -> None:
     """Logging changes no result."""
     alone = GaussianMixture(3, n_init=4, random_state=0, tol=1e-2).fit(X)
     with caplog.at_level(logging.DEBUG, "fastgmm"):
@@ -116,7 +118,7 @@ def test_bits(X: Array, caplog: pytest.LogCaptureFixture) -> None:
     assert bits(logged) == bits(alone)
 
 
-def test_nothing_is_put_together_for_nobody(
+def test_no_messages_without_listener(
     X: Array, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Where nobody listens, no message is made, and iterations are not even told to what would log them."""

@@ -141,7 +141,7 @@ def test_never_above_mclust(faithful_selection: Selection) -> None:
 
 
 @pytest.mark.parametrize("seed", [3, 4])
-def test_merging_finds_what_clusters_do_not(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_merging_beats_clustering(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where eight groups are hard to find from eight clusters, they are found from more components down."""
     X = elongated_groups(2400, 3, 8, seed=seed, apart=5.0)
     selection = select(X, range(1, 12), "full", random_state=0)
@@ -175,7 +175,7 @@ def test_small_tight_groups_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
     assert select(X, range(1, 9), random_state=0).table_["bic"][0] > ideal.bic(X) + 1000
 
 
-def test_what_tol_leaves_open_is_fitted_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_best_is_fitted_to_convergence(monkeypatch: pytest.MonkeyPatch) -> None:
     """The best is as good as a long fit has it; the fit goes on where it was, and has converged."""
     X = elongated_groups(3000, 2, 3, seed=1, apart=1.5)
     selection = select(X, range(3, 6), "full", random_state=0)
@@ -200,7 +200,7 @@ def test_further_starts_are_fitted() -> None:
     assert sum(fits[1]) - sum(fits[0]) == 3 * 3 * 2
 
 
-def test_a_start_that_is_behind_is_given_up() -> None:
+def test_unpromising_start_is_not_fitted() -> None:
     """A candidate is fitted from where a run on the sample has come only if that is better there than its fit."""
     source, candidate = ArraySource(FAITHFUL, 1), trials.Candidate(STRUCTURES["full"], 2)
     settings = trials.Settings(1e-3, 100, 1e-6, "repair", Options, None, 1, 0.01, False)
@@ -218,7 +218,7 @@ def test_a_start_that_is_behind_is_given_up() -> None:
 
 
 @pytest.mark.parametrize("kind", STRUCTURES)
-def test_own_starts_and_further_ones(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_starts_never_worse(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What starts are drawn never makes a candidate worse, and without the way down they have to do."""
     X = elongated_groups(1000, 3, 6, seed=1, apart=2.0)
     plain, more = (select(X, range(2, 9), kind, n_init=n, random_state=0).table_ for n in (1, 4))
@@ -228,7 +228,7 @@ def test_own_starts_and_further_ones(kind: str, monkeypatch: pytest.MonkeyPatch)
     assert (alone["error"] == "").all() and alone["bic"].min() >= more["bic"].min() - 100
 
 
-def test_collapsed_components_do_not_win() -> None:
+def test_degenerate_candidates_come_last() -> None:
     """On iris, rounded to a millimeter, a component of constant width has any likelihood that reg_covar allows."""
     selection = select(IRIS, range(2, 10), "full", random_state=0)
     sound = ~selection.table_["degenerate"]
@@ -238,7 +238,7 @@ def test_collapsed_components_do_not_win() -> None:
         assert (np.linalg.eigvalsh(model.covariances_).min() > 2e-6) == well
 
 
-def test_sound_fits_are_kept() -> None:
+def test_sound_fit_beats_degenerate_fit() -> None:
     """Of the fits of one candidate a sound one beats a degenerate one, then the likelihood decides."""
     nowhere = GaussianMixture().fit(FAITHFUL)._parameters()
     outcome, fits, kept = trials.Outcome(error=ValueError()), [Fit(nowhere, [], "tol") for _ in range(4)], []
@@ -250,7 +250,7 @@ def test_sound_fits_are_kept() -> None:
     assert len(outcome.records) == 4
 
 
-def test_a_constant_column_is_no_collapse() -> None:
+def test_constant_column_is_not_degenerate() -> None:
     """What all rows have in common is not held against a component; the best is that of the other columns."""
     X = elongated_groups(600, 2, 3)
     plain = select(X, range(1, 5), "full", random_state=0)
@@ -259,7 +259,7 @@ def test_a_constant_column_is_no_collapse() -> None:
     assert constant.best_estimator_.n_components == plain.best_estimator_.n_components == 3
 
 
-def test_cross_validation_prefers_the_truth() -> None:
+def test_cross_validation_finds_number_of_groups() -> None:
     """The held-out likelihood is that of fits to the other rows, and prefers the number of groups there are."""
     X = elongated_groups(600, 2, 3)
     selection = select(X, range(1, 6), "full", "cv", cv=4, random_state=0)
@@ -282,7 +282,9 @@ def folds_of_one_gaussian(X: Array) -> float:
 
 @pytest.mark.parametrize("sample_rows", [500, sweep.SAMPLE_ROWS])
 @pytest.mark.parametrize("arguments", [{}, {"init_params": "random_from_data"}, {"criterion": "cv", "cv": 2}])
-def test_threads_change_nothing(arguments: dict[str, Any], sample_rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_same_table_for_any_number_of_threads(
+    arguments: dict[str, Any], sample_rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One, two or five threads, each candidate on one or all on each: the same table but for times."""
     X = elongated_groups(1500, 3, 3)
     monkeypatch.setattr(sweep, "SAMPLE_ROWS", sample_rows)
@@ -297,7 +299,7 @@ def test_threads_change_nothing(arguments: dict[str, Any], sample_rows: int, mon
     assert all(repr(table) == repr(tables[0]) for table in tables[1:])
 
 
-def test_samples_of_many_rows() -> None:
+def test_starts_from_a_sample_of_many_rows() -> None:
     """Starts come from a sample; the fits are of all rows."""
     X = elongated_groups(3 * sweep.SAMPLE_ROWS, 2, 3, seed=4)
     selection = select(X, [2, 3, 4], "full", random_state=0)
@@ -344,7 +346,7 @@ def test_merging_keeps_moments(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", STRUCTURES)
-def test_the_closest_pair_is_merged(kind: str) -> None:
+def test_closest_pair_is_merged(kind: str) -> None:
     """Two halves of one group are put together again, whatever else there is."""
     X = elongated_groups(800, 3, 4)
     labels = np.repeat(np.arange(4), 200)
@@ -363,7 +365,7 @@ def test_the_closest_pair_is_merged(kind: str) -> None:
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-def test_clusters_are_those_of_the_tree(weighted: bool) -> None:
+def test_clusters_of_the_tree(weighted: bool) -> None:
     """Each cluster that a cut of the tree has is a run of the points, with its own moments; weights are repetitions."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(60, 2)) * [1.0, 100.0] + 50.0
@@ -390,7 +392,7 @@ def test_clusters_are_those_of_the_tree(weighted: bool) -> None:
     assert seen == expected
 
 
-def test_what_a_new_row_says() -> None:
+def test_cluster_log_density_of_new_rows() -> None:
     """A cluster is judged by rows it has not seen: a simulation of the mean log-density."""
     rng = np.random.default_rng(0)
     told, simulated = [], []
@@ -406,7 +408,7 @@ def test_what_a_new_row_says() -> None:
 
 
 @pytest.mark.parametrize("kind", STRUCTURES)
-def test_a_component_is_inserted_where_one_is_missing(kind: str) -> None:
+def test_component_inserted_at_missing_group(kind: str) -> None:
     """Of three groups two have a component: the new one stands on the third, and the others are as they were."""
     labels = np.repeat(np.arange(3), 300)
     X = 40.0 * np.eye(3)[labels] + np.random.default_rng(0).normal(size=(900, 3)) * [1.0, 2.0, 3.0]
@@ -426,7 +428,7 @@ def test_a_component_is_inserted_where_one_is_missing(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", STRUCTURES)
 @pytest.mark.parametrize("other", STRUCTURES)
-def test_another_structure(kind: str, other: str) -> None:
+def test_recast_to_another_structure(kind: str, other: str) -> None:
     """What another structure makes of a mixture: weights, means and variances stay, as far as it has them."""
     model = GaussianMixture(3, covariance_type=kind, random_state=0).fit(elongated_groups(400, 3, 3))
     before = model._parameters()
@@ -450,7 +452,7 @@ def test_another_structure(kind: str, other: str) -> None:
     np.testing.assert_allclose(its, mine, rtol=1e-9, atol=1e-12)
 
 
-def test_certainty_is_one_pass() -> None:
+def test_certainty_and_log_likelihood_in_one_pass() -> None:
     """The mean log-likelihood beside the largest responsibilities has the bits of that alone; many components too."""
     X = elongated_groups(5000, 2, 3)
     for n_components in (1, 3, 300):
@@ -465,7 +467,7 @@ def test_certainty_is_one_pass() -> None:
 # What goes wrong -----------------------------------------------------------------------------------------------------
 
 
-def test_failures_are_lines() -> None:
+def test_failed_candidates_in_table() -> None:
     """Candidates that cannot be fitted have an error in the table, come last, and do not stop the others."""
     selection = select(FAITHFUL[:6], [1, 2, 7, 8], ["full", "diag"], random_state=0)
     failed = selection.table_[selection.table_["error"] != ""]
@@ -477,7 +479,7 @@ def test_failures_are_lines() -> None:
     assert "ValueError: Expected" in str(selection)
 
 
-def test_collapse_is_a_line_when_it_is_an_error() -> None:
+def test_degenerate_raise_in_table() -> None:
     """degenerate='raise' makes a line of what would be repaired."""
     X = np.concatenate([elongated_groups(50, 2, 1), np.full((50, 2), 99.0)])
     selection = select(X, [1, 2], "full", random_state=0, degenerate="raise", reg_covar=0)
@@ -485,13 +487,13 @@ def test_collapse_is_a_line_when_it_is_an_error() -> None:
     assert "ill-defined" in line(selection, "full", 2)["error"]
 
 
-def test_all_wrong() -> None:
+def test_all_candidates_fail() -> None:
     """When no candidate can be fitted the error says why and what to try."""
     with pytest.raises(ValueError, match=r"None of the 2 candidates .*n_samples = 3\. Try"):
         select([[0.0], [1.0], [2.0]], [4, 5], "full")
 
 
-def test_warnings_are_of_the_best_only() -> None:
+def test_warnings_for_best_candidate_only() -> None:
     """What happened to candidates that are not the best is in the table."""
     with pytest.warns(ConvergenceWarning, match="best candidate"):
         selection = select(FAITHFUL, [3], "full", max_iter=1, tol=1e-12, random_state=0)
@@ -563,7 +565,7 @@ def test_interrupt_ends_other_threads(monkeypatch: pytest.MonkeyPatch) -> None:
 # How it is told ------------------------------------------------------------------------------------------------------
 
 
-def test_printed(faithful_selection: Selection, capsys: pytest.CaptureFixture[str]) -> None:
+def test_printed_table_and_progress(faithful_selection: Selection, capsys: pytest.CaptureFixture[str]) -> None:
     """A person reads the first ten lines; progress is a line for each fit where there is no terminal."""
     lines = str(faithful_selection).splitlines()
     assert " ".join(lines[0].split()) == "covariance type n components n parameters log likelihood bic icl"
@@ -595,7 +597,7 @@ def test_public_names() -> None:
 
 
 @pytest.mark.parametrize("criterion", ["bic", "cv"])
-def test_rows_with_gaps(criterion: str) -> None:
+def test_missing_values(criterion: str) -> None:
     """Missing values are no obstacle: the groups are found, and the best mixture's BIC is the table's."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(400, 3)) + 6.0 * np.repeat([[0.0], [1.0]], 200, axis=0)

@@ -54,7 +54,7 @@ def header_and_arrays(model: GaussianMixture | None = None) -> tuple[dict[str, A
     return header, {name: getattr(model, name) for name in PARAMETERS}
 
 
-def test_format(tmp_path: Path) -> None:
+def test_file_format(tmp_path: Path) -> None:
     """The format is what it was: a file put together by hand is read, and NumPy reads what is written."""
     path = tmp_path / "model"
     header, arrays = header_and_arrays()
@@ -229,7 +229,7 @@ def load_bytes(path: Path, data: bytes) -> GaussianMixture | ModelFileError:
         assert peak < 40 * len(data) + (1 << 20), (peak, data[:100])
 
 
-def test_fuzz(tmp_path: Path) -> None:
+def test_damaged_and_hostile_files(tmp_path: Path) -> None:
     """500 mutated files and more: refused with the one clear error, or read with every bit of the original."""
     path, marker = tmp_path / "model", tmp_path / "executed"
     model = mixture_of_three(n_init=2)
@@ -275,7 +275,7 @@ def test_large_headers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert is_clear(found, tmp_path / "model") and "its header takes" in str(found)
 
 
-def test_what_is_no_file(tmp_path: Path) -> None:
+def test_missing_files_folders_and_pipes(tmp_path: Path) -> None:
     """A missing file is an OSError, a folder or pipe is refused without waiting for it."""
     with pytest.raises(FileNotFoundError):
         fastgmm.load(tmp_path / "missing")
@@ -287,7 +287,7 @@ def test_what_is_no_file(tmp_path: Path) -> None:
             fastgmm.load(tmp_path / "pipe")
 
 
-def test_later_format(tmp_path: Path) -> None:
+def test_later_format_version(tmp_path: Path) -> None:
     """The remedy for a later format is another one."""
     header, arrays = header_and_arrays()
     (tmp_path / "model").write_bytes(forged(header | {"format_version": 2, "library_version": "9.9"}, arrays))

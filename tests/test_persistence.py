@@ -53,14 +53,14 @@ def test_round_trip(tmp_path: Path, structure: str, dtype: str) -> None:
         {"n_threads": 1, "init_params": "best", "warm_start": True, "degenerate": "repair"},
     ],
 )
-def test_options(tmp_path: Path, options: dict[str, Any]) -> None:
+def test_round_trip_of_options(tmp_path: Path, options: dict[str, Any]) -> None:
     """Arguments that are numbers, words or None, and however the fit ended."""
     model = mixture_of_three(**options)
     model.save(tmp_path / "model")
     assert_identical(model, fastgmm.load(tmp_path / "model"))
 
 
-def test_repairs(tmp_path: Path) -> None:
+def test_round_trip_of_repairs(tmp_path: Path) -> None:
     """Records of repaired components, the tied covariance's among them."""
     X = np.column_stack([three_spreads()[:, 0], np.ones(180)])
     for structure in ("full", "tied"):
@@ -71,7 +71,7 @@ def test_repairs(tmp_path: Path) -> None:
         assert_identical(model, fastgmm.load(tmp_path / "model"))
 
 
-def test_feature_names(tmp_path: Path) -> None:
+def test_round_trip_of_feature_names(tmp_path: Path) -> None:
     """Names of any letters come back as strings in an array of objects."""
     pandas = pytest.importorskip("pandas")
     table = pandas.DataFrame(three_spreads(), columns=["a", "größe", 'q"\n', "\N{GRINNING FACE}"])
@@ -83,7 +83,7 @@ def test_feature_names(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("structure", STRUCTURES)
-def test_set_by_hand(tmp_path: Path, structure: str) -> None:
+def test_round_trip_without_fit(tmp_path: Path, structure: str) -> None:
     """Mixtures of known parameters, derived ones, and ones with nothing but what `predict` reads."""
     twin = reference.random_model(np.random.default_rng(0), structure, 3, 4, condition=1e10)
     whole = GaussianMixture.from_parameters(*twin[1:], structure)
@@ -99,7 +99,7 @@ def test_set_by_hand(tmp_path: Path, structure: str) -> None:
     np.testing.assert_array_equal(loaded.predict_proba(three_spreads()), bare.predict_proba(three_spreads()))
 
 
-def test_asymmetric_to_rounding(tmp_path: Path) -> None:
+def test_round_trip_of_asymmetric_covariance(tmp_path: Path) -> None:
     """Covariances that rounding has made asymmetric are made symmetric, so that all that is kept agrees."""
     model = GaussianMixture.from_parameters([1], [[0, 0]], [[[1, 0.5 + 1e-7], [0.5, 1]]])
     np.testing.assert_array_equal(model.covariances_[0], model.covariances_[0].T)
@@ -107,7 +107,7 @@ def test_asymmetric_to_rounding(tmp_path: Path) -> None:
     assert_identical(model, fastgmm.load(tmp_path / "model"))
 
 
-def test_any_root_of_the_precisions(tmp_path: Path) -> None:
+def test_round_trip_of_symmetric_roots(tmp_path: Path) -> None:
     """Factors set by hand need not be triangular."""
     model = mixture_of_three()
     model.precisions_cholesky_ = symmetric_roots(model.precisions_)
@@ -117,7 +117,7 @@ def test_any_root_of_the_precisions(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("structure", ["full", "tied"])
-def test_ill_conditioned_fits(tmp_path: Path, structure: str, dtype: str) -> None:
+def test_round_trip_of_ill_conditioned_fits(tmp_path: Path, structure: str, dtype: str) -> None:
     """What a fit has accepted is always accepted again, however far rounding has driven its arrays apart."""
     rng = np.random.default_rng(0)
     for noise in 10.0 ** np.arange(-9, 0):
@@ -128,7 +128,7 @@ def test_ill_conditioned_fits(tmp_path: Path, structure: str, dtype: str) -> Non
         assert_identical(model, fastgmm.load(tmp_path / "model"))
 
 
-def test_what_is_not_kept(tmp_path: Path) -> None:
+def test_arguments_not_saved(tmp_path: Path) -> None:
     """Arrays, callables and generators come back as defaults; numbers of NumPy as Python's."""
     model = GaussianMixture(
         np.int64(2),
@@ -149,7 +149,7 @@ class Derived(GaussianMixture):
     """A subclass."""
 
 
-def test_subclass(tmp_path: Path) -> None:
+def test_load_of_subclass(tmp_path: Path) -> None:
     """`load` of a subclass gives that; `fastgmm.load` gives the class itself."""
     Derived.from_parameters([1], [[0.0]], [1.0], "spherical").save(tmp_path / "model")
     assert type(Derived.load(tmp_path / "model")) is Derived
@@ -160,7 +160,7 @@ def test_subclass(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("broken", ["os.replace", "os.fsync", "numpy.lib.format.write_array"])
-def test_failing_save_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str) -> None:
+def test_failed_save_keeps_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str) -> None:
     """An error or Ctrl-C on the way: the old file is whole, and nothing else is left behind."""
     path = tmp_path / "model"
     mixture_of_three("diag").save(path)
@@ -174,7 +174,7 @@ def test_failing_save_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.Mo
     assert os.listdir(tmp_path) == ["model"]
 
 
-def test_save_refuses(tmp_path: Path) -> None:
+def test_unsavable_mixtures(tmp_path: Path) -> None:
     """What could not be read again is not written, and what is no file is not replaced."""
     path = tmp_path / "model"
     with pytest.raises(fastgmm.NotFittedError):
@@ -240,7 +240,7 @@ def test_to_and_from_sklearn(structure: str, dtype: str) -> None:
     assert ours.stop_reason_ == "tol"
 
 
-def test_to_sklearn_of_what_is_set_by_hand() -> None:
+def test_to_sklearn_without_fit() -> None:
     """What is missing is filled in, and roots that are not triangular become so."""
     pytest.importorskip("sklearn.mixture")
     model = mixture_of_three()
@@ -253,7 +253,7 @@ def test_to_sklearn_of_what_is_set_by_hand() -> None:
     np.testing.assert_allclose(theirs.precisions_, model.precisions_, rtol=1e-8, atol=1e-10)
 
 
-def test_sklearn_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bad_sklearn_conversions(monkeypatch: pytest.MonkeyPatch) -> None:
     """Other estimators, estimators without parameters, and no scikit-learn."""
     mixture = pytest.importorskip("sklearn.mixture")
     with pytest.raises(TypeError, match="but got BayesianGaussianMixture"):

@@ -51,7 +51,7 @@ def test_ellipses(structure: str, features: tuple[int, int]) -> None:
     assert display.ax_.get_ylabel() == iris.feature_names[features[1]]
 
 
-def test_points() -> None:
+def test_scatter_points() -> None:
     """Every row is drawn once, at its place, in the color and marker of its label."""
     data = load_faithful().data
     model = coarse_fit(data)
@@ -122,7 +122,7 @@ def test_file_is_a_picture(tmp_path: Path) -> None:
     assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 100
 
 
-def test_own_axes() -> None:
+def test_given_axes() -> None:
     """A picture is drawn where the caller says."""
     data = load_faithful().data
     axes = Figure().subplots(1, 2)
@@ -132,7 +132,7 @@ def test_own_axes() -> None:
     assert not axes[0].has_data()
 
 
-def test_pyplot_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pyplot_is_not_imported(monkeypatch: pytest.MonkeyPatch) -> None:
     """Drawing neither imports pyplot nor opens one of its figures."""
     monkeypatch.delitem(sys.modules, "matplotlib.pyplot", raising=False)
     data = load_faithful().data
@@ -168,7 +168,7 @@ def test_extreme_scales(scale: float) -> None:
         assert plot_components(coarse_fit(X, 2, covariance_type="diag"), X)._repr_png_()
 
 
-def test_names() -> None:
+def test_axis_labels() -> None:
     """Labels come from the argument, else the data frame, else the numbers of the columns."""
     pandas = pytest.importorskip("pandas")
     data = load_faithful().data

@@ -76,7 +76,7 @@ def whitened_errors(got: Any, want: twin.Model) -> tuple[float, float]:
         ("spherical", 2, 3.0),
     ],
 )
-def test_one_step(
+def test_one_em_step_float32(
     structure: str, n_components: int, separation: float, n_features: int, seed: int, offset: float
 ) -> None:
     """Covariances and means after one EM step from an exact start."""

@@ -65,7 +65,7 @@ def fit_or_discard(X: Array, model: twin.Model) -> tuple[Any, list[float]]:
 
 @PROFILE
 @given(problem=PROBLEMS, shift=st.floats(-1e4, 1e4))
-def test_shift(problem: dict[str, Any], shift: float) -> None:
+def test_shift_equivariance(problem: dict[str, Any], shift: float) -> None:
     """Adding a constant to the rows adds it to the means and changes nothing else (loses log10(shift) digits)."""
     X, model = rows_and_model(**problem)
     by = shift * np.linspace(0.5, 1.0, X.shape[1])
@@ -80,7 +80,7 @@ def test_shift(problem: dict[str, Any], shift: float) -> None:
 
 @PROFILE
 @given(problem=PROBLEMS, exponent=st.integers(-20, 20))
-def test_scale(problem: dict[str, Any], exponent: int) -> None:
+def test_scale_equivariance(problem: dict[str, Any], exponent: int) -> None:
     """Multiplying the rows by s multiplies means by s, covariances by s^2, densities by s^-D."""
     X, model = rows_and_model(**problem)
     s = 10.0**exponent
@@ -94,7 +94,7 @@ def test_scale(problem: dict[str, Any], exponent: int) -> None:
 
 @PROFILE
 @given(problem=PROBLEMS)
-def test_rotation(problem: dict[str, Any]) -> None:
+def test_rotation_equivariance(problem: dict[str, Any]) -> None:
     """full, tied and spherical know no axes: rotating the rows rotates means and covariances."""
     hypothesis.assume(problem["structure"] != "diag")
     X, model = rows_and_model(**problem)
@@ -120,7 +120,7 @@ def test_rotation(problem: dict[str, Any]) -> None:
 
 @PROFILE
 @given(problem=PROBLEMS)
-def test_permutations(problem: dict[str, Any]) -> None:
+def test_permutation_equivariance(problem: dict[str, Any]) -> None:
     """Reordering rows changes nothing, reordering features or components reorders the answer."""
     X, model = rows_and_model(**problem)
     rng = np.random.default_rng(problem["seed"])
@@ -159,7 +159,7 @@ def test_permutations(problem: dict[str, Any]) -> None:
 
 @PROFILE
 @given(problem=PROBLEMS, times=st.integers(2, 7))
-def test_repetition(problem: dict[str, Any], times: int) -> None:
+def test_repeated_rows_invariance(problem: dict[str, Any], times: int) -> None:
     """Every row given several times: the same parameters and the same mean log-likelihood."""
     X, model = rows_and_model(**problem)
     one, bounds = fit_or_discard(X, model)
@@ -203,7 +203,7 @@ def test_affine_map_of_densities(problem: dict[str, Any]) -> None:
 
 @PROFILE
 @given(problem=PROBLEMS, dtype=st.sampled_from(["float32", "float64"]))
-def test_what_every_step_keeps(problem: dict[str, Any], dtype: str) -> None:
+def test_invariants_of_an_em_step(problem: dict[str, Any], dtype: str) -> None:
     """Weights sum to 1, counts to N, covariances are symmetric and positive, the mean of means is that of the rows."""
     X, model = rows_and_model(**problem)
     X = X.astype(dtype)

@@ -62,7 +62,9 @@ def all_bits(model: Any) -> bytes:
 
 @pytest.mark.parametrize("drop", [False, True])
 @pytest.mark.parametrize("method", ["kmeans", "k-means++", "random", "random_from_data", "best"])
-def test_threads_change_nothing(X: Array, method: str, drop: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_same_bits_for_any_number_of_threads(
+    X: Array, method: str, drop: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One, two or five threads, side by side or in order: the same bits, for the fit and for every restart."""
     monkeypatch.setattr(parallel, "LEAST_WORK", 0)
     found = {
@@ -76,7 +78,7 @@ def test_threads_change_nothing(X: Array, method: str, drop: bool, monkeypatch: 
     assert len(found) == 1
 
 
-def test_printing_changes_nothing(X: Array, capsys: pytest.CaptureFixture[str]) -> None:
+def test_verbose_same_bits(X: Array, capsys: pytest.CaptureFixture[str]) -> None:
     """A fit that prints goes on in order, with the same result, and tells which starts are dropped."""
     quiet = GaussianMixture(6, **options()).fit(X)
     assert all_bits(GaussianMixture(6, **options(verbose=1)).fit(X)) == all_bits(quiet)
@@ -101,7 +103,7 @@ def test_undropped_restarts_are_separate_fits(X: Array, structure: str) -> None:
     assert together.lower_bounds_ == best.lower_bounds_
 
 
-def test_a_survivor_is_not_disturbed(X: Array) -> None:
+def test_restart_resumes_bitwise(X: Array) -> None:
     """A restart that is interrupted to be compared goes on as if nothing had happened."""
     dropping = GaussianMixture(6, **options()).fit(X)
     undisturbed = GaussianMixture(6, **options(drop_restarts=False)).fit(X)
@@ -120,7 +122,7 @@ def test_a_survivor_is_not_disturbed(X: Array) -> None:
 # What is told -----------------------------------------------------------------------------------------------------
 
 
-def test_records(X: Array) -> None:
+def test_fit_records(X: Array) -> None:
     """Each restart has its times, bounds and fate; the best is the one whose attributes the estimator has."""
     model = GaussianMixture(6, **options()).fit(X)
     assert len(model.fits_) == MANY
@@ -132,7 +134,7 @@ def test_records(X: Array) -> None:
         assert record.start_bound < record.lower_bound
 
 
-def test_records_without_iterations_and_of_warm_starts(X: Array) -> None:
+def test_fit_records_of_warm_starts_and_no_iterations(X: Array) -> None:
     """max_iter=0 has no bounds; a warm start is one fit from where the last one ended."""
     (record,) = GaussianMixture(3, max_iter=0).fit(X).fits_
     assert record.n_iter == 0 and record.start_bound == record.lower_bound == -np.inf and not record.converged
@@ -147,7 +149,7 @@ def test_records_without_iterations_and_of_warm_starts(X: Array) -> None:
 # The rule ---------------------------------------------------------------------------------------------------------
 
 
-def test_projection() -> None:
+def test_forecast_of_geometric_gains() -> None:
     """Gains that shrink by a factor c have c / (1 - c) times the last one still to come."""
     bounds = [1 - 0.5**n for n in range(12)]
     for n in range(2, 12):
@@ -161,7 +163,7 @@ def test_projection() -> None:
 
 
 @pytest.mark.parametrize("n_init", [1, 2])
-def test_never_dropped(X: Array, n_init: int) -> None:
+def test_best_restart_is_never_dropped(X: Array, n_init: int) -> None:
     """A single start is never dropped, nor is the best of two."""
     model = GaussianMixture(6, **options(n_init=n_init)).fit(X)
     assert not all(record.dropped for record in model.fits_)
@@ -170,7 +172,7 @@ def test_never_dropped(X: Array, n_init: int) -> None:
 # Threads ----------------------------------------------------------------------------------------------------------
 
 
-def test_side_by_side() -> None:
+def test_side_by_side_order_and_threads() -> None:
     """Passes of medium size run on a thread each, others in the caller's; results come in order."""
     structure = STRUCTURES["full"]
 
@@ -192,7 +194,7 @@ def test_side_by_side() -> None:
 
 @pytest.mark.parametrize("drop", [False, True])
 @pytest.mark.parametrize("n_threads", [1, 2, 4])
-def test_the_first_failure_counts(n_threads: int, drop: bool) -> None:
+def test_first_failing_restart_raises(n_threads: int, drop: bool) -> None:
     """The error is that of the first restart in order, whichever fails first; those after it are stopped."""
     told = []
 
@@ -219,7 +221,7 @@ def test_the_first_failure_counts(n_threads: int, drop: bool) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT to a process on Windows")
-def test_interruption_stops_all() -> None:
+def test_interruption_stops_all_restarts() -> None:
     """Ctrl-C in one restart ends the others at their next iteration; what there is by then is kept."""
 
     def endless(source: ArraySource, on_iteration: Any, **options: Any) -> Fit:

@@ -96,7 +96,7 @@ def test_signature() -> None:
 
 
 @pytest.mark.parametrize("method", [name for name in dir(mixture.GaussianMixture) if not name.startswith("_")])
-def test_methods(method: str) -> None:
+def test_method_signatures(method: str) -> None:
     """All public methods are there and take the same arguments first."""
     theirs = inspect.signature(getattr(mixture.GaussianMixture, method))
     ours = inspect.signature(getattr(GaussianMixture, method))
@@ -185,7 +185,7 @@ def test_fitted_by_hand() -> None:
     check_is_fitted(model)
 
 
-def test_tags() -> None:
+def test_sklearn_tags() -> None:
     """The tags are those of a density estimator."""
     tags = get_tags(GaussianMixture())
     assert tags.estimator_type == get_tags(mixture.GaussianMixture()).estimator_type == "density_estimator"
@@ -242,7 +242,7 @@ def test_joblib(X: Array) -> None:
             np.testing.assert_array_equal(fit.means_, means)
 
 
-def test_html() -> None:
+def test_html_repr() -> None:
     """Notebooks show a mixture, alone and within a pipeline."""
     for estimator in (GaussianMixture(3), make_pipeline(StandardScaler(), GaussianMixture(3))):
         html = estimator_html_repr(estimator)

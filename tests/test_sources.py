@@ -43,7 +43,7 @@ def pieces(X: Array, seed: int = 0) -> list[Array]:
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
-def test_chunks_give_the_bits_of_memory(structure: str, method: str) -> None:
+def test_chunks_same_bits(structure: str, method: str) -> None:
     """From every start, with weights and without, whatever the chunks are."""
     X = four_groups(seed=1)
     weights = np.random.default_rng(1).uniform(size=len(X))
@@ -57,7 +57,7 @@ def test_chunks_give_the_bits_of_memory(structure: str, method: str) -> None:
 
 @pytest.mark.parametrize("n_threads", [1, 2, 3])
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_threads_and_types(dtype: str, n_threads: int) -> None:
+def test_chunks_threads_and_dtypes(dtype: str, n_threads: int) -> None:
     """Threads change nothing, float32 stays; mixed chunks are float64."""
     X = four_groups(seed=2, dtype=dtype)
     options = {"random_state": 0, "max_iter": 3, "tol": 0}
@@ -85,7 +85,7 @@ def test_options_with_chunks() -> None:
         )
 
 
-def test_what_a_mixture_says_of_chunks(tmp_path: Path) -> None:
+def test_predictions_of_chunks(tmp_path: Path) -> None:
     """Labels, responsibilities and densities of chunks are those of the array; into arrays and files too."""
     X = four_groups(seed=4)
     source = from_chunks(pieces(X))
@@ -101,7 +101,7 @@ def test_what_a_mixture_says_of_chunks(tmp_path: Path) -> None:
     np.testing.assert_array_equal(GaussianMixture(4, random_state=0).fit_predict(source), mixture.predict(X))
 
 
-def test_stored_arrays(tmp_path: Path) -> None:
+def test_h5py_zarr_and_memory_maps(tmp_path: Path) -> None:
     """h5py and zarr arrays, and memory maps of any type, order and mode."""
     X = four_groups(seed=5)
     options = {"random_state": 0, "max_iter": 3, "tol": 0}
@@ -180,7 +180,7 @@ GAPS = [
 
 @pytest.mark.parametrize("columns", [None, ["c", "a"]])
 @pytest.mark.parametrize(("delimiter", "text"), GAPS, ids=["comma", "tab", "semicolon", "blank"])
-def test_gaps_in_csv(
+def test_missing_values_in_csv(
     delimiter: str, text: str, columns: list[str] | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What stands for a missing value is found in whole chunks as it is line by line."""
@@ -209,7 +209,7 @@ def test_csv_of_another_encoding(tmp_path: Path) -> None:
 # ---- reading ahead
 
 
-def test_the_next_chunk_is_read_meanwhile() -> None:
+def test_next_chunk_is_read_ahead() -> None:
     """While one chunk is worked on the next is read, and no more than one."""
     read: list[int] = []
 
@@ -227,7 +227,7 @@ def test_the_next_chunk_is_read_meanwhile() -> None:
     assert seen == [2, 3, 4, 4]
 
 
-def test_readers_end_with_the_pass() -> None:
+def test_failed_pass_leaves_no_thread() -> None:
     """A fit that fails in the middle of a pass leaves no thread behind."""
 
     def reading() -> Iterator[Array]:
@@ -243,7 +243,7 @@ def test_readers_end_with_the_pass() -> None:
 # ---- memory
 
 
-def test_mapped_pages_are_let_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mapped_pages_are_released(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a pass hardly anything of the file remains in memory: systems map some pages around each that is read."""
     path = Path("/proc/self/smaps")
     if not path.exists():
@@ -315,7 +315,7 @@ def test_bad_sources(source: Callable[[], Any], error: type[Exception], message:
     assert mixture.means_ is before
 
 
-def test_nan_in_a_later_chunk_is_placed() -> None:
+def test_message_names_row_in_later_chunk() -> None:
     """The row is counted from the first chunk on."""
     later = X.copy()
     later[17, 2] = np.inf

@@ -35,7 +35,7 @@ def spark() -> Iterator[Any]:
         session.stop()
 
 
-def test_the_recipe(spark: Any) -> None:
+def test_spark_recipe(spark: Any) -> None:
     """It ends where a fit in memory does, an empty partition or not."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(3000, 2)) + 4 * rng.integers(2, size=(3000, 1))

@@ -55,7 +55,7 @@ def maximize_raw(structure: str, s: tuple[Array, Array, Array], reg_covar: float
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("decay", [0.6, 0.9, 1.0])
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
-def test_equals_the_twin(structure: str, decay: float, weighted: bool) -> None:
+def test_partial_fit_equals_twin(structure: str, decay: float, weighted: bool) -> None:
     """Step sizes, forgetting and averaging are those of the formulae, for batches of any sizes."""
     mixture = known(structure, learning_decay=decay)
     model = twin.Model(structure, mixture.weights_, mixture.means_, mixture.covariances_)
@@ -84,7 +84,7 @@ def test_equals_the_twin(structure: str, decay: float, weighted: bool) -> None:
 
 
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
-def test_without_forgetting_nothing_is_lost(structure: str) -> None:
+def test_decay_one_equals_full_fit(structure: str) -> None:
     """One Gaussian, whose statistics do not depend on parameters: any cut into batches is a fit of all rows."""
     X = overlapping_rows(1000)
     want = GaussianMixture(covariance_type=structure).fit(X)
@@ -97,7 +97,7 @@ def test_without_forgetting_nothing_is_lost(structure: str) -> None:
 
 
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
-def test_weights_are_repetitions(structure: str) -> None:
+def test_integer_weights_equal_repeated_rows(structure: str) -> None:
     """In every batch, the first ones that have to wait too; the unit of weights is that of all batches."""
     rng = np.random.default_rng(2)
     one, other = (
@@ -121,7 +121,7 @@ def test_weights_are_repetitions(structure: str) -> None:
 
 
 @pytest.mark.parametrize("factor", [1e-6, 3.0, 1e6])
-def test_only_ratios_of_weights_matter(factor: float) -> None:
+def test_scaled_weights_same_fit(factor: float) -> None:
     """The unit of weights changes no parameter, and rows without weight are as good as absent."""
     one, other = known("full"), known("full")
     rng = np.random.default_rng(3)
@@ -134,7 +134,7 @@ def test_only_ratios_of_weights_matter(factor: float) -> None:
 
 
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
-def test_reaches_the_full_fit(structure: str) -> None:
+def test_partial_fit_reaches_full_fit_likelihood(structure: str) -> None:
     """A hundred batches end within a hundredth of the likelihood of EM on all rows, float32 too."""
     X = overlapping_rows(100_000).astype(np.float32)
     full = GaussianMixture(3, covariance_type=structure, random_state=0, tol=1e-5, max_iter=500).fit(X)
@@ -146,7 +146,7 @@ def test_reaches_the_full_fit(structure: str) -> None:
         assert mixture.score(X) > full.score(X) - 0.01
 
 
-def test_old_rows_fade() -> None:
+def test_learning_decay_forgets_old_rows() -> None:
     """What came last counts most; with decay 1 all count the same."""
     means = []
     for decay in (0.6, 1.0):
@@ -158,7 +158,7 @@ def test_old_rows_fade() -> None:
     assert means[0] > 8 and 4.7 < means[1] < 5.3
 
 
-def test_the_first_rows_wait() -> None:
+def test_first_rows_wait_for_enough() -> None:
     """Rows may come one by one; there is no mixture before there are enough."""
     X = overlapping_rows(200)
     mixture = GaussianMixture(3, random_state=0)
@@ -175,7 +175,7 @@ def test_the_first_rows_wait() -> None:
     np.testing.assert_allclose(again.score(X[:9]), start.score(X[:9]), atol=0.05)
 
 
-def test_the_first_batch_is_a_fit() -> None:
+def test_first_batch_equals_fit() -> None:
     """It ends where a fit of it does, an iteration later."""
     X = overlapping_rows(500)
     fit = GaussianMixture(3, random_state=0).fit(X)
@@ -188,7 +188,7 @@ def test_the_first_batch_is_a_fit() -> None:
 
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
-def test_goes_on_where_a_fit_ended(structure: str, weighted: bool) -> None:
+def test_partial_fit_continues_a_fit(structure: str, weighted: bool) -> None:
     """With decay 1 a converged fit and a batch of the same rows again are a fit; a row more hardly moves it."""
     X = overlapping_rows(3000)
     weights = np.random.default_rng(4).uniform(0.5, 2.0, 3000) if weighted else None
@@ -210,7 +210,7 @@ def test_goes_on_where_a_fit_ended(structure: str, weighted: bool) -> None:
         np.testing.assert_allclose(moved, expected, rtol=1e-3, atol=1e-8)
 
 
-def test_counts_what_an_empty_component_does_not_have() -> None:
+def test_partial_fit_with_empty_component() -> None:
     """A component without any weight stays as it is when a stream goes on from the mixture."""
     mixture = GaussianMixture.from_parameters([1, 0], [[0.0], [9.0]], [1.0, 1.0], covariance_type="spherical")
     mixture.n_samples_seen_ = 1000.0
@@ -220,7 +220,7 @@ def test_counts_what_an_empty_component_does_not_have() -> None:
     assert np.isfinite(mixture.precisions_).all()
 
 
-def test_goes_on_from_a_selection_and_from_statistics() -> None:
+def test_partial_fit_continues_select_and_maximize() -> None:
     """Whatever fits a mixture says how many rows it comes from."""
     X = overlapping_rows(600)
     best = fastgmm.select(X, [3], "diag", random_state=0).best_estimator_
@@ -232,7 +232,7 @@ def test_goes_on_from_a_selection_and_from_statistics() -> None:
         assert mixture.partial_fit(X[:5]).n_samples_seen_ == 605
 
 
-def test_parameters_set_by_hand_count_nothing() -> None:
+def test_parameters_set_by_hand_have_no_weight() -> None:
     """The first batch is a step of EM from them."""
     X = overlapping_rows(3000)
     mixture = known("full", learning_decay=0.6)
@@ -247,7 +247,7 @@ def test_parameters_set_by_hand_count_nothing() -> None:
     assert mixture.n_samples_seen_ == 3000
 
 
-def test_fit_begins_anew() -> None:
+def test_fit_resets_the_stream() -> None:
     """It forgets the stream."""
     X = overlapping_rows(3000)
     mixture = GaussianMixture(3, random_state=0).partial_fit(X[:1000]).partial_fit(X[1000:])
@@ -258,7 +258,7 @@ def test_fit_begins_anew() -> None:
     np.testing.assert_array_equal(mixture.partial_fit(X).means_, fresh.partial_fit(X).means_)
 
 
-def test_goes_on_after_pickling_with_any_threads() -> None:
+def test_partial_fit_after_pickling_same_bits() -> None:
     """The state is part of the estimator, and no bit depends on threads."""
     batches = np.split(overlapping_rows(60_000), 3)
     one, other = (GaussianMixture(3, random_state=0, n_threads=n) for n in (1, 3))
@@ -268,7 +268,7 @@ def test_goes_on_after_pickling_with_any_threads() -> None:
     np.testing.assert_array_equal(one.covariances_, other.covariances_)
 
 
-def test_goes_on_from_a_file(tmp_path: Path) -> None:
+def test_partial_fit_continues_saved_mixture(tmp_path: Path) -> None:
     """A saved mixture keeps its parameters and counts, by which the stream goes on; with decay 1 nothing is lost."""
     X = overlapping_rows(400)
     mixture = GaussianMixture(3, random_state=0, learning_decay=1.0).partial_fit(X)

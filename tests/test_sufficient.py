@@ -42,7 +42,7 @@ def em_of_parts(mixture: GaussianMixture, X: Array, n_iter: int) -> GaussianMixt
 
 @pytest.mark.parametrize("reg_covar", [1e-6, "auto"])
 @pytest.mark.parametrize("structure", STRUCTURES)
-def test_by_hand_equals_fit(structure: str, reg_covar: float | str) -> None:
+def test_merged_statistics_equal_fit(structure: str, reg_covar: float | str) -> None:
     """Iterations over merged parts end where `fit` does."""
     X = far_rows()
     options: dict[str, Any] = {"covariance_type": structure, "reg_covar": reg_covar}
@@ -54,7 +54,7 @@ def test_by_hand_equals_fit(structure: str, reg_covar: float | str) -> None:
 
 
 @pytest.mark.parametrize("convergence", ["likelihood", "parameters", "aitken"])
-def test_convergence_is_that_of_fit(convergence: str) -> None:
+def test_maximize_converges_like_fit(convergence: str) -> None:
     """`converged_` becomes true after the same number of iterations."""
     X = far_rows(1)
     options: dict[str, Any] = {"convergence": convergence, "tol": 1e-3}
@@ -66,7 +66,7 @@ def test_convergence_is_that_of_fit(convergence: str) -> None:
     assert_same_fit(mixture, whole, 1e-9)
 
 
-def test_the_mixture_stays_as_it_is() -> None:
+def test_maximize_leaves_its_mixture_unchanged() -> None:
     """`maximize` makes another one, with the same arguments and names of features."""
     pandas = pytest.importorskip("pandas")
     table = pandas.DataFrame(far_rows(), columns=["a", "b", "c"])
@@ -78,7 +78,7 @@ def test_the_mixture_stays_as_it_is() -> None:
     assert list(made.feature_names_in_) == ["a", "b", "c"]
 
 
-def test_single_precision() -> None:
+def test_float32_statistics() -> None:
     """Statistics of float32 rows give a mixture of float32 numbers."""
     X = far_rows().astype(np.float32)
     whole = GaussianMixture(3, tol=0, max_iter=1, random_state=0).fit(X)
@@ -88,7 +88,7 @@ def test_single_precision() -> None:
 
 
 @pytest.mark.parametrize("structure", STRUCTURES)
-def test_statistics_are_the_twins(structure: str) -> None:
+def test_statistics_equal_twin(structure: str) -> None:
     """All moments against plain NumPy in long double."""
     rng = np.random.default_rng(3)
     model = twin.random_model(rng, structure, 3, 4, condition=10.0)
@@ -113,7 +113,7 @@ def test_statistics_are_the_twins(structure: str) -> None:
 
 @pytest.mark.parametrize("structure", STRUCTURES)
 @pytest.mark.parametrize("unit", [1.0, 1e-3, 1e200])
-def test_weights_of_parts_are_in_one_unit(structure: str, unit: float) -> None:
+def test_merge_of_weighted_parts(structure: str, unit: float) -> None:
     """Weighted parts add up whatever the size of their weights, as rows repeated do."""
     X, weights = far_rows(), np.repeat([1.0, 64.0, 3.0], [200, 100, 200])
     mixture = started(X, covariance_type=structure)
@@ -144,7 +144,7 @@ def degenerate_start(case: str) -> tuple[Array, Array]:
     ("structure", "case"),
     [(structure, case) for structure in STRUCTURES for case in ("empty", "collapsed") if (structure, case) != SHARED],
 )
-def test_repairs_are_those_of_fit(structure: str, case: str) -> None:
+def test_repairs_equal_fit(structure: str, case: str) -> None:
     """An empty and a collapsed component are repaired as where all rows are at hand."""
     X, means = degenerate_start(case)
     precisions = np.eye(3) if structure == "tied" else STRUCTURES[structure].unit(means).covariances
@@ -170,7 +170,7 @@ def test_repairs_are_those_of_fit(structure: str, case: str) -> None:
     assert mixture.degenerate_[-1].iteration == 2
 
 
-def test_a_collapse_may_be_refused() -> None:
+def test_degenerate_raise() -> None:
     """With degenerate="raise", as in `fit`."""
     X = np.ones((10, 2))
     mixture = GaussianMixture(1, reg_covar=0, degenerate="raise")
@@ -289,7 +289,7 @@ fastgmm.statistics(mixture, np.load(folder + "/half.npy")).save(folder + "/half.
 """
 
 
-def test_another_process(tmp_path: Path) -> None:
+def test_statistics_from_another_process(tmp_path: Path) -> None:
     """Statistics computed elsewhere are those computed here."""
     X = far_rows()
     mixture = started(X)
@@ -305,7 +305,7 @@ def test_another_process(tmp_path: Path) -> None:
 # ---- refusals
 
 
-def test_statistics_that_do_not_add_up() -> None:
+def test_incompatible_statistics() -> None:
     """Other means, another structure of the same shapes, another size, something else."""
     X = far_rows()
     full, tied, diagonal = (started(X, covariance_type=name) for name in ("full", "tied", "diag"))
@@ -356,7 +356,7 @@ def test_rows_without_density() -> None:
             fastgmm.maximize(mixture, found)
 
 
-def test_rows_are_checked() -> None:
+def test_bad_rows() -> None:
     """A mixture without parameters, rows that are not finite, or of other features."""
     X = far_rows()
     with pytest.raises(NotFittedError):

@@ -36,7 +36,7 @@ def rows_and_parameters(
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
-def test_bits_of_one_pass(structure: str, dtype: str) -> None:
+def test_pass_same_bits_for_any_number_of_threads(structure: str, dtype: str) -> None:
     """Statistics and per-row answers are the same bytes for 1, 2, 3 and 7 threads, small and large."""
     for shape in ((50, 3, 2), (3001, 6, 5), (30011, 5, 4), (20000, 16, 3)):
         X, parameters = rows_and_parameters(structure, dtype, *shape)
@@ -48,7 +48,7 @@ def test_bits_of_one_pass(structure: str, dtype: str) -> None:
 
 @pytest.mark.parametrize("method", ["kmeans", "k-means++", "random", "random_from_data", "hierarchical", "best"])
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
-def test_bits_of_a_fit(structure: str, method: str) -> None:
+def test_fit_same_bits_for_any_number_of_threads(structure: str, method: str) -> None:
     """A whole fit, from initialization on, has the same bits for any thread count."""
     X, _ = rows_and_parameters(structure, "float64", 20011, 4, 5)
     results = set()
@@ -69,7 +69,7 @@ def test_bits_of_a_fit(structure: str, method: str) -> None:
 
 
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
-def test_side_by_side(structure: str) -> None:
+def test_concurrent_sources(structure: str) -> None:
     """Eight Python threads working on the same and on different rows at once get what one alone gets."""
     problems = [rows_and_parameters(structure, dtype, n, 5, 4) for dtype in DTYPES for n in (5003, 20011)]
     alone = [source_bits(ArraySource(X, 1), structure, parameters) for X, parameters in problems]
@@ -83,7 +83,7 @@ def test_side_by_side(structure: str) -> None:
         assert all(pool.map(work, range(32)))
 
 
-def test_fits_side_by_side() -> None:
+def test_concurrent_fits() -> None:
     """Whole fits in concurrent Python threads do not disturb each other."""
     X, _ = rows_and_parameters("full", "float64", 5003, 4, 4)
 
@@ -195,7 +195,7 @@ def test_interrupt(tmp_path: Path, n_threads: int, explicit: bool) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of threads are POSIX")
-def test_a_signal_that_another_thread_takes() -> None:
+def test_sigint_delivered_to_another_thread() -> None:
     """The system may hand Ctrl-C to any thread: the caller, who alone can act on it, is not woken by that."""
     both, stopped, in_time = threading.Barrier(2), threading.Event(), []
 
@@ -239,7 +239,7 @@ def test_results_are_collected_in_order(n_threads: int) -> None:
 
 
 @pytest.mark.parametrize("n_threads", [1, 2, 5])
-def test_an_error_in_a_thread_reaches_the_caller(n_threads: int) -> None:
+def test_worker_error_reaches_caller(n_threads: int) -> None:
     """The first error ends the work of all threads and is raised; the workers can be used again."""
     done = []
 
@@ -261,7 +261,7 @@ def test_an_error_in_a_thread_reaches_the_caller(n_threads: int) -> None:
     assert again == list(range(9))
 
 
-def test_an_interruption_does_not_wait_for_other_threads() -> None:
+def test_interruption_does_not_wait_for_threads() -> None:
     """Ctrl-C between two items of this thread is raised although another thread is still at work."""
     begun, told, ended = threading.Event(), threading.Event(), threading.Event()
 

@@ -35,7 +35,7 @@ def with_start(structure: str, **options: Any) -> GaussianMixture:
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
-def test_weights_are_repetitions(structure: str, dtype: str) -> None:
+def test_integer_weights_equal_repeated_rows(structure: str, dtype: str) -> None:
     """A fit, and what it says of rows as a whole, is that of the copies."""
     X, weights = weighted_rows()
     X = X.astype(dtype)
@@ -62,7 +62,7 @@ def test_weights_are_repetitions(structure: str, dtype: str) -> None:
     ],
     ids=lambda options: "-".join(map(str, options.values())),
 )
-def test_options_take_weights_for_repetitions(structure: str, options: dict[str, Any]) -> None:
+def test_options_with_integer_weights(structure: str, options: dict[str, Any]) -> None:
     """Acceleration, rules of convergence, regularization and a start without chance follow the copies too."""
     X, weights = weighted_rows(1)
     one = with_start(structure, **options).fit(X, sample_weight=weights)
@@ -71,7 +71,7 @@ def test_options_take_weights_for_repetitions(structure: str, options: dict[str,
 
 
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
-def test_repairs_take_weights_for_repetitions(structure: str) -> None:
+def test_repairs_with_integer_weights(structure: str) -> None:
     """A component on one row, and a component without rows, are repaired as with copies."""
     X, weights = weighted_rows(2)
     X[0], weights[0] = [50, 50, 50], 2
@@ -87,7 +87,7 @@ def test_repairs_take_weights_for_repetitions(structure: str) -> None:
 
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
 @pytest.mark.parametrize("method", METHODS)
-def test_zero_is_absence(method: str, structure: str) -> None:
+def test_zero_weight_equals_absent_row(method: str, structure: str) -> None:
     """Whatever stands in rows of weight zero, the fit does not notice; from every start."""
     X, weights = weighted_rows(3)
     weights = weights * 1.7
@@ -102,7 +102,7 @@ def test_zero_is_absence(method: str, structure: str) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_only_ratios_matter(method: str) -> None:
+def test_scaled_weights_same_fit(method: str) -> None:
     """A power of two changes no bit, another factor only rounding; equal weights are none."""
     X, weights = weighted_rows(4)
     options = {"init_params": method, "random_state": 0, "max_iter": 5, "tol": 0, "n_init": 2}
@@ -119,7 +119,7 @@ def test_only_ratios_matter(method: str) -> None:
     )
 
 
-def test_large_data_are_sampled_by_weight(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_sampled_by_weight(monkeypatch: pytest.MonkeyPatch) -> None:
     """Samples of rows hold each as often as its weight says, and never one of weight zero."""
     rng = np.random.default_rng(5)
     weights = rng.uniform(size=5000) ** 4 * (rng.uniform(size=5000) < 0.3)
@@ -136,7 +136,7 @@ def test_large_data_are_sampled_by_weight(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_starts_from_samples(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_starts_from_weighted_samples(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Starts that look at samples find the groups that have weight, not those that have rows."""
     monkeypatch.setattr(kmeans, "SEEDING_ROWS", 100)
     monkeypatch.setattr(kmeans, "SAMPLE_NUMBERS", 600)
@@ -154,7 +154,7 @@ def test_starts_from_samples(method: str, monkeypatch: pytest.MonkeyPatch) -> No
             np.testing.assert_allclose(np.sort(mixture.weights_), [1 / 3, 2 / 3], rtol=1e-6)
 
 
-def test_hierarchy_of_copies() -> None:
+def test_ward_tree_of_weighted_rows() -> None:
     """Ward's tree and the features' spread are those of so many copies, where groups overlap too."""
     rng = np.random.default_rng(10)
     points, weights = rng.normal(size=(60, 3)) * [1, 5, 0.2], rng.integers(1, 9, 60).astype(float)
@@ -169,7 +169,7 @@ def test_hierarchy_of_copies() -> None:
     assert any((alike.labels(k) != want.labels(k)[first]).any() for k in range(2, 30))
 
 
-def test_weights_lose_no_digit() -> None:
+def test_weights_scaled_by_power_of_two() -> None:
     """They are scaled by a power of two to a mean of about one, however large or small they are."""
     weights = np.random.default_rng(11).uniform(size=1000) ** 3
     for factor in (1.0, 3e-300, 7e280):
@@ -179,7 +179,7 @@ def test_weights_lose_no_digit() -> None:
 
 
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
-def test_rows_without_weight_may_lie_anywhere(structure: str) -> None:
+def test_zero_weight_row_without_density(structure: str) -> None:
     """Even so far away that their densities vanish, and the logarithms of these are infinite."""
     X, weights = weighted_rows()
     X = X.astype(np.float32)
@@ -189,7 +189,7 @@ def test_rows_without_weight_may_lie_anywhere(structure: str) -> None:
     assert one.score(X, sample_weight=weights) == pytest.approx(one.lower_bound_, rel=1e-3)
 
 
-def test_kmeans_equals_scikit_learn() -> None:
+def test_weighted_kmeans_equals_scikit_learn() -> None:
     """Lloyd's iteration ends where scikit-learn's does, from the same centers."""
     cluster = pytest.importorskip("sklearn.cluster")
     X, weights = weighted_rows(7, 500)
@@ -202,7 +202,7 @@ def test_kmeans_equals_scikit_learn() -> None:
 
 
 @pytest.mark.parametrize("n_threads", [2, 3])
-def test_threads_change_no_bit(n_threads: int) -> None:
+def test_same_bits_for_any_number_of_threads(n_threads: int) -> None:
     """Weights are cut into groups with their rows."""
     rng = np.random.default_rng(8)
     X = rng.normal(size=(40_000, 4)) + rng.integers(5, size=(40_000, 1))
@@ -255,7 +255,7 @@ def test_criteria_refuse_bad_weights() -> None:
 # ---- scikit-learn's metadata routing
 
 
-def test_routing() -> None:
+def test_sklearn_metadata_routing() -> None:
     """Sample weights reach fit and score through a grid search where they are asked for, and clones remember."""
     sklearn = pytest.importorskip("sklearn")
     from sklearn.exceptions import UnsetMetadataPassedError
