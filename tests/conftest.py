@@ -1,4 +1,4 @@
-"""What every test needs: the installed package, never the source folder beside it; repeatable hypothesis."""
+"""Pytest settings: the installed package is tested, never the source folder, and random numbers repeat."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SQUAREM: the same optimum in fewer passes, counted honestly, with a likelihood that never falls."""
+"""SQUAREM acceleration reaches EM's optimum in fewer passes, counts every pass and never lowers the likelihood."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Counting:
 @pytest.mark.parametrize(("dtype", "slack"), [("float64", 8 * 2.0**-53), ("float32", 4 * 2.0**-24)])
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
 def test_likelihood_never_falls(structure: str, dtype: str, slack: float) -> None:
-    """Not in an EM step, not by an extrapolation."""
+    """The mean log-likelihood never falls, neither in an EM step nor by an extrapolation."""
     for seed in range(4):
         X, start = slow_problem(structure, seed, dtype)
         bounds = np.array(fit(ArraySource(X), structure, start, "squarem").lower_bounds)
@@ -115,7 +115,7 @@ def test_n_iter_counts_passes(structure: str) -> None:
 
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
 def test_refused_extrapolations(structure: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each one costs one pass, which repeats the bound before; what remains is plain EM, bit for bit."""
+    """A refused extrapolation costs a pass, which repeats the last bound; the rest is plain EM, bit for bit."""
     X, start = slow_problem(structure, 1)
 
     def astray(self: Squarem, start: Parameters, first: Parameters, second: Parameters) -> Parameters:
@@ -133,7 +133,7 @@ def test_refused_extrapolations(structure: str, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_extrapolation_without_density_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A point at which the likelihood is -inf or NaN ends nothing."""
+    """An extrapolated point whose likelihood is -inf or NaN is refused, and the fit goes on."""
     X, start = slow_problem("full", 1)
 
     def nowhere(self: Squarem, start: Parameters, first: Parameters, second: Parameters) -> Parameters:
@@ -146,7 +146,7 @@ def test_extrapolation_without_density_is_refused(monkeypatch: pytest.MonkeyPatc
 
 
 def test_convergence_judged_at_em_steps_only() -> None:
-    """Neither an extrapolated point nor the step after a large extrapolation converges."""
+    """Convergence is never declared at an extrapolated point or right after a large extrapolation."""
     unit = STRUCTURES["full"].unit(np.zeros((1, 1)))
     rule = LikelihoodRule(STRUCTURES["full"], 1e-3)
     told = [(-3.0, False), (-2.5, False), (-2.4999, True), (-2.4998, False), (-2.0, True), (-1.9999, False)]
@@ -159,7 +159,7 @@ def test_convergence_judged_at_em_steps_only() -> None:
 
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
 def test_chart_coordinates_round_trip(structure: str) -> None:
-    """The way to coordinates and back; the origin's are zero; any coordinates are parameters."""
+    """Coordinates lead back to the parameters, those of the origin are zero, and any are valid parameters."""
     X, start = slow_problem(structure, 5)
     first, second = (fit(ArraySource(X), structure, start, None, max_iter=n).parameters for n in (3, 9))
     chart = Chart(STRUCTURES[structure], first)

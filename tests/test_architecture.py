@@ -1,4 +1,4 @@
-"""Imports go one way: public files > mixture > fitting > sources > model > kernels; pictures stand apart."""
+"""Modules import lower layers only: public files > mixture > fitting > sources > model > kernels; plotting is apart."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_no_import_cycles() -> None:
 
 
 def test_plotting_imports() -> None:
-    """Pictures use public attributes: of the package they import each other and the names of structures alone."""
+    """Plotting imports nothing of the package but itself and the names of structures."""
     for module in FILES:
         if folder(module) == "plotting":
             names = {name for name, _ in imported(module) if folder(name) != "plotting"}
@@ -100,7 +100,7 @@ OPTIONAL |= {"scipy", "sklearn", "skl2onnx", "tqdm", "zarr", "logging", "concurr
 
 @pytest.mark.parametrize("module", FILES)
 def test_optional_libraries_imported_in_functions(module: str) -> None:
-    """What not everybody has, or what is slow to import, is imported by the functions that need it."""
+    """Libraries that are optional or slow to import are imported by the functions that need them."""
     for statement, late in statements(ast.parse(FILES[module].read_text(encoding="utf-8"))):
         if isinstance(statement, ast.ImportFrom) and statement.level > 0:
             continue  # of the package itself
@@ -110,7 +110,7 @@ def test_optional_libraries_imported_in_functions(module: str) -> None:
 
 
 def test_import_loads_no_slow_modules() -> None:
-    """What takes long to import, and is not needed by every fit, waits until it is."""
+    """Importing fastgmm imports no slow module that a fit may not need."""
     code = (
         "import sys, numpy; before = set(sys.modules); import fastgmm\n"
         "print(*sorted((set(sys.modules) - before) & {*sys.argv[1:]}))"

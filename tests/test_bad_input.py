@@ -1,4 +1,4 @@
-"""What cannot be fitted is refused: scikit-learn's exception type and key words, the place, and no trace left."""
+"""Invalid rows, arguments and attributes raise scikit-learn's exceptions and leave the estimator as it was."""
 
 from __future__ import annotations
 
@@ -132,9 +132,9 @@ def failure(call: Callable[[], Any]) -> Exception:
 
 def assert_same_failure(ours: Callable[[], Any], theirs: Callable[[], Any], words: str) -> str:
     """Both calls raise; whatever catches scikit-learn's exception catches ours; both say the words."""
-    want, got = failure(theirs), failure(ours)
-    assert isinstance(got, type(want)), (got, want)
-    assert re.search(words, str(want), re.DOTALL), f"scikit-learn says: {want}"
+    expected, got = failure(theirs), failure(ours)
+    assert isinstance(got, type(expected)), (got, expected)
+    assert re.search(words, str(expected), re.DOTALL), f"scikit-learn says: {expected}"
     assert re.search(words, str(got), re.DOTALL), f"fastgmm says: {got}"
     return str(got)
 
@@ -178,14 +178,14 @@ def test_bad_arguments(sklearn_mixture: Any, options: dict[str, Any], words: str
 
 @pytest.mark.parametrize("bad", [0, -1, 1.5, "2"])
 def test_bad_n_threads(bad: Any) -> None:
-    """The argument that scikit-learn has not is checked likewise."""
+    """n_threads, which scikit-learn does not have, is checked like the other arguments."""
     with pytest.raises(ValueError, match=r"'n_threads' .* must be an int in the range \[1, inf\) or None\. Got"):
         GaussianMixture(n_threads=bad).fit(GOOD)
 
 
 @pytest.mark.parametrize(("options", "words"), STARTS, ids=lambda value: str(value)[:60])
 def test_bad_starts(sklearn_mixture: Any, options: dict[str, Any], words: str) -> None:
-    """Starting values that do not fit are refused."""
+    """Starting values of wrong shape or range are refused."""
     model = GaussianMixture(2, random_state=0).fit(GOOD)
     before = fitted_attributes(model)
     model.set_params(**options)
@@ -194,7 +194,7 @@ def test_bad_starts(sklearn_mixture: Any, options: dict[str, Any], words: str) -
 
 
 def test_fewer_rows_than_components(sklearn_mixture: Any) -> None:
-    """There are at least as many rows as components."""
+    """Fewer rows than components are refused."""
     words = "Expected n_samples >= n_components but got n_components = 4, n_samples = 3"
     assert_same_failure(lambda: GaussianMixture(4).fit(GOOD[:3]), lambda: sklearn_mixture(4).fit(GOOD[:3]), words)
 
@@ -214,7 +214,7 @@ def test_ill_defined_covariance(sklearn_mixture: Any, structure: str) -> None:
 
 
 def test_failed_fit_sets_no_attributes() -> None:
-    """An estimator that was never fitted is not half fitted by a failure."""
+    """A failed first fit leaves no fitted attribute."""
     model = GaussianMixture(2, means_init=[[0.0]])
     with pytest.raises(ValueError, match="'means' should have the shape"):
         model.fit(GOOD)
@@ -250,7 +250,7 @@ def test_message_names_row_and_column(row: int, column: int, order: str) -> None
 
 
 def test_nonfinite_value_in_a_late_block() -> None:
-    """The search goes through all blocks of rows."""
+    """The search for NaN goes through all blocks of rows."""
     rows = np.zeros((300_000, 2), dtype=np.float32)
     rows[299_998, 1] = np.nan
     with pytest.raises(ValueError, match="row 299998, column 1"):
@@ -315,7 +315,7 @@ def test_not_fitted(sklearn_mixture: Any, method: str) -> None:
 
 
 def test_not_fitted_sample(sklearn_mixture: Any) -> None:
-    """So does sample, and a mixture set by hand hears what it lacks."""
+    """sample asks for a fit too, and names the attributes that a mixture set by hand lacks."""
     assert_same_failure(GaussianMixture().sample, sklearn_mixture().sample, "is not fitted yet")
     model = GaussianMixture()
     model.weights_, model.means_ = np.ones(1), np.zeros((1, 1))
@@ -339,7 +339,7 @@ def test_bad_rows_to_predict(sklearn_mixture: Any, case: str, method: str) -> No
 
 @pytest.mark.parametrize("method", PREDICTIONS)
 def test_other_number_of_features(sklearn_mixture: Any, method: str) -> None:
-    """Rows have the features of the fit."""
+    """Rows with another number of features than in fit are refused."""
     ours, theirs = GaussianMixture().fit(GOOD), sklearn_mixture().fit(GOOD)
     words = "X has 3 features, but GaussianMixture is expecting 2 features as input"
     rows = np.zeros((4, 3))
@@ -347,7 +347,7 @@ def test_other_number_of_features(sklearn_mixture: Any, method: str) -> None:
 
 
 def test_no_rows_to_predict(sklearn_mixture: Any) -> None:
-    """There is at least one row."""
+    """At least one row is needed to predict."""
     ours, theirs = GaussianMixture().fit(GOOD), sklearn_mixture().fit(GOOD)
     rows = np.empty((0, 2))
     assert_same_failure(lambda: ours.predict(rows), lambda: theirs.predict(rows), r"0 sample\(s\).*minimum of 1")
@@ -361,10 +361,10 @@ def test_other_feature_names(sklearn_mixture: Any, library: str, names: list[str
     rows = table_of(library, a=GOOD[:, 0], b=GOOD[:, 1])
     ours, theirs = GaussianMixture().fit(rows), sklearn_mixture().fit(rows)
     other = table_of(library, **dict.fromkeys(names, GOOD[:, 0]))
-    want = str(failure(lambda: theirs.predict(other)))
+    expected = str(failure(lambda: theirs.predict(other)))
     with pytest.raises(ValueError, match="The feature names should match those that were passed during fit"):
         ours.predict(other)
-    assert str(failure(lambda: ours.predict(other))) == want
+    assert str(failure(lambda: ours.predict(other))) == expected
 
 
 def test_feature_names_in_fit_or_predict_only(sklearn_mixture: Any) -> None:
@@ -383,7 +383,7 @@ def test_feature_names_in_fit_or_predict_only(sklearn_mixture: Any) -> None:
 
 @pytest.mark.parametrize("n_samples", [0, -3])
 def test_bad_n_samples(sklearn_mixture: Any, n_samples: int) -> None:
-    """At least one sample is drawn."""
+    """n_samples below one is refused."""
     ours, theirs = GaussianMixture().fit(GOOD), sklearn_mixture().fit(GOOD)
     words = "Invalid value for 'n_samples'.*least one sample"
     message = assert_same_failure(lambda: ours.sample(n_samples), lambda: theirs.sample(n_samples), words)
@@ -392,7 +392,7 @@ def test_bad_n_samples(sklearn_mixture: Any, n_samples: int) -> None:
 
 @pytest.mark.parametrize("n_samples", [1.5, "3", None])
 def test_n_samples_must_be_int(n_samples: Any) -> None:
-    """The number of samples is an int."""
+    """An n_samples that is no int is a TypeError."""
     with pytest.raises(TypeError, match="Invalid value for 'n_samples'"):
         GaussianMixture().fit(GOOD).sample(n_samples)
 
@@ -428,7 +428,7 @@ def test_bad_attribute_shapes(name: str, value: Any) -> None:
 
 
 def test_bad_covariances_shape() -> None:
-    """So are the covariances that samples are drawn from."""
+    """Covariances set by hand are measured before samples are drawn from them."""
     model = GaussianMixture(2, random_state=0).fit(GOOD)
     model.covariances_ = np.eye(2)
     with pytest.raises(ValueError, match=r"'covariances_' should have the shape of \(2, 2, 2\), but got \(2, 2\)"):
@@ -436,7 +436,7 @@ def test_bad_covariances_shape() -> None:
 
 
 def test_sample_with_weights_above_one(sklearn_mixture: Any) -> None:
-    """Weights set by hand are probabilities when samples are drawn."""
+    """sample refuses weights set by hand that are no probabilities."""
     ours, theirs = GaussianMixture(2).fit(GOOD), sklearn_mixture(2).fit(GOOD)
     ours.weights_ = theirs.weights_ = np.array([1.5, 1.5])
     assert_same_failure(ours.sample, theirs.sample, "pvals")

@@ -1,4 +1,4 @@
-"""The command line: its numbers are the estimator's, its files round-trip, its errors are one line."""
+"""`fastgmm fit` and the reading of tables: numbers equal the estimator's, files round-trip, errors are one line."""
 
 from __future__ import annotations
 
@@ -171,7 +171,7 @@ def test_fit(structure: str, faithful_csv: str, tmp_path: Path, capsys: pytest.C
 
 
 def test_fit_in_its_own_process(faithful_csv: str, tmp_path: Path) -> None:
-    """A table, its labels and its picture, as a person types it."""
+    """`fastgmm fit` in a process of its own writes labels and a picture."""
     pytest.importorskip("matplotlib")
     done = run_python(
         "-m", "fastgmm", "fit", "faithful.csv", "-k", "2", "-o", "out.csv", "--plot", "out.png", cwd=tmp_path
@@ -198,7 +198,7 @@ def test_report_of_many_columns_and_components(tmp_path: Path, capsys: pytest.Ca
 def test_failed_write_keeps_old_output(
     faithful_csv: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Outputs are replaced whole or not at all."""
+    """When writing fails the old output stays, and no temporary file is left."""
     output = tmp_path / "labels.csv"
     output.write_text("old")
 
@@ -257,14 +257,14 @@ LAYOUTS = {
 
 @pytest.mark.parametrize("text", LAYOUTS.values(), ids=LAYOUTS)
 def test_csv_layouts(text: str, tmp_path: Path) -> None:
-    """The same table in every layout."""
+    """Every layout of a text table is read alike."""
     table = read_table(write(tmp_path / "table.txt", text))
     assert table.names == ["a", "b"]
     np.testing.assert_array_equal(table.values, [[1, 2.5], [-300, 4]])
 
 
 def test_utf16(tmp_path: Path) -> None:
-    """What spreadsheets call Unicode text is read too."""
+    """UTF-16, which spreadsheets call Unicode text, is read."""
     table = read_table(write(tmp_path / "table.txt", "Länge\tb\n1\t2\n".encode("utf-16")))
     assert table.names == ["Länge", "b"]
     np.testing.assert_array_equal(table.values, [[1, 2]])
@@ -480,7 +480,7 @@ def test_bad_commands(
 
 
 def test_bad_command_in_its_own_process(tmp_path: Path) -> None:
-    """The status and the one line reach the shell."""
+    """A refused command ends its process with status 2 and one line."""
     done = run_python("-m", "fastgmm", "fit", "absent.csv", "-k", "2", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert re.fullmatch(r"fastgmm: error: cannot read absent\.csv: .*\n", done.stderr)

@@ -1,4 +1,4 @@
-"""The commands on tables of every kind: what they write equals what the same calls in Python return."""
+"""The commands fit, predict, show and select on files and pipes give what the same calls in Python return."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def test_kinds_of_tables(
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
 def test_named_pipe(tmp_path: Path) -> None:
-    """What a shell gives for <(command) is read too."""
+    """A named pipe, as a shell makes for <(command), is read."""
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     writer = threading.Thread(target=pipe.write_text, args=("a,b\n1,2\n3,4\n",))
@@ -257,7 +257,7 @@ def test_select(table: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
 
 
 def test_select_plot(table: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Curves of the criterion, here by cross-validation, to a picture."""
+    """`fastgmm select --plot` draws the criterion, here of cross-validation."""
     pytest.importorskip("matplotlib")
     picture = tmp_path / "curves.png"
     options = ["--criterion", "cv", "--folds", "3", "-k", "1-2", "--covariance-types", "diag"]
@@ -322,7 +322,7 @@ def test_parquet_without_numbers(tmp_path: Path, capsys: pytest.CaptureFixture[s
 def test_parquet_without_pyarrow(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What has to be installed is named."""
+    """Without pyarrow the error names what to install."""
     path = tmp_path / "a.parquet"
     path.write_bytes(b"PAR1")
     for name in ("pyarrow", "pyarrow.parquet"):
@@ -391,7 +391,7 @@ def test_progress_on_a_terminal(command: str, table: str) -> None:
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
 def test_full_standard_output(table: str) -> None:
-    """What cannot be written to the standard output is an error of one line."""
+    """A failed write to the standard output is an error of one line."""
     with open("/dev/full", "w") as full:
         arguments = [*COMMAND, "fit", table, "-k", "2", "--output", "-"]
         done = subprocess.run(arguments, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False)

@@ -1,4 +1,4 @@
-"""Many threads, processes and workers at once: answers as in sequence, no mixtures of two mixtures, no hang."""
+"""Fits and predictions in many threads, processes and workers at once give the answers of calls in sequence."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_refit_during_prediction_is_atomic(X: Array, name: str, monkeypatch: pyt
 
 @pytest.mark.parametrize("name", ["fit", "fit_predict"])
 def test_fit_sets_attributes_at_once(X: Array, name: str) -> None:
-    """A fit takes over all attributes at once: whoever looks finds those of one fit."""
+    """During a refit all attributes are those of the fit before; afterwards all are new."""
     mixture = GaussianMixture(2, random_state=0, max_iter=3, tol=9).fit(X)
     seen: list[int] = []
 

@@ -1,4 +1,4 @@
-"""When a fit stops and what it says of it: rules of convergence, time limit, callback, Ctrl-C."""
+"""When and why a fit stops: convergence rules, max_time, callback and Ctrl-C, with their warnings and reports."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_start_with_zero_weight() -> None:
 
 
 def test_callback() -> None:
-    """It is told every iteration, its bound and growing times, and a true answer ends the fit there."""
+    """The callback is told each iteration, its bound and the elapsed time, and returns True to stop."""
     X, start = rows_and_start()
     told: list[tuple[int, float, float]] = []
 
@@ -138,7 +138,7 @@ def test_callback() -> None:
 
 
 def test_callback_sees_last_iteration() -> None:
-    """Convergence does not skip it, and wins over its answer."""
+    """The callback is called at the last iteration too, and convergence wins over its answer."""
     X, start = rows_and_start()
     told: list[int] = []
     plain = GaussianMixture(**start, tol=1e-2).fit(X)
@@ -148,7 +148,7 @@ def test_callback_sees_last_iteration() -> None:
 
 
 def test_callback_that_raises() -> None:
-    """Its exception is the caller's, and the estimator stays as it was."""
+    """An exception of the callback is raised by fit, and the estimator stays as it was."""
     X, start = rows_and_start()
 
     def callback(*_: Any) -> bool:
@@ -207,9 +207,9 @@ def test_interruption_keeps_the_best() -> None:
         model.fit(X)
     assert (model.converged_, model.stop_reason_) == (False, "interrupt")
     assert 5 <= model.n_iter_ <= 6
-    want = quiet_fit(X, **start, tol=0.0, max_iter=model.n_iter_)
-    np.testing.assert_array_equal(model.means_, want.means_)
-    assert model.lower_bounds_ == want.lower_bounds_
+    expected = quiet_fit(X, **start, tol=0.0, max_iter=model.n_iter_)
+    np.testing.assert_array_equal(model.means_, expected.means_)
+    assert model.lower_bounds_ == expected.lower_bounds_
 
 
 def test_interruption_in_a_later_start() -> None:
@@ -233,7 +233,7 @@ def test_interruption_in_a_later_start() -> None:
 
 
 def test_interruption_before_the_first_iteration(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With nothing to keep KeyboardInterrupt is the caller's."""
+    """Ctrl-C before the first iteration raises KeyboardInterrupt."""
     X, _ = rows_and_start()
     model = GaussianMixture(3)
 

@@ -1,4 +1,4 @@
-"""Fits on Dask collections: as in memory, with the same bits each time, on a cluster that loses a worker too."""
+"""Fits on Dask collections equal those in memory, with the same bits each time, even if a worker is lost."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def synchronous() -> Iterator[None]:
 
 @pytest.mark.parametrize("structure", STRUCTURES)
 def test_fit_equals_memory(structure: str, scheduler: None) -> None:
-    """From the same sample of rows along the same path, two initializations of which the better is kept."""
+    """Two k-means initializations, of which the better is kept, give the fit of rows in memory."""
     X = sorted_rows()
     options: dict[str, Any] = {"covariance_type": structure, "random_state": 0, "n_init": 2, "max_iter": 20}
     assert_same_fit(GaussianMixture(4, **options).fit(chunked(X)), GaussianMixture(4, **options).fit(X))
@@ -98,7 +98,7 @@ def test_every_start_equals_memory(method: str, weighted: bool, synchronous: Non
 
 
 def test_take_and_assign_equal_memory(synchronous: None) -> None:
-    """Any indices, in any order and more than once; groups of rows, for passes that need them here."""
+    """Rows taken by index, k-means assignments, scatter and origin are those of rows in memory."""
     X = sorted_rows(1000)
     source = DaskSource(chunked(X, 300, 1, 699), "Test")
     for indices in (np.array([999, 0, 300, 300, 5]), np.array([301]), np.arange(1000)):
@@ -113,7 +113,7 @@ def test_take_and_assign_equal_memory(synchronous: None) -> None:
 
 
 def test_weights(synchronous: None) -> None:
-    """As an array here or on Dask, some chunks without any; criteria take them too."""
+    """sample_weight may be an array, a list or a Dask array, with chunks of zeros; criteria take it too."""
     X = sorted_rows()
     weights = np.random.default_rng(2).uniform(0, 1e3, len(X))
     weights[:1500] = 0
@@ -130,7 +130,7 @@ def test_weights(synchronous: None) -> None:
 
 
 def test_closed_source_releases_rows(synchronous: None) -> None:
-    """Even where an error or a debugger keeps the source itself."""
+    """A closed source holds no rows, even where something keeps the source itself."""
     with DaskSource(chunked(sorted_rows(1000)), "Test") as source:
         assert source.total == 1000 and source.handles
     assert "parts" not in vars(source)
@@ -147,14 +147,14 @@ def test_dtypes(dtype: str, synchronous: None) -> None:
 
 
 def test_chunked_columns(synchronous: None) -> None:
-    """They are put together."""
+    """Chunks of columns are put together."""
     X = sorted_rows()
     there = GaussianMixture(4, random_state=0).fit(da.from_array(X, chunks=(1000, 2)))
     assert_same_fit(there, GaussianMixture(4, random_state=0).fit(X))
 
 
 def test_predictions_stay_lazy(synchronous: None) -> None:
-    """Nothing is computed before it is asked for; shapes, chunks and types are known."""
+    """Predictions are computed when asked for; their shapes, chunks and dtypes are known before."""
     X = sorted_rows()
     computed = []
 
@@ -230,7 +230,7 @@ def test_repairs_equal_memory(synchronous: None) -> None:
 
 
 def test_statistics_of_collections(synchronous: None) -> None:
-    """The E-step as a function."""
+    """statistics, merge and maximize take Dask collections."""
     X = sorted_rows()
     mixture = GaussianMixture(3, random_state=0, max_iter=0).fit(X)
     there, here = statistics(mixture, chunked(X)), statistics(mixture, X)
@@ -243,7 +243,7 @@ def test_statistics_of_collections(synchronous: None) -> None:
 
 
 def test_nonfinite_rows_are_named(synchronous: None) -> None:
-    """By their place in the whole, in fits and, when these are computed, predictions."""
+    """Errors give row and column of a NaN or infinity in the whole collection, in fits and predictions."""
     X = sorted_rows()
     mixture = GaussianMixture(2, random_state=0).fit(X)
     before = pickle.dumps(mixture)
@@ -289,7 +289,7 @@ def test_bad_collections(synchronous: None) -> None:
 
 
 def test_dask_is_not_imported_for_arrays() -> None:
-    """fastgmm does without."""
+    """fastgmm does not import Dask for arrays."""
     code = "import sys, fastgmm; fastgmm.GaussianMixture().fit([[0], [1]]); print(*sys.modules)"
     result = run_python("-c", code, check=True)
     found = [name for name in result.stdout.split() if "dask" in name]
@@ -338,7 +338,7 @@ def test_starts_with_missing_values(method: str, synchronous: None) -> None:
 
 
 def test_start_with_missing_values_uses_a_sample(synchronous: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of many rows no more are gathered than the sample has."""
+    """With missing values a start gathers no more rows than its sample has."""
     monkeypatch.setattr(incomplete, "SAMPLE_NUMBERS", 1000)
     monkeypatch.setattr(incomplete, "SAMPLE_ROWS_PER_COMPONENT", 10)
     taken = []
@@ -353,14 +353,14 @@ def test_start_with_missing_values_uses_a_sample(synchronous: None, monkeypatch:
 
 
 def test_missing_em_on_complete_rows_same_bits(synchronous: None) -> None:
-    """missing='em' costs nothing where nothing is missing."""
+    """missing='em' gives the bits of missing='raise' where nothing is missing."""
     X = sorted_rows()
     fits = [GaussianMixture(4, missing=m, random_state=0, max_iter=4).fit(chunked(X)) for m in ("em", "raise")]
     assert_same_fit(*fits, rtol=0)
 
 
 def test_missing_values_refusals(synchronous: None) -> None:
-    """Infinity, columns without values, draws."""
+    """Infinity, columns without values and draws per chunk are refused; impute equals that in memory."""
     X = with_gaps(sorted_rows())
     mixture = GaussianMixture(2, missing="em", random_state=0).fit(X)
     np.testing.assert_array_equal(mixture.impute(chunked(X)), mixture.impute(X))
@@ -386,7 +386,7 @@ def test_pickle_of_blocks(kind: Any) -> None:
 
 
 def test_tree_reduction_same_bits(synchronous: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Statistics merged here or by tasks, parameters sent with each task or shared: the same bits."""
+    """Statistics merged here or by tasks on the cluster have the same bits."""
     X = sorted_rows()
     here = GaussianMixture(4, random_state=0, max_iter=3).fit(chunked(X, *[250] * 20))
     monkeypatch.setattr(on_dask, "GATHERED_BYTES", 0)
@@ -398,7 +398,7 @@ def test_tree_reduction_same_bits(synchronous: None, monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize("missing", ["raise", "em"])
 def test_cluster_equals_memory(missing: str, client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whether statistics are merged here or there, and parameters shared or not."""
+    """A cluster gives the fit of memory, with the same bits however statistics are merged and parameters sent."""
     X = sorted_rows(20000) if missing == "raise" else with_gaps(sorted_rows(20000))
     options: dict[str, Any] = {"missing": missing, "random_state": 0, "max_iter": 5, "tol": 0}
     there = GaussianMixture(4, **options).fit(chunked(X, *[2000] * 10))
@@ -429,7 +429,7 @@ def test_rows_stay_on_their_workers(client: Any) -> None:
 
 
 def test_worker_error_is_raised(client: Any) -> None:
-    """What goes wrong on a worker is raised here."""
+    """An exception on a worker is raised by fit."""
     X = sorted_rows()
 
     def broken(chunk: Array, block_info: Any = None) -> Array:

@@ -1,4 +1,4 @@
-"""Degenerate components: fits that end in a usable model, say what was repaired, and leave healthy fits alone."""
+"""Collapsed and empty components are repaired or raise, and the others keep their bits."""
 
 from __future__ import annotations
 
@@ -62,9 +62,9 @@ def test_repair_leaves_healthy_data_bitwise(structure: str, dtype: str) -> None:
     rule = STRUCTURES[structure]
     statistics = source.statistics(rule, rule.unit(source.rows(np.arange(4))))
     maximize = m_step(source, rule, 1e-6, "repair")
-    got, want = maximize(statistics), rule.maximize(statistics, 1e-6)
+    got, expected = maximize(statistics), rule.maximize(statistics, 1e-6)
     for name in ("weights", "means", "covariances", "precisions_cholesky"):
-        assert getattr(got, name).tobytes() == getattr(want, name).tobytes()
+        assert getattr(got, name).tobytes() == getattr(expected, name).tobytes()
     assert maximize.repairs == []
 
 
@@ -155,7 +155,7 @@ def test_degenerate_data_give_finite_fits(name: str, structure: str, acceleratio
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
 @pytest.mark.parametrize("name", [name for name in DEGENERATE if name not in ("tiny", "huge", "squares are zero")])
 def test_degenerate_data_give_finite_fits_float32(name: str, structure: str) -> None:
-    """The same in float32."""
+    """In float32, too, every fit ends with finite parameters."""
     X, options = degenerate_rows(name)
     options = {"reg_covar": 0.0, "max_iter": 20, **options, "covariance_type": structure}
     model, _ = checked_fit(X.astype(np.float32), **options)
@@ -194,7 +194,7 @@ def test_constant_column_leaves_other_features() -> None:
 
 
 def test_clipped_covariance_maximizes_likelihood() -> None:
-    """Among covariances above the floor none is more likely given the scatter: random ones are not."""
+    """The clipped covariance is the most likely one above the floor: no random one is more likely."""
     rng = np.random.default_rng(4)
     X = np.column_stack([rng.normal(size=40), np.zeros(40)])
     X[:, 1] = X[:, 0]
@@ -296,14 +296,14 @@ def test_reg_covar_auto_scale_equivariance(structure: str) -> None:
 
 @pytest.mark.parametrize("bad", [-1.0, "Auto", None, np.inf, [1e-6]])
 def test_reg_covar_is_checked(bad: Any) -> None:
-    """Only numbers from 0 on, and "auto"."""
+    """reg_covar is a number from 0 on or 'auto'."""
     with pytest.raises(ValueError, match=r"'reg_covar' .* a float in the range \[0.0, inf\) or a str among {'auto'}"):
         GaussianMixture(reg_covar=bad).fit(np.eye(3))
 
 
 @pytest.mark.parametrize("bad", ["ignore", None, True])
 def test_degenerate_is_checked(bad: Any) -> None:
-    """The policy is one of two words."""
+    """degenerate is 'repair' or 'raise'."""
     with pytest.raises(ValueError, match=r"'degenerate' .* a str among {'repair', 'raise'}"):
         GaussianMixture(degenerate=bad).fit(np.eye(3))
 

@@ -1,4 +1,4 @@
-"""Pictures beyond the scatter plot: what is drawn equals what was fitted or selected."""
+"""Density, pair, criterion and convergence plots show what was fitted or selected."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def legend(ax: Any) -> list[str]:
 
 @pytest.mark.parametrize("structure", STRUCTURES)
 def test_density_regions_hold_their_mass(structure: str) -> None:
-    """Of rows drawn from the mixture the stated parts have densities above the levels."""
+    """The levels are exceeded by the stated share of rows drawn from the mixture."""
     model = GaussianMixture(3, covariance_type=structure, random_state=7).fit(IRIS.data)
     display = DensityDisplay.from_estimator(model, IRIS.data, features=(2, 3), masses=(0.9, 0.5, 0.99))
     drawn = model.sample(20_000)[0]
@@ -114,7 +114,7 @@ def test_density_plot_is_deterministic(mixture: GaussianMixture) -> None:
 
 @pytest.mark.parametrize("masses", [[], [0.5, 0.5], [1.0], [0.0, 0.5], [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7]])
 def test_bad_masses(mixture: GaussianMixture, masses: list[float]) -> None:
-    """Masses are a few different probabilities."""
+    """Masses that are not one to six different probabilities are refused."""
     with pytest.raises(ValueError, match="between 0 and 1"):
         DensityDisplay.from_estimator(mixture, FAITHFUL.data, masses=masses)
 
@@ -163,7 +163,7 @@ def test_pairs_of_some_features() -> None:
 
 
 def test_bad_pairs() -> None:
-    """Too many features, and axes that cannot be divided."""
+    """Repeated features, and axes that cannot be divided, are refused."""
     model = GaussianMixture(2, random_state=0).fit(IRIS.data)
     with pytest.raises(ValueError, match="name 1 to 6 columns"):
         PairsDisplay.from_estimator(model, IRIS.data, features=[0, 0])
@@ -187,9 +187,10 @@ def test_criterion_curves(selection: Selection, criterion: str) -> None:
     assert len(degenerate) > 0 and set(degenerate["covariance_type"]) == {"full"}
     np.testing.assert_array_equal(points, [degenerate["n_components"], degenerate[criterion]])
     for i, kind in enumerate(STRUCTURES):
-        own = np.sort(table[table["covariance_type"] == kind], order="n_components")
-        np.testing.assert_array_equal(curves[kind].get_xdata(), own["n_components"])
-        np.testing.assert_array_equal(curves[kind].get_ydata(), np.where(own["degenerate"], np.nan, own[criterion]))
+        candidates = np.sort(table[table["covariance_type"] == kind], order="n_components")
+        values = np.where(candidates["degenerate"], np.nan, candidates[criterion])
+        np.testing.assert_array_equal(curves[kind].get_xdata(), candidates["n_components"])
+        np.testing.assert_array_equal(curves[kind].get_ydata(), values)
         assert curves[kind].get_color() == COLORS[i]
     assert ax.get_xlabel() == "number of components"
     assert ("lower is better" in ax.get_ylabel()) == (criterion != "log_likelihood")
@@ -221,7 +222,7 @@ def test_criterion_of_one_candidate() -> None:
 
 
 def test_bad_criterion(selection: Selection) -> None:
-    """A column there is not, and one that was not computed."""
+    """A criterion that does not exist, and one that was not computed, are refused."""
     with pytest.raises(ValueError, match="choose one of bic"):
         selection.plot("size")
     with pytest.raises(ValueError, match="no finite cv"):

@@ -1,4 +1,4 @@
-"""Mixtures as distributions: conditioning, marginals and regression against brute force, integrals and each other."""
+"""Conditioning, marginals, regression and anomaly scores of mixtures against brute force and integrals."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from fastgmm.datasets import load_faithful, load_iris
 from fastgmm.mixture import regression
 from fastgmm.sources import from_chunks
 
-K, D = 3, 4
+N_COMPONENTS, N_FEATURES = 3, 4
 CUTS = [([0], [1, 2, 3]), ([3, 1], [0, 2]), ([2, 0, 3], [1])]
 
 
-def drawn_model(structure: str, n_features: int = D, **how: Any) -> reference.Model:
+def drawn_model(structure: str, n_features: int = N_FEATURES, **how: Any) -> reference.Model:
     """A mixture for the tests."""
-    return reference.random_model(np.random.default_rng(7), structure, K, n_features, **how)
+    return reference.random_model(np.random.default_rng(7), structure, N_COMPONENTS, n_features, **how)
 
 
 def mixture_of(model: reference.Model, **params: Any) -> GaussianMixture:
@@ -86,7 +86,7 @@ def test_condition_is_the_ratio_of_densities(structure: str, given: list[int], r
 @pytest.mark.parametrize(("features", "points"), [([0, 2, 3], 2001), ([1, 2], 401)])
 @pytest.mark.parametrize("structure", STRUCTURES)
 def test_conditional_densities_integrate_to_one(structure: str, features: list[int], points: int) -> None:
-    """Quadrature over one or two features."""
+    """Conditional densities of one or two features integrate to one, by quadrature."""
     conditional = mixture_of(drawn_model(structure)).condition(features, np.linspace(-1, 1, len(features)))
     rows, area = grid(conditional, points)
     assert np.exp(conditional.score_samples(rows)).sum() * area == pytest.approx(1, abs=1e-10)
@@ -104,7 +104,7 @@ def test_marginal_is_an_integral(structure: str) -> None:
 
 @pytest.mark.parametrize("structure", STRUCTURES)
 def test_condition_and_marginal_compose(structure: str) -> None:
-    """Conditioning on two features, one after the other or at once; marginals of marginals."""
+    """Conditioning on two features at once or one after the other agrees, and so do marginals of marginals."""
     mixture = mixture_of(drawn_model(structure))
     once = mixture.condition([3, 1], [0.3, -0.4])
     twice = mixture.condition(1, -0.4).condition(2, 0.3)
@@ -116,7 +116,7 @@ def test_condition_and_marginal_compose(structure: str) -> None:
 
 @pytest.mark.parametrize(("dtype", "noise"), [("float32", 1e-3), ("float64", 1e-6)])
 def test_nearly_singular_covariances(dtype: str, noise: float) -> None:
-    """What a fit has accepted can be cut, though rounding its covariances again might make them indefinite."""
+    """Nearly singular covariances that a fit has accepted can be conditioned and regressed on."""
     rng = np.random.default_rng(1)
     x = rng.normal(size=(500, 1))
     X = np.hstack([x, x + noise * rng.normal(size=(500, 1)), 2 * x + noise * rng.normal(size=(500, 1))]).astype(dtype)
@@ -131,9 +131,9 @@ def test_nearly_singular_covariances(dtype: str, noise: float) -> None:
 
 
 def test_factors_set_by_hand() -> None:
-    """Only weights, means and any root of the precisions are read: not triangular ones serve, too."""
+    """condition takes precision factors that are not triangular."""
     model = drawn_model("full")
-    mixture, by_hand = mixture_of(model), GaussianMixture(K)
+    mixture, by_hand = mixture_of(model), GaussianMixture(N_COMPONENTS)
     by_hand.weights_, by_hand.means_ = model.weights, model.means
     by_hand.precisions_cholesky_ = symmetric_roots(np.linalg.inv(model.covariances))
     expected, found = mixture.condition([0, 2], [0.1, 0.2]), by_hand.condition([0, 2], [0.1, 0.2])
@@ -162,10 +162,10 @@ def test_feature_names() -> None:
 
 
 def test_derived_mixtures_are_complete() -> None:
-    """They keep random_state and n_threads, and can be sampled, fitted and cut again."""
+    """Derived mixtures keep random_state and n_threads, and can be sampled and fitted."""
     mixture = mixture_of(drawn_model("tied"), random_state=3, n_threads=1)
     derived = mixture.condition([0], [0.5])
-    assert (derived.n_components, derived.random_state, derived.n_threads) == (K, 3, 1)
+    assert (derived.n_components, derived.random_state, derived.n_threads) == (N_COMPONENTS, 3, 1)
     X, _ = derived.sample(20_000)
     np.testing.assert_allclose(X.mean(axis=0), derived.weights_ @ derived.means_, atol=0.05)
     assert derived.fit(X).n_iter_ > 0
@@ -197,11 +197,11 @@ def test_regress_equals_brute_force(structure: str, given: list[int], rest: list
 @pytest.mark.parametrize("rest", [[2], [3, 0]])
 @pytest.mark.parametrize("structure", STRUCTURES)
 def test_regress_with_gaps_equals_brute_force(structure: str, rest: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is missing of the given features is no condition; a row of which nothing is given has the marginal."""
-    monkeypatch.setattr(regression, "FILLED", 5 * D)
+    """Missing values of the given features are no condition; an empty row gets the marginal mean."""
+    monkeypatch.setattr(regression, "FILLED", 5 * N_FEATURES)
     model = drawn_model(structure, condition=100.0, offset=3.0)
     mixture = mixture_of(model, missing="em")
-    given = [i for i in range(D) if i not in rest]
+    given = [i for i in range(N_FEATURES) if i not in rest]
     rows = reference.sample(np.random.default_rng(2), model, 23)[:, given]
     rows[np.random.default_rng(3).uniform(size=rows.shape) < 0.4] = np.nan
     rows[0] = np.nan
@@ -245,7 +245,7 @@ def test_laws_of_total_expectation_and_variance(structure: str) -> None:
 
 
 def test_regress_output_shapes() -> None:
-    """A target by itself gives one-dimensional results, a list of one does not."""
+    """A single target gives one-dimensional results, a list of one target two-dimensional ones."""
     mixture = mixture_of(drawn_model("full"))
     rows = np.zeros((5, 3))
     for how in ({"return_std": True}, {"return_cov": True}):
@@ -258,7 +258,7 @@ def test_regress_output_shapes() -> None:
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_regress_of_many_rows(dtype: str) -> None:
     """Threads do not show in the bits, blocks hardly, and memory holds no array of rows by components."""
-    model = reference.random_model(np.random.default_rng(0), "full", 32, D)
+    model = reference.random_model(np.random.default_rng(0), "full", 32, N_FEATURES)
     rows = reference.sample(np.random.default_rng(3), model, 60_000, dtype)[:, :2]
     results = [mixture_of(model, n_threads=n).regress(rows, [2, 3], return_std=True) for n in (1, 4)]
     for one, other in zip(*results, strict=True):
@@ -282,13 +282,13 @@ def test_from_parameters(structure: str) -> None:
     model = drawn_model(structure)
     given = [np.array(values) for values in model[1:]]
     mixture = GaussianMixture.from_parameters(*given, tol=0.5)
-    assert (mixture.covariance_type, mixture.n_components, mixture.tol) == (structure, K, 0.5)
+    assert (mixture.covariance_type, mixture.n_components, mixture.tol) == (structure, N_COMPONENTS, 0.5)
     for values in given:
         values[...] = np.nan
     rows = reference.sample(np.random.default_rng(0), model, 10)
     np.testing.assert_allclose(mixture.score_samples(rows), reference.log_likelihoods(rows, model).astype(float))
     np.testing.assert_array_equal(mixture.covariances_, model.covariances)
-    assert mixture.sample(3)[0].shape == (3, D)
+    assert mixture.sample(3)[0].shape == (3, N_FEATURES)
 
 
 EYE = np.eye(2).tolist()
@@ -319,7 +319,7 @@ EYE = np.eye(2).tolist()
 def test_bad_parameters(
     weights: Any, means: Any, covariances: Any, params: dict[str, Any], error: type[Exception], message: str
 ) -> None:
-    """What makes no mixture is refused with the remedy."""
+    """Parameters of no valid mixture are refused, with a remedy."""
     with pytest.raises(error, match=message):
         GaussianMixture.from_parameters(weights, means, covariances, **params)
 
@@ -336,9 +336,9 @@ def test_badly_scaled_covariances_are_no_error() -> None:
 def test_sample_with_its_own_random_state() -> None:
     """A random_state for one call goes before the mixture's own, and leaves it as it is."""
     mixture = mixture_of(drawn_model("diag"), random_state=0)
-    first, own = mixture.sample(5, random_state=1)[0], mixture.sample(5)[0]
-    np.testing.assert_array_equal(first, mixture.set_params(random_state=1).sample(5)[0])
-    np.testing.assert_array_equal(own, mixture.sample(5, random_state=0)[0])
+    given, default = mixture.sample(5, random_state=1)[0], mixture.sample(5)[0]
+    np.testing.assert_array_equal(given, mixture.set_params(random_state=1).sample(5)[0])
+    np.testing.assert_array_equal(default, mixture.sample(5, random_state=0)[0])
     rng = np.random.default_rng(0)
     assert not np.array_equal(mixture.sample(5, rng)[0], mixture.sample(5, rng)[0])
     with pytest.raises(ValueError, match="'random_state' parameter"):
@@ -377,7 +377,7 @@ def test_bad_features(features: Any, error: type[Exception], message: str) -> No
 
 
 def test_bad_values() -> None:
-    """Values, rows and options that do not fit."""
+    """Values, rows and options that do not fit the mixture are refused."""
     mixture = mixture_of(drawn_model("full"))
     everything = [0, 1, 2, 3]
     with pytest.raises(ValueError, match="1 values were given for 2 features"):

@@ -1,4 +1,4 @@
-"""The EM driver: the twin's iterates, monotone likelihood, the stopping rule and published log-likelihoods.
+"""The EM loop has the iterates of the slow twin, a monotone likelihood and mclust's published optima.
 
 The twin itself is compared with scikit-learn here where that is installed.
 """
@@ -36,7 +36,7 @@ def test_likelihood_never_falls(structure: str, seed: int) -> None:
 
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
 def test_likelihood_never_falls_float32(structure: str) -> None:
-    """The same in float32, to 4 of its roundoffs: the sum is in double, the densities are not."""
+    """In float32 the mean log-likelihood never falls by more than 4 roundoffs."""
     X, start = overlapping_problem(structure, dtype="float32", seed=7)
     bounds = np.array(fit_from(X, start, max_iter=100, reg_covar=0.0).lower_bounds)
     assert np.all(np.diff(bounds) >= -4 * 2.0**-24 * np.abs(bounds[1:]))
@@ -47,22 +47,22 @@ def test_likelihood_never_falls_float32(structure: str) -> None:
 def test_iterates_equal_twin(structure: str, dtype: str, rtol: float) -> None:
     """Parameters and bounds after 1, 5 and 20 iterations are the twin's."""
     X, start = overlapping_problem(structure, dtype=dtype)
-    want = start
+    expected = start
     done = 0
     bounds: list[float] = []
     for n_iter in (1, 5, 20):
-        more = twin.expectation_maximization(X, want, tol=0.0, max_iter=n_iter - done, reg_covar=1e-6)
-        want, done, bounds = more.model, n_iter, bounds + more.lower_bounds
+        more = twin.expectation_maximization(X, expected, tol=0.0, max_iter=n_iter - done, reg_covar=1e-6)
+        expected, done, bounds = more.model, n_iter, bounds + more.lower_bounds
         got = fit_from(X, start, max_iter=n_iter)
         assert not got.converged
         assert len(got.lower_bounds) == n_iter
         np.testing.assert_allclose(got.lower_bounds, bounds, rtol=rtol / 10)
         parameters = got.parameters
-        np.testing.assert_allclose(parameters.weights, want.weights.astype(float), rtol=rtol)
-        np.testing.assert_allclose(parameters.means, want.means.astype(float), rtol=rtol, atol=rtol)
-        np.testing.assert_allclose(parameters.covariances, want.covariances.astype(float), rtol=rtol, atol=rtol)
+        np.testing.assert_allclose(parameters.weights, expected.weights.astype(float), rtol=rtol)
+        np.testing.assert_allclose(parameters.means, expected.means.astype(float), rtol=rtol, atol=rtol)
+        np.testing.assert_allclose(parameters.covariances, expected.covariances.astype(float), rtol=rtol, atol=rtol)
         factors = twin.dense(structure, parameters.precisions_cholesky, 4, 3).astype(float)
-        np.testing.assert_allclose(factors, twin.precision_factors(want).astype(float), rtol=rtol, atol=rtol)
+        np.testing.assert_allclose(factors, twin.precision_factors(expected).astype(float), rtol=rtol, atol=rtol)
 
 
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
@@ -211,14 +211,14 @@ def test_one_component_is_closed_form(name: str, structure: str, bic: float) -> 
     start = start_from_labels(structure, X, np.zeros(len(X)))
     got = fit_from(X, start._replace(means=start.means + 1.0), tol=0.0, max_iter=2, reg_covar=0.0)
     covariance = np.cov(X.T, bias=True)
-    want = {
+    expected = {
         "full": covariance[None],
         "tied": covariance,
         "diag": np.diag(covariance)[None],
         "spherical": np.array([np.trace(covariance) / X.shape[1]]),
     }[structure]
     np.testing.assert_allclose(got.parameters.means[0], X.mean(axis=0), rtol=1e-13)
-    np.testing.assert_allclose(got.parameters.covariances, want, rtol=1e-12)
+    np.testing.assert_allclose(got.parameters.covariances, expected, rtol=1e-12)
     total = ArraySource(X).log_likelihoods(STRUCTURES[structure].kernel_model(got.parameters, X.dtype)).sum()
     free = STRUCTURES[structure].n_parameters(1, X.shape[1])
     decimals = 1e-4 if name == "iris" else 0.05
@@ -242,7 +242,7 @@ def test_twin_equals_scikit_learn(structure: str) -> None:
         "spherical": lambda: precisions[:, 0, 0],
     }[structure]()
     for n_iter in (1, 5, 20):
-        want = mixture.GaussianMixture(
+        expected = mixture.GaussianMixture(
             4,
             covariance_type=structure,
             tol=0.0,
@@ -252,16 +252,16 @@ def test_twin_equals_scikit_learn(structure: str) -> None:
             precisions_init=initial,
         )
         with pytest.warns(UserWarning, match="did not converge"):
-            want.fit(X)
+            expected.fit(X)
         got = twin.expectation_maximization(X, start, tol=0.0, max_iter=n_iter, reg_covar=1e-6)
-        np.testing.assert_allclose(got.lower_bounds, want.lower_bounds_, rtol=1e-12)
-        np.testing.assert_allclose(got.model.weights.astype(float), want.weights_, rtol=1e-10)
-        np.testing.assert_allclose(got.model.means.astype(float), want.means_, rtol=1e-10)
-        np.testing.assert_allclose(got.model.covariances.astype(float), want.covariances_, rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(got.lower_bounds, expected.lower_bounds_, rtol=1e-12)
+        np.testing.assert_allclose(got.model.weights.astype(float), expected.weights_, rtol=1e-10)
+        np.testing.assert_allclose(got.model.means.astype(float), expected.means_, rtol=1e-10)
+        np.testing.assert_allclose(got.model.covariances.astype(float), expected.covariances_, rtol=1e-9, atol=1e-12)
         r = twin.responsibilities(X, got.model).astype(float)
-        np.testing.assert_allclose(r, want.predict_proba(X), rtol=1e-8, atol=1e-12)
+        np.testing.assert_allclose(r, expected.predict_proba(X), rtol=1e-8, atol=1e-12)
         scores = twin.log_likelihoods(X, got.model).astype(float)
-        np.testing.assert_allclose(scores, want.score_samples(X), rtol=1e-10)
+        np.testing.assert_allclose(scores, expected.score_samples(X), rtol=1e-10)
 
 
 @pytest.mark.parametrize("structure", STRUCTURES)
@@ -275,7 +275,7 @@ def test_iris_bounds_equal_scikit_learn(structure: str) -> None:
         "precisions_init": 4 * unit_covariances(structure, 3, 2),
     }
     options = {"n_components": 3, "covariance_type": structure, "tol": 1e-6, "max_iter": 1000, **start}
-    got, want = GaussianMixture(**options).fit(X), mixture.GaussianMixture(**options).fit(X)
+    got, expected = GaussianMixture(**options).fit(X), mixture.GaussianMixture(**options).fit(X)
     assert got.converged_
-    assert got.n_iter_ == want.n_iter_
-    np.testing.assert_allclose(got.lower_bounds_, want.lower_bounds_, rtol=0, atol=1e-10)
+    assert got.n_iter_ == expected.n_iter_
+    np.testing.assert_allclose(got.lower_bounds_, expected.lower_bounds_, rtol=0, atol=1e-10)

@@ -1,4 +1,4 @@
-"""The estimator: scikit-learn's results from the same start, its semantics, its attributes, and the data it takes."""
+"""GaussianMixture gives scikit-learn's results from the same start, with its attributes and types, on any data."""
 
 from __future__ import annotations
 
@@ -23,14 +23,17 @@ from fastgmm.sources.array import ArraySource
 
 FITTED = (*PARAMETERS, "converged_", "n_iter_", "lower_bound_", "lower_bounds_", "n_features_in_")
 OWN_FITTED = ("degenerate_", "fits_", "n_samples_seen_", "stop_reason_")
-K, D = 3, 4
+N_COMPONENTS, N_FEATURES = 3, 4
 
 
 @pytest.fixture(scope="module")
 def X() -> Array:
     """Three overlapping groups, so that EM is still on its way after fifty iterations."""
     rng = np.random.default_rng(0)
-    groups = [rng.normal(size=(n, D)) @ rng.normal(size=(D, D)) + rng.normal(size=D) for n in (150, 100, 61)]
+    groups = [
+        rng.normal(size=(n, N_FEATURES)) @ rng.normal(size=(N_FEATURES, N_FEATURES)) + rng.normal(size=N_FEATURES)
+        for n in (150, 100, 61)
+    ]
     return np.concatenate(groups)
 
 
@@ -38,13 +41,13 @@ def explicit_start(X: Array, structure: str) -> dict[str, Any]:
     """An explicit start that is no fixed point."""
     precision = np.diag(1 / X.var(axis=0)) + 0.01
     precisions = {
-        "full": np.stack([precision * (1 + k) for k in range(K)]),
+        "full": np.stack([precision * (1 + k) for k in range(N_COMPONENTS)]),
         "tied": precision,
-        "diag": np.stack([np.diag(precision) * (1 + k) for k in range(K)]),
-        "spherical": np.arange(1.0, 1.0 + K) / X.var(),
+        "diag": np.stack([np.diag(precision) * (1 + k) for k in range(N_COMPONENTS)]),
+        "spherical": np.arange(1.0, 1.0 + N_COMPONENTS) / X.var(),
     }
     return {
-        "n_components": K,
+        "n_components": N_COMPONENTS,
         "covariance_type": structure,
         "weights_init": np.array([0.5, 0.3, 0.2]),
         "means_init": X[[0, 160, 300]].copy(),
@@ -94,22 +97,22 @@ def test_convergence_equals_scikit_learn(X: Array, sklearn_mixture: Any, structu
 def test_types_of_attributes(X: Array, sklearn_mixture: Any, structure: str, dtype: str) -> None:
     """Attributes and results have scikit-learn's types, dtypes and shapes."""
     rows = X.astype(dtype)
-    options = {"n_components": K, "covariance_type": structure, "random_state": 0, "max_iter": 3, "tol": 0.0}
+    options = {"n_components": N_COMPONENTS, "covariance_type": structure, "random_state": 0, "max_iter": 3, "tol": 0.0}
     ours, theirs = GaussianMixture(**options).fit(rows), sklearn_mixture(**options).fit(rows)
     for name in FITTED:
-        got, want = getattr(ours, name), getattr(theirs, name)
-        assert type(got) is type(want), name
-        assert np.shape(got) == np.shape(want), name
-        assert np.asarray(got).dtype == np.asarray(want).dtype, name
+        actual, expected = getattr(ours, name), getattr(theirs, name)
+        assert type(actual) is type(expected), name
+        assert np.shape(actual) == np.shape(expected), name
+        assert np.asarray(actual).dtype == np.asarray(expected).dtype, name
     for method in ("predict", "predict_proba", "score_samples", "score", "bic", "aic", "fit_predict"):
-        got, want = getattr(ours, method)(rows), getattr(theirs, method)(rows)
-        assert type(got) is type(want), method
-        assert np.asarray(got).dtype == np.asarray(want).dtype, method
+        actual, expected = getattr(ours, method)(rows), getattr(theirs, method)(rows)
+        assert type(actual) is type(expected), method
+        assert np.asarray(actual).dtype == np.asarray(expected).dtype, method
     samples = ours.sample(3)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "covariance is not symmetric")  # scikit-learn's, in float32
-        expected = theirs.sample(3)
-    assert [array.dtype for array in samples] == [array.dtype for array in expected]
+        their_samples = theirs.sample(3)
+    assert [array.dtype for array in samples] == [array.dtype for array in their_samples]
 
 
 # Starts -----------------------------------------------------------------------------------------------------------
@@ -118,7 +121,7 @@ def test_types_of_attributes(X: Array, sklearn_mixture: Any, structure: str, dty
 @pytest.mark.parametrize("structure", STRUCTURES)
 @pytest.mark.parametrize("given", [(), ("weights",), ("means",), ("precisions",), ("weights", "means")])
 def test_partial_starts(X: Array, sklearn_mixture: Any, structure: str, given: tuple[str, ...]) -> None:
-    """What the user does not give comes from init_params, which draws as scikit-learn's does."""
+    """Parameters that are not given come from init_params, drawn as in scikit-learn."""
     everything = explicit_start(X, structure)
     options = {name: everything[name] for name in ("n_components", "covariance_type")}
     options |= {f"{name}_init": everything[f"{name}_init"] for name in given}
@@ -150,7 +153,7 @@ def test_no_iterations(X: Array, structure: str) -> None:
 
 def test_no_iterations_keep_the_last_start(X: Array, sklearn_mixture: Any) -> None:
     """Without bounds to compare, the last of several starts is kept, as in scikit-learn."""
-    options = {"n_components": K, "init_params": "random", "random_state": 0, "n_init": 3, "max_iter": 0}
+    options = {"n_components": N_COMPONENTS, "init_params": "random", "random_state": 0, "n_init": 3, "max_iter": 0}
     ours, theirs = GaussianMixture(**options).fit(X), sklearn_mixture(**options).fit(X)
     np.testing.assert_allclose(ours.means_, theirs.means_, rtol=1e-9)
     assert not np.allclose(ours.means_, GaussianMixture(**{**options, "n_init": 1}).fit(X).means_, rtol=1e-6)
@@ -208,7 +211,7 @@ def test_warm_start_compares_with_the_previous_bound(X: Array, capsys: pytest.Ca
 def test_warm_start_first_call_initializes(X: Array) -> None:
     """Parameters set by hand are no previous fit."""
     mixture = GaussianMixture(2, warm_start=True, random_state=0)
-    mixture.means_ = np.full((2, D), 1e9)
+    mixture.means_ = np.full((2, N_FEATURES), 1e9)
     mixture.fit(X)
     assert_same_fit(mixture, GaussianMixture(2, random_state=0).fit(X), 1e-12)
 
@@ -219,7 +222,7 @@ def test_random_states(X: Array, method: str, kind: Any) -> None:
     """Equal random states of any kind give equal fits and samples; others do not."""
 
     def run(seed: int) -> tuple[Array, Array]:
-        mixture = GaussianMixture(K, init_params=method, max_iter=1, random_state=kind(seed)).fit(X)
+        mixture = GaussianMixture(N_COMPONENTS, init_params=method, max_iter=1, random_state=kind(seed)).fit(X)
         return mixture.means_, mixture.sample(20)[0]
 
     (means, samples), (again, drawn) = run(5), run(5)
@@ -233,12 +236,12 @@ def test_global_random_state(X: Array) -> None:
     state = np.random.get_state()
     try:
         np.random.seed(3)
-        drawn = GaussianMixture(K, init_params="random", max_iter=2).fit(X).means_
+        drawn = GaussianMixture(N_COMPONENTS, init_params="random", max_iter=2).fit(X).means_
         np.random.seed(3)
-        again = GaussianMixture(K, init_params="random", max_iter=2).fit(X).means_
+        again = GaussianMixture(N_COMPONENTS, init_params="random", max_iter=2).fit(X).means_
     finally:
         np.random.set_state(state)
-    seeded = GaussianMixture(K, init_params="random", max_iter=2, random_state=3).fit(X).means_
+    seeded = GaussianMixture(N_COMPONENTS, init_params="random", max_iter=2, random_state=3).fit(X).means_
     np.testing.assert_array_equal(drawn, again)
     np.testing.assert_array_equal(drawn, seeded)
 
@@ -303,7 +306,7 @@ def test_convergence_warning(X: Array, sklearn_mixture: Any, method: str) -> Non
 
 
 def test_no_warning_when_converged(X: Array) -> None:
-    """A fit that converges is silent."""
+    """A fit that converges gives no warning."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         GaussianMixture(**explicit_start(X, "full"), max_iter=500).fit(X)
@@ -318,15 +321,15 @@ def test_no_warning_when_converged(X: Array) -> None:
 def test_fit_predict_equals_predict(X: Array, structure: str, dtype: str, max_iter: int) -> None:
     """The labels are those of the parameters after the last M-step, to the last bit of the attributes."""
     rows = X.astype(dtype)
-    mixture = GaussianMixture(K, covariance_type=structure, max_iter=max_iter, random_state=0)
+    mixture = GaussianMixture(N_COMPONENTS, covariance_type=structure, max_iter=max_iter, random_state=0)
     labels = mixture.fit_predict(rows)
-    assert set(labels) == set(range(K))
+    assert set(labels) == set(range(N_COMPONENTS))
     np.testing.assert_array_equal(labels, mixture.predict(rows))
     np.testing.assert_array_equal(labels, mixture.predict_proba(rows).argmax(axis=1))
 
 
 def test_fit_computes_no_labels(X: Array, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only fit_predict pays for the E-step after the last M-step."""
+    """fit makes no pass for labels, fit_predict makes one."""
     calls = []
     labels = ArraySource.labels
     monkeypatch.setattr(ArraySource, "labels", lambda *a: calls.append(a) or labels(*a))
@@ -351,7 +354,7 @@ def test_interrupted_fit_changes_nothing(X: Array, monkeypatch: pytest.MonkeyPat
 
 
 def test_interrupted_labels_change_nothing(X: Array, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nor does Ctrl-C in the last pass of fit_predict."""
+    """Ctrl-C in the last pass of fit_predict leaves a fitted estimator as it was."""
     mixture = GaussianMixture(2, random_state=0).fit(X)
     before = pickle.dumps(mixture)
 
@@ -365,8 +368,8 @@ def test_refit_replaces_everything(X: Array) -> None:
     """A second fit leaves nothing of the first, and keeps attributes that are not its own."""
     mixture = GaussianMixture(2, random_state=0).fit(X)
     mixture.note = "kept"
-    mixture.set_params(n_components=K, covariance_type="diag").fit(X[:, :2])
-    assert_same_fit(mixture, GaussianMixture(K, covariance_type="diag", random_state=0).fit(X[:, :2]), 1e-12)
+    mixture.set_params(n_components=N_COMPONENTS, covariance_type="diag").fit(X[:, :2])
+    assert_same_fit(mixture, GaussianMixture(N_COMPONENTS, covariance_type="diag", random_state=0).fit(X[:, :2]), 1e-12)
     assert mixture.n_features_in_ == 2
     assert mixture.note == "kept"
 
@@ -377,8 +380,8 @@ def test_refit_replaces_everything(X: Array) -> None:
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("structure", STRUCTURES)
 def test_parameters_set_by_hand(X: Array, sklearn_mixture: Any, structure: str, dtype: str) -> None:
-    """A mixture set by hand needs no fit."""
-    options = {"n_components": K, "covariance_type": structure}
+    """Predictions of a mixture set by hand equal scikit-learn's."""
+    options = {"n_components": N_COMPONENTS, "covariance_type": structure}
     fitted = GaussianMixture(**options, random_state=0).fit(X.astype(dtype))
     names = ("weights_", "means_", "precisions_cholesky_")
     ours, theirs = (
@@ -393,8 +396,8 @@ def test_parameters_set_by_hand(X: Array, sklearn_mixture: Any, structure: str, 
 
 @pytest.mark.parametrize("structure", ["full", "tied"])
 def test_lower_triangular_factors(X: Array, sklearn_mixture: Any, structure: str) -> None:
-    """The factors that np.linalg.cholesky gives are lower triangular, and as good."""
-    options = {"n_components": K, "covariance_type": structure}
+    """Lower triangular precision factors, as np.linalg.cholesky gives, serve as well as upper ones."""
+    options = {"n_components": N_COMPONENTS, "covariance_type": structure}
     fitted = GaussianMixture(**options, random_state=0).fit(X)
     fitted.precisions_cholesky_ = np.linalg.cholesky(fitted.precisions_)
     ours, theirs = (
@@ -418,8 +421,8 @@ def test_changed_attributes_take_effect(X: Array) -> None:
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("structure", STRUCTURES)
 def test_samples_equal_scikit_learn(X: Array, sklearn_mixture: Any, structure: str, dtype: str) -> None:
-    """An int or a RandomState draws the same numbers, grouped by component, an int at each call."""
-    options = {"n_components": K, "covariance_type": structure}
+    """An int or a RandomState draws scikit-learn's samples and labels; an int the same ones at each call."""
+    options = {"n_components": N_COMPONENTS, "covariance_type": structure}
     fitted = GaussianMixture(**options, random_state=0).fit(X.astype(dtype))
     rtol = 1e-12 if dtype == "float64" else 1e-4
     for seed in (7, np.random.RandomState(7)):
@@ -429,9 +432,9 @@ def test_samples_equal_scikit_learn(X: Array, sklearn_mixture: Any, structure: s
             got, labels = ours.sample(n_samples)
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", "covariance is not symmetric")  # scikit-learn's, in float32
-                want, expected = theirs.sample(n_samples)
-            np.testing.assert_array_equal(labels, expected)
-            np.testing.assert_allclose(got, want, rtol=rtol, atol=rtol)
+                expected, expected_labels = theirs.sample(n_samples)
+            np.testing.assert_array_equal(labels, expected_labels)
+            np.testing.assert_allclose(got, expected, rtol=rtol, atol=rtol)
             assert np.all(np.diff(labels) >= 0)
 
 
@@ -554,7 +557,7 @@ def test_arrays_are_read_in_place(sources: list[Array], layout: str, dtype: str)
 
 @pytest.mark.parametrize("kind", CONVERTED)
 def test_other_data_become_float64(sources: list[Array], kind: str) -> None:
-    """What is no array of native floats is converted."""
+    """Whatever is not an array of native floats is converted to float64."""
     data = CONVERTED[kind](whole)
     mixture = GaussianMixture(random_state=0).fit(data)
     assert sources[0].dtype == np.float64

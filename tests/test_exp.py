@@ -1,4 +1,4 @@
-"""The vector exp and log against exact values over their ranges.
+"""The kernels' vector exp and log against exact values over their ranges.
 
 Bound: 1.2 units in the last place of the exact result. The reference for float32 is exp in double; for float64
 it is long double where that is wider (x86-64 Linux and macOS), and everywhere the correctly rounded `decimal` on

@@ -1,4 +1,4 @@
-"""Ward's hierarchy: the partitions and costs of independent programs, one tree for every number of clusters."""
+"""Ward's hierarchical clustering has the partitions and costs of scikit-learn and SciPy."""
 
 from __future__ import annotations
 
@@ -40,17 +40,17 @@ def test_equals_scikit_learn(n_samples: int, n_features: int) -> None:
     tree = ward(X)
     for n_clusters in {1, 2, 3, 7, n_samples // 2, n_samples - 1, n_samples}:
         if 1 <= n_clusters <= n_samples:
-            want = cluster.AgglomerativeClustering(n_clusters, linkage="ward").fit_predict(X)
-            assert same_partition(tree.labels(n_clusters), want)
+            expected = cluster.AgglomerativeClustering(n_clusters, linkage="ward").fit_predict(X)
+            assert same_partition(tree.labels(n_clusters), expected)
 
 
 def test_equals_scipy() -> None:
     """Costs of merges are half the squares of SciPy's distances, also far from the origin."""
     hierarchy = pytest.importorskip("scipy.cluster.hierarchy")
     X = unequal_groups(400, 3, 0)
-    want = 0.5 * hierarchy.ward(X)[:, 2] ** 2
-    np.testing.assert_allclose(ward(X).costs, want, rtol=1e-9)
-    np.testing.assert_allclose(ward(X + 1e6).costs, want, rtol=1e-5)
+    expected = 0.5 * hierarchy.ward(X)[:, 2] ** 2
+    np.testing.assert_allclose(ward(X).costs, expected, rtol=1e-9)
+    np.testing.assert_allclose(ward(X + 1e6).costs, expected, rtol=1e-5)
 
 
 def test_costs_are_sums_of_squares() -> None:
@@ -106,11 +106,11 @@ def test_small_data_need_no_sample() -> None:
     X = unequal_groups(300, 3, 3)
     assert draw_sample(ArraySource(np.zeros((2000, 1))), 5, np.random.RandomState(0)) is None
     tree = ward((X - X.mean(axis=0)) / X.std(axis=0))
-    want = GaussianMixture(4, init_params=tree.labels(4), max_iter=0).fit(X)
+    expected = GaussianMixture(4, init_params=tree.labels(4), max_iter=0).fit(X)
     for seed in (0, 1):
         got = GaussianMixture(4, init_params="hierarchical", max_iter=0, random_state=seed).fit(X)
-        np.testing.assert_array_equal(got.means_, want.means_)
-        np.testing.assert_array_equal(got.covariances_, want.covariances_)
+        np.testing.assert_array_equal(got.means_, expected.means_)
+        np.testing.assert_array_equal(got.covariances_, expected.covariances_)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -125,8 +125,8 @@ def test_sample_of_large_data(dtype: str, monkeypatch: pytest.MonkeyPatch) -> No
     model = clusters(source, hierarchy, 4)
     labels = model.of(source, Group(slice(0, 1000), X, None))
     picked = X[sample].astype(np.float64)
-    scale, own = picked.std(axis=0), hierarchy.tree.labels(4)
-    centers = np.stack([picked[own == k].mean(axis=0) for k in range(4)])
+    scale, tree_labels = picked.std(axis=0), hierarchy.tree.labels(4)
+    centers = np.stack([picked[tree_labels == k].mean(axis=0) for k in range(4)])
     distances = (((X[:, None] - centers) / scale) ** 2).sum(axis=2)
     assert np.mean(labels == distances.argmin(axis=1)) >= (1.0 if dtype == "float64" else 0.995)
 

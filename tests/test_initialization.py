@@ -1,4 +1,4 @@
-"""The starts: reproducible, equal to scikit-learn's where its formula is fixed, and good where it is k-means."""
+"""Initializations are reproducible, equal scikit-learn's where that is fixed, and are as good as its k-means."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_same_seed_same_start(method: str, stream: str, dtype: str) -> None:
 
 @pytest.mark.parametrize("method", RANDOM_METHODS)
 def test_successive_starts_differ(method: str) -> None:
-    """Two starts from one stream differ: n_init tries different places. (k-means may find the same clusters again.)"""
+    """Starts drawn one after the other from one random state differ."""
     X, _, _ = spherical_groups(200, 2, 5, 1.0, 1)
     stream = np.random.RandomState(0)
     starts = {bits(initial_parameters(X, "diag", 5, method, stream)) for _ in range(4)}
@@ -81,13 +81,13 @@ def test_equals_scikit_learn(method: str, structure: str) -> None:
         pytest.skip("scikit-learn's formula differs there")
     X, _, _ = spherical_groups(257, 3, 5, 2.0, 3)
     for seed in range(3):
-        want = mixture.GaussianMixture(
+        expected = mixture.GaussianMixture(
             5, covariance_type=structure, init_params=method, max_iter=0, random_state=seed
         ).fit(X)
         got = initial_parameters(X, structure, 5, method, seed)
-        np.testing.assert_allclose(got.weights, want.weights_ / want.weights_.sum(), rtol=1e-13)
-        np.testing.assert_allclose(got.means, want.means_, rtol=1e-11, atol=1e-12)
-        np.testing.assert_allclose(got.covariances, want.covariances_, rtol=1e-10, atol=1e-12)
+        np.testing.assert_allclose(got.weights, expected.weights_ / expected.weights_.sum(), rtol=1e-13)
+        np.testing.assert_allclose(got.means, expected.means_, rtol=1e-11, atol=1e-12)
+        np.testing.assert_allclose(got.covariances, expected.covariances_, rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
@@ -95,14 +95,14 @@ def test_random_equals_scikit_learn_float32(structure: str) -> None:
     """In float32 too the responsibilities are those of the same stream (rounded to float32 there)."""
     mixture = pytest.importorskip("sklearn.mixture")
     X, _, _ = spherical_groups(257, 3, 5, 2.0, 3, np.float32)
-    want = mixture.GaussianMixture(5, covariance_type=structure, init_params="random", max_iter=0, random_state=1).fit(
-        X
-    )
+    expected = mixture.GaussianMixture(
+        5, covariance_type=structure, init_params="random", max_iter=0, random_state=1
+    ).fit(X)
     got = initial_parameters(X, structure, 5, "random", 1)
-    np.testing.assert_allclose(got.weights, want.weights_, rtol=1e-5)
-    np.testing.assert_allclose(got.means, want.means_, rtol=1e-4, atol=1e-4)
-    scale = np.abs(want.covariances_).max()
-    np.testing.assert_allclose(got.covariances, want.covariances_, rtol=1e-4, atol=1e-4 * scale)
+    np.testing.assert_allclose(got.weights, expected.weights_, rtol=1e-5)
+    np.testing.assert_allclose(got.means, expected.means_, rtol=1e-4, atol=1e-4)
+    scale = np.abs(expected.covariances_).max()
+    np.testing.assert_allclose(got.covariances, expected.covariances_, rtol=1e-4, atol=1e-4 * scale)
 
 
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
@@ -110,11 +110,11 @@ def test_random_equals_twin(structure: str) -> None:
     """init_params='random' is the M-step of uniform responsibilities, rows normalized."""
     X, _, _ = spherical_groups(130, 4, 3, 2.0, 4)
     r = np.random.RandomState(8).uniform(size=(130, 3))
-    want = twin.maximize(structure, X, r / r.sum(axis=1, keepdims=True), reg_covar=1e-6)
+    expected = twin.maximize(structure, X, r / r.sum(axis=1, keepdims=True), reg_covar=1e-6)
     got = initial_parameters(X, structure, 3, "random", 8)
-    np.testing.assert_allclose(got.weights, want.weights.astype(float), rtol=1e-12)
-    np.testing.assert_allclose(got.means, want.means.astype(float), rtol=1e-11, atol=1e-12)
-    np.testing.assert_allclose(got.covariances, want.covariances.astype(float), rtol=1e-10, atol=1e-11)
+    np.testing.assert_allclose(got.weights, expected.weights.astype(float), rtol=1e-12)
+    np.testing.assert_allclose(got.means, expected.means.astype(float), rtol=1e-11, atol=1e-12)
+    np.testing.assert_allclose(got.covariances, expected.covariances.astype(float), rtol=1e-10, atol=1e-11)
 
 
 @pytest.mark.parametrize("method", ["random_from_data", "k-means++"])
@@ -157,15 +157,17 @@ def test_kmeans_finds_separated_blobs(n_features: int, n_components: int, dtype:
     """Blobs 30 apart are found without an error: weights, means and scatters are those of the true labels."""
     X, labels, _ = spherical_groups(611, n_features, n_components, 30.0, 8, dtype)
     r = (labels[:, None] == np.arange(n_components)).astype(np.float64)
-    want = twin.maximize("full", X, r, reg_covar=1e-6)
+    expected = twin.maximize("full", X, r, reg_covar=1e-6)
     rtol = 1e-3 if dtype == "float32" else 1e-9
     for seed in range(3):
         got = initial_parameters(X, "full", n_components, "kmeans", seed)
-        order = twin.squared_distances(want.means.astype(float), got.means).argmin(axis=1)
+        order = twin.squared_distances(expected.means.astype(float), got.means).argmin(axis=1)
         assert sorted(order.tolist()) == list(range(n_components))
-        np.testing.assert_allclose(got.weights[order], want.weights.astype(float), rtol=1e-6)
-        np.testing.assert_allclose(got.means[order], want.means.astype(float), rtol=rtol, atol=rtol)
-        np.testing.assert_allclose(got.covariances[order], want.covariances.astype(float), rtol=rtol, atol=10 * rtol)
+        np.testing.assert_allclose(got.weights[order], expected.weights.astype(float), rtol=1e-6)
+        np.testing.assert_allclose(got.means[order], expected.means.astype(float), rtol=rtol, atol=rtol)
+        np.testing.assert_allclose(
+            got.covariances[order], expected.covariances.astype(float), rtol=rtol, atol=10 * rtol
+        )
 
 
 def test_kmeans_inertia() -> None:
@@ -303,7 +305,7 @@ def test_best_beats_kmeans_on_wine() -> None:
 
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
 def test_best_beats_default_start(structure: str) -> None:
-    """The start is better than where any one of a few passes of EM leads from the default start."""
+    """'best' starts higher than one iteration of EM from the default start leads."""
     X, _, _ = spherical_groups(600, 3, 6, 2.5, 14)
     for seed in range(3):
         best = GaussianMixture(6, covariance_type=structure, init_params="best", max_iter=1, random_state=seed)
@@ -312,7 +314,7 @@ def test_best_beats_default_start(structure: str) -> None:
 
 
 def test_best_skips_collapsed_runs() -> None:
-    """A start whose covariance collapses is out of the race; when all do, the error is that of EM."""
+    """'best' leaves out starts whose covariance collapses; when all do, it raises the error of EM."""
     X = np.concatenate([np.zeros((30, 2)), np.random.default_rng(0).normal(size=(60, 2)) + 5])
     with pytest.raises(ValueError, match="covariance"):
         GaussianMixture(2, init_params="best", reg_covar=0, degenerate="raise", random_state=0).fit(X)
@@ -345,11 +347,11 @@ def test_given_labels_and_responsibilities(structure: str, dtype: str) -> None:
         (lambda rows, k, stream: labels, hard),
         (lambda rows, k, stream: soft, soft),
     ):
-        want = twin.maximize(structure, X.astype(np.float64), responsibilities, reg_covar=1e-3)
+        expected = twin.maximize(structure, X.astype(np.float64), responsibilities, reg_covar=1e-3)
         got = GaussianMixture(4, init_params=given, **options).fit(X)
-        np.testing.assert_allclose(got.weights_, want.weights.astype(float), rtol=rtol)
-        np.testing.assert_allclose(got.means_, want.means.astype(float), rtol=rtol)
-        np.testing.assert_allclose(got.covariances_, want.covariances.astype(float), rtol=rtol, atol=10 * rtol)
+        np.testing.assert_allclose(got.weights_, expected.weights.astype(float), rtol=rtol)
+        np.testing.assert_allclose(got.means_, expected.means.astype(float), rtol=rtol)
+        np.testing.assert_allclose(got.covariances_, expected.covariances.astype(float), rtol=rtol, atol=10 * rtol)
 
 
 def test_callable_start() -> None:
@@ -363,8 +365,8 @@ def test_callable_start() -> None:
         return centers + random_state.uniform(-1, 1, size=centers.shape)
 
     fit = GaussianMixture(3, init_params=initial, random_state=3, n_init=2, max_iter=0).fit(X)
-    want = GaussianMixture(3, init_params=labels, max_iter=0).fit(X)
-    np.testing.assert_allclose(fit.means_, want.means_, rtol=1e-12)
+    expected = GaussianMixture(3, init_params=labels, max_iter=0).fit(X)
+    np.testing.assert_allclose(fit.means_, expected.means_, rtol=1e-12)
     assert len(seen) == 2
     for rows, n_components, random_state in seen:
         np.testing.assert_array_equal(rows, X)
@@ -376,7 +378,7 @@ def test_callable_start() -> None:
 @pytest.mark.parametrize("method", ["kmeans", "best", "hierarchical"])
 @pytest.mark.parametrize("structure", STRUCTURES)
 def test_given_means_get_nearest_rows(structure: str, method: str) -> None:
-    """Weights and covariances found beside means that are given are those of the rows around each, in any order."""
+    """Beside given means, weights and covariances are those of the rows around each mean, in any order."""
     stream, sizes, spreads = np.random.default_rng(0), [30, 60, 120, 240], [1.0, 0.1, 0.5, 2.0]
     centers = np.array([[0.0, 0.0], [40.0, 0.0], [0.0, 40.0], [90.0, 90.0]])
     X = np.concatenate([c + s * stream.normal(size=(n, 2)) for c, s, n in zip(centers, spreads, sizes, strict=True)])
@@ -405,7 +407,7 @@ def test_repairs_numbered_by_given_means() -> None:
 
 
 def test_means_whose_distance_overflows() -> None:
-    """Distances between means that overflow are no end."""
+    """Given means so far apart that their squared distance overflows are kept."""
     X = np.random.default_rng(0).normal(size=(50, 2))
     options = {"means_init": [[1e200, 0], [-1e200, 0]], "max_iter": 0, "n_init": 2, "n_threads": 2, "random_state": 0}
     np.testing.assert_array_equal(GaussianMixture(2, **options).fit(X).means_, [[1e200, 0], [-1e200, 0]])
@@ -420,20 +422,23 @@ def test_labels_with_empty_component() -> None:
     assert np.all(np.isfinite(fit.means_)) and np.all(np.isfinite(fit.precisions_cholesky_))
 
 
-N = 20
+N_ROWS = 20
 GIVEN = [
-    (np.full(N, 2), r"the label 2 for row 0.* from 0 to n_components - 1 = 1"),
-    (np.r_[np.zeros(N - 1), -1], r"the label -1.0 for row 19"),
-    (np.r_[0.5, np.zeros(N - 1)], r"the label 0.5 for row 0"),
-    (np.r_[0, np.nan, np.zeros(N - 2)], r"the label nan for row 1"),
-    (np.zeros(N - 1, int), r"shape \(19,\), but must be labels of shape \(20,\), responsibilities of shape \(20, 2\)"),
-    (np.zeros((N, 3)), r"shape \(20, 3\)"),
-    (np.zeros((N, 2, 1)), r"shape \(20, 2, 1\)"),
+    (np.full(N_ROWS, 2), r"the label 2 for row 0.* from 0 to n_components - 1 = 1"),
+    (np.r_[np.zeros(N_ROWS - 1), -1], r"the label -1.0 for row 19"),
+    (np.r_[0.5, np.zeros(N_ROWS - 1)], r"the label 0.5 for row 0"),
+    (np.r_[0, np.nan, np.zeros(N_ROWS - 2)], r"the label nan for row 1"),
+    (
+        np.zeros(N_ROWS - 1, int),
+        r"shape \(19,\), but must be labels of shape \(20,\), responsibilities of shape \(20, 2\)",
+    ),
+    (np.zeros((N_ROWS, 3)), r"shape \(20, 3\)"),
+    (np.zeros((N_ROWS, 2, 1)), r"shape \(20, 2, 1\)"),
     (np.array(1), r"shape \(\)"),
-    (np.full((N, 2), 0.4), r"row 0 that sum to 0.8, but must sum to 1.*Divide"),
-    (np.r_[[[0.5, 0.5]] * (N - 1), [[1.5, -0.5]]], r"the responsibility -0.5 for row 19"),
-    (np.r_[[[np.nan, 0.5]], [[0.5, 0.5]] * (N - 1)], r"the responsibility nan for row 0"),
-    (np.r_[[[np.inf, 0.0]], [[0.5, 0.5]] * (N - 1)], r"the responsibility inf for row 0"),
+    (np.full((N_ROWS, 2), 0.4), r"row 0 that sum to 0.8, but must sum to 1.*Divide"),
+    (np.r_[[[0.5, 0.5]] * (N_ROWS - 1), [[1.5, -0.5]]], r"the responsibility -0.5 for row 19"),
+    (np.r_[[[np.nan, 0.5]], [[0.5, 0.5]] * (N_ROWS - 1)], r"the responsibility nan for row 0"),
+    (np.r_[[[np.inf, 0.0]], [[0.5, 0.5]] * (N_ROWS - 1)], r"the responsibility inf for row 0"),
 ]
 
 
@@ -441,7 +446,7 @@ GIVEN = [
 @pytest.mark.parametrize(("given", "words"), GIVEN)
 def test_bad_labels_and_responsibilities(given: Array, words: str, wrapped: bool) -> None:
     """Wrong labels and responsibilities are refused with the value seen, given as they are or by a callable."""
-    X = np.random.default_rng(0).normal(size=(N, 3))
+    X = np.random.default_rng(0).normal(size=(N_ROWS, 3))
     name = "returned by init_params" if wrapped else "^init_params"
     model = GaussianMixture(2, init_params=(lambda *_: given) if wrapped else given)
     with pytest.raises(ValueError, match=f"{name}.*{words}"):
@@ -454,11 +459,11 @@ def test_bad_labels_and_responsibilities(given: Array, words: str, wrapped: bool
         (np.zeros((3, 2)), r"shape \(3, 2\).*or means of shape \(2, 3\)"),
         (np.full((2, 3), np.inf), "means with NaN or infinity"),
         (None, "dtype object, which holds no numbers"),
-        (["a"] * N, "holds no numbers"),
+        (["a"] * N_ROWS, "holds no numbers"),
     ],
 )
 def test_bad_callables(returned: Any, words: str) -> None:
-    """What a callable returns is checked as well."""
-    X = np.random.default_rng(0).normal(size=(N, 3))
+    """The result of a callable init_params is checked."""
+    X = np.random.default_rng(0).normal(size=(N_ROWS, 3))
     with pytest.raises(ValueError, match=words):
         GaussianMixture(2, init_params=lambda *_: returned).fit(X)

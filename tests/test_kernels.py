@@ -97,15 +97,15 @@ def twin_answers(case: Case) -> Expected:
     return Expected(X, parameters, logs, totals, r, bounds, statistics)
 
 
-def assert_within(actual: Any, wanted: Any, bound: Any, what: str) -> None:
-    """|actual - wanted| <= bound everywhere; says where it is worst."""
+def assert_within(actual: Any, expected: Any, bound: Any, what: str) -> None:
+    """|actual - expected| <= bound everywhere; says where it is worst."""
     actual = np.asarray(actual, dtype=twin.REAL)
-    assert actual.shape == np.shape(wanted), f"{what}: shape {actual.shape}, expected {np.shape(wanted)}"
+    assert actual.shape == np.shape(expected), f"{what}: shape {actual.shape}, expected {np.shape(expected)}"
     assert np.all(np.isfinite(actual)), f"{what}: not finite"
-    ratio = np.abs(actual - wanted) / bound
+    ratio = np.abs(actual - expected) / bound
     worst = np.unravel_index(np.argmax(ratio), ratio.shape)
     assert ratio[worst] <= 1, (
-        f"{what}{list(map(int, worst))}: {actual[worst]}, expected {np.asarray(wanted)[worst]}, "
+        f"{what}{list(map(int, worst))}: {actual[worst]}, expected {np.asarray(expected)[worst]}, "
         f"{float(ratio[worst]):.3g} times the rounding bound"
     )
 
@@ -114,43 +114,45 @@ def assert_within(actual: Any, wanted: Any, bound: Any, what: str) -> None:
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_kernels_equal_twin(variant: str, case: Case) -> None:
     """Statistics, log-likelihoods, responsibilities and labels of one case."""
-    want = twin_answers(case)
-    source = ArraySource(want.X, n_threads=1, kernels=kernels.load(variant))
+    expected = twin_answers(case)
+    source = ArraySource(expected.X, n_threads=1, kernels=kernels.load(variant))
     structure = STRUCTURES[case.structure]
 
-    got = source.statistics(structure, want.parameters)
+    got = source.statistics(structure, expected.parameters)
     for array in (got.counts, got.sums, got.scatters, got.reference):
         assert array.dtype == np.float64
     u = float(np.finfo(case.dtype).eps) / 2
     amplification = np.sqrt(case.condition) if case.structure == "tied" else 1.0
-    slack = 8 * u * case.n_features * amplification * max(np.abs(want.X).max(), np.abs(want.parameters.means).max())
-    np.testing.assert_allclose(got.reference, want.parameters.means, rtol=0, atol=slack)
-    statistics = want.statistics
-    if not np.array_equal(got.reference, want.parameters.means.astype(case.dtype)):
-        statistics = twin.statistics_of(case.structure, want.X, want.responsibilities, got.reference)
-    assert_within(got.counts, statistics.counts, want.bounds.counts, "counts")
-    assert_within(got.sums, statistics.sums, want.bounds.sums, "sums")
-    assert_within(got.scatters, statistics.scatters, want.bounds.scatters, "scatters")
+    slack = (
+        8 * u * case.n_features * amplification * max(np.abs(expected.X).max(), np.abs(expected.parameters.means).max())
+    )
+    np.testing.assert_allclose(got.reference, expected.parameters.means, rtol=0, atol=slack)
+    statistics = expected.statistics
+    if not np.array_equal(got.reference, expected.parameters.means.astype(case.dtype)):
+        statistics = twin.statistics_of(case.structure, expected.X, expected.responsibilities, got.reference)
+    assert_within(got.counts, statistics.counts, expected.bounds.counts, "counts")
+    assert_within(got.sums, statistics.sums, expected.bounds.sums, "sums")
+    assert_within(got.scatters, statistics.scatters, expected.bounds.scatters, "scatters")
     if case.structure in ("full", "tied"):
         assert np.array_equal(got.scatters, np.swapaxes(got.scatters, -1, -2)), "scatters must be symmetric"
-    total = want.log_likelihoods.sum()
-    assert abs(got.log_likelihood - total) <= want.bounds.log_likelihood
+    total = expected.log_likelihoods.sum()
+    assert abs(got.log_likelihood - total) <= expected.bounds.log_likelihood
 
-    log_likelihoods = source.log_likelihoods(structure.kernel_model(want.parameters, source.dtype))
-    assert log_likelihoods.dtype == want.X.dtype
-    assert_within(log_likelihoods, want.log_likelihoods, want.bounds.log_likelihoods, "log-likelihoods")
+    log_likelihoods = source.log_likelihoods(structure.kernel_model(expected.parameters, source.dtype))
+    assert log_likelihoods.dtype == expected.X.dtype
+    assert_within(log_likelihoods, expected.log_likelihoods, expected.bounds.log_likelihoods, "log-likelihoods")
 
-    r = source.responsibilities(structure.kernel_model(want.parameters, source.dtype))
-    assert r.dtype == want.X.dtype
-    assert_within(r, want.responsibilities, want.bounds.responsibilities, "responsibilities")
+    r = source.responsibilities(structure.kernel_model(expected.parameters, source.dtype))
+    assert r.dtype == expected.X.dtype
+    assert_within(r, expected.responsibilities, expected.bounds.responsibilities, "responsibilities")
     np.testing.assert_allclose(r.astype(np.float64).sum(axis=1), 1, rtol=0, atol=(case.n_components + 8) * 2 * u)
 
-    labels = source.labels(structure.kernel_model(want.parameters, source.dtype))
+    labels = source.labels(structure.kernel_model(expected.parameters, source.dtype))
     assert labels.dtype == np.int64 and labels.shape == (case.n_samples,)
     rows = np.arange(case.n_samples)
-    best = want.logs.argmax(axis=1)
-    margin = want.logs[rows, best] - want.logs[rows, labels]
-    tie = want.bounds.log_joint[rows, best] + want.bounds.log_joint[rows, labels]
+    best = expected.logs.argmax(axis=1)
+    margin = expected.logs[rows, best] - expected.logs[rows, labels]
+    tie = expected.bounds.log_joint[rows, best] + expected.bounds.log_joint[rows, labels]
     assert np.all(margin <= tie), f"labels differ beyond ties at rows {np.flatnonzero(margin > tie)[:5]}"
 
 
@@ -179,8 +181,8 @@ def test_factors_from_covariances(structure: str) -> None:
         np.testing.assert_allclose(whitened.astype(float), np.stack([np.eye(n_features)] * 4), rtol=0, atol=bound)
         precisions = STRUCTURES[structure].precisions(parameters.precisions_cholesky)
         precisions = twin.dense(structure, precisions, 4, n_features)
-        wanted = (factors @ np.swapaxes(factors, -1, -2)).astype(float)
-        np.testing.assert_allclose(precisions.astype(float), wanted, rtol=0, atol=1e-14 * np.abs(wanted).max())
+        expected = (factors @ np.swapaxes(factors, -1, -2)).astype(float)
+        np.testing.assert_allclose(precisions.astype(float), expected, rtol=0, atol=1e-14 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
@@ -328,7 +330,7 @@ def test_maximize_equals_twin(structure: str) -> None:
     X = twin.sample(rng, model, 400)
     r = twin.responsibilities(X, model)
     reference = model.means + 3.0
-    want = twin.maximize(structure, X, r, reg_covar=1e-3)
+    expected = twin.maximize(structure, X, r, reg_covar=1e-3)
     made = twin.statistics_of(structure, X, r, reference)
     statistics = Statistics(
         counts=made.counts.astype(float),
@@ -341,15 +343,15 @@ def test_maximize_equals_twin(structure: str) -> None:
         covariance_type=structure,
     )
     got = STRUCTURES[structure].maximize(statistics, 1e-3)
-    np.testing.assert_allclose(got.weights, want.weights.astype(float), rtol=1e-13)
-    np.testing.assert_allclose(got.means, want.means.astype(float), rtol=1e-12, atol=1e-12)
-    np.testing.assert_allclose(got.covariances, want.covariances.astype(float), rtol=1e-11, atol=1e-12)
+    np.testing.assert_allclose(got.weights, expected.weights.astype(float), rtol=1e-13)
+    np.testing.assert_allclose(got.means, expected.means.astype(float), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(got.covariances, expected.covariances.astype(float), rtol=1e-11, atol=1e-12)
 
 
-@pytest.mark.parametrize(("structure", "own"), [("full", 45), ("tied", 15), ("diag", 15), ("spherical", 3)])
-def test_number_of_parameters(structure: str, own: int) -> None:
-    """K = 3, D = 5: 2 free weights, 15 means and the covariance's own."""
-    assert STRUCTURES[structure].n_parameters(3, 5) == 2 + 15 + own
+@pytest.mark.parametrize(("structure", "n_free"), [("full", 45), ("tied", 15), ("diag", 15), ("spherical", 3)])
+def test_number_of_parameters(structure: str, n_free: int) -> None:
+    """K = 3, D = 5: 2 free weights, 15 means and those of the covariances."""
+    assert STRUCTURES[structure].n_parameters(3, 5) == 2 + 15 + n_free
 
 
 class Guarded:
@@ -433,8 +435,8 @@ def test_kmeans_kernels_equal_twin(variant: str, dtype: str) -> None:
         assert np.all(distances[rows, labels] <= distances.min(axis=1) + rounding)
         chosen = labels[:, None] == np.arange(n_components)
         np.testing.assert_array_equal(counts, chosen.sum(axis=0))
-        want = twin.statistics_of("full", X, chosen.astype(twin.REAL), centers).sums.astype(float)
-        np.testing.assert_allclose(sums, want, rtol=0, atol=64 * u * n_samples)
+        expected = twin.statistics_of("full", X, chosen.astype(twin.REAL), centers).sums.astype(float)
+        np.testing.assert_allclose(sums, expected, rtol=0, atol=64 * u * n_samples)
         assert inertia == pytest.approx(twin.potential(X, centers), rel=64 * u * n_features)
 
         closest = np.full(n_samples, np.inf, dtype)
@@ -444,8 +446,8 @@ def test_kmeans_kernels_equal_twin(variant: str, dtype: str) -> None:
         before = closest.copy()
         each = source.potentials(centers, closest)
         assert np.array_equal(closest, before), "closest is only to change when asked to"
-        want = np.minimum(distances, distances[:, :1]).sum(axis=0).astype(float)
-        np.testing.assert_allclose(each, want, rtol=64 * u * n_features)
+        expected = np.minimum(distances, distances[:, :1]).sum(axis=0).astype(float)
+        np.testing.assert_allclose(each, expected, rtol=64 * u * n_features)
 
 
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
@@ -461,8 +463,8 @@ def test_tight_clusters_far_apart(structure: str, separation: float) -> None:
     X = twin.sample(rng, model, 2000)
     rule = STRUCTURES[structure]
     got = rule.maximize(ArraySource(X).statistics(rule, parameters_of(model)), 0.0)
-    want = twin.maximize(structure, X, twin.responsibilities(X, model), 0.0)
-    exact = twin.dense(structure, want.covariances, 4, 5)
+    expected = twin.maximize(structure, X, twin.responsibilities(X, model), 0.0)
+    exact = twin.dense(structure, expected.covariances, 4, 5)
     whiten = twin.inverse_lower(twin.cholesky(exact))
     error = whiten @ (twin.dense(structure, got.covariances, 4, 5) - exact) @ np.swapaxes(whiten, -1, -2)
     assert np.abs(error).max() <= 1e-8

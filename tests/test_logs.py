@@ -1,4 +1,4 @@
-"""What is told of fits while they run: to Python's logging, and to callbacks."""
+"""Log messages of fits and selections, and the progress bar of the docstring."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ STOPS: list[dict[str, Any]] = [
 
 
 def test_stop_reasons(X: Array, caplog: pytest.LogCaptureFixture) -> None:
-    """The end says why: each reason there is, without iterations too."""
+    """The last message gives the stop reason, also of a fit without iterations."""
     with caplog.at_level(logging.INFO, "fastgmm"):
         for arguments in STOPS:
             quiet_fit(X, n_components=2, random_state=0, **arguments)
@@ -70,7 +70,7 @@ def test_debug_messages(X: Array, caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_messages_of_restarts_and_batches(X: Array, caplog: pytest.LogCaptureFixture) -> None:
-    """Restarts are told apart, also those given up; batches are counted; nothing is above INFO."""
+    """Restarts and batches are numbered, dropped restarts are told, and nothing is above INFO."""
     with caplog.at_level(logging.DEBUG, "fastgmm"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         mixture = GaussianMixture(4, n_init=6, init_params="random", tol=1e-9, max_iter=300, random_state=0).fit(X)
@@ -102,7 +102,7 @@ def test_select_messages(X: Array, caplog: pytest.LogCaptureFixture) -> None:
 def test_verbose_output_unchanged_by_logging(
     X: Array, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What ``verbose`` prints does not change when it is logged too."""
+    """The output of verbose is the same whether fits are logged or not."""
     GaussianMixture(2, random_state=0, verbose=1, verbose_interval=1).fit(X)
     alone = capsys.readouterr().out
     with caplog.at_level(logging.DEBUG, "fastgmm"):
@@ -121,7 +121,7 @@ def test_logging_changes_no_bit(X: Array, caplog: pytest.LogCaptureFixture) -> N
 def test_no_messages_without_listener(
     X: Array, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Where nobody listens, no message is made, and iterations are not even told to what would log them."""
+    """Where nobody listens no log record is made."""
 
     def fail(*_: Any, **__: Any) -> Any:
         raise AssertionError("a message was made")

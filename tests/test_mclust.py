@@ -1,4 +1,4 @@
-"""Never below mclust: log-likelihoods of its published tables, on Iris and Old Faithful, four structures, K = 1 to 4.
+"""Fits reach mclust's published log-likelihoods: Iris and Old Faithful, four structures, K = 1 to 4.
 
 L. Scrucca, C. Fraley, T. B. Murphy, A. E. Raftery. Model-Based Clustering, Classification, and Density Estimation
 Using mclust in R. Chapman and Hall/CRC, 2023 (Old Faithful, chapter 3; no figures are at hand for K = 4), and mclust

@@ -1,4 +1,4 @@
-"""Memory: a fit needs room for the model and a few tiles, never for N x K; a prediction needs its result.
+"""Peak memory: a fit needs room for the model and a few tiles, never for N x K; a prediction needs its result.
 
 Each case is a fresh process whose peak resident size (VmHWM, the kernel's own mark) is compared with its size when
 the rows are in memory.
@@ -76,7 +76,7 @@ def test_peak_memory_of_fit(tmp_path: Path, name: str) -> None:
 
 
 def test_peak_memory_of_hierarchical_start(tmp_path: Path) -> None:
-    """Beside that, 2000 x 2000 distances and the products they are made of, and later a label for each row."""
+    """A hierarchical start needs 64 MB more, for 2000 x 2000 distances and for the labels of all rows."""
     fit = "GaussianMixture(8, init_params='hierarchical', random_state=0, max_iter=1, tol=0).fit"
     assert growth(tmp_path, fit) <= (64 + 64) * MEGABYTE
 

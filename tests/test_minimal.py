@@ -1,4 +1,4 @@
-"""What runs on every built wheel, with nothing but numpy and pytest installed."""
+"""Tests that need nothing but numpy and pytest: they run on every built wheel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Model selection: the table against the estimators, the tables of mclust, and scikit-learn's criteria."""
+"""fastgmm.select: its table against the estimators, mclust's tables and scikit-learn; merging and inserting."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def faithful_selection() -> Selection:
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_table_and_estimators_agree(dtype: type) -> None:
-    """Every number of the table is what the estimator of its line says of the rows, to the last bit."""
+    """Every number of the table is what the estimator of its row computes."""
     X = elongated_groups().astype(dtype)
     selection = select(X, range(1, 6), random_state=0)
     assert len(selection.table_) == len(selection.estimators_) == 20
@@ -96,7 +96,7 @@ def test_best_model_is_complete() -> None:
 
 @pytest.mark.parametrize(("criterion", "sign"), [("bic", 1), ("aic", 1), ("aicc", 1), ("icl", 1), ("cv", -1)])
 def test_sorted_by_the_criterion(criterion: str, sign: int) -> None:
-    """The best candidate comes first, and so on."""
+    """Candidates are sorted by the criterion, the best first."""
     selection = select(FAITHFUL, range(1, 4), ["full", "diag"], criterion, cv=3, random_state=0)
     values = sign * selection.table_[criterion]
     assert np.isfinite(values).all() and (np.diff(values) >= 0).all()
@@ -176,7 +176,7 @@ def test_small_tight_groups_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_best_is_fitted_to_convergence(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The best is as good as a long fit has it; the fit goes on where it was, and has converged."""
+    """The best candidate is fitted beyond tol, from where it was, to what a long fit reaches."""
     X = elongated_groups(3000, 2, 3, seed=1, apart=1.5)
     selection = select(X, range(3, 6), "full", random_state=0)
     best = selection.best_estimator_
@@ -191,7 +191,7 @@ def test_best_is_fitted_to_convergence(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_further_starts_are_fitted() -> None:
-    """Three times as many of so few rows, for three candidates."""
+    """Each further start of n_init means three more fits of so few rows, for three candidates."""
     X = elongated_groups(500, 3, 3)
     fits = [
         [len(m.fits_) for m in select(X, range(1, 6), "full", n_init=n, random_state=0).estimators_ if m]
@@ -201,7 +201,7 @@ def test_further_starts_are_fitted() -> None:
 
 
 def test_unpromising_start_is_not_fitted() -> None:
-    """A candidate is fitted from where a run on the sample has come only if that is better there than its fit."""
+    """A start is fitted to all rows only if it beats the fit so far on the sample."""
     source, candidate = ArraySource(FAITHFUL, 1), trials.Candidate(STRUCTURES["full"], 2)
     settings = trials.Settings(1e-3, 100, 1e-6, "repair", Options, None, 1, 0.01, False)
     trial, place = trials.Trials(trials.Place(source, source), settings), trials.Place(source, source)
@@ -219,7 +219,7 @@ def test_unpromising_start_is_not_fitted() -> None:
 
 @pytest.mark.parametrize("kind", STRUCTURES)
 def test_more_starts_never_worse(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What starts are drawn never makes a candidate worse, and without the way down they have to do."""
+    """A larger n_init never makes a candidate worse; starts alone do without merging from above."""
     X = elongated_groups(1000, 3, 6, seed=1, apart=2.0)
     plain, more = (select(X, range(2, 9), kind, n_init=n, random_state=0).table_ for n in (1, 4))
     assert more["bic"].min() <= plain["bic"].min() + 0.5
@@ -229,7 +229,7 @@ def test_more_starts_never_worse(kind: str, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_degenerate_candidates_come_last() -> None:
-    """On iris, rounded to a millimeter, a component of constant width has any likelihood that reg_covar allows."""
+    """On iris, rounded to a millimeter, candidates with a component of constant width come last."""
     selection = select(IRIS, range(2, 10), "full", random_state=0)
     sound = ~selection.table_["degenerate"]
     assert 0 < sound.sum() < 8 and (np.flatnonzero(sound) < sound.sum()).all()
@@ -239,7 +239,7 @@ def test_degenerate_candidates_come_last() -> None:
 
 
 def test_sound_fit_beats_degenerate_fit() -> None:
-    """Of the fits of one candidate a sound one beats a degenerate one, then the likelihood decides."""
+    """The fit kept for a candidate is not degenerate if there is one, and then the most likely."""
     nowhere = GaussianMixture().fit(FAITHFUL)._parameters()
     outcome, fits, kept = trials.Outcome(error=ValueError()), [Fit(nowhere, [], "tol") for _ in range(4)], []
     for fit, degenerate, bound in zip(fits, [True, False, True, False], [5.0, 1.0, 9.0, 2.0], strict=True):
@@ -251,7 +251,7 @@ def test_sound_fit_beats_degenerate_fit() -> None:
 
 
 def test_constant_column_is_not_degenerate() -> None:
-    """What all rows have in common is not held against a component; the best is that of the other columns."""
+    """A constant column makes no candidate degenerate, and does not change the best one."""
     X = elongated_groups(600, 2, 3)
     plain = select(X, range(1, 5), "full", random_state=0)
     constant = select(np.column_stack([X, np.full(600, 7.0)]), range(1, 5), "full", random_state=0)
@@ -393,7 +393,7 @@ def test_clusters_of_the_tree(weighted: bool) -> None:
 
 
 def test_cluster_log_density_of_new_rows() -> None:
-    """A cluster is judged by rows it has not seen: a simulation of the mean log-density."""
+    """The log-density of a cluster is the mean over rows it has not seen, as a simulation finds."""
     rng = np.random.default_rng(0)
     told, simulated = [], []
     for _ in range(2000):
@@ -409,7 +409,7 @@ def test_cluster_log_density_of_new_rows() -> None:
 
 @pytest.mark.parametrize("kind", STRUCTURES)
 def test_component_inserted_at_missing_group(kind: str) -> None:
-    """Of three groups two have a component: the new one stands on the third, and the others are as they were."""
+    """Where one of three groups has no component, the new one gets it and the others stay."""
     labels = np.repeat(np.arange(3), 300)
     X = 40.0 * np.eye(3)[labels] + np.random.default_rng(0).normal(size=(900, 3)) * [1.0, 2.0, 3.0]
     model = GaussianMixture(2, covariance_type=kind, init_params=labels[:600], max_iter=0).fit(X[:600])
@@ -429,7 +429,7 @@ def test_component_inserted_at_missing_group(kind: str) -> None:
 @pytest.mark.parametrize("kind", STRUCTURES)
 @pytest.mark.parametrize("other", STRUCTURES)
 def test_recast_to_another_structure(kind: str, other: str) -> None:
-    """What another structure makes of a mixture: weights, means and variances stay, as far as it has them."""
+    """recast keeps weights, means and as much of the covariances as the other structure has."""
     model = GaussianMixture(3, covariance_type=kind, random_state=0).fit(elongated_groups(400, 3, 3))
     before = model._parameters()
     after = recast(STRUCTURES[kind], before, STRUCTURES[other])
@@ -468,7 +468,7 @@ def test_certainty_and_log_likelihood_in_one_pass() -> None:
 
 
 def test_failed_candidates_in_table() -> None:
-    """Candidates that cannot be fitted have an error in the table, come last, and do not stop the others."""
+    """A candidate that cannot be fitted has its error in the table, comes last, and stops no other."""
     selection = select(FAITHFUL[:6], [1, 2, 7, 8], ["full", "diag"], random_state=0)
     failed = selection.table_[selection.table_["error"] != ""]
     assert sorted(failed["n_components"]) == [7, 7, 8, 8]
@@ -480,7 +480,7 @@ def test_failed_candidates_in_table() -> None:
 
 
 def test_degenerate_raise_in_table() -> None:
-    """degenerate='raise' makes a line of what would be repaired."""
+    """With degenerate='raise' a collapsed candidate has its error in the table."""
     X = np.concatenate([elongated_groups(50, 2, 1), np.full((50, 2), 99.0)])
     selection = select(X, [1, 2], "full", random_state=0, degenerate="raise", reg_covar=0)
     assert selection.best_estimator_.n_components == 1
@@ -494,7 +494,7 @@ def test_all_candidates_fail() -> None:
 
 
 def test_warnings_for_best_candidate_only() -> None:
-    """What happened to candidates that are not the best is in the table."""
+    """Candidates other than the best give no warnings; the table tells of them."""
     with pytest.warns(ConvergenceWarning, match="best candidate"):
         selection = select(FAITHFUL, [3], "full", max_iter=1, tol=1e-12, random_state=0)
     assert not selection.table_["converged"][0]
@@ -527,7 +527,7 @@ def test_warnings_for_best_candidate_only() -> None:
     ],
 )
 def test_bad_arguments(arguments: dict[str, Any], error: type[Exception], message: str) -> None:
-    """What cannot be meant is refused at once, with the value seen."""
+    """Invalid arguments are refused at once, with the value seen."""
     with pytest.raises(error, match=message):
         select(FAITHFUL, **arguments)
 
@@ -566,7 +566,7 @@ def test_interrupt_ends_other_threads(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_printed_table_and_progress(faithful_selection: Selection, capsys: pytest.CaptureFixture[str]) -> None:
-    """A person reads the first ten lines; progress is a line for each fit where there is no terminal."""
+    """str shows ten lines of the table; verbose prints a line for each fit without a terminal."""
     lines = str(faithful_selection).splitlines()
     assert " ".join(lines[0].split()) == "covariance type n components n parameters log likelihood bic icl"
     assert lines[1].split()[:3] == ["tied", "3", "11"]
@@ -577,7 +577,7 @@ def test_printed_table_and_progress(faithful_selection: Selection, capsys: pytes
 
 
 def test_progress_on_a_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """There, one line is written again and again."""
+    """On a terminal verbose rewrites one line."""
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     select(FAITHFUL, [1, 2], "full", verbose=1)
     assert capsys.readouterr().out == "\r\x1b[K[1/2] full, K = 1\r\x1b[K[2/2] full, K = 2\n"
@@ -592,7 +592,7 @@ def test_to_pandas(faithful_selection: Selection) -> None:
 
 
 def test_public_names() -> None:
-    """The sweep is at the top."""
+    """select and Selection are names of the package."""
     assert fastgmm.select is select and fastgmm.Selection is Selection
 
 

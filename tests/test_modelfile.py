@@ -1,4 +1,4 @@
-"""Files of models: the format as it is specified, and what is damaged or hostile refused."""
+"""The file format of saved mixtures, and the refusal of damaged and hostile files."""
 
 from __future__ import annotations
 
@@ -254,7 +254,7 @@ def test_damaged_and_hostile_files(tmp_path: Path) -> None:
 
 
 def test_checksum(tmp_path: Path) -> None:
-    """Someone edits the header or an array with tools that keep the zip file sound."""
+    """A header or array that was edited fails its checksum, though the zip file is sound."""
     header, arrays = header_and_arrays()
     sound = forged(header, arrays)
     with zipfile.ZipFile(io.BytesIO(sound)) as archive:
@@ -288,7 +288,7 @@ def test_missing_files_folders_and_pipes(tmp_path: Path) -> None:
 
 
 def test_later_format_version(tmp_path: Path) -> None:
-    """The remedy for a later format is another one."""
+    """A later format version is refused with the advice to upgrade."""
     header, arrays = header_and_arrays()
     (tmp_path / "model").write_bytes(forged(header | {"format_version": 2, "library_version": "9.9"}, arrays))
     with pytest.raises(ModelFileError, match=r"format version 2, .* fastgmm 9\.9 wrote it\. Upgrade fastgmm\."):

@@ -1,4 +1,4 @@
-"""Mixtures that are kept: every bit comes back from a file, and scikit-learn and ONNX see the same mixture."""
+"""Saving and loading keep every bit; conversion to scikit-learn and ONNX keeps all predictions."""
 
 from __future__ import annotations
 
@@ -54,14 +54,14 @@ def test_round_trip(tmp_path: Path, structure: str, dtype: str) -> None:
     ],
 )
 def test_round_trip_of_options(tmp_path: Path, options: dict[str, Any]) -> None:
-    """Arguments that are numbers, words or None, and however the fit ended."""
+    """Arguments that are numbers, strings or None, and the stop reason, come back."""
     model = mixture_of_three(**options)
     model.save(tmp_path / "model")
     assert_identical(model, fastgmm.load(tmp_path / "model"))
 
 
 def test_round_trip_of_repairs(tmp_path: Path) -> None:
-    """Records of repaired components, the tied covariance's among them."""
+    """Records of repaired components come back, the tied covariance's among them."""
     X = np.column_stack([three_spreads()[:, 0], np.ones(180)])
     for structure in ("full", "tied"):
         model = GaussianMixture(2, covariance_type=structure, reg_covar=0, random_state=0)
@@ -118,7 +118,7 @@ def test_round_trip_of_symmetric_roots(tmp_path: Path) -> None:
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("structure", ["full", "tied"])
 def test_round_trip_of_ill_conditioned_fits(tmp_path: Path, structure: str, dtype: str) -> None:
-    """What a fit has accepted is always accepted again, however far rounding has driven its arrays apart."""
+    """Ill-conditioned mixtures that a fit has accepted can always be saved and loaded."""
     rng = np.random.default_rng(0)
     for noise in 10.0 ** np.arange(-9, 0):
         X = rng.normal(size=(200, 1)) * np.ones(6) * 10.0 ** np.arange(-3, 3) + 5
@@ -129,7 +129,7 @@ def test_round_trip_of_ill_conditioned_fits(tmp_path: Path, structure: str, dtyp
 
 
 def test_arguments_not_saved(tmp_path: Path) -> None:
-    """Arrays, callables and generators come back as defaults; numbers of NumPy as Python's."""
+    """Arrays, callables and generators come back as defaults, NumPy's numbers as Python's."""
     model = GaussianMixture(
         np.int64(2),
         tol=np.float64(0.5),
@@ -175,7 +175,7 @@ def test_failed_save_keeps_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_unsavable_mixtures(tmp_path: Path) -> None:
-    """What could not be read again is not written, and what is no file is not replaced."""
+    """save refuses what load could not read, and paths that are no files."""
     path = tmp_path / "model"
     with pytest.raises(fastgmm.NotFittedError):
         GaussianMixture().save(path)
@@ -241,7 +241,7 @@ def test_to_and_from_sklearn(structure: str, dtype: str) -> None:
 
 
 def test_to_sklearn_without_fit() -> None:
-    """What is missing is filled in, and roots that are not triangular become so."""
+    """to_sklearn fills in missing attributes and makes precision factors triangular."""
     pytest.importorskip("sklearn.mixture")
     model = mixture_of_three()
     bare = GaussianMixture(3, random_state=np.random.default_rng(0))
@@ -254,7 +254,7 @@ def test_to_sklearn_without_fit() -> None:
 
 
 def test_bad_sklearn_conversions(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Other estimators, estimators without parameters, and no scikit-learn."""
+    """Other estimators, unfitted ones, and a missing scikit-learn are refused."""
     mixture = pytest.importorskip("sklearn.mixture")
     with pytest.raises(TypeError, match="but got BayesianGaussianMixture"):
         GaussianMixture.from_sklearn(mixture.BayesianGaussianMixture())

@@ -1,4 +1,4 @@
-"""Pictures: what is drawn equals what was fitted, and the file is a picture."""
+"""plot_components draws the rows, ellipses and densities of what was fitted."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def test_pyplot_is_not_imported(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_many_rows_and_components() -> None:
-    """Of many rows a part is drawn; a legend too long is left out; the numbers of the components remain."""
+    """Only part of many rows is drawn, without a long legend but with the components' numbers."""
     data = np.random.default_rng(0).normal(size=(50_001, 2))
     model = coarse_fit(data, 20, max_iter=1000, init_params="random_from_data")
     ax = plot_components(model, data, labels=np.arange(len(data)) % 20).ax_
@@ -192,7 +192,7 @@ def test_axis_labels() -> None:
     ],
 )
 def test_bad_arguments(arguments: dict[str, Any], message: str) -> None:
-    """What does not fit is refused with the value seen."""
+    """Features, labels and names that do not fit are refused, with the value seen."""
     data = load_faithful().data
     model = coarse_fit(data)
     with pytest.raises(ValueError, match=message):

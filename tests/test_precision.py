@@ -44,14 +44,14 @@ def far_problem(
     return X, model._replace(means=moved)
 
 
-def whitened_errors(got: Any, want: twin.Model) -> tuple[float, float]:
+def whitened_errors(got: Any, expected: twin.Model) -> tuple[float, float]:
     """Largest errors of a covariance and of a mean in the metric of the exact covariance."""
-    shape = want.means.shape
-    exact = twin.dense(want.structure, want.covariances, *shape)
+    shape = expected.means.shape
+    exact = twin.dense(expected.structure, expected.covariances, *shape)
     whiten = twin.inverse_lower(twin.cholesky(exact))
-    difference = twin.dense(want.structure, got.covariances, *shape) - exact
+    difference = twin.dense(expected.structure, got.covariances, *shape) - exact
     errors = (whiten @ difference @ np.swapaxes(whiten, -1, -2)).astype(float)
-    shifts = np.einsum("kij,kj->ki", whiten, got.means - want.means).astype(float)
+    shifts = np.einsum("kij,kj->ki", whiten, got.means - expected.means).astype(float)
     return max(np.linalg.norm(error, 2) for error in errors), float(np.linalg.norm(shifts, axis=1).max())
 
 
@@ -84,8 +84,8 @@ def test_one_em_step_float32(
     rule = STRUCTURES[start.structure]
     got = rule.maximize(ArraySource(X).statistics(rule, parameters_of(start)), 0.0)
     exact = X.astype(np.float64)  # in float32 the 10 eps that scikit-learn adds to counts would move the means
-    want = twin.maximize(start.structure, exact, twin.responsibilities(exact, start), 0.0)
-    covariance_error, mean_error = whitened_errors(got, want)
+    expected = twin.maximize(start.structure, exact, twin.responsibilities(exact, start), 0.0)
+    covariance_error, mean_error = whitened_errors(got, expected)
     assert covariance_error <= TOLERANCE
     assert mean_error <= TOLERANCE
 
@@ -93,17 +93,17 @@ def test_one_em_step_float32(
 def test_raw_moments_would_fail() -> None:
     """The measure can see: raw moments in float32 miss the covariance of K = 1 by far more than its size."""
     X, _ = far_problem("full", 4, 1, 0.0, 0)
-    want = twin.maximize("full", X, np.ones((N_SAMPLES, 1)), 0.0)
+    expected = twin.maximize("full", X, np.ones((N_SAMPLES, 1)), 0.0)
     mean = X.mean(axis=0)
     raw = (X.T @ X) / np.float32(N_SAMPLES) - np.outer(mean, mean)
-    got = want._replace(covariances=raw[None].astype(np.float64))
-    assert whitened_errors(got, want)[0] > 1.0
+    got = expected._replace(covariances=raw[None].astype(np.float64))
+    assert whitened_errors(got, expected)[0] > 1.0
 
 
 def test_centered_moments_would_fail() -> None:
     """Even two-pass float32 moments about the mean miss it: only whitened accumulation is good enough."""
     X, _ = far_problem("full", 4, 1, 0.0, 0)
-    want = twin.maximize("full", X, np.ones((N_SAMPLES, 1)), 0.0)
+    expected = twin.maximize("full", X, np.ones((N_SAMPLES, 1)), 0.0)
     z = X - X.mean(axis=0)
-    got = want._replace(covariances=((z.T @ z) / np.float32(N_SAMPLES))[None].astype(np.float64))
-    assert whitened_errors(got, want)[0] > 10 * TOLERANCE
+    got = expected._replace(covariances=((z.T @ z) / np.float32(N_SAMPLES))[None].astype(np.float64))
+    assert whitened_errors(got, expected)[0] > 10 * TOLERANCE

@@ -1,4 +1,4 @@
-"""What must hold for every data set: shifts, scalings, rotations, permutations, repetitions."""
+"""EM is equivariant under shifts, scalings, rotations, permutations and repetitions, for random problems."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ def rows_and_model(
 
 
 def three_iterations(X: Array, model: twin.Model, n_iter: int = 3) -> tuple[Any, list[float]]:
-    """A few EM iterations without a ridge to speak of (1e-9 keeps tiny clusters from failing)."""
+    """Three EM iterations from the model, without a ridge."""
     fit = em(ArraySource(X), STRUCTURES[model.structure], parameters_of(model), tol=0.0, max_iter=n_iter)
     return fit.parameters, fit.lower_bounds
 
 
-def assert_close(got: Any, wanted: Any, scale: float = 1.0) -> None:
+def assert_close(got: Any, expected: Any, scale: float = 1.0) -> None:
     """Equal up to the rounding of a few well-conditioned iterations."""
-    np.testing.assert_allclose(got, wanted, rtol=1e-8, atol=1e-9 * scale)
+    np.testing.assert_allclose(got, expected, rtol=1e-8, atol=1e-9 * scale)
 
 
 def fit_or_discard(X: Array, model: twin.Model) -> tuple[Any, list[float]]:

@@ -1,4 +1,4 @@
-"""Restarts: the best of several fits, the same for any number of threads, and what is told of each."""
+"""Several initializations: the best fit is kept, with the same bits for any number of threads."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_undropped_restarts_are_separate_fits(X: Array, structure: str) -> None:
 
 
 def test_restart_resumes_bitwise(X: Array) -> None:
-    """A restart that is interrupted to be compared goes on as if nothing had happened."""
+    """A restart that is paused for comparison and then resumed has the bits of an uninterrupted one."""
     dropping = GaussianMixture(6, **options()).fit(X)
     undisturbed = GaussianMixture(6, **options(drop_restarts=False)).fit(X)
     pairs = list(zip(dropping.fits_, undisturbed.fits_, strict=True))
@@ -195,7 +195,7 @@ def test_side_by_side_order_and_threads() -> None:
 @pytest.mark.parametrize("drop", [False, True])
 @pytest.mark.parametrize("n_threads", [1, 2, 4])
 def test_first_failing_restart_raises(n_threads: int, drop: bool) -> None:
-    """The error is that of the first restart in order, whichever fails first; those after it are stopped."""
+    """The error raised is that of the first failing restart in order; later ones are stopped."""
     told = []
 
     def em(error: Exception | None, n_iter: int) -> Any:

@@ -1,4 +1,4 @@
-"""scikit-learn takes GaussianMixture for one of its own, though it is never imported by fastgmm."""
+"""GaussianMixture follows scikit-learn's estimator protocol without importing scikit-learn."""
 
 from __future__ import annotations
 
@@ -278,7 +278,7 @@ def test_pickle_of_another_version() -> None:
 
 
 def test_not_fitted_error(X: Array) -> None:
-    """It is caught by scikit-learn's name, by ours, as ValueError and as AttributeError, and it can be pickled."""
+    """NotFittedError is scikit-learn's, ours, a ValueError and an AttributeError, and can be pickled."""
     for expected in (NotFittedError, fastgmm.NotFittedError, ValueError, AttributeError):
         with pytest.raises(expected, match="This GaussianMixture instance is not fitted yet"):
             GaussianMixture().predict(X)
@@ -292,11 +292,11 @@ def test_not_fitted_error(X: Array) -> None:
 
 def test_exceptions_are_made_once() -> None:
     """The joint classes are cached, so that filters and comparisons by class work."""
-    for own in (exceptions.NotFittedError, exceptions.ConvergenceWarning, exceptions.InvalidParameterError):
-        joint = exceptions.compatible(own)
-        assert joint is exceptions.compatible(own)
-        assert issubclass(joint, own)
-        assert joint is not own
+    for category in (exceptions.NotFittedError, exceptions.ConvergenceWarning, exceptions.InvalidParameterError):
+        joint = exceptions.compatible(category)
+        assert joint is exceptions.compatible(category)
+        assert issubclass(joint, category)
+        assert joint is not category
     warning = exceptions.compatible(exceptions.ConvergenceWarning)("text")
     assert type(pickle.loads(pickle.dumps(warning))) is type(warning)
 

@@ -1,4 +1,4 @@
-"""Rows from anywhere give the bits of rows in memory; what cannot be read twice is refused."""
+"""Chunks, mapped arrays, Parquet and CSV give the bits of rows in memory; unreadable sources are refused."""
 
 from __future__ import annotations
 
@@ -44,15 +44,15 @@ def pieces(X: Array, seed: int = 0) -> list[Array]:
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
 def test_chunks_same_bits(structure: str, method: str) -> None:
-    """From every start, with weights and without, whatever the chunks are."""
+    """Fits and scores of chunks of any lengths have the bits of the array, from every start, weighted or not."""
     X = four_groups(seed=1)
     weights = np.random.default_rng(1).uniform(size=len(X))
     options = {"covariance_type": structure, "init_params": method, "random_state": 0, "max_iter": 3, "tol": 0}
     for sample_weight in (None, weights):
-        want = GaussianMixture(4, **options).fit(X, sample_weight=sample_weight)
+        expected = GaussianMixture(4, **options).fit(X, sample_weight=sample_weight)
         got = GaussianMixture(4, **options).fit(from_chunks(pieces(X)), sample_weight=sample_weight)
-        assert_same_fit(got, want, rtol=0)
-        assert got.score(from_chunks(pieces(X)), sample_weight=sample_weight) == want.score(X, None, sample_weight)
+        assert_same_fit(got, expected, rtol=0)
+        assert got.score(from_chunks(pieces(X)), sample_weight=sample_weight) == expected.score(X, None, sample_weight)
 
 
 @pytest.mark.parametrize("n_threads", [1, 2, 3])
@@ -61,8 +61,8 @@ def test_chunks_threads_and_dtypes(dtype: str, n_threads: int) -> None:
     """Threads change nothing, float32 stays; mixed chunks are float64."""
     X = four_groups(seed=2, dtype=dtype)
     options = {"random_state": 0, "max_iter": 3, "tol": 0}
-    want = GaussianMixture(4, n_threads=1, **options).fit(X)
-    assert_same_fit(GaussianMixture(4, n_threads=n_threads, **options).fit(from_chunks(pieces(X))), want, rtol=0)
+    expected = GaussianMixture(4, n_threads=1, **options).fit(X)
+    assert_same_fit(GaussianMixture(4, n_threads=n_threads, **options).fit(from_chunks(pieces(X))), expected, rtol=0)
     mixed = [part.astype(np.float64) if i % 2 else part for i, part in enumerate(pieces(X))]
     double = GaussianMixture(4, **options).fit(X.astype(np.float64))
     assert_same_fit(GaussianMixture(4, **options).fit(from_chunks(mixed)), double, rtol=0)
@@ -91,12 +91,12 @@ def test_predictions_of_chunks(tmp_path: Path) -> None:
     source = from_chunks(pieces(X))
     mixture = GaussianMixture(4, random_state=0).fit(X)
     for method in (mixture.predict, mixture.predict_proba, mixture.score_samples):
-        want = method(X)
-        np.testing.assert_array_equal(method(source), want)
-        np.testing.assert_array_equal(np.concatenate(list(source.map(method))), want)
-        out = np.lib.format.open_memmap(tmp_path / "out.npy", "w+", want.dtype, want.shape)
+        expected = method(X)
+        np.testing.assert_array_equal(method(source), expected)
+        np.testing.assert_array_equal(np.concatenate(list(source.map(method))), expected)
+        out = np.lib.format.open_memmap(tmp_path / "out.npy", "w+", expected.dtype, expected.shape)
         assert method(source, out=out) is out
-        np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), want)
+        np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), expected)
     assert mixture.bic(source) == mixture.bic(X)
     np.testing.assert_array_equal(GaussianMixture(4, random_state=0).fit_predict(source), mixture.predict(X))
 
@@ -105,12 +105,14 @@ def test_h5py_zarr_and_memory_maps(tmp_path: Path) -> None:
     """h5py and zarr arrays, and memory maps of any type, order and mode."""
     X = four_groups(seed=5)
     options = {"random_state": 0, "max_iter": 3, "tol": 0}
-    want = GaussianMixture(4, **options).fit(X)
+    expected = GaussianMixture(4, **options).fit(X)
     h5py, zarr = pytest.importorskip("h5py"), pytest.importorskip("zarr")
     with h5py.File(tmp_path / "rows.h5", "w") as file:
         stored = file.create_dataset("rows", data=X, chunks=(700, 3))
-        assert_same_fit(GaussianMixture(4, **options).fit(from_array(stored)), want, rtol=0)
-    assert_same_fit(GaussianMixture(4, **options).fit(from_array(zarr.array(X, chunks=(999, 3)), 1234)), want, rtol=0)
+        assert_same_fit(GaussianMixture(4, **options).fit(from_array(stored)), expected, rtol=0)
+    assert_same_fit(
+        GaussianMixture(4, **options).fit(from_array(zarr.array(X, chunks=(999, 3)), 1234)), expected, rtol=0
+    )
     for order in "CF":
         for mode in ("r", "r+", "c"):
             np.save(tmp_path / "rows.npy", np.asarray(X, order=order))
@@ -119,8 +121,8 @@ def test_h5py_zarr_and_memory_maps(tmp_path: Path) -> None:
             if mode == "c":
                 mapped[0] = 0.0
                 mapped[0] = X[0]
-            assert_same_fit(GaussianMixture(4, **options).fit(mapped), want, rtol=0)
-            assert_same_fit(GaussianMixture(4, **options).fit(mapped[::-1][::-1]), want, rtol=0)
+            assert_same_fit(GaussianMixture(4, **options).fit(mapped), expected, rtol=0)
+            assert_same_fit(GaussianMixture(4, **options).fit(mapped[::-1][::-1]), expected, rtol=0)
     integers = (X * 100).astype(">i4")
     np.save(tmp_path / "rows.npy", integers)
     mapped = np.load(tmp_path / "rows.npy", mmap_mode="r")
@@ -183,7 +185,7 @@ GAPS = [
 def test_missing_values_in_csv(
     delimiter: str, text: str, columns: list[str] | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What stands for a missing value is found in whole chunks as it is line by line."""
+    """Missing values are recognized alike in whole chunks and line by line."""
     path = tmp_path / "rows.csv"
     path.write_text(text)
     with monkeypatch.context() as patched:
@@ -316,7 +318,7 @@ def test_bad_sources(source: Callable[[], Any], error: type[Exception], message:
 
 
 def test_message_names_row_in_later_chunk() -> None:
-    """The row is counted from the first chunk on."""
+    """The row of a value that is not finite is counted from the first chunk on."""
     later = X.copy()
     later[17, 2] = np.inf
     with pytest.raises(ValueError, match="row 2017, column 2"):
@@ -361,13 +363,13 @@ def test_bad_csv(tmp_path: Path, text: str, options: dict[str, Any], message: st
     ],
 )
 def test_bad_outputs(out: Any, error: type[Exception]) -> None:
-    """A result goes only where it fits."""
+    """An out array of wrong shape, dtype or layout is refused."""
     with pytest.raises(error, match="out must be a"):
         GaussianMixture(n_threads=1).fit(X).predict(X, out=out)
 
 
 def test_missing_pyarrow(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The error names what to install."""
+    """Without pyarrow the error names what to install."""
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
     with pytest.raises(ImportError, match="pip install pyarrow"):
         from_parquet("rows.parquet")

@@ -1,4 +1,4 @@
-"""partial_fit: stepwise EM over batches that come once, against a slow twin on raw moments."""
+"""partial_fit is stepwise EM over batches, as in a slow twin on raw moments."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def maximize_raw(structure: str, s: tuple[Array, Array, Array], reg_covar: float
 @pytest.mark.parametrize("decay", [0.6, 0.9, 1.0])
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
 def test_partial_fit_equals_twin(structure: str, decay: float, weighted: bool) -> None:
-    """Step sizes, forgetting and averaging are those of the formulae, for batches of any sizes."""
+    """Step sizes, forgetting and averaging follow the formulae for batches of any sizes."""
     mixture = known(structure, learning_decay=decay)
     model = twin.Model(structure, mixture.weights_, mixture.means_, mixture.covariances_)
     rng = np.random.default_rng(1)
@@ -85,20 +85,20 @@ def test_partial_fit_equals_twin(structure: str, decay: float, weighted: bool) -
 
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
 def test_decay_one_equals_full_fit(structure: str) -> None:
-    """One Gaussian, whose statistics do not depend on parameters: any cut into batches is a fit of all rows."""
+    """With decay 1 a single Gaussian is the fit of all rows, however they are cut into batches."""
     X = overlapping_rows(1000)
-    want = GaussianMixture(covariance_type=structure).fit(X)
+    expected = GaussianMixture(covariance_type=structure).fit(X)
     for cuts in ([500], [10, 11, 400], [3, 997]):
         mixture = GaussianMixture(covariance_type=structure, learning_decay=1.0)
         for batch in np.split(X, cuts):
             mixture.partial_fit(batch)
-        np.testing.assert_allclose(mixture.means_, want.means_, rtol=1e-10)
-        np.testing.assert_allclose(mixture.covariances_, want.covariances_, rtol=1e-10)
+        np.testing.assert_allclose(mixture.means_, expected.means_, rtol=1e-10)
+        np.testing.assert_allclose(mixture.covariances_, expected.covariances_, rtol=1e-10)
 
 
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
 def test_integer_weights_equal_repeated_rows(structure: str) -> None:
-    """In every batch, the first ones that have to wait too; the unit of weights is that of all batches."""
+    """Integer weights in batches equal repeated rows, also while the first rows wait."""
     rng = np.random.default_rng(2)
     one, other = (
         GaussianMixture(3, covariance_type=structure, means_init=overlapping_rows(3), max_iter=5) for _ in range(2)
@@ -122,7 +122,7 @@ def test_integer_weights_equal_repeated_rows(structure: str) -> None:
 
 @pytest.mark.parametrize("factor", [1e-6, 3.0, 1e6])
 def test_scaled_weights_same_fit(factor: float) -> None:
-    """The unit of weights changes no parameter, and rows without weight are as good as absent."""
+    """The unit of weights changes no parameter, and rows of weight zero are as good as absent."""
     one, other = known("full"), known("full")
     rng = np.random.default_rng(3)
     for size in (40, 300, 80, 2):
@@ -147,7 +147,7 @@ def test_partial_fit_reaches_full_fit_likelihood(structure: str) -> None:
 
 
 def test_learning_decay_forgets_old_rows() -> None:
-    """What came last counts most; with decay 1 all count the same."""
+    """With decay 0.6 late batches count most; with decay 1 all count the same."""
     means = []
     for decay in (0.6, 1.0):
         mixture = GaussianMixture(learning_decay=decay)
@@ -176,7 +176,7 @@ def test_first_rows_wait_for_enough() -> None:
 
 
 def test_first_batch_equals_fit() -> None:
-    """It ends where a fit of it does, an iteration later."""
+    """The first batch gives the fit of its rows and one more iteration."""
     X = overlapping_rows(500)
     fit = GaussianMixture(3, random_state=0).fit(X)
     got = GaussianMixture(3, random_state=0, learning_decay=1.0).partial_fit(X)
@@ -211,7 +211,7 @@ def test_partial_fit_continues_a_fit(structure: str, weighted: bool) -> None:
 
 
 def test_partial_fit_with_empty_component() -> None:
-    """A component without any weight stays as it is when a stream goes on from the mixture."""
+    """A component of weight zero stays as it is when partial_fit continues the mixture."""
     mixture = GaussianMixture.from_parameters([1, 0], [[0.0], [9.0]], [1.0, 1.0], covariance_type="spherical")
     mixture.n_samples_seen_ = 1000.0
     with pytest.warns(DegenerateComponentWarning, match="component 1 .* was empty: held as it was"):
@@ -221,7 +221,7 @@ def test_partial_fit_with_empty_component() -> None:
 
 
 def test_partial_fit_continues_select_and_maximize() -> None:
-    """Whatever fits a mixture says how many rows it comes from."""
+    """Mixtures from select, maximize and fit_predict know how many rows they come from."""
     X = overlapping_rows(600)
     best = fastgmm.select(X, [3], "diag", random_state=0).best_estimator_
     stepped = fastgmm.maximize(best, fastgmm.statistics(best, X))
@@ -233,7 +233,7 @@ def test_partial_fit_continues_select_and_maximize() -> None:
 
 
 def test_parameters_set_by_hand_have_no_weight() -> None:
-    """The first batch is a step of EM from them."""
+    """From parameters set by hand the first batch is one step of EM."""
     X = overlapping_rows(3000)
     mixture = known("full", learning_decay=0.6)
     step = GaussianMixture(3, reg_covar=1e-3, max_iter=1, tol=0)
@@ -248,7 +248,7 @@ def test_parameters_set_by_hand_have_no_weight() -> None:
 
 
 def test_fit_resets_the_stream() -> None:
-    """It forgets the stream."""
+    """fit forgets earlier batches."""
     X = overlapping_rows(3000)
     mixture = GaussianMixture(3, random_state=0).partial_fit(X[:1000]).partial_fit(X[1000:])
     fresh = GaussianMixture(3, random_state=0).fit(X)
@@ -282,7 +282,7 @@ def test_partial_fit_continues_saved_mixture(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("seed", range(6))
 def test_collapsed_components_are_repaired(seed: int) -> None:
-    """A batch that leaves a component on a point is no end."""
+    """A component that a batch leaves on one point is repaired, with a warning."""
     X = np.concatenate([overlapping_rows(300), np.full((50, 2), 40.0)])
     mixture = GaussianMixture(2, means_init=[[0, 0], [40, 40]], reg_covar=0, learning_decay=1.0, random_state=seed)
     with pytest.warns(DegenerateComponentWarning, match="component 1"):

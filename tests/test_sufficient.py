@@ -1,4 +1,4 @@
-"""EM by hand: statistics of parts, stored, merged and maximized, are as good as all rows in one place."""
+"""EM by fastgmm.statistics, merge and maximize on parts of the rows equals fit on all of them."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def em_of_parts(mixture: GaussianMixture, X: Array, n_iter: int) -> GaussianMixt
 @pytest.mark.parametrize("reg_covar", [1e-6, "auto"])
 @pytest.mark.parametrize("structure", STRUCTURES)
 def test_merged_statistics_equal_fit(structure: str, reg_covar: float | str) -> None:
-    """Iterations over merged parts end where `fit` does."""
+    """Iterations of maximize on merged statistics of parts end where fit does."""
     X = far_rows()
     options: dict[str, Any] = {"covariance_type": structure, "reg_covar": reg_covar}
     whole = GaussianMixture(3, tol=0, max_iter=5, random_state=0, **options).fit(X)
@@ -67,7 +67,7 @@ def test_maximize_converges_like_fit(convergence: str) -> None:
 
 
 def test_maximize_leaves_its_mixture_unchanged() -> None:
-    """`maximize` makes another one, with the same arguments and names of features."""
+    """maximize returns another mixture, with the same arguments and feature names."""
     pandas = pytest.importorskip("pandas")
     table = pandas.DataFrame(far_rows(), columns=["a", "b", "c"])
     mixture = started(table, covariance_type="diag")
@@ -89,7 +89,7 @@ def test_float32_statistics() -> None:
 
 @pytest.mark.parametrize("structure", STRUCTURES)
 def test_statistics_equal_twin(structure: str) -> None:
-    """All moments against plain NumPy in long double."""
+    """All moments are those of the twin."""
     rng = np.random.default_rng(3)
     model = twin.random_model(rng, structure, 3, 4, condition=10.0)
     X = twin.sample(rng, model, 300)
@@ -104,10 +104,10 @@ def test_statistics_equal_twin(structure: str) -> None:
         ),
     ).fit(X)
     got = fastgmm.statistics(mixture, X)
-    want = twin.statistics_of(structure, X, twin.responsibilities(X, model), mixture.means_)
-    np.testing.assert_allclose(got.counts, want.counts.astype(float), rtol=1e-9)
-    np.testing.assert_allclose(got.sums, want.sums.astype(float), rtol=1e-9, atol=1e-9)
-    np.testing.assert_allclose(got.scatters, want.scatters.astype(float), rtol=1e-9, atol=1e-9)
+    expected = twin.statistics_of(structure, X, twin.responsibilities(X, model), mixture.means_)
+    np.testing.assert_allclose(got.counts, expected.counts.astype(float), rtol=1e-9)
+    np.testing.assert_allclose(got.sums, expected.sums.astype(float), rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(got.scatters, expected.scatters.astype(float), rtol=1e-9, atol=1e-9)
     assert got.n_samples == 300 and got.mean_log_likelihood == pytest.approx(mixture.score(X), rel=1e-12)
 
 
@@ -145,7 +145,7 @@ def degenerate_start(case: str) -> tuple[Array, Array]:
     [(structure, case) for structure in STRUCTURES for case in ("empty", "collapsed") if (structure, case) != SHARED],
 )
 def test_repairs_equal_fit(structure: str, case: str) -> None:
-    """An empty and a collapsed component are repaired as where all rows are at hand."""
+    """maximize repairs an empty and a collapsed component as fit does."""
     X, means = degenerate_start(case)
     precisions = np.eye(3) if structure == "tied" else STRUCTURES[structure].unit(means).covariances
     options: dict[str, Any] = {
@@ -171,7 +171,7 @@ def test_repairs_equal_fit(structure: str, case: str) -> None:
 
 
 def test_degenerate_raise() -> None:
-    """With degenerate="raise", as in `fit`."""
+    """With degenerate="raise" maximize refuses a collapsed component as fit does."""
     X = np.ones((10, 2))
     mixture = GaussianMixture(1, reg_covar=0, degenerate="raise")
     mixture.weights_, mixture.means_, mixture.precisions_cholesky_ = np.ones(1), np.ones((1, 2)), np.eye(2)[None]
@@ -210,7 +210,7 @@ def sample_statistics(structure: str = "full") -> Statistics:
     ids=str,
 )
 def test_statistics_of_another_structure(change: dict[str, Any], message: str) -> None:
-    """What a file may hold by mistake is refused where it would be used."""
+    """maximize refuses statistics whose structure or shapes do not fit, as a file may hold."""
     with pytest.raises(ValueError, match=message):
         fastgmm.maximize(started(far_rows()), replace(sample_statistics(), **change))
 
@@ -224,7 +224,7 @@ def assert_same_statistics(one: Statistics, other: Statistics) -> None:
 
 @pytest.mark.parametrize("structure", STRUCTURES)
 def test_files_and_pickles_keep_every_bit(structure: str, tmp_path: Path) -> None:
-    """What is read is what was written, under any name of the file."""
+    """Statistics read from a file or a pickle have every bit of those written."""
     statistics = sample_statistics(structure)
     for path in (tmp_path / "no suffix", str(tmp_path / "some.npz")):
         statistics.save(path)
@@ -265,7 +265,7 @@ def test_files_are_checked(change: dict[str, Any], message: str, tmp_path: Path)
 
 
 def test_damaged_files_are_refused(tmp_path: Path) -> None:
-    """Nothing, noise, half a file, another array; a file that is not there stays an OSError."""
+    """Empty, damaged and foreign files are refused; a missing file is an OSError."""
     path = tmp_path / "statistics.npz"
     sample_statistics().save(path)
     whole = path.read_bytes()
@@ -306,7 +306,7 @@ def test_statistics_from_another_process(tmp_path: Path) -> None:
 
 
 def test_incompatible_statistics() -> None:
-    """Other means, another structure of the same shapes, another size, something else."""
+    """merge refuses statistics about other means, of another structure or size, and other objects."""
     X = far_rows()
     full, tied, diagonal = (started(X, covariance_type=name) for name in ("full", "tied", "diag"))
     one = fastgmm.statistics(full, X)
@@ -324,7 +324,7 @@ def test_incompatible_statistics() -> None:
 
 
 def test_statistics_of_another_mixture() -> None:
-    """`maximize` takes those of its mixture only."""
+    """maximize refuses statistics of another mixture."""
     X = far_rows()
     mixture = started(X)
     one = fastgmm.statistics(mixture, X)
@@ -357,7 +357,7 @@ def test_rows_without_density() -> None:
 
 
 def test_bad_rows() -> None:
-    """A mixture without parameters, rows that are not finite, or of other features."""
+    """statistics refuses an unfitted mixture, rows that are not finite, and rows of other features."""
     X = far_rows()
     with pytest.raises(NotFittedError):
         fastgmm.statistics(GaussianMixture(3), X)

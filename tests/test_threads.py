@@ -1,4 +1,4 @@
-"""Threads: equal bits for any number of them, safe side by side, after a fork, and stopped by Ctrl-C."""
+"""Results have the same bits for any number of threads; concurrent use, fork and Ctrl-C are safe."""
 
 from __future__ import annotations
 
@@ -196,7 +196,7 @@ def test_interrupt(tmp_path: Path, n_threads: int, explicit: bool) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of threads are POSIX")
 def test_sigint_delivered_to_another_thread() -> None:
-    """The system may hand Ctrl-C to any thread: the caller, who alone can act on it, is not woken by that."""
+    """Ctrl-C that the system hands to another thread still interrupts the caller."""
     both, stopped, in_time = threading.Barrier(2), threading.Event(), []
 
     def work(_: int) -> None:

@@ -1,4 +1,4 @@
-"""Weights of rows: an integer weight is so many copies, zero is absence, and only ratios matter."""
+"""sample_weight: an integer weight equals repeated rows, zero an absent row, and only ratios matter."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def with_start(structure: str, **options: Any) -> GaussianMixture:
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
 def test_integer_weights_equal_repeated_rows(structure: str, dtype: str) -> None:
-    """A fit, and what it says of rows as a whole, is that of the copies."""
+    """Fit, score, bic and aic with integer weights are those of the repeated rows."""
     X, weights = weighted_rows()
     X = X.astype(dtype)
     copies = np.repeat(X, weights, axis=0)
@@ -63,7 +63,7 @@ def test_integer_weights_equal_repeated_rows(structure: str, dtype: str) -> None
     ids=lambda options: "-".join(map(str, options.values())),
 )
 def test_options_with_integer_weights(structure: str, options: dict[str, Any]) -> None:
-    """Acceleration, rules of convergence, regularization and a start without chance follow the copies too."""
+    """Acceleration, convergence rules, regularization and Ward starts equal those of the repeated rows."""
     X, weights = weighted_rows(1)
     one = with_start(structure, **options).fit(X, sample_weight=weights)
     other = with_start(structure, **options).fit(np.repeat(X, weights, axis=0))
@@ -72,7 +72,7 @@ def test_options_with_integer_weights(structure: str, options: dict[str, Any]) -
 
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
 def test_repairs_with_integer_weights(structure: str) -> None:
-    """A component on one row, and a component without rows, are repaired as with copies."""
+    """A component on one row, and one without rows, are repaired as with repeated rows."""
     X, weights = weighted_rows(2)
     X[0], weights[0] = [50, 50, 50], 2
     means = np.array([[0, 0, 0], [50, 50, 50], [-900, 900, 900.0]])
@@ -88,7 +88,7 @@ def test_repairs_with_integer_weights(structure: str) -> None:
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
 @pytest.mark.parametrize("method", METHODS)
 def test_zero_weight_equals_absent_row(method: str, structure: str) -> None:
-    """Whatever stands in rows of weight zero, the fit does not notice; from every start."""
+    """What stands in rows of weight zero changes no fit, from any start; they may as well be left out."""
     X, weights = weighted_rows(3)
     weights = weights * 1.7
     moved = X.copy()
@@ -103,7 +103,7 @@ def test_zero_weight_equals_absent_row(method: str, structure: str) -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_scaled_weights_same_fit(method: str) -> None:
-    """A power of two changes no bit, another factor only rounding; equal weights are none."""
+    """Weights times a power of two change no bit, times another factor only rounding; equal weights are none."""
     X, weights = weighted_rows(4)
     options = {"init_params": method, "random_state": 0, "max_iter": 5, "tol": 0, "n_init": 2}
     one = GaussianMixture(3, **options).fit(X, sample_weight=weights)
@@ -137,7 +137,7 @@ def test_rows_sampled_by_weight(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_starts_from_weighted_samples(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Starts that look at samples find the groups that have weight, not those that have rows."""
+    """Starts from a sample find the groups that have weight, not those that have rows."""
     monkeypatch.setattr(kmeans, "SEEDING_ROWS", 100)
     monkeypatch.setattr(kmeans, "SAMPLE_NUMBERS", 600)
     monkeypatch.setattr(kmeans, "SAMPLE_ROWS_PER_CENTER", 10)
@@ -162,15 +162,15 @@ def test_ward_tree_of_weighted_rows() -> None:
     np.testing.assert_allclose(hierarchical.spread(points, weights), hierarchical.spread(copies), rtol=1e-12)
     assert not np.allclose(hierarchical.spread(points), hierarchical.spread(copies), rtol=1e-3)
     source = ArraySource(points, weights=weights)
-    tree, want = hierarchical.grow(source, None).tree, hierarchical.grow(ArraySource(copies), None).tree
+    tree, expected = hierarchical.grow(source, None).tree, hierarchical.grow(ArraySource(copies), None).tree
     for n_clusters in range(1, 30):
-        np.testing.assert_array_equal(tree.labels(n_clusters), want.labels(n_clusters)[first])
+        np.testing.assert_array_equal(tree.labels(n_clusters), expected.labels(n_clusters)[first])
     alike = hierarchical.ward(points / hierarchical.spread(copies))
-    assert any((alike.labels(k) != want.labels(k)[first]).any() for k in range(2, 30))
+    assert any((alike.labels(k) != expected.labels(k)[first]).any() for k in range(2, 30))
 
 
 def test_weights_scaled_by_power_of_two() -> None:
-    """They are scaled by a power of two to a mean of about one, however large or small they are."""
+    """Weights are scaled by a power of two, which loses no digit, to a mean between 1/2 and 1."""
     weights = np.random.default_rng(11).uniform(size=1000) ** 3
     for factor in (1.0, 3e-300, 7e280):
         ratios = scaled(weights * factor) / (weights * factor)
@@ -180,7 +180,7 @@ def test_weights_scaled_by_power_of_two() -> None:
 
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
 def test_zero_weight_row_without_density(structure: str) -> None:
-    """Even so far away that their densities vanish, and the logarithms of these are infinite."""
+    """A row of weight zero may lie so far away that its density is zero and its logarithm infinite."""
     X, weights = weighted_rows()
     X = X.astype(np.float32)
     X[weights == 0] = 1e25
@@ -194,16 +194,16 @@ def test_weighted_kmeans_equals_scikit_learn() -> None:
     cluster = pytest.importorskip("sklearn.cluster")
     X, weights = weighted_rows(7, 500)
     start = X[:4]
-    want = cluster.KMeans(4, init=start, n_init=1, tol=0, algorithm="lloyd").fit(X, sample_weight=weights)
+    expected = cluster.KMeans(4, init=start, n_init=1, tol=0, algorithm="lloyd").fit(X, sample_weight=weights)
     source = ArraySource(X, weights=weights)
     got = kmeans.lloyd(source, start.copy(), tol=0.0)
-    np.testing.assert_allclose(got, want.cluster_centers_, rtol=1e-10)
-    np.testing.assert_allclose(source.assign(got)[3], want.inertia_, rtol=1e-10)
+    np.testing.assert_allclose(got, expected.cluster_centers_, rtol=1e-10)
+    np.testing.assert_allclose(source.assign(got)[3], expected.inertia_, rtol=1e-10)
 
 
 @pytest.mark.parametrize("n_threads", [2, 3])
 def test_same_bits_for_any_number_of_threads(n_threads: int) -> None:
-    """Weights are cut into groups with their rows."""
+    """Weights are split among threads with their rows."""
     rng = np.random.default_rng(8)
     X = rng.normal(size=(40_000, 4)) + rng.integers(5, size=(40_000, 1))
     weights = rng.uniform(size=40_000)
@@ -242,7 +242,7 @@ def test_bad_weights(weights: Any, message: str) -> None:
 
 
 def test_criteria_refuse_bad_weights() -> None:
-    """So do the methods that use a mixture."""
+    """bic, aic and score refuse negative weights and weights that are all zero."""
     X, _ = weighted_rows()
     mixture = with_start("full").fit(X)
     for method in (mixture.bic, mixture.aic, mixture.score):
