@@ -1,4 +1,4 @@
-"""What every test needs: the installed package, never the source folder beside it; repeatable hypothesis."""
+"""Pytest settings: the installed package is tested, never the source folder, and random numbers repeat."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ import json
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+pytest.register_assert_rewrite("problems")
 
 SOURCE = Path(__file__).resolve().parents[1] / "fastgmm"
 
@@ -52,3 +55,9 @@ def _repeatable() -> None:
     import numpy as np
 
     np.random.seed(0)
+
+
+@pytest.fixture(scope="session")
+def sklearn_mixture() -> Any:
+    """The class that GaussianMixture stands in for."""
+    return pytest.importorskip("sklearn.mixture").GaussianMixture

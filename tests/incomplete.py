@@ -5,12 +5,10 @@ Everything is float64, solved by LU; only `reference.dense` is shared. NaN is wh
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from reference import Model, dense, scatter_shape
-
-Array = np.ndarray[Any, Any]
+from reference import Array, Model, dense, scatter_shape
 
 
 class Moments(NamedTuple):

@@ -1,4 +1,4 @@
-"""SQUAREM: the same optimum in fewer passes, counted honestly, with a likelihood that never falls."""
+"""SQUAREM acceleration reaches EM's optimum in fewer passes, counts every pass and never lowers the likelihood."""
 
 from __future__ import annotations
 
@@ -7,30 +7,34 @@ from typing import Any
 import numpy as np
 import pytest
 import reference as twin
+from problems import Array, em, overlapping_problem, parameters_of
 
 from fastgmm import GaussianMixture
 from fastgmm.datasets import load_faithful, load_iris
 from fastgmm.fitting.acceleration import Chart, Squarem
 from fastgmm.fitting.convergence import LikelihoodRule, Options
-from fastgmm.fitting.em import Fit, expectation_maximization
+from fastgmm.fitting.em import Fit
 from fastgmm.model.parameters import Parameters
 from fastgmm.model.statistics import Statistics
 from fastgmm.model.structure import Structure
 from fastgmm.model.structures import STRUCTURES
 from fastgmm.sources.array import ArraySource
 
-Array = np.ndarray[Any, Any]
+
+def slow_problem(
+    structure: str, seed: int, dtype: str = "float64", separation: float = 0.9
+) -> tuple[Array, Parameters]:
+    """Three overlapping components, and a start from which EM is slow."""
+    X, start = overlapping_problem(structure, seed=seed, dtype=dtype, n_components=3, separation=separation, offset=0.0)
+    return X, parameters_of(start)
 
 
-def problem(structure: str, seed: int, dtype: str = "float64", separation: float = 0.9) -> tuple[Array, Parameters]:
-    """Overlapping rows, and a start at some of them."""
-    rng = np.random.default_rng(seed)
-    X = twin.sample(rng, twin.random_model(rng, structure, 3, 3, separation=separation), 500, dtype)
-    rule = STRUCTURES[structure]
-    shape = rule.covariance_shape(3, 3)
-    covariances = np.broadcast_to(np.eye(3) if rule.triangular else 1.0, shape) * float(X.var())
-    means = X[rng.choice(500, 3, replace=False)].astype(np.float64)
-    return X, rule.from_covariances(np.full(3, 1 / 3), means, np.ascontiguousarray(covariances))
+def fit(
+    source: Any, structure: str, start: Parameters, acceleration: str | None, tol: float = 0.0, max_iter: int = 150
+) -> Fit:
+    """EM, accelerated or not, without a ridge."""
+    options = Options(acceleration=acceleration)
+    return em(source, STRUCTURES[structure], start, tol=tol, max_iter=max_iter, options=options)
 
 
 class Counting:
@@ -47,28 +51,13 @@ class Counting:
         return one.merge(two)
 
 
-def run(
-    source: Any, structure: str, start: Parameters, acceleration: str | None, tol: float = 0.0, max_iter: int = 150
-) -> Fit:
-    """EM, accelerated or not, without a ridge."""
-    return expectation_maximization(
-        source,
-        STRUCTURES[structure],
-        start,
-        tol=tol,
-        max_iter=max_iter,
-        reg_covar=0.0,
-        options=Options(acceleration=acceleration),
-    )
-
-
 @pytest.mark.parametrize(("dtype", "slack"), [("float64", 8 * 2.0**-53), ("float32", 4 * 2.0**-24)])
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
 def test_likelihood_never_falls(structure: str, dtype: str, slack: float) -> None:
-    """Not in an EM step, not by an extrapolation."""
+    """The mean log-likelihood never falls, neither in an EM step nor by an extrapolation."""
     for seed in range(4):
-        X, start = problem(structure, seed, dtype)
-        bounds = np.array(run(ArraySource(X), structure, start, "squarem").lower_bounds)
+        X, start = slow_problem(structure, seed, dtype)
+        bounds = np.array(fit(ArraySource(X), structure, start, "squarem").lower_bounds)
         assert np.all(np.diff(bounds) >= -slack * np.abs(bounds[1:]))
 
 
@@ -77,10 +66,10 @@ def test_same_optimum_in_half_the_passes(structure: str) -> None:
     """From the same starts: EM's limit, to within 1e-5 per row, in at most half the passes (median)."""
     ratios = []
     for seed in range(10):
-        X, start = problem(structure, seed, separation=0.7)
+        X, start = slow_problem(structure, seed, separation=0.7)
         source = ArraySource(X)
         plain, fast = (
-            np.array(run(source, structure, start, name, 1e-9, 10_000).lower_bounds) for name in (None, "squarem")
+            np.array(fit(source, structure, start, name, 1e-9, 10_000).lower_bounds) for name in (None, "squarem")
         )
         assert fast[-1] > plain[-1] - 1e-6
         target = plain[-1] - 1e-5
@@ -101,63 +90,63 @@ def test_never_below_plain_em(structure: str, tol: float) -> None:
 
 
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
-def test_no_loss_on_separated_data(structure: str) -> None:
+def test_few_more_passes_on_separated_data(structure: str) -> None:
     """Where EM needs a handful of passes SQUAREM needs at most a fifth more."""
-    X, start = problem(structure, 3, separation=12.0)
+    X, start = slow_problem(structure, 3, separation=12.0)
     start = Parameters(start.weights, X[[0, 1, 2]], start.covariances, start.precisions_cholesky)
     plain, fast = (
-        np.array(run(ArraySource(X), structure, start, name, 1e-9).lower_bounds) for name in (None, "squarem")
+        np.array(fit(ArraySource(X), structure, start, name, 1e-9).lower_bounds) for name in (None, "squarem")
     )
     target = plain[-1] - 1e-5
     assert np.argmax(fast >= target) + 1 <= 1.2 * (np.argmax(plain >= target) + 1)
 
 
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
-def test_every_pass_counts(structure: str) -> None:
+def test_n_iter_counts_passes(structure: str) -> None:
     """n_iter is the number of passes, on a source that offers no more than `statistics`."""
-    X, start = problem(structure, 0)
+    X, start = slow_problem(structure, 0)
     source = Counting(X)
-    fit = run(source, structure, start, "squarem", 1e-7, 3000)
-    assert fit.converged
-    assert len(fit.lower_bounds) == source.passes
-    whole = run(ArraySource(X), structure, start, "squarem", 1e-7, 3000)
-    assert fit.lower_bounds[-1] == pytest.approx(whole.lower_bounds[-1], abs=1e-7)
+    accelerated = fit(source, structure, start, "squarem", 1e-7, 3000)
+    assert accelerated.converged
+    assert len(accelerated.lower_bounds) == source.passes
+    whole = fit(ArraySource(X), structure, start, "squarem", 1e-7, 3000)
+    assert accelerated.lower_bounds[-1] == pytest.approx(whole.lower_bounds[-1], abs=1e-7)
 
 
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
 def test_refused_extrapolations(structure: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each one costs one pass, which repeats the bound before; what remains is plain EM, bit for bit."""
-    X, start = problem(structure, 1)
+    """A refused extrapolation costs a pass, which repeats the last bound; the rest is plain EM, bit for bit."""
+    X, start = slow_problem(structure, 1)
 
     def astray(self: Squarem, start: Parameters, first: Parameters, second: Parameters) -> Parameters:
         """A point that no row is near."""
         return Parameters(second.weights, second.means + 100.0, second.covariances, second.precisions_cholesky)
 
     monkeypatch.setattr(Squarem, "_extrapolate", astray)
-    fast = run(ArraySource(X), structure, start, "squarem", max_iter=61)
+    fast = fit(ArraySource(X), structure, start, "squarem", max_iter=61)
     kept = [bound for i, bound in enumerate(fast.lower_bounds) if i % 3 != 2]
     refused = fast.lower_bounds[2::3]
     assert refused == fast.lower_bounds[1::3][: len(refused)]
-    plain = run(ArraySource(X), structure, start, None, max_iter=len(kept))
+    plain = fit(ArraySource(X), structure, start, None, max_iter=len(kept))
     assert kept == plain.lower_bounds
     np.testing.assert_array_equal(fast.parameters.means, plain.parameters.means)
 
 
-def test_points_without_density_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A point at which the likelihood is -inf or NaN ends nothing."""
-    X, start = problem("full", 1)
+def test_extrapolation_without_density_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An extrapolated point whose likelihood is -inf or NaN is refused, and the fit goes on."""
+    X, start = slow_problem("full", 1)
 
     def nowhere(self: Squarem, start: Parameters, first: Parameters, second: Parameters) -> Parameters:
         """A point that gives no row any density."""
         return Parameters(second.weights, second.means + 1e200, second.covariances, second.precisions_cholesky)
 
     monkeypatch.setattr(Squarem, "_extrapolate", nowhere)
-    fit = run(ArraySource(X), "full", start, "squarem", max_iter=30)
-    assert np.isfinite(fit.lower_bounds).all() and np.isfinite(fit.parameters.means).all()
+    accelerated = fit(ArraySource(X), "full", start, "squarem", max_iter=30)
+    assert np.isfinite(accelerated.lower_bounds).all() and np.isfinite(accelerated.parameters.means).all()
 
 
-def test_convergence_is_judged_by_em_steps() -> None:
-    """Neither an extrapolated point nor the step after a large extrapolation converges."""
+def test_convergence_judged_at_em_steps_only() -> None:
+    """Convergence is never declared at an extrapolated point or right after a large extrapolation."""
     unit = STRUCTURES["full"].unit(np.zeros((1, 1)))
     rule = LikelihoodRule(STRUCTURES["full"], 1e-3)
     told = [(-3.0, False), (-2.5, False), (-2.4999, True), (-2.4998, False), (-2.0, True), (-1.9999, False)]
@@ -169,10 +158,10 @@ def test_convergence_is_judged_by_em_steps() -> None:
 
 
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
-def test_chart(structure: str) -> None:
-    """The way to coordinates and back; the origin's are zero; any coordinates are parameters."""
-    X, start = problem(structure, 5)
-    first, second = (run(ArraySource(X), structure, start, None, max_iter=n).parameters for n in (3, 9))
+def test_chart_coordinates_round_trip(structure: str) -> None:
+    """Coordinates lead back to the parameters, those of the origin are zero, and any are valid parameters."""
+    X, start = slow_problem(structure, 5)
+    first, second = (fit(ArraySource(X), structure, start, None, max_iter=n).parameters for n in (3, 9))
     chart = Chart(STRUCTURES[structure], first)
     assert max(np.abs(part).max() for part in chart.coordinates(first)) < 1e-12
     there = chart.coordinates(second)
@@ -186,9 +175,9 @@ def test_chart(structure: str) -> None:
 
 
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
-def test_units_do_not_matter(structure: str) -> None:
+def test_scale_equivariance(structure: str) -> None:
     """In other units (powers of two, spherical: one for all) the same passes lead to the same bounds."""
-    X, start = problem(structure, 6)
+    X, start = slow_problem(structure, 6)
     units = np.full(3, 2.0**40) if structure == "spherical" else np.array([2.0**-30, 1.0, 2.0**20])
     scaled = {
         "full": lambda: start.covariances * np.outer(units, units),
@@ -197,12 +186,12 @@ def test_units_do_not_matter(structure: str) -> None:
         "spherical": lambda: start.covariances * units[0] ** 2,
     }[structure]()
     moved = STRUCTURES[structure].from_covariances(start.weights, start.means * units, scaled)
-    one = run(ArraySource(X), structure, start, "squarem").lower_bounds
-    two = run(ArraySource(X * units), structure, moved, "squarem").lower_bounds
+    one = fit(ArraySource(X), structure, start, "squarem").lower_bounds
+    two = fit(ArraySource(X * units), structure, moved, "squarem").lower_bounds
     np.testing.assert_allclose(np.array(two) + np.log(units).sum(), one, rtol=1e-6)
 
 
-def test_threads_do_not_matter() -> None:
+def test_same_bits_for_any_number_of_threads() -> None:
     """The bits of an accelerated fit are the same for any number of threads."""
     rng = np.random.default_rng(0)
     X = twin.sample(rng, twin.random_model(rng, "full", 4, 5, separation=0.8), 30_011)

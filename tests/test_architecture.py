@@ -1,10 +1,8 @@
-"""Imports go one way: public files > mixture > fitting > sources > model > kernels; pictures stand apart."""
+"""Modules import lower layers only: public files > mixture > fitting > sources > model > kernels; plotting is apart."""
 
 from __future__ import annotations
 
 import ast
-import subprocess
-import sys
 from collections.abc import Iterator
 from functools import cache
 from graphlib import TopologicalSorter
@@ -12,6 +10,7 @@ from importlib.util import find_spec, resolve_name
 from pathlib import Path
 
 import pytest
+from problems import run_python
 
 LAYERS = ("kernels", "model", "sources", "fitting", "mixture")  # from the bottom; the files above are the top
 EQUIPMENT = {"exceptions", "text"}  # which every layer may use, since it uses none but the kernels
@@ -74,7 +73,7 @@ def layer(module: str) -> int:
 
 
 @pytest.mark.parametrize("module", FILES)
-def test_direction(module: str) -> None:
+def test_imports_go_to_lower_layers(module: str) -> None:
     """Nothing is imported from a higher layer."""
     for name, _ in imported(module):
         assert layer(name) <= layer(module), f"{module} imports {name}"
@@ -82,14 +81,14 @@ def test_direction(module: str) -> None:
             assert folder(name) != "plotting", f"{module} imports {name}"
 
 
-def test_no_cycles() -> None:
+def test_no_import_cycles() -> None:
     """Modules can be put in an order in which each imports earlier ones alone, those in functions included."""
     graph = {module: {name for name, _ in imported(module)} for module in FILES}
     assert set(TopologicalSorter(graph).static_order()) >= set(FILES)
 
 
-def test_pictures_stand_apart() -> None:
-    """Pictures use public attributes: of the package they import each other and the names of structures alone."""
+def test_plotting_imports() -> None:
+    """Plotting imports nothing of the package but itself and the names of structures."""
     for module in FILES:
         if folder(module) == "plotting":
             names = {name for name, _ in imported(module) if folder(name) != "plotting"}
@@ -101,8 +100,8 @@ OPTIONAL |= {"scipy", "sklearn", "skl2onnx", "tqdm", "zarr", "logging", "concurr
 
 
 @pytest.mark.parametrize("module", FILES)
-def test_optional_libraries(module: str) -> None:
-    """What not everybody has, or what is slow to import, is imported by the functions that need it."""
+def test_optional_libraries_imported_in_functions(module: str) -> None:
+    """Libraries that are optional or slow to import are imported by the functions that need them."""
     for statement, late in statements(ast.parse(FILES[module].read_text(encoding="utf-8"))):
         if isinstance(statement, ast.ImportFrom) and statement.level > 0:
             continue  # of the package itself
@@ -111,15 +110,15 @@ def test_optional_libraries(module: str) -> None:
             assert late or (name or "").split(".")[0] not in OPTIONAL, f"{module} imports {name}"
 
 
-def test_importing_costs_little_more_than_numpy() -> None:
-    """What takes long to import, and is not needed by every fit, waits until it is."""
+def test_import_loads_no_slow_modules() -> None:
+    """Importing fastgmm imports no slow module that a fit may not need."""
     code = (
         "import sys, numpy; before = set(sys.modules); import fastgmm\n"
         "print(*sorted((set(sys.modules) - before) & {*sys.argv[1:]}))"
     )
     slow = ["concurrent.futures", "csv", "dask", "json", "logging", "matplotlib", "numpy.random", "pandas", "pyarrow"]
     slow += ["sklearn", "tempfile", "zipfile"]
-    done = subprocess.run([sys.executable, "-P", "-c", code, *slow], check=True, capture_output=True, text=True)
+    done = run_python("-c", code, *slow, check=True)
     assert done.stdout.strip() == ""
 
 

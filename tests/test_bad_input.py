@@ -1,4 +1,4 @@
-"""What cannot be fitted is refused: scikit-learn's exception type and key words, the place, and no trace left."""
+"""Invalid rows, arguments and attributes raise scikit-learn's exceptions and leave the estimator as it was."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from problems import Array, table_of
 
 import fastgmm
 from fastgmm import GaussianMixture
 
-Array = np.ndarray[Any, Any]
-
-METHODS = ("predict", "predict_proba", "score_samples", "score", "bic", "aic")
+PREDICTIONS = ("predict", "predict_proba", "score_samples", "score", "bic", "aic")
 GOOD = np.random.default_rng(0).normal(size=(30, 2))
 
 
@@ -25,12 +24,6 @@ def with_value(value: Any, row: int = 4, column: int = 1) -> Array:
     rows = GOOD.copy()
     rows[row, column] = value
     return rows
-
-
-def table(library: str, **columns: Any) -> Any:
-    """A table of an optional library."""
-    module = pytest.importorskip(library)
-    return module.table(columns) if library == "pyarrow" else module.DataFrame(columns)
 
 
 def nullable() -> Any:
@@ -56,29 +49,29 @@ ROWS: dict[str, tuple[Callable[[], Any], str]] = {
     "minus infinity": (lambda: with_value(-np.inf), "Input X contains infinity or a value too large for dtype"),
     "too large": (too_large, "infinity or a value too large"),
     "pandas NA": (nullable, "NaN"),
-    "polars null": (lambda: table("polars", a=[1, None, 3], b=[1.0, 2.0, 3.0]), "NaN"),
-    "pyarrow null": (lambda: table("pyarrow", a=[1, None, 3], b=[1.0, 2.0, 3.0]), "NaN"),
+    "polars null": (lambda: table_of("polars", a=[1, None, 3], b=[1.0, 2.0, 3.0]), "NaN"),
+    "pyarrow null": (lambda: table_of("pyarrow", a=[1, None, 3], b=[1.0, 2.0, 3.0]), "NaN"),
     "no samples": (lambda: np.empty((0, 2)), r"Found array with 0 sample\(s\) \(shape=\(0, 2\)\) while a minimum of 2"),
     "no features": (lambda: np.empty((5, 0)), r"0 feature\(s\) \(shape=\(5, 0\)\) while a minimum of 1 is required"),
     "one sample": (lambda: GOOD[:1], r"1 sample\(s\)"),
     "empty list": (list, "Expected 2D array, got 1D array instead"),
     "1-D": (lambda: GOOD[:, 0], "Expected 2D array, got 1D array instead.*Reshape your data"),
     "list of numbers": (lambda: [1.0, 2.0, 3.0], "Expected 2D array, got 1D array instead.*Reshape your data"),
-    "series": (lambda: table("pandas", a=[1.0, 2.0])["a"], "Expected a 2-dimensional container but got .*Series"),
+    "series": (lambda: table_of("pandas", a=[1.0, 2.0])["a"], "Expected a 2-dimensional container but got .*Series"),
     "scalar": (lambda: 3.0, "Expected 2D array, got scalar array instead"),
     "None": (lambda: None, "Expected 2D array, got scalar array instead"),
     "3-D": (lambda: GOOD[:, :, None], "Found array with dim 3, while dim <= 2 is required"),
     "complex": (lambda: GOOD + 1j, "Complex data not supported"),
     "strings": (lambda: [["a", "b"], ["c", "d"]], ""),
     "objects": (lambda: np.array([[{}, 1], [2, 3]], dtype=object), "argument must be .* string.* number"),
-    "text column": (lambda: table("pandas", a=[1.0, 2.0], b=["x", "y"]), "could not convert string to float: 'x'"),
+    "text column": (lambda: table_of("pandas", a=[1.0, 2.0], b=["x", "y"]), "could not convert string to float: 'x'"),
     "dict": (lambda: {"a": [1.0, 2.0]}, "argument must be .* string.* number"),
     "ragged list": (lambda: [[1.0, 2.0], [3.0]], "inhomogeneous"),
     "matrix": (lambda: np.asmatrix(GOOD), "np.matrix is not supported"),
     "sparse matrix": (lambda: pytest.importorskip("scipy.sparse").csr_matrix(GOOD), "Sparse data was passed"),
     "sparse array": (lambda: pytest.importorskip("scipy.sparse").coo_array(GOOD), "dense data is required"),
     "mixed names": (
-        lambda: table("pandas", a=[1.0, 2.0]).assign(b=0.0).rename(columns={"b": 1}),
+        lambda: table_of("pandas", a=[1.0, 2.0]).assign(b=0.0).rename(columns={"b": 1}),
         "string names",
     ),
 }
@@ -126,12 +119,6 @@ STARTS: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-@pytest.fixture(scope="module")
-def sklearn_mixture() -> Any:
-    """The class that GaussianMixture stands in for."""
-    return pytest.importorskip("sklearn.mixture").GaussianMixture
-
-
 def failure(call: Callable[[], Any]) -> Exception:
     """The exception that a call raises."""
     with warnings.catch_warnings():
@@ -145,9 +132,9 @@ def failure(call: Callable[[], Any]) -> Exception:
 
 def assert_same_failure(ours: Callable[[], Any], theirs: Callable[[], Any], words: str) -> str:
     """Both calls raise; whatever catches scikit-learn's exception catches ours; both say the words."""
-    want, got = failure(theirs), failure(ours)
-    assert isinstance(got, type(want)), (got, want)
-    assert re.search(words, str(want), re.DOTALL), f"scikit-learn says: {want}"
+    expected, got = failure(theirs), failure(ours)
+    assert isinstance(got, type(expected)), (got, expected)
+    assert re.search(words, str(expected), re.DOTALL), f"scikit-learn says: {expected}"
     assert re.search(words, str(got), re.DOTALL), f"fastgmm says: {got}"
     return str(got)
 
@@ -162,7 +149,7 @@ def fitted_attributes(model: Any) -> bytes:
 
 @pytest.mark.parametrize("method", ["fit", "fit_predict"])
 @pytest.mark.parametrize("case", ROWS)
-def test_rows(sklearn_mixture: Any, case: str, method: str) -> None:
+def test_bad_rows(sklearn_mixture: Any, case: str, method: str) -> None:
     """Rows are refused as in scikit-learn, and a fitted estimator stays as it was."""
     make, words = ROWS[case]
     model = GaussianMixture(2, random_state=0).fit(GOOD)
@@ -174,7 +161,7 @@ def test_rows(sklearn_mixture: Any, case: str, method: str) -> None:
 
 
 @pytest.mark.parametrize(("options", "words"), ARGUMENTS, ids=str)
-def test_arguments(sklearn_mixture: Any, options: dict[str, Any], words: str) -> None:
+def test_bad_arguments(sklearn_mixture: Any, options: dict[str, Any], words: str) -> None:
     """Arguments are checked by fit, not before, and are named with the value seen."""
     model = GaussianMixture(2, random_state=0).fit(GOOD)
     before = fitted_attributes(model)
@@ -190,15 +177,15 @@ def test_arguments(sklearn_mixture: Any, options: dict[str, Any], words: str) ->
 
 
 @pytest.mark.parametrize("bad", [0, -1, 1.5, "2"])
-def test_number_of_threads(bad: Any) -> None:
-    """The argument that scikit-learn has not is checked likewise."""
+def test_bad_n_threads(bad: Any) -> None:
+    """n_threads, which scikit-learn does not have, is checked like the other arguments."""
     with pytest.raises(ValueError, match=r"'n_threads' .* must be an int in the range \[1, inf\) or None\. Got"):
         GaussianMixture(n_threads=bad).fit(GOOD)
 
 
 @pytest.mark.parametrize(("options", "words"), STARTS, ids=lambda value: str(value)[:60])
-def test_starts(sklearn_mixture: Any, options: dict[str, Any], words: str) -> None:
-    """Starting values that do not fit are refused."""
+def test_bad_starts(sklearn_mixture: Any, options: dict[str, Any], words: str) -> None:
+    """Starting values of wrong shape or range are refused."""
     model = GaussianMixture(2, random_state=0).fit(GOOD)
     before = fitted_attributes(model)
     model.set_params(**options)
@@ -207,7 +194,7 @@ def test_starts(sklearn_mixture: Any, options: dict[str, Any], words: str) -> No
 
 
 def test_fewer_rows_than_components(sklearn_mixture: Any) -> None:
-    """There are at least as many rows as components."""
+    """Fewer rows than components are refused."""
     words = "Expected n_samples >= n_components but got n_components = 4, n_samples = 3"
     assert_same_failure(lambda: GaussianMixture(4).fit(GOOD[:3]), lambda: sklearn_mixture(4).fit(GOOD[:3]), words)
 
@@ -226,8 +213,8 @@ def test_ill_defined_covariance(sklearn_mixture: Any, structure: str) -> None:
     assert fitted_attributes(model) == before
 
 
-def test_failing_first_fit_leaves_nothing() -> None:
-    """An estimator that was never fitted is not half fitted by a failure."""
+def test_failed_fit_sets_no_attributes() -> None:
+    """A failed first fit leaves no fitted attribute."""
     model = GaussianMixture(2, means_init=[[0.0]])
     with pytest.raises(ValueError, match="'means' should have the shape"):
         model.fit(GOOD)
@@ -252,7 +239,7 @@ def test_warm_start_with_other_sizes() -> None:
 
 @pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize(("row", "column"), [(0, 0), (29, 1), (4, 0)])
-def test_place_of_a_value(row: int, column: int, order: str) -> None:
+def test_message_names_row_and_column(row: int, column: int, order: str) -> None:
     """The message names row and column of the first value that is not finite."""
     rows = np.asarray(with_value(np.nan, row, column), order=order)
     with pytest.raises(ValueError, match=rf"NaN, first at row {row}, column {column}\."):
@@ -262,8 +249,8 @@ def test_place_of_a_value(row: int, column: int, order: str) -> None:
         GaussianMixture().fit(rows)
 
 
-def test_place_far_away() -> None:
-    """The search goes through all blocks of rows."""
+def test_nonfinite_value_in_a_late_block() -> None:
+    """The search for NaN goes through all blocks of rows."""
     rows = np.zeros((300_000, 2), dtype=np.float32)
     rows[299_998, 1] = np.nan
     with pytest.raises(ValueError, match="row 299998, column 1"):
@@ -277,12 +264,12 @@ def test_infinities_that_cancel() -> None:
 
 
 @pytest.mark.parametrize("library", ["pandas", "polars", "pyarrow"])
-def test_place_in_a_table(library: str) -> None:
+def test_message_names_table_column(library: str) -> None:
     """Columns of tables are named."""
     with pytest.raises(ValueError, match="row 1, column 'width'"):
-        GaussianMixture().fit(table(library, height=[1.0, 2.0], width=[1.0, np.nan]))
+        GaussianMixture().fit(table_of(library, height=[1.0, 2.0], width=[1.0, np.nan]))
     with pytest.raises(ValueError, match=r"holds 'wide' at row 1, column 'width'.*drop it"):
-        GaussianMixture().fit(table(library, height=[1.0, 2.0], width=["1", "wide"]))
+        GaussianMixture().fit(table_of(library, height=[1.0, 2.0], width=["1", "wide"]))
 
 
 def test_masked_values() -> None:
@@ -293,7 +280,7 @@ def test_masked_values() -> None:
 
 
 @pytest.mark.parametrize("rows", [np.array([["1", "2"], ["3", "4"]]), np.array([["2020-01-01"]], dtype="M8[D]")])
-def test_no_numbers(rows: Array) -> None:
+def test_non_numeric_dtypes(rows: Array) -> None:
     """Strings and dates are refused even where NumPy could turn them into numbers."""
     with pytest.raises(ValueError, match=f"X has dtype {re.escape(str(rows.dtype))}, which holds no numbers"):
         GaussianMixture().fit(rows)
@@ -305,7 +292,7 @@ def test_complex_list() -> None:
         GaussianMixture().fit((GOOD + 0j).tolist())
 
 
-def test_component_of_a_precision() -> None:
+def test_message_names_bad_precision() -> None:
     """The message names the component and what is wrong with its precision."""
     with pytest.raises(ValueError, match=r"component 1 has the eigenvalue -3\."):
         GaussianMixture(2, precisions_init=[np.eye(2), np.diag([1.0, -3.0])]).fit(GOOD)
@@ -316,7 +303,7 @@ def test_component_of_a_precision() -> None:
 # Use of a mixture -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", PREDICTIONS)
 def test_not_fitted(sklearn_mixture: Any, method: str) -> None:
     """Every method asks for a fit, before it looks at the rows."""
     words = "This GaussianMixture instance is not fitted yet"
@@ -328,7 +315,7 @@ def test_not_fitted(sklearn_mixture: Any, method: str) -> None:
 
 
 def test_not_fitted_sample(sklearn_mixture: Any) -> None:
-    """So does sample, and a mixture set by hand hears what it lacks."""
+    """sample asks for a fit too, and names the attributes that a mixture set by hand lacks."""
     assert_same_failure(GaussianMixture().sample, sklearn_mixture().sample, "is not fitted yet")
     model = GaussianMixture()
     model.weights_, model.means_ = np.ones(1), np.zeros((1, 1))
@@ -343,16 +330,16 @@ PREDICTED = ("nan", "infinity", "1-D", "3-D", "complex", "sparse matrix", "objec
 
 @pytest.mark.parametrize("method", ["predict", "predict_proba", "score_samples", "score"])
 @pytest.mark.parametrize("case", PREDICTED)
-def test_rows_to_predict(sklearn_mixture: Any, case: str, method: str) -> None:
+def test_bad_rows_to_predict(sklearn_mixture: Any, case: str, method: str) -> None:
     """Rows to predict are refused like those to fit."""
     make, words = ROWS[case]
     ours, theirs = GaussianMixture().fit(GOOD), sklearn_mixture().fit(GOOD)
     assert_same_failure(lambda: getattr(ours, method)(make()), lambda: getattr(theirs, method)(make()), words)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", PREDICTIONS)
 def test_other_number_of_features(sklearn_mixture: Any, method: str) -> None:
-    """Rows have the features of the fit."""
+    """Rows with another number of features than in fit are refused."""
     ours, theirs = GaussianMixture().fit(GOOD), sklearn_mixture().fit(GOOD)
     words = "X has 3 features, but GaussianMixture is expecting 2 features as input"
     rows = np.zeros((4, 3))
@@ -360,7 +347,7 @@ def test_other_number_of_features(sklearn_mixture: Any, method: str) -> None:
 
 
 def test_no_rows_to_predict(sklearn_mixture: Any) -> None:
-    """There is at least one row."""
+    """At least one row is needed to predict."""
     ours, theirs = GaussianMixture().fit(GOOD), sklearn_mixture().fit(GOOD)
     rows = np.empty((0, 2))
     assert_same_failure(lambda: ours.predict(rows), lambda: theirs.predict(rows), r"0 sample\(s\).*minimum of 1")
@@ -371,18 +358,18 @@ def test_no_rows_to_predict(sklearn_mixture: Any) -> None:
 @pytest.mark.parametrize("names", [["b", "a"], ["a", "c"], ["a", "b", "c"], ["a"], list("cdefghij")])
 def test_other_feature_names(sklearn_mixture: Any, library: str, names: list[str]) -> None:
     """Columns have the names of the fit, in its order; differences are listed as in scikit-learn."""
-    rows = table(library, a=GOOD[:, 0], b=GOOD[:, 1])
+    rows = table_of(library, a=GOOD[:, 0], b=GOOD[:, 1])
     ours, theirs = GaussianMixture().fit(rows), sklearn_mixture().fit(rows)
-    other = table(library, **dict.fromkeys(names, GOOD[:, 0]))
-    want = str(failure(lambda: theirs.predict(other)))
+    other = table_of(library, **dict.fromkeys(names, GOOD[:, 0]))
+    expected = str(failure(lambda: theirs.predict(other)))
     with pytest.raises(ValueError, match="The feature names should match those that were passed during fit"):
         ours.predict(other)
-    assert str(failure(lambda: ours.predict(other))) == want
+    assert str(failure(lambda: ours.predict(other))) == expected
 
 
-def test_names_on_one_side_only(sklearn_mixture: Any) -> None:
+def test_feature_names_in_fit_or_predict_only(sklearn_mixture: Any) -> None:
     """Names in fit alone or in predict alone are warned of, pointing at the caller."""
-    rows = table("pandas", a=GOOD[:, 0], b=GOOD[:, 1])
+    rows = table_of("pandas", a=GOOD[:, 0], b=GOOD[:, 1])
     for fit_on, predict_on in ((GOOD, rows), (rows, GOOD), (rows, GOOD.tolist())):
         messages = []
         for estimator in (GaussianMixture, sklearn_mixture):
@@ -395,8 +382,8 @@ def test_names_on_one_side_only(sklearn_mixture: Any) -> None:
 
 
 @pytest.mark.parametrize("n_samples", [0, -3])
-def test_number_of_samples(sklearn_mixture: Any, n_samples: int) -> None:
-    """At least one sample is drawn."""
+def test_bad_n_samples(sklearn_mixture: Any, n_samples: int) -> None:
+    """n_samples below one is refused."""
     ours, theirs = GaussianMixture().fit(GOOD), sklearn_mixture().fit(GOOD)
     words = "Invalid value for 'n_samples'.*least one sample"
     message = assert_same_failure(lambda: ours.sample(n_samples), lambda: theirs.sample(n_samples), words)
@@ -404,14 +391,14 @@ def test_number_of_samples(sklearn_mixture: Any, n_samples: int) -> None:
 
 
 @pytest.mark.parametrize("n_samples", [1.5, "3", None])
-def test_number_of_samples_is_an_integer(n_samples: Any) -> None:
-    """The number of samples is an int."""
+def test_n_samples_must_be_int(n_samples: Any) -> None:
+    """An n_samples that is no int is a TypeError."""
     with pytest.raises(TypeError, match="Invalid value for 'n_samples'"):
         GaussianMixture().fit(GOOD).sample(n_samples)
 
 
 @pytest.mark.parametrize("random_state", [-1, "seed", 0.5])
-def test_random_state_of_sample(sklearn_mixture: Any, random_state: Any) -> None:
+def test_bad_random_state_of_sample(sklearn_mixture: Any, random_state: Any) -> None:
     """A random state set after the fit is checked before it is used."""
     ours, theirs = GaussianMixture().fit(GOOD), sklearn_mixture().fit(GOOD)
     for model in (ours, theirs):
@@ -432,7 +419,7 @@ def test_random_state_of_sample(sklearn_mixture: Any, random_state: Any) -> None
         ("precisions_cholesky_", np.zeros((2, 3, 3))),
     ],
 )
-def test_attributes_that_do_not_fit(name: str, value: Any) -> None:
+def test_bad_attribute_shapes(name: str, value: Any) -> None:
     """Attributes set by hand are measured before the kernels read them."""
     model = GaussianMixture(2, random_state=0).fit(GOOD)
     setattr(model, name, value)
@@ -440,16 +427,16 @@ def test_attributes_that_do_not_fit(name: str, value: Any) -> None:
         model.predict(GOOD)
 
 
-def test_covariances_that_do_not_fit() -> None:
-    """So are the covariances that samples are drawn from."""
+def test_bad_covariances_shape() -> None:
+    """Covariances set by hand are measured before samples are drawn from them."""
     model = GaussianMixture(2, random_state=0).fit(GOOD)
     model.covariances_ = np.eye(2)
     with pytest.raises(ValueError, match=r"'covariances_' should have the shape of \(2, 2, 2\), but got \(2, 2\)"):
         model.sample()
 
 
-def test_weights_that_are_too_large(sklearn_mixture: Any) -> None:
-    """Weights set by hand are probabilities when samples are drawn."""
+def test_sample_with_weights_above_one(sklearn_mixture: Any) -> None:
+    """sample refuses weights set by hand that are no probabilities."""
     ours, theirs = GaussianMixture(2).fit(GOOD), sklearn_mixture(2).fit(GOOD)
     ours.weights_ = theirs.weights_ = np.array([1.5, 1.5])
     assert_same_failure(ours.sample, theirs.sample, "pvals")

@@ -1,4 +1,4 @@
-"""The command line: its numbers are the estimator's, its files round-trip, its errors are one line."""
+"""`fastgmm fit` and the reading of tables: numbers equal the estimator's, files round-trip, errors are one line."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from problems import COMMAND, PNG, disk_full, refused, run_python
 
 import fastgmm
 from fastgmm import GaussianMixture, kernels
@@ -29,23 +30,6 @@ from fastgmm.cli.reports import adjusted_rand_index
 from fastgmm.cli.tables import CommandError, read_table
 from fastgmm.datasets import load_faithful, load_iris
 from fastgmm.sources.threads import default_n_threads
-
-COMMAND = [sys.executable, "-P", "-m", "fastgmm"]
-SIGNATURE = b"\x89PNG\r\n\x1a\n"
-
-
-def run(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the command in a process of its own."""
-    return subprocess.run(
-        [*COMMAND, *arguments],
-        cwd=cwd,
-        env={**os.environ, **environment},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
 
 
 def write(path: Path, text: str | bytes) -> str:
@@ -74,7 +58,7 @@ def component_rows(report: str) -> list[list[float]]:
 
 
 @pytest.fixture
-def faithful(tmp_path: Path) -> str:
+def faithful_csv(tmp_path: Path) -> str:
     """The name of a CSV file with the Old Faithful eruptions."""
     data = load_faithful()
     lines = [",".join(data.feature_names), *(",".join(map(repr, row)) for row in data.data.tolist())]
@@ -84,10 +68,10 @@ def faithful(tmp_path: Path) -> str:
 # The main job
 
 
-def test_main_job(tmp_path: Path) -> None:
+def test_no_arguments_fit_iris(tmp_path: Path) -> None:
     """Without arguments it fits iris: the report's numbers are those of the same fit in Python."""
     pytest.importorskip("matplotlib")
-    done = run(cwd=tmp_path)
+    done = run_python("-m", "fastgmm", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     iris = load_iris()
     X = iris.data[:, :2]
@@ -115,12 +99,12 @@ def test_main_job(tmp_path: Path) -> None:
         assert [int(word) for word in counts[1 + k].split()] == [k, *expected]
     assert float(told(done.stdout, "adjusted Rand index")) > 0.4
     assert told(done.stdout, "picture:") == str(tmp_path / "fastgmm-iris.png")
-    assert (tmp_path / "fastgmm-iris.png").read_bytes().startswith(SIGNATURE)
+    assert (tmp_path / "fastgmm-iris.png").read_bytes().startswith(PNG)
     assert os.listdir(tmp_path) == ["fastgmm-iris.png"]
     assert max(map(len, done.stdout.splitlines())) <= max(100, len(str(tmp_path)) + 30)
 
 
-def test_main_job_without_matplotlib(
+def test_no_arguments_without_matplotlib(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Without matplotlib one line says how to get the picture."""
@@ -160,7 +144,7 @@ def test_help(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize("structure", ["full", "tied", "diag", "spherical"])
-def test_fit(structure: str, faithful: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_fit(structure: str, faithful_csv: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Every option reaches the estimator; the labels and the report are those of the same fit in Python."""
     data = load_faithful().data
     settings = {"tol": 1e-5, "max_iter": 7, "reg_covar": 0.01, "n_init": 2}
@@ -171,7 +155,7 @@ def test_fit(structure: str, faithful: str, tmp_path: Path, capsys: pytest.Captu
     output = tmp_path / "labels.csv"
     options = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
     arguments = ["--components=3", f"--covariance-type={structure}", "--seed=4", "--threads=1", f"--output={output}"]
-    assert main(["fit", faithful, *arguments, *options]) == 0
+    assert main(["fit", faithful_csv, *arguments, *options]) == 0
     out, err = capsys.readouterr()
     assert err == ""
     before, after = ("", "") if model.converged_ else ("NOT ", ": allow more with --max-iter")
@@ -186,13 +170,15 @@ def test_fit(structure: str, faithful: str, tmp_path: Path, capsys: pytest.Captu
     assert told(out, "labels:") == str(output)
 
 
-def test_fit_in_its_own_process(faithful: str, tmp_path: Path) -> None:
-    """A table, its labels and its picture, as a person types it."""
+def test_fit_in_its_own_process(faithful_csv: str, tmp_path: Path) -> None:
+    """`fastgmm fit` in a process of its own writes labels and a picture."""
     pytest.importorskip("matplotlib")
-    done = run("fit", "faithful.csv", "-k", "2", "-o", "out.csv", "--plot", "out.png", cwd=tmp_path)
+    done = run_python(
+        "-m", "fastgmm", "fit", "faithful.csv", "-k", "2", "-o", "out.csv", "--plot", "out.png", cwd=tmp_path
+    )
     assert (done.returncode, done.stderr) == (0, "")
     assert len((tmp_path / "out.csv").read_text().splitlines()) == 273
-    assert (tmp_path / "out.png").read_bytes().startswith(SIGNATURE)
+    assert (tmp_path / "out.png").read_bytes().startswith(PNG)
     assert sorted(os.listdir(tmp_path)) == ["faithful.csv", "out.csv", "out.png"]
 
 
@@ -209,27 +195,24 @@ def test_report_of_many_columns_and_components(tmp_path: Path, capsys: pytest.Ca
     assert "... and 10 more components" in out
 
 
-def test_old_output_survives_an_error(
-    faithful: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_failed_write_keeps_old_output(
+    faithful_csv: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Outputs are replaced whole or not at all."""
+    """When writing fails the old output stays, and no temporary file is left."""
     output = tmp_path / "labels.csv"
     output.write_text("old")
 
-    def fail(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "replace", fail)
-    assert main(["fit", faithful, "-k", "2", "-o", str(output)]) == 2
+    monkeypatch.setattr(os, "replace", disk_full)
+    assert main(["fit", faithful_csv, "-k", "2", "-o", str(output)]) == 2
     assert "No space left on device" in capsys.readouterr().err
     assert output.read_text() == "old"
     assert sorted(os.listdir(tmp_path)) == ["faithful.csv", "labels.csv"]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs a null device in the file system")
-def test_devices_are_written_not_replaced(faithful: str) -> None:
+def test_devices_are_written_not_replaced(faithful_csv: str) -> None:
     """The null device stays what it is."""
-    assert main(["fit", faithful, "-k", "2", "-o", os.devnull]) == 0
+    assert main(["fit", faithful_csv, "-k", "2", "-o", os.devnull]) == 0
     assert not os.path.isfile(os.devnull)
 
 
@@ -273,15 +256,15 @@ LAYOUTS = {
 
 
 @pytest.mark.parametrize("text", LAYOUTS.values(), ids=LAYOUTS)
-def test_layouts(text: str, tmp_path: Path) -> None:
-    """The same table in every layout."""
+def test_csv_layouts(text: str, tmp_path: Path) -> None:
+    """Every layout of a text table is read alike."""
     table = read_table(write(tmp_path / "table.txt", text))
     assert table.names == ["a", "b"]
     np.testing.assert_array_equal(table.values, [[1, 2.5], [-300, 4]])
 
 
 def test_utf16(tmp_path: Path) -> None:
-    """What spreadsheets call Unicode text is read too."""
+    """UTF-16, which spreadsheets call Unicode text, is read."""
     table = read_table(write(tmp_path / "table.txt", "Länge\tb\n1\t2\n".encode("utf-16")))
     assert table.names == ["Länge", "b"]
     np.testing.assert_array_equal(table.values, [[1, 2]])
@@ -312,7 +295,7 @@ MIXED = 'id,"size, cm",kind,mass,kind\nr1,1,red,2,x\nr2,3,"blue, light",4,y\n'
         (" mass ", ["mass"], [[2], [4]]),
     ],
 )
-def test_columns(columns: str, names: list[str], values: list[list[float]], tmp_path: Path) -> None:
+def test_choice_of_columns(columns: str, names: list[str], values: list[list[float]], tmp_path: Path) -> None:
     """Columns are chosen by name or number, in the order given."""
     table = read_table(write(tmp_path / "table.csv", MIXED), columns)
     assert table.names == names
@@ -329,7 +312,7 @@ def test_columns(columns: str, names: list[str], values: list[list[float]], tmp_
     header=st.booleans(),
     quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
 )
-def test_round_trip(
+def test_csv_round_trip(
     delimiter: str, data: np.ndarray, header: bool, quoting: Any, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """What the csv module writes is read back bit for bit."""
@@ -393,12 +376,9 @@ BAD_TABLES = {
 def test_bad_tables(text: str | bytes, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A table that cannot be fitted is refused in one line that says where and why."""
     path = write(tmp_path / "table.csv", text)
-    assert main(["fit", path, "-k", "1"]) == 2
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert re.fullmatch(r"fastgmm: error: .*\n", err)
-    assert path in err
-    assert message in err
+    error = refused(capsys, "fit", path, "-k", "1")
+    assert path in error
+    assert message in error
 
 
 def test_rows_of_wrong_length_are_seen_among_chosen_columns(tmp_path: Path) -> None:
@@ -458,14 +438,10 @@ def bad_arrays() -> dict[str, tuple[bytes, str]]:
 def test_bad_arrays(content: bytes, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A .npy file that is no table of numbers is refused in one line, and never unpickled."""
     path = write(tmp_path / "data.npy", content)
-    assert main(["fit", path, "-k", "1"]) == 2
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert re.fullmatch(r"fastgmm: error: .*\n", err)
-    assert message in err
+    assert message in refused(capsys, "fit", path, "-k", "1")
 
 
-BAD_COMMANDS = {
+BAD_FITS = {
     "no components": (["fit", "FILE"], "--components"),
     "no file named": (["fit", "-k", "2"], "FILE"),
     "no such command": (["fti"], "fti"),
@@ -487,11 +463,11 @@ BAD_COMMANDS = {
 }
 
 
-@pytest.mark.parametrize(("arguments", "message"), BAD_COMMANDS.values(), ids=BAD_COMMANDS)
+@pytest.mark.parametrize(("arguments", "message"), BAD_FITS.values(), ids=BAD_FITS)
 def test_bad_commands(
     arguments: list[str],
     message: str,
-    faithful: str,
+    faithful_csv: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -499,37 +475,33 @@ def test_bad_commands(
     """A command that cannot be carried out is refused in one line, and leaves no file behind."""
     pytest.importorskip("matplotlib")
     monkeypatch.chdir(tmp_path)
-    assert main([faithful if word == "FILE" else word for word in arguments]) == 2
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert re.fullmatch(r"fastgmm: error: .*\n", err)
-    assert message in err
+    assert message in refused(capsys, *(faithful_csv if word == "FILE" else word for word in arguments))
     assert os.listdir(tmp_path) == ["faithful.csv"]
 
 
 def test_bad_command_in_its_own_process(tmp_path: Path) -> None:
-    """The status and the one line reach the shell."""
-    done = run("fit", "absent.csv", "-k", "2", cwd=tmp_path)
+    """A refused command ends its process with status 2 and one line."""
+    done = run_python("-m", "fastgmm", "fit", "absent.csv", "-k", "2", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert re.fullmatch(r"fastgmm: error: cannot read absent\.csv: .*\n", done.stderr)
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="everything is permitted to root")
-def test_permissions(faithful: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_permissions(faithful_csv: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A file that may not be read and a folder that may not be written are named."""
     locked = tmp_path / "locked"
     locked.mkdir(mode=0o500)
-    assert main(["fit", faithful, "-k", "2", "-o", str(locked / "labels.csv")]) == 2
+    assert main(["fit", faithful_csv, "-k", "2", "-o", str(locked / "labels.csv")]) == 2
     assert "permission denied" in capsys.readouterr().err
-    os.chmod(faithful, 0)
-    assert main(["fit", faithful, "-k", "2"]) == 2
+    os.chmod(faithful_csv, 0)
+    assert main(["fit", faithful_csv, "-k", "2"]) == 2
     assert "Permission denied" in capsys.readouterr().err
 
 
-def test_reader_goes_away(faithful: str, tmp_path: Path) -> None:
+def test_closed_pipe(faithful_csv: str, tmp_path: Path) -> None:
     """A closed pipe at the end of the output is no error."""
     process = subprocess.Popen(
-        [*COMMAND, "fit", faithful, "-k", "2"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path
+        [*COMMAND, "fit", faithful_csv, "-k", "2"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path
     )
     assert process.stdout is not None
     process.stdout.close()

@@ -1,4 +1,4 @@
-"""The commands on tables of every kind: what they write equals what the same calls in Python return."""
+"""The commands fit, predict, show and select on files and pipes give what the same calls in Python return."""
 
 from __future__ import annotations
 
@@ -17,17 +17,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from problems import COMMAND, DATASETS, PNG, disk_full, refused, run_python
 
 import fastgmm
 from fastgmm import GaussianMixture
 from fastgmm.cli import main
 from fastgmm.cli.tables import Request, read_table
-from fastgmm.datasets import load_faithful
 from fastgmm.exceptions import CommandError
 
-COMMAND = [sys.executable, "-P", "-m", "fastgmm"]
 NAMES = ["eruptions", "waiting"]
-X: np.ndarray = load_faithful().data
+X: np.ndarray = DATASETS["faithful"]
 COUNTS = np.arange(len(X)) % 3 + 1.0
 
 
@@ -63,19 +62,10 @@ def read_records(path: Path) -> dict[str, np.ndarray]:
     return {name: np.array(column, dtype=float) for name, column in zip(header, zip(*rows, strict=True), strict=True)}
 
 
-def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """The one line that a command is refused with."""
-    assert main(arguments) == 2
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert re.fullmatch(r"fastgmm: error: .*\n", err), err
-    return err
-
-
 # Fit, keep, show, predict
 
 
-def test_round_trip(table: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_fit_save_show_predict(table: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A mixture that was fitted and kept is shown and applied as in Python, to the last bit of text and .npy."""
     kept, written, records = tmp_path / "m.npz", tmp_path / "fit.csv", tmp_path / "new.npy"
     chosen = ["--columns", "eruptions,waiting", "--weights", "count"]
@@ -119,7 +109,7 @@ def test_round_trip(table: str, tmp_path: Path, capsys: pytest.CaptureFixture[st
 
 
 @pytest.mark.parametrize("structure", ["full", "tied", "diag", "spherical"])
-def test_show_made_of_parameters(structure: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_show_from_parameters(structure: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A mixture that no fit has made is shown too, with numbers for names; correlations where there are some."""
     covariances: Any = {"full": [np.eye(2)] * 2, "tied": np.eye(2), "diag": np.ones((2, 2)), "spherical": [1.0, 1.0]}
     path = tmp_path / "model.npz"
@@ -170,7 +160,7 @@ def test_kinds_of_tables(
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
 def test_named_pipe(tmp_path: Path) -> None:
-    """What a shell gives for <(command) is read too."""
+    """A named pipe, as a shell makes for <(command), is read."""
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     writer = threading.Thread(target=pipe.write_text, args=("a,b\n1,2\n3,4\n",))
@@ -206,7 +196,7 @@ def test_labels_to_the_standard_output(table: str, capsys: pytest.CaptureFixture
 # Gaps and weights
 
 
-def test_missing(model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_values(model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Gaps are refused with the remedy, and with `--missing em` fitted and applied as in Python."""
     gappy = X.copy()
     gappy[::7, 1] = np.nan
@@ -224,7 +214,7 @@ def test_missing(model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert main(["predict", path, "--model", model, "--missing", "em", "-o", str(output)]) == 0
 
 
-def test_gaps_in_weights(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_weights(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A missing weight is an error whatever happens to missing values."""
     rows = np.column_stack([X, COUNTS])
     rows[4, 2] = np.nan
@@ -266,14 +256,14 @@ def test_select(table: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert [float(row[column]) for row in rows] == expected.table_["icl"].tolist()
 
 
-def test_select_draws(table: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Curves of the criterion, here by cross-validation, to a picture."""
+def test_select_plot(table: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`fastgmm select --plot` draws the criterion, here of cross-validation."""
     pytest.importorskip("matplotlib")
     picture = tmp_path / "curves.png"
     options = ["--criterion", "cv", "--folds", "3", "-k", "1-2", "--covariance-types", "diag"]
     assert main(["select", table, *options, "--plot", str(picture)]) == 0
     assert "best" in capsys.readouterr().out
-    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert picture.read_bytes().startswith(PNG)
 
 
 # What cannot be done
@@ -332,7 +322,7 @@ def test_parquet_without_numbers(tmp_path: Path, capsys: pytest.CaptureFixture[s
 def test_parquet_without_pyarrow(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What has to be installed is named."""
+    """Without pyarrow the error names what to install."""
     path = tmp_path / "a.parquet"
     path.write_bytes(b"PAR1")
     for name in ("pyarrow", "pyarrow.parquet"):
@@ -360,14 +350,13 @@ def test_text_of_another_encoding(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_table(str(path), "a,b").values, [[1, 2], [3, 4]])
 
 
-def test_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_space_for_temporary_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A full disk under the temporary files is named, with the remedy."""
 
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
     monkeypatch.setattr("fastgmm.cli.tables.SMALL", 0)
-    monkeypatch.setattr("fastgmm.cli.tables.spooled", full)
+    monkeypatch.setattr("fastgmm.cli.tables.spooled", disk_full)
     assert "TMPDIR" in refused(capsys, "fit", write_csv(tmp_path / "t.csv", X, NAMES), "-k", "2")
 
 
@@ -376,7 +365,7 @@ def test_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest
 
 @pytest.mark.skipif(os.name != "posix", reason="needs pseudo-terminals")
 @pytest.mark.parametrize("command", ["fit", "select"])
-def test_progress(command: str, table: str) -> None:
+def test_progress_on_a_terminal(command: str, table: str) -> None:
     """A terminal sees a line that is written again, and wiped away; a pipe sees nothing."""
     import pty
 
@@ -401,8 +390,8 @@ def test_progress(command: str, table: str) -> None:
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
-def test_full_output(table: str) -> None:
-    """What cannot be written to the standard output is an error of one line."""
+def test_full_standard_output(table: str) -> None:
+    """A failed write to the standard output is an error of one line."""
     with open("/dev/full", "w") as full:
         arguments = [*COMMAND, "fit", table, "-k", "2", "--output", "-"]
         done = subprocess.run(arguments, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
@@ -416,16 +405,8 @@ def test_wrong_variant(arguments: list[str], tmp_path: Path) -> None:
     """A wrong FASTGMM_SIMD, too, is one line for whoever types a command."""
     script = tmp_path / "fastgmm"
     script.write_text("from fastgmm.__main__ import main\nmain()\n")
-    for program in (COMMAND, [sys.executable, "-P", str(script)]):
-        done = subprocess.run(
-            [*program, *arguments],
-            cwd=tmp_path,
-            env={**os.environ, "FASTGMM_SIMD": "avx9"},
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+    for program in (["-m", "fastgmm"], [str(script)]):
+        done = run_python(*program, *arguments, cwd=tmp_path, environment={"FASTGMM_SIMD": "avx9"})
         assert (done.returncode, done.stdout) == (2, "")
         assert re.fullmatch(r"fastgmm: error: FASTGMM_SIMD='avx9' .*\n", done.stderr)
 
@@ -450,7 +431,7 @@ print(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1], file=
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
-def test_memory(tmp_path: Path) -> None:
+def test_peak_memory_of_large_csv(tmp_path: Path) -> None:
     """A table whose numbers take 96 MB is fitted, from a pipe, and its rows labelled, in much less, and nothing stays.
 
     Beyond what the program itself takes: a few chunks of text and numbers.
@@ -461,16 +442,8 @@ def test_memory(tmp_path: Path) -> None:
     folder.mkdir()
 
     def kilobytes(*arguments: str, stdin: Any = subprocess.DEVNULL) -> int:
-        done = subprocess.run(
-            [sys.executable, "-P", "-c", PEAK, *arguments],
-            stdin=stdin,
-            env={**os.environ, "TMPDIR": str(folder), "FASTGMM_NUM_THREADS": "2"},
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=True,
-        )
+        environment = {"TMPDIR": str(folder), "FASTGMM_NUM_THREADS": "2"}
+        done = run_python("-c", PEAK, *arguments, stdin=stdin, environment=environment, cwd=tmp_path, check=True)
         return int(done.stderr)
 
     (tmp_path / "table.csv").write_text(lines * 200)

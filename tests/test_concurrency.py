@@ -1,4 +1,4 @@
-"""Many threads, processes and workers at once: answers as in sequence, no mixtures of two mixtures, no hang."""
+"""Fits and predictions in many threads, processes and workers at once give the answers of calls in sequence."""
 
 from __future__ import annotations
 
@@ -15,21 +15,20 @@ from typing import Any
 import numpy as np
 import pytest
 import reference as twin
+from problems import Array, bits, grouped_rows
 
 import fastgmm
 from fastgmm import GaussianMixture
 from fastgmm.mixture.base import _small_kernel_model
 from fastgmm.model.cached import cached
 
-Array = np.ndarray[Any, Any]
 TRIALS = 30  # of threads that get into each other's way
 
 
 @pytest.fixture(scope="module")
 def X() -> Array:
     """Rows of three groups."""
-    rng = np.random.default_rng(4)
-    return rng.normal(size=(600, 3)) + rng.integers(3, size=(600, 1)) * 4
+    return grouped_rows(600, 3, 4, seed=4)
 
 
 @pytest.fixture
@@ -39,16 +38,6 @@ def switching() -> Iterator[None]:
     sys.setswitchinterval(1e-6)
     yield
     sys.setswitchinterval(interval)
-
-
-def bits(answer: Any) -> bytes:
-    """What an answer is, to the last bit."""
-    if isinstance(answer, GaussianMixture):
-        arrays = (answer.weights_, answer.means_, answer.covariances_, answer.precisions_cholesky_)
-        return b"".join(array.tobytes() for array in arrays)
-    if isinstance(answer, tuple):
-        return b"".join(map(bits, answer))
-    return np.asarray(answer).tobytes()
 
 
 METHODS: dict[str, Callable[[GaussianMixture, Array], Any]] = {
@@ -77,18 +66,18 @@ class Interrupted(GaussianMixture):
 
     def __getattribute__(self, name: str) -> Any:
         value = super().__getattribute__(name)
-        if name == "__dict__" or name in PUBLIC:
+        if name == "__dict__" or name in WATCHED:
             Interrupted.seen(self)
         return value
 
     seen: Callable[[Any], None] = staticmethod(lambda mixture: None)
 
 
-PUBLIC = {"covariance_type", "weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_", "missing"}
+WATCHED = {"covariance_type", "weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_", "missing"}
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_no_mixture_of_two_mixtures(X: Array, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_refit_during_prediction_is_atomic(X: Array, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whenever a refit in another thread takes effect, an answer is that of the mixture before or after it.
 
     The second mixture has another number of components and another structure.
@@ -121,8 +110,8 @@ def test_no_mixture_of_two_mixtures(X: Array, name: str, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("name", ["fit", "fit_predict"])
-def test_fits_take_turns(X: Array, name: str) -> None:
-    """A fit takes over all attributes at once: whoever looks finds those of one fit."""
+def test_fit_sets_attributes_at_once(X: Array, name: str) -> None:
+    """During a refit all attributes are those of the fit before; afterwards all are new."""
     mixture = GaussianMixture(2, random_state=0, max_iter=3, tol=9).fit(X)
     seen: list[int] = []
 
@@ -137,7 +126,7 @@ def test_fits_take_turns(X: Array, name: str) -> None:
 
 
 @pytest.mark.usefixtures("switching")
-def test_predictions_beside_refits(X: Array) -> None:
+def test_predictions_during_refits(X: Array) -> None:
     """Threads that predict while another refits the same mixture get the answers of one of its fits."""
     mixture = GaussianMixture(3, max_iter=4, tol=9, n_threads=1)
     expected = set()
@@ -169,7 +158,7 @@ def test_predictions_beside_refits(X: Array) -> None:
 
 
 @pytest.mark.usefixtures("switching")
-def test_shared_mixture(X: Array) -> None:
+def test_threads_share_a_mixture(X: Array) -> None:
     """Eight threads that ask one fitted mixture all kinds of questions get the answers of one thread."""
     mixture = GaussianMixture(3, random_state=0, max_iter=5, tol=9).fit(X)
     names = [name for name in METHODS if name not in ("pickle", "to_sklearn")]
@@ -185,7 +174,7 @@ def test_shared_mixture(X: Array) -> None:
 
 
 @pytest.mark.usefixtures("switching")
-def test_own_mixtures(X: Array) -> None:
+def test_threads_with_own_mixtures(X: Array) -> None:
     """Threads that fit and ask mixtures of their own, more than the cache of kernel models holds."""
 
     def work(seed: int) -> bytes:
@@ -201,7 +190,7 @@ def test_own_mixtures(X: Array) -> None:
         assert list(pool.map(work, seeds)) == alone
 
 
-def test_sweeps_side_by_side(X: Array) -> None:
+def test_concurrent_selections(X: Array) -> None:
     """Model selection in several threads at once."""
 
     def work(seed: int) -> bytes:
@@ -214,7 +203,7 @@ def test_sweeps_side_by_side(X: Array) -> None:
         assert list(pool.map(work, range(3))) == alone
 
 
-WORKER = """
+PROCESSES = """
 import multiprocessing, sys
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 import numpy as np
@@ -259,7 +248,7 @@ class Slow:
         return self.told.wait(10)
 
 
-def test_cached_properties_do_not_wait_for_each_other() -> None:
+def test_cached_properties_do_not_block_each_other() -> None:
     """While one thread computes a property of an object, another gets that of another object."""
     begun, told, always = threading.Event(), threading.Event(), threading.Event()
     always.set()
@@ -275,7 +264,7 @@ def test_cached_properties_do_not_wait_for_each_other() -> None:
     assert isinstance(Slow.value, cached)
 
 
-def check(tmp_path: Path, script: str, *arguments: str) -> None:
+def run_worker(tmp_path: Path, script: str, *arguments: str) -> None:
     """Run a script in a process of its own; it must come to its end."""
     path = tmp_path / "worker.py"
     path.write_text(script)
@@ -285,13 +274,13 @@ def check(tmp_path: Path, script: str, *arguments: str) -> None:
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
-def test_processes(tmp_path: Path, method: str) -> None:
+def test_fork_spawn_and_forkserver(tmp_path: Path, method: str) -> None:
     """Processes that start during a fit in a thread, or after it: they fit with threads, and mixtures come back."""
     if method not in multiprocessing.get_all_start_methods():
         pytest.skip(f"no {method} here")
     if method == "fork" and sys.platform == "darwin":
         pytest.skip("fork without exec is not safe on macOS")
-    check(tmp_path, WORKER, method)
+    run_worker(tmp_path, PROCESSES, method)
 
 
 JOBLIB = """
@@ -339,9 +328,9 @@ if __name__ == "__main__":
 
 
 @pytest.mark.parametrize(("module", "script"), [("joblib", JOBLIB), ("distributed", DASK)], ids=["joblib", "Dask"])
-def test_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str, script: str) -> None:
+def test_joblib_and_dask_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str, script: str) -> None:
     """Workers of joblib's processes and of Dask share the processors, and get what one process gets."""
     pytest.importorskip(module)
     for name in ("FASTGMM_NUM_THREADS", "OMP_NUM_THREADS"):
         monkeypatch.delenv(name, raising=False)
-    check(tmp_path, script)
+    run_worker(tmp_path, script)

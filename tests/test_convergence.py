@@ -1,4 +1,4 @@
-"""When a fit stops and what it says of it: rules of convergence, time limit, callback, Ctrl-C."""
+"""When and why a fit stops: convergence rules, max_time, callback and Ctrl-C, with their warnings and reports."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import _thread
 import itertools
 import math
 import re
-import warnings
 from typing import Any
 
 import numpy as np
 import pytest
 import reference as twin
+from problems import Array, interrupt, quiet_fit, unit_covariances
 
 from fastgmm import ConvergenceWarning, GaussianMixture
 from fastgmm.cli.reports import fit_report
@@ -21,24 +21,14 @@ from fastgmm.model.parameters import Parameters
 from fastgmm.model.structures import STRUCTURES
 from fastgmm.sources.array import ArraySource
 
-Array = np.ndarray[Any, Any]
 
-
-def problem(structure: str = "full", n_samples: int = 600) -> tuple[Array, dict[str, Any]]:
+def rows_and_start(structure: str = "full", n_samples: int = 600) -> tuple[Array, dict[str, Any]]:
     """Overlapping rows and an explicit start from which EM takes some hundred iterations."""
     rng = np.random.default_rng(2)
     X = twin.sample(rng, twin.random_model(rng, structure, 3, 2, separation=1.0), n_samples)
-    shape = STRUCTURES[structure].covariance_shape(3, 2)
-    precisions = np.broadcast_to(np.eye(2) if structure in ("full", "tied") else 1.0, shape)
+    precisions = unit_covariances(structure, 3, 2)
     start = {"weights_init": np.full(3, 1 / 3), "means_init": X[:3], "precisions_init": precisions}
     return X, {"n_components": 3, "covariance_type": structure, **start}
-
-
-def quiet_fit(X: Array, **options: Any) -> GaussianMixture:
-    """A fit whose warnings are not looked at."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return GaussianMixture(**options).fit(X)
 
 
 # Rules ------------------------------------------------------------------------------------------------------------
@@ -48,7 +38,7 @@ def quiet_fit(X: Array, **options: Any) -> GaussianMixture:
 @pytest.mark.parametrize("tol", [1e-2, 1e-3])
 def test_parameters_rule(structure: str, tol: float) -> None:
     """EM stops at the first iteration that moves no parameter by tol, in dense NumPy."""
-    X, start = problem(structure)
+    X, start = rows_and_start(structure)
     rule, source = STRUCTURES[structure], ArraySource(X)
     path = [rule.from_precisions(start["weights_init"], start["means_init"], start["precisions_init"])]
     while len(path) < 1500:
@@ -74,7 +64,7 @@ def test_parameters_rule(structure: str, tol: float) -> None:
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
 def test_aitken_rule(structure: str) -> None:
     """Where EM has come to its linear rate it stops about tol from the limit; scikit-learn's rule, several tol."""
-    X, start = problem(structure)
+    X, start = rows_and_start(structure)
     limit = quiet_fit(X, **start, tol=1e-14, max_iter=20_000).lower_bound_
     gaps = [
         limit - GaussianMixture(**start, tol=1e-7, max_iter=20_000, convergence=name).fit(X).lower_bound_
@@ -108,14 +98,14 @@ def test_aitken_waits_for_three_steps() -> None:
 @pytest.mark.parametrize("name", list(RULES))
 def test_zero_tolerance_never_converges(name: str) -> None:
     """At tol = 0 each rule lets EM run to max_iter."""
-    X, start = problem("spherical", n_samples=40)
+    X, start = rows_and_start("spherical", n_samples=40)
     model = quiet_fit(X, **start, tol=0.0, max_iter=400, convergence=name)
     assert (model.n_iter_, model.converged_, model.stop_reason_) == (400, False, "max_iter")
 
 
-def test_weights_of_zero_in_the_start() -> None:
+def test_start_with_zero_weight() -> None:
     """A start with an empty component does not divide by zero."""
-    X, start = problem()
+    X, start = rows_and_start()
     start["weights_init"] = [0.5, 0.5, 0.0]
     rule = ParametersRule(STRUCTURES["full"], 1e-3)
     assert rule.leap == 0.0
@@ -127,8 +117,8 @@ def test_weights_of_zero_in_the_start() -> None:
 
 
 def test_callback() -> None:
-    """It is told every iteration, its bound and growing times, and a true answer ends the fit there."""
-    X, start = problem()
+    """The callback is told each iteration, its bound and the elapsed time, and returns True to stop."""
+    X, start = rows_and_start()
     told: list[tuple[int, float, float]] = []
 
     def callback(iteration: int, lower_bound: float, elapsed: float) -> bool:
@@ -147,9 +137,9 @@ def test_callback() -> None:
     np.testing.assert_array_equal(model.means_, quiet_fit(X, **start, tol=0.0, max_iter=7).means_)
 
 
-def test_callback_hears_of_the_last_iteration() -> None:
-    """Convergence does not skip it, and wins over its answer."""
-    X, start = problem()
+def test_callback_sees_last_iteration() -> None:
+    """The callback is called at the last iteration too, and convergence wins over its answer."""
+    X, start = rows_and_start()
     told: list[int] = []
     plain = GaussianMixture(**start, tol=1e-2).fit(X)
     model = GaussianMixture(**start, tol=1e-2, callback=lambda n, *_: told.append(n) or n == plain.n_iter_).fit(X)
@@ -158,8 +148,8 @@ def test_callback_hears_of_the_last_iteration() -> None:
 
 
 def test_callback_that_raises() -> None:
-    """Its exception is the caller's, and the estimator stays as it was."""
-    X, start = problem()
+    """An exception of the callback is raised by fit, and the estimator stays as it was."""
+    X, start = rows_and_start()
 
     def callback(*_: Any) -> bool:
         """Fail."""
@@ -171,9 +161,9 @@ def test_callback_that_raises() -> None:
     assert not hasattr(model, "means_")
 
 
-def test_time_limit() -> None:
+def test_max_time() -> None:
     """A fit ends after the first iteration beyond its time; a long limit changes nothing."""
-    X, start = problem()
+    X, start = rows_and_start()
     model = GaussianMixture(**start, tol=0.0, max_time=1e-9)
     with pytest.warns(ConvergenceWarning, match=r"stopped at max_time = 1e-09 s"):
         model.fit(X)
@@ -184,7 +174,7 @@ def test_time_limit() -> None:
 
 def test_stop_ends_all_starts() -> None:
     """A stop ends the whole fit, not one of its starts, and keeps the best of them."""
-    X, _ = problem()
+    X, _ = rows_and_start()
     ended: list[float] = []
 
     def callback(iteration: int, lower_bound: float, elapsed: float) -> bool:
@@ -205,7 +195,7 @@ def test_stop_ends_all_starts() -> None:
 
 def test_interruption_keeps_the_best() -> None:
     """Ctrl-C in the sixth iteration: what five left, marked not converged, with a warning that says so."""
-    X, start = problem()
+    X, start = rows_and_start()
 
     def callback(iteration: int, *_: float) -> None:
         """Interrupt as the terminal would."""
@@ -217,19 +207,15 @@ def test_interruption_keeps_the_best() -> None:
         model.fit(X)
     assert (model.converged_, model.stop_reason_) == (False, "interrupt")
     assert 5 <= model.n_iter_ <= 6
-    want = quiet_fit(X, **start, tol=0.0, max_iter=model.n_iter_)
-    np.testing.assert_array_equal(model.means_, want.means_)
-    assert model.lower_bounds_ == want.lower_bounds_
+    expected = quiet_fit(X, **start, tol=0.0, max_iter=model.n_iter_)
+    np.testing.assert_array_equal(model.means_, expected.means_)
+    assert model.lower_bounds_ == expected.lower_bounds_
 
 
 def test_interruption_in_a_later_start() -> None:
     """Ctrl-C while the second start is sought keeps the first fit."""
-    X, _ = problem()
+    X, _ = rows_and_start()
     starts: list[int] = []
-
-    def interrupted(source: Any) -> Any:
-        """Be interrupted."""
-        raise KeyboardInterrupt
 
     class Interrupting(GaussianMixture):
         """Is interrupted in its second initialization."""
@@ -237,7 +223,7 @@ def test_interruption_in_a_later_start() -> None:
         def _start(self, *args: Any) -> Any:
             """Draw starts of which the second is interrupted."""
             starts.append(1)
-            return interrupted if len(starts) == 2 else super()._start(*args)
+            return interrupt if len(starts) == 2 else super()._start(*args)
 
     with pytest.warns(ConvergenceWarning, match="interrupted"):
         model = Interrupting(3, n_init=5, drop_restarts=False, random_state=0).fit(X)
@@ -247,15 +233,11 @@ def test_interruption_in_a_later_start() -> None:
 
 
 def test_interruption_before_the_first_iteration(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With nothing to keep KeyboardInterrupt is the caller's."""
-    X, _ = problem()
+    """Ctrl-C before the first iteration raises KeyboardInterrupt."""
+    X, _ = rows_and_start()
     model = GaussianMixture(3)
 
-    def interrupted(*_: Any) -> None:
-        """Be interrupted."""
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(model, "_start", interrupted)
+    monkeypatch.setattr(model, "_start", interrupt)
     with pytest.raises(KeyboardInterrupt):
         model.fit(X)
     assert not hasattr(model, "means_")
@@ -273,9 +255,11 @@ def test_interruption_before_the_first_iteration(monkeypatch: pytest.MonkeyPatch
         ({"tol": 0.0, "callback": lambda *_: True}, r"NOT converged after 1 iteration \(tol 0\): stopped by callback"),
     ],
 )
-def test_report_and_verbose(options: dict[str, Any], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_stop_reason_in_report_and_verbose(
+    options: dict[str, Any], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     """The report and verbose say why the fit stopped."""
-    X, start = problem()
+    X, start = rows_and_start()
     model = quiet_fit(X, **start, **options, verbose=1)
     report = fit_report(model, Table(X, ["a", "b"]), np.bincount(model.predict(X)), "rows", 1.0)
     assert re.search(rf"^stopped +{told}$", report, re.MULTILINE)

@@ -1,11 +1,10 @@
-"""Fits on Dask collections: as in memory, with the same bits each time, on a cluster that loses a worker too."""
+"""Fits on Dask collections equal those in memory, with the same bits each time, even if a worker is lost."""
 
 from __future__ import annotations
 
 import os
 import pickle
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -14,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from problems import Array, assert_same_fit, grouped_rows, run_python
 
 from fastgmm import GaussianMixture, maximize, merge, statistics
 from fastgmm.exceptions import ConvergenceWarning, DegenerateComponentWarning
@@ -29,7 +29,6 @@ dask = pytest.importorskip("dask")
 da = pytest.importorskip("dask.array")
 pytest.importorskip("distributed")
 
-Array = np.ndarray[Any, Any]
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Best performing initialization did not converge"),
@@ -37,26 +36,14 @@ pytestmark = [
 ]
 
 
-def rows(n_samples: int = 5000, seed: int = 0) -> Array:
-    """Four groups of rows, sorted by group, so that chunks differ."""
-    rng = np.random.default_rng(seed)
-    X = rng.normal(size=(n_samples, 3)) * [1, 2, 0.5] + 4 * np.sort(rng.integers(4, size=n_samples))[:, None] - 20
-    return X
+def sorted_rows(n_samples: int = 5000, seed: int = 0) -> Array:
+    """Rows of four groups, one group after the other, so that chunks differ."""
+    return grouped_rows(n_samples, 4, 4, seed=seed, scale=[1, 2, 0.5], offset=-20, ordered=True)
 
 
 def chunked(X: Array, *lengths: int) -> Any:
     """A dask.array with chunks of these lengths, or of 700 rows."""
     return da.from_array(X, chunks=(lengths or 700, X.shape[1]))
-
-
-def assert_same(one: GaussianMixture, other: GaussianMixture, rtol: float = 1e-10) -> None:
-    """Both fits took the same path to the same parameters; 0 asks for the same bits."""
-    assert one.n_iter_ == other.n_iter_
-    np.testing.assert_allclose(one.lower_bounds_, other.lower_bounds_, rtol=rtol, atol=0)
-    for name in ("weights_", "means_", "covariances_", "precisions_cholesky_"):
-        ours, theirs = getattr(one, name), getattr(other, name)
-        assert ours.dtype == theirs.dtype
-        np.testing.assert_allclose(ours, theirs, rtol=rtol, atol=rtol * abs(theirs).max(), err_msg=name)
 
 
 @pytest.fixture(scope="module")
@@ -90,29 +77,29 @@ def synchronous() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("structure", STRUCTURES)
-def test_default_fit_equals_the_one_in_memory(structure: str, scheduler: None) -> None:
-    """From the same sample of rows along the same path, two initializations of which the better is kept."""
-    X = rows()
+def test_fit_equals_memory(structure: str, scheduler: None) -> None:
+    """Two k-means initializations, of which the better is kept, give the fit of rows in memory."""
+    X = sorted_rows()
     options: dict[str, Any] = {"covariance_type": structure, "random_state": 0, "n_init": 2, "max_iter": 20}
-    assert_same(GaussianMixture(4, **options).fit(chunked(X)), GaussianMixture(4, **options).fit(X))
+    assert_same_fit(GaussianMixture(4, **options).fit(chunked(X)), GaussianMixture(4, **options).fit(X))
 
 
 @pytest.mark.parametrize("weighted", [False, True], ids=["", "weighted"])
 @pytest.mark.parametrize("method", [*METHODS, "labels", "responsibilities"])
-def test_every_start(method: str, weighted: bool, synchronous: None) -> None:
+def test_every_start_equals_memory(method: str, weighted: bool, synchronous: None) -> None:
     """Each method draws the rows it draws in memory, by their weights too; arrays are cut along the chunks."""
-    X = rows(20000)
+    X = sorted_rows(20000)
     rng = np.random.default_rng(1)
     given = {"labels": rng.integers(4, size=len(X)), "responsibilities": rng.dirichlet(np.ones(4), len(X))}
     weights = rng.integers(0, 3, len(X)) * 0.3 if weighted else None
     mixture = GaussianMixture(4, init_params=given.get(method, method), random_state=1, max_iter=3, tol=0)
     there = mixture.fit(chunked(X, 9000, 1, 10999), sample_weight=weights)
-    assert_same(there, GaussianMixture(**mixture.get_params()).fit(X, sample_weight=weights), 1e-9)
+    assert_same_fit(there, GaussianMixture(**mixture.get_params()).fit(X, sample_weight=weights), 1e-9)
 
 
-def test_samples_are_drawn_on_the_cluster(synchronous: None) -> None:
-    """Any indices, in any order and more than once; groups of rows, for passes that need them here."""
-    X = rows(1000)
+def test_take_and_assign_equal_memory(synchronous: None) -> None:
+    """Rows taken by index, k-means assignments, scatter and origin are those of rows in memory."""
+    X = sorted_rows(1000)
     source = DaskSource(chunked(X, 300, 1, 699), "Test")
     for indices in (np.array([999, 0, 300, 300, 5]), np.array([301]), np.arange(1000)):
         np.testing.assert_array_equal(source.take(indices).X, X[indices])
@@ -126,15 +113,15 @@ def test_samples_are_drawn_on_the_cluster(synchronous: None) -> None:
 
 
 def test_weights(synchronous: None) -> None:
-    """As an array here or on Dask, some chunks without any; criteria take them too."""
-    X = rows()
+    """sample_weight may be an array, a list or a Dask array, with chunks of zeros; criteria take it too."""
+    X = sorted_rows()
     weights = np.random.default_rng(2).uniform(0, 1e3, len(X))
     weights[:1500] = 0
     options: dict[str, Any] = {"covariance_type": "tied", "random_state": 0, "max_iter": 8}
     whole = GaussianMixture(3, **options).fit(X, sample_weight=weights)
     for given in (weights, da.from_array(weights, chunks=999), list(weights)):
         mixture = GaussianMixture(3, **options).fit(chunked(X), sample_weight=given)
-        assert_same(mixture, whole)
+        assert_same_fit(mixture, whole)
         for criterion in ("score", "bic", "aic", "icl"):
             expected = getattr(whole, criterion)(X, sample_weight=weights)
             assert getattr(mixture, criterion)(chunked(X), sample_weight=given) == pytest.approx(expected, rel=1e-11)
@@ -142,33 +129,33 @@ def test_weights(synchronous: None) -> None:
         GaussianMixture(3).fit(chunked(X), sample_weight=weights[:10])
 
 
-def test_rows_are_let_go_with_the_source(synchronous: None) -> None:
-    """Even where an error or a debugger keeps the source itself."""
-    with DaskSource(chunked(rows(1000)), "Test") as source:
+def test_closed_source_releases_rows(synchronous: None) -> None:
+    """A closed source holds no rows, even where something keeps the source itself."""
+    with DaskSource(chunked(sorted_rows(1000)), "Test") as source:
         assert source.total == 1000 and source.handles
     assert "parts" not in vars(source)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "int16", ">f8"])
-def test_types(dtype: str, synchronous: None) -> None:
+def test_dtypes(dtype: str, synchronous: None) -> None:
     """float32 stays, the rest becomes float64."""
-    X = rows().astype(dtype)
+    X = sorted_rows().astype(dtype)
     whole = GaussianMixture(4, random_state=0, max_iter=5, tol=0).fit(X)
     there = GaussianMixture(4, random_state=0, max_iter=5, tol=0).fit(chunked(X))
-    assert_same(there, whole, 1e-4 if dtype == "float32" else 1e-10)
+    assert_same_fit(there, whole, 1e-4 if dtype == "float32" else 1e-10)
     assert there.predict_proba(chunked(X)).dtype == whole.means_.dtype
 
 
-def test_columns_in_several_chunks(synchronous: None) -> None:
-    """They are put together."""
-    X = rows()
+def test_chunked_columns(synchronous: None) -> None:
+    """Chunks of columns are put together."""
+    X = sorted_rows()
     there = GaussianMixture(4, random_state=0).fit(da.from_array(X, chunks=(1000, 2)))
-    assert_same(there, GaussianMixture(4, random_state=0).fit(X))
+    assert_same_fit(there, GaussianMixture(4, random_state=0).fit(X))
 
 
 def test_predictions_stay_lazy(synchronous: None) -> None:
-    """Nothing is computed before it is asked for; shapes, chunks and types are known."""
-    X = rows()
+    """Predictions are computed when asked for; their shapes, chunks and dtypes are known before."""
+    X = sorted_rows()
     computed = []
 
     def noted(chunk: Array) -> Array:
@@ -194,7 +181,7 @@ def test_predictions_stay_lazy(synchronous: None) -> None:
 def test_dataframes(synchronous: None) -> None:
     """Chunks of unknown length, some of them empty; names of columns are remembered and compared."""
     pandas, frames = pytest.importorskip("pandas"), pytest.importorskip("dask.dataframe")
-    X = rows()
+    X = sorted_rows()
     table = pandas.DataFrame(X, columns=["a", "b", "c"])
     lazy = frames.from_pandas(table, npartitions=4)
     lazy = lazy[lazy.a > table.a.quantile(0.3)]  # which leaves nothing of the first partition
@@ -202,13 +189,13 @@ def test_dataframes(synchronous: None) -> None:
     assert 0 in lazy.map_partitions(len).compute().tolist()
     options: dict[str, Any] = {"n_components": 3, "random_state": 0, "max_iter": 10}
     mixture, whole = GaussianMixture(**options).fit(lazy), GaussianMixture(**options).fit(kept)
-    assert_same(mixture, whole)
+    assert_same_fit(mixture, whole)
     assert list(mixture.feature_names_in_) == ["a", "b", "c"]
     np.testing.assert_array_equal(mixture.predict(lazy).compute(), whole.predict(kept))
     np.testing.assert_allclose(mixture.predict_proba(lazy).compute(), whole.predict_proba(kept), atol=1e-9)
     assert mixture.bic(lazy) == pytest.approx(whole.bic(kept), rel=1e-12)
     weights = np.arange(len(kept)) % 3
-    assert_same(
+    assert_same_fit(
         GaussianMixture(**options).fit(lazy, sample_weight=weights),
         GaussianMixture(**options).fit(kept, sample_weight=weights),
     )
@@ -218,20 +205,20 @@ def test_dataframes(synchronous: None) -> None:
         mixture.fit(lazy["a"])
 
 
-def test_unknown_lengths(synchronous: None) -> None:
+def test_unknown_chunk_lengths(synchronous: None) -> None:
     """An array whose chunks do not tell their lengths is counted when it is loaded."""
-    X = rows()
+    X = sorted_rows()
     lazy = chunked(X)
     some = lazy[lazy[:, 0] > X[2000, 0]]
-    assert_same(
+    assert_same_fit(
         GaussianMixture(2, random_state=0).fit(some),
         GaussianMixture(2, random_state=0).fit(X[X[:, 0] > X[2000, 0]]),
     )
 
 
-def test_repairs(synchronous: None) -> None:
+def test_repairs_equal_memory(synchronous: None) -> None:
     """Collapsed and empty components are repaired as in memory."""
-    X = rows()
+    X = sorted_rows()
     X[:2000] = -100.0
     options: dict[str, Any] = {"reg_covar": 0, "random_state": 0, "max_iter": 5, "tol": 0}
     with pytest.warns(DegenerateComponentWarning):
@@ -239,25 +226,25 @@ def test_repairs(synchronous: None) -> None:
     with pytest.warns(DegenerateComponentWarning):
         there = GaussianMixture(3, **options).fit(chunked(X))
     assert there.degenerate_ == whole.degenerate_ != []
-    assert_same(there, whole, 1e-9)
+    assert_same_fit(there, whole, 1e-9)
 
 
-def test_functions_of_statistics_take_collections(synchronous: None) -> None:
-    """The E-step as a function."""
-    X = rows()
+def test_statistics_of_collections(synchronous: None) -> None:
+    """statistics, merge and maximize take Dask collections."""
+    X = sorted_rows()
     mixture = GaussianMixture(3, random_state=0, max_iter=0).fit(X)
     there, here = statistics(mixture, chunked(X)), statistics(mixture, X)
     np.testing.assert_allclose(there.scatters, here.scatters, rtol=1e-12)
     assert merge(there, here).n_samples == 2 * len(X)
-    assert_same(maximize(mixture, there), maximize(mixture, here))
+    assert_same_fit(maximize(mixture, there), maximize(mixture, here))
 
 
 # ---- refusals
 
 
 def test_nonfinite_rows_are_named(synchronous: None) -> None:
-    """By their place in the whole, in fits and, when these are computed, predictions."""
-    X = rows()
+    """Errors give row and column of a NaN or infinity in the whole collection, in fits and predictions."""
+    X = sorted_rows()
     mixture = GaussianMixture(2, random_state=0).fit(X)
     before = pickle.dumps(mixture)
     X[3210, 1] = np.nan
@@ -275,7 +262,7 @@ def test_nonfinite_rows_are_named(synchronous: None) -> None:
 
 def test_bad_collections(synchronous: None) -> None:
     """Wrong dimensions, too few rows, other types, other widths: refused with their cause."""
-    X = rows(100)
+    X = sorted_rows(100)
     for bad, error, message in [
         (da.ones(10, chunks=5), ValueError, "Expected 2D array, got 1D"),
         (da.ones((1, 3)), ValueError, r"Found array with 1 sample\(s\)"),
@@ -301,10 +288,10 @@ def test_bad_collections(synchronous: None) -> None:
         GaussianMixture(2, init_params=lambda X, k, r: X[:k]).fit(chunked(X))
 
 
-def test_nothing_of_dask_is_imported_for_arrays() -> None:
-    """fastgmm does without."""
+def test_dask_is_not_imported_for_arrays() -> None:
+    """fastgmm does not import Dask for arrays."""
     code = "import sys, fastgmm; fastgmm.GaussianMixture().fit([[0], [1]]); print(*sys.modules)"
-    result = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    result = run_python("-c", code, check=True)
     found = [name for name in result.stdout.split() if "dask" in name]
     assert found and all(name.startswith("fastgmm.sources.dask") for name in found)
 
@@ -318,9 +305,9 @@ def with_gaps(X: Array, seed: int = 5) -> Array:
 
 @pytest.mark.parametrize("weighted", [False, True], ids=["", "weighted"])
 @pytest.mark.parametrize("structure", STRUCTURES)
-def test_gaps(structure: str, weighted: bool, synchronous: None) -> None:
+def test_missing_values_equal_memory(structure: str, weighted: bool, synchronous: None) -> None:
     """Fits, criteria and predictions with missing values are those of memory."""
-    X = with_gaps(rows())
+    X = with_gaps(sorted_rows())
     weights = np.random.default_rng(2).uniform(0, 1e3, len(X)) * (np.arange(len(X)) > 1500) if weighted else None
     options: dict[str, Any] = {
         "covariance_type": structure,
@@ -331,7 +318,7 @@ def test_gaps(structure: str, weighted: bool, synchronous: None) -> None:
     }
     whole = GaussianMixture(4, **options).fit(X, sample_weight=weights)
     there = GaussianMixture(4, **options).fit(chunked(X), sample_weight=weights)
-    assert_same(there, whole)
+    assert_same_fit(there, whole)
     for use in ("score", "bic", "icl"):
         expected = getattr(whole, use)(X, sample_weight=weights)
         assert getattr(there, use)(chunked(X), sample_weight=weights) == pytest.approx(expected, rel=1e-11)
@@ -342,39 +329,39 @@ def test_gaps(structure: str, weighted: bool, synchronous: None) -> None:
 
 
 @pytest.mark.parametrize("method", ["best", "hierarchical", "random", "labels"])
-def test_starts_with_gaps(method: str, synchronous: None) -> None:
+def test_starts_with_missing_values(method: str, synchronous: None) -> None:
     """Each start finds the rows that it finds in memory; a sample of many is drawn where they lie."""
-    X = with_gaps(rows(600))
+    X = with_gaps(sorted_rows(600))
     given = {"labels": np.random.default_rng(1).integers(3, size=len(X))}
     mixture = GaussianMixture(3, missing="em", init_params=given.get(method, method), random_state=1, max_iter=3, tol=0)
-    assert_same(mixture.fit(chunked(X, 100, 1, 499)), GaussianMixture(**mixture.get_params()).fit(X), 1e-9)
+    assert_same_fit(mixture.fit(chunked(X, 100, 1, 499)), GaussianMixture(**mixture.get_params()).fit(X), 1e-9)
 
 
-def test_a_start_with_gaps_comes_from_a_sample(synchronous: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of many rows no more are gathered than the sample has."""
+def test_start_with_missing_values_uses_a_sample(synchronous: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With missing values a start gathers no more rows than its sample has."""
     monkeypatch.setattr(incomplete, "SAMPLE_NUMBERS", 1000)
     monkeypatch.setattr(incomplete, "SAMPLE_ROWS_PER_COMPONENT", 10)
     taken = []
     take = DaskSource.take
     monkeypatch.setattr(DaskSource, "take", lambda self, rows: taken.append(len(rows)) or take(self, rows))
-    X = with_gaps(rows())
+    X = with_gaps(sorted_rows())
     there = GaussianMixture(4, missing="em", random_state=0, max_iter=4, tol=0).fit(chunked(X))
     assert set(taken) == {333}
     taken.clear()
     whole = GaussianMixture(4, missing="em", random_state=0, max_iter=4, tol=0).fit(X)
-    assert_same(there, whole)
+    assert_same_fit(there, whole)
 
 
-def test_without_gaps_the_bits_are_those_of_complete_rows(synchronous: None) -> None:
-    """missing='em' costs nothing where nothing is missing."""
-    X = rows()
+def test_missing_em_on_complete_rows_same_bits(synchronous: None) -> None:
+    """missing='em' gives the bits of missing='raise' where nothing is missing."""
+    X = sorted_rows()
     fits = [GaussianMixture(4, missing=m, random_state=0, max_iter=4).fit(chunked(X)) for m in ("em", "raise")]
-    assert_same(*fits, 0)
+    assert_same_fit(*fits, rtol=0)
 
 
-def test_what_gaps_do_not_allow(synchronous: None) -> None:
-    """Infinity, columns without values, draws."""
-    X = with_gaps(rows())
+def test_missing_values_refusals(synchronous: None) -> None:
+    """Infinity, columns without values and draws per chunk are refused; impute equals that in memory."""
+    X = with_gaps(sorted_rows())
     mixture = GaussianMixture(2, missing="em", random_state=0).fit(X)
     np.testing.assert_array_equal(mixture.impute(chunked(X)), mixture.impute(X))
     with pytest.raises(TypeError, match="apply impute to each chunk"):
@@ -389,44 +376,42 @@ def test_what_gaps_do_not_allow(synchronous: None) -> None:
 
 
 @pytest.mark.parametrize("kind", [Block, IncompleteBlock])
-def test_blocks_travel(kind: Any) -> None:
+def test_pickle_of_blocks(kind: Any) -> None:
     """A block is pickled with its rows and weights, and tells Dask its size."""
-    X = rows(100)
+    X = sorted_rows(100)
     block = kind(X, 3, weights=np.arange(100.0))
     copy = pickle.loads(pickle.dumps(block))
     assert np.array_equal(copy.X, X) and np.array_equal(copy.weights, block.weights) and copy.workers.n_threads == 3
     assert sys.getsizeof(block) >= X.nbytes
 
 
-def test_the_tree_is_that_of_the_cluster(synchronous: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Statistics merged here or by tasks, parameters sent with each task or shared: the same bits."""
-    X = rows()
+def test_tree_reduction_same_bits(synchronous: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Statistics merged here or by tasks on the cluster have the same bits."""
+    X = sorted_rows()
     here = GaussianMixture(4, random_state=0, max_iter=3).fit(chunked(X, *[250] * 20))
     monkeypatch.setattr(on_dask, "GATHERED_BYTES", 0)
-    assert_same(GaussianMixture(4, random_state=0, max_iter=3).fit(chunked(X, *[250] * 20)), here, 0)
+    assert_same_fit(GaussianMixture(4, random_state=0, max_iter=3).fit(chunked(X, *[250] * 20)), here, 0)
 
 
 # ---- on a cluster of two processes
 
 
 @pytest.mark.parametrize("missing", ["raise", "em"])
-def test_the_cluster_equals_memory_with_the_same_bits_each_time(
-    missing: str, client: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Whether statistics are merged here or there, and parameters shared or not."""
-    X = rows(20000) if missing == "raise" else with_gaps(rows(20000))
+def test_cluster_equals_memory(missing: str, client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cluster gives the fit of memory, with the same bits however statistics are merged and parameters sent."""
+    X = sorted_rows(20000) if missing == "raise" else with_gaps(sorted_rows(20000))
     options: dict[str, Any] = {"missing": missing, "random_state": 0, "max_iter": 5, "tol": 0}
     there = GaussianMixture(4, **options).fit(chunked(X, *[2000] * 10))
-    assert_same(there, GaussianMixture(4, **options).fit(X))
-    assert_same(GaussianMixture(4, **options).fit(chunked(X, *[2000] * 10)), there, 0)
+    assert_same_fit(there, GaussianMixture(4, **options).fit(X))
+    assert_same_fit(GaussianMixture(4, **options).fit(chunked(X, *[2000] * 10)), there, 0)
     monkeypatch.setattr(on_dask, "GATHERED_BYTES", 0)
     monkeypatch.setattr("fastgmm.sources.dask.schedulers.SHARED_BYTES", 0)
-    assert_same(GaussianMixture(4, **options).fit(chunked(X, *[2000] * 10)), there, 0)
+    assert_same_fit(GaussianMixture(4, **options).fit(chunked(X, *[2000] * 10)), there, 0)
 
 
-def test_rows_stay_where_they_are(client: Any) -> None:
+def test_rows_stay_on_their_workers(client: Any) -> None:
     """Chunks are computed once, both workers have some, and all is let go after the fit."""
-    X = chunked(rows(8000), *[1000] * 8)
+    X = chunked(sorted_rows(8000), *[1000] * 8)
     seen: list[set[str]] = []
 
     def look(*_: Any) -> None:
@@ -443,9 +428,9 @@ def test_rows_stay_where_they_are(client: Any) -> None:
     assert left == []
 
 
-def test_a_failing_task_shows_its_cause(client: Any) -> None:
-    """What goes wrong on a worker is raised here."""
-    X = rows()
+def test_worker_error_is_raised(client: Any) -> None:
+    """An exception on a worker is raised by fit."""
+    X = sorted_rows()
 
     def broken(chunk: Array, block_info: Any = None) -> Array:
         if block_info[0]["chunk-location"][0] == 3:
@@ -460,9 +445,9 @@ def test_a_failing_task_shows_its_cause(client: Any) -> None:
 
 
 @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="needs pthread_kill")
-def test_interruption_keeps_what_there_is(client: Any) -> None:
+def test_interruption_keeps_best_parameters(client: Any) -> None:
     """Ctrl-C while the cluster works ends the fit with the best parameters so far, and the cluster goes on."""
-    X = chunked(rows())
+    X = chunked(sorted_rows())
     main = threading.main_thread().ident
     assert main is not None
 
@@ -477,9 +462,9 @@ def test_interruption_keeps_what_there_is(client: Any) -> None:
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
-def test_a_lost_worker_loses_nothing(client: Any) -> None:
+def test_killed_worker_same_bits(client: Any) -> None:
     """A worker killed in mid-fit changes no bit of the result."""
-    X = chunked(rows(), *[500] * 10)
+    X = chunked(sorted_rows(), *[500] * 10)
     weights = np.random.default_rng(0).uniform(size=5000)
     options: dict[str, Any] = {"random_state": 0, "max_iter": 6, "tol": 0}
     undisturbed = GaussianMixture(3, **options).fit(X, sample_weight=weights)
@@ -491,4 +476,4 @@ def test_a_lost_worker_loses_nothing(client: Any) -> None:
 
     disturbed = GaussianMixture(3, **options, callback=kill).fit(X, sample_weight=weights)
     assert victim not in client.run(os.getpid).values()
-    assert_same(disturbed, undisturbed, 0)
+    assert_same_fit(disturbed, undisturbed, 0)

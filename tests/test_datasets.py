@@ -1,4 +1,4 @@
-"""The data sets shipped: the published numbers, and nothing that a caller could spoil."""
+"""The data sets shipped have the published values and likelihoods, and are read-only."""
 
 from __future__ import annotations
 

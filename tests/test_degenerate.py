@@ -1,4 +1,4 @@
-"""Degenerate components: fits that end in a usable model, say what was repaired, and leave healthy fits alone."""
+"""Collapsed and empty components are repaired or raise, and the others keep their bits."""
 
 from __future__ import annotations
 
@@ -10,19 +10,17 @@ from typing import Any
 import numpy as np
 import pytest
 import reference as twin
+from problems import PARAMETERS, Array, m_step, unit_covariances
 
 import fastgmm
 from fastgmm import DegenerateComponentWarning, GaussianMixture
-from fastgmm.fitting.mstep import RIDGE, Maximization
+from fastgmm.fitting.mstep import RIDGE
 from fastgmm.model.factors import IllDefinedCovariance
 from fastgmm.model.structures import STRUCTURES
 from fastgmm.sources.array import ArraySource
 
-Array = np.ndarray[Any, Any]
-FITTED = ("weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_")
 
-
-def fit(X: Array, **options: Any) -> tuple[GaussianMixture, list[str]]:
+def checked_fit(X: Array, **options: Any) -> tuple[GaussianMixture, list[str]]:
     """A fit and the texts of its warnings; every parameter, bound and score is finite."""
     model = GaussianMixture(**{"random_state": 0, **options})
     with warnings.catch_warnings(record=True) as caught:
@@ -31,7 +29,7 @@ def fit(X: Array, **options: Any) -> tuple[GaussianMixture, list[str]]:
     assert {warning.category for warning in caught} <= {DegenerateComponentWarning, fastgmm.ConvergenceWarning} or (
         "sklearn" in sys.modules
     )
-    for name in FITTED:
+    for name in PARAMETERS:
         assert np.isfinite(getattr(model, name)).all(), name
     assert np.isfinite(model.lower_bounds_).all()
     assert np.isfinite(model.score_samples(X)).all()
@@ -57,20 +55,20 @@ def falls(model: GaussianMixture) -> list[int]:
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
-def test_healthy_components_keep_their_bits(structure: str, dtype: str) -> None:
+def test_repair_leaves_healthy_data_bitwise(structure: str, dtype: str) -> None:
     """On ordinary data the repairing M-step is the plain one, bit for bit, and nothing is said."""
     rng = np.random.default_rng(0)
     source = ArraySource(twin.sample(rng, twin.random_model(rng, structure, 4, 3, offset=30.0), 500, dtype))
     rule = STRUCTURES[structure]
     statistics = source.statistics(rule, rule.unit(source.rows(np.arange(4))))
-    maximize = Maximization(source, rule, 1e-6, "repair")
-    got, want = maximize(statistics), rule.maximize(statistics, 1e-6)
+    maximize = m_step(source, rule, 1e-6, "repair")
+    got, expected = maximize(statistics), rule.maximize(statistics, 1e-6)
     for name in ("weights", "means", "covariances", "precisions_cholesky"):
-        assert getattr(got, name).tobytes() == getattr(want, name).tobytes()
+        assert getattr(got, name).tobytes() == getattr(expected, name).tobytes()
     assert maximize.repairs == []
 
 
-def test_healthy_neighbors_keep_their_bits() -> None:
+def test_repair_leaves_other_components_bitwise() -> None:
     """Where one component collapses the others are what the plain M-step makes of them."""
     rng = np.random.default_rng(1)
     X = np.concatenate([rng.normal(size=(100, 3)), np.tile([9.0, 9.0, 9.0], (20, 1))])
@@ -78,7 +76,7 @@ def test_healthy_neighbors_keep_their_bits() -> None:
     r = np.zeros((120, 2))
     r[:100, 0] = r[100:, 1] = 1.0
     statistics = source.statistics_given(rule, X[[0, -1]], lambda rows: r[rows])
-    maximize = Maximization(source, rule, 0.0, "repair")
+    maximize = m_step(source, rule, 0.0, "repair")
     got = maximize(statistics)
     weights, means, covariances = rule.estimate(statistics, 0.0)
     assert np.array_equal(got.weights, weights) and np.array_equal(got.means, means)
@@ -91,7 +89,7 @@ def test_healthy_neighbors_keep_their_bits() -> None:
 # What is repaired, and how ----------------------------------------------------------------------------------------
 
 
-def collapsing(name: str) -> tuple[Array, dict[str, Any]]:
+def degenerate_rows(name: str) -> tuple[Array, dict[str, Any]]:
     """Data that make scikit-learn's fit fail or its likelihood unbounded."""
     rng = np.random.default_rng(5)
     X = rng.normal(size=(120, 3)) + 4.0 * rng.integers(0, 2, size=(120, 1))
@@ -125,7 +123,7 @@ def collapsing(name: str) -> tuple[Array, dict[str, Any]]:
     raise KeyError(name)
 
 
-CASES = (
+DEGENERATE = (
     "repeated rows",
     "one row",
     "two points",
@@ -144,32 +142,32 @@ CASES = (
 
 @pytest.mark.parametrize("acceleration", [None, "squarem"])
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
-@pytest.mark.parametrize("name", CASES)
-def test_fits_end(name: str, structure: str, acceleration: str | None) -> None:
+@pytest.mark.parametrize("name", DEGENERATE)
+def test_degenerate_data_give_finite_fits(name: str, structure: str, acceleration: str | None) -> None:
     """Every fit ends with finite parameters; the likelihood falls nowhere but at named iterations."""
-    X, options = collapsing(name)
+    X, options = degenerate_rows(name)
     options = {"reg_covar": 0.0, "max_iter": 40, "tol": 1e-6, **options, "covariance_type": structure}
     for init in ("kmeans", "random_from_data"):
-        model, _ = fit(X, **options, init_params=init, acceleration=acceleration)
+        model, _ = checked_fit(X, **options, init_params=init, acceleration=acceleration)
         assert falls(model) == []
 
 
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
-@pytest.mark.parametrize("name", [name for name in CASES if name not in ("tiny", "huge", "squares are zero")])
-def test_fits_end_float32(name: str, structure: str) -> None:
-    """The same in float32."""
-    X, options = collapsing(name)
+@pytest.mark.parametrize("name", [name for name in DEGENERATE if name not in ("tiny", "huge", "squares are zero")])
+def test_degenerate_data_give_finite_fits_float32(name: str, structure: str) -> None:
+    """In float32, too, every fit ends with finite parameters."""
+    X, options = degenerate_rows(name)
     options = {"reg_covar": 0.0, "max_iter": 20, **options, "covariance_type": structure}
-    model, _ = fit(X.astype(np.float32), **options)
+    model, _ = checked_fit(X.astype(np.float32), **options)
     assert falls(model) == []
 
 
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
-def test_two_float32_numbers(structure: str) -> None:
+def test_two_float32_rows(structure: str) -> None:
     """scikit-learn issue 30382: the variances of [[9999], [0]] in float32 are positive."""
     X = np.array([[9999.0], [0.0]], dtype=np.float32)
     for n_components in (1, 2):
-        model, _ = fit(X, n_components=n_components, covariance_type=structure)
+        model, _ = checked_fit(X, n_components=n_components, covariance_type=structure)
         assert np.all(model.covariances_ > 0)
 
 
@@ -177,17 +175,17 @@ def test_many_components_on_few_rows() -> None:
     """K = 96 on 200 rows of 48 features, as in a sweep over K (infiniflow/ragflow 16632)."""
     X = np.random.default_rng(0).normal(size=(200, 48))
     for reg_covar in (1e-6, "auto", 0.0):
-        fit(X, n_components=96, reg_covar=reg_covar, max_iter=5)
+        checked_fit(X, n_components=96, reg_covar=reg_covar, max_iter=5)
 
 
-def test_constant_column_does_no_harm() -> None:
+def test_constant_column_leaves_other_features() -> None:
     """With a constant column the other features are fitted as without it."""
     rng = np.random.default_rng(3)
     X = rng.normal(size=(300, 2)) + 6.0 * rng.integers(0, 2, size=(300, 1))
     options = {"n_components": 2, "reg_covar": 0.0, "tol": 1e-10, "max_iter": 200}
-    alone, told = fit(X, **options)
+    alone, told = checked_fit(X, **options)
     assert told == []
-    beside, told = fit(np.column_stack([X[:, 0], np.full(300, 3.0), X[:, 1]]), **options)
+    beside, told = checked_fit(np.column_stack([X[:, 0], np.full(300, 3.0), X[:, 1]]), **options)
     assert len(told) == 1 and "component 0" in told[0] and "component 1" in told[0]
     order = np.argsort(alone.weights_), np.argsort(beside.weights_)
     np.testing.assert_allclose(beside.weights_[order[1]], alone.weights_[order[0]], rtol=1e-5)
@@ -195,14 +193,14 @@ def test_constant_column_does_no_harm() -> None:
     np.testing.assert_allclose(beside.covariances_[order[1]][kept], alone.covariances_[order[0]], rtol=1e-4)
 
 
-def test_raised_covariance_is_the_most_likely() -> None:
-    """Among covariances above the floor none is more likely given the scatter: random ones are not."""
+def test_clipped_covariance_maximizes_likelihood() -> None:
+    """The clipped covariance is the most likely one above the floor: no random one is more likely."""
     rng = np.random.default_rng(4)
     X = np.column_stack([rng.normal(size=40), np.zeros(40)])
     X[:, 1] = X[:, 0]
     source, rule = ArraySource(X), STRUCTURES["full"]
     statistics = source.statistics_given(rule, np.zeros((1, 2)), lambda rows: np.ones((len(X[rows]), 1)))
-    got = Maximization(source, rule, 0.0, "repair")(statistics).covariances[0]
+    got = m_step(source, rule, 0.0, "repair")(statistics).covariances[0]
     deviations = X.std(axis=0)
     scatter = np.cov(X.T, bias=True) / np.outer(deviations, deviations)
 
@@ -221,19 +219,18 @@ def test_raised_covariance_is_the_most_likely() -> None:
 def test_empty_component_is_held(structure: str) -> None:
     """A component that starts far from all rows stays where it is, is named, and leaves the others alone."""
     X = np.random.default_rng(0).normal(size=(200, 2))
-    shape = STRUCTURES[structure].covariance_shape(2, 2)
-    precisions = np.broadcast_to(np.eye(2), shape) if structure in ("full", "tied") else np.ones(shape)
+    precisions = unit_covariances(structure, 2, 2)
     start = {"weights_init": [0.5, 0.5], "means_init": [[0.0, 0.0], [500.0, 0.0]], "precisions_init": precisions}
-    model, told = fit(X, n_components=2, covariance_type=structure, reg_covar=0.0, **start)
+    model, told = checked_fit(X, n_components=2, covariance_type=structure, reg_covar=0.0, **start)
     assert "component 1" in told[0] and "empty: held as it was" in told[0] and "component 0" not in told[0]
     np.testing.assert_array_equal(model.means_[1], [500.0, 0.0])
     np.testing.assert_allclose(model.means_[0], X.mean(axis=0), atol=1e-12)
     if structure != "tied":
-        np.testing.assert_allclose(model.covariances_[1], np.eye(2) if structure == "full" else np.ones(shape[1:]))
+        np.testing.assert_allclose(model.covariances_[1], precisions[1])
     assert model.weights_[0] == pytest.approx(1.0) and model.weights_[1] < 1e-10
 
 
-def test_start_that_reaches_no_row_is_refused() -> None:
+def test_start_without_density_is_refused() -> None:
     """Rows beyond 1e154 standard deviations have no density at all; the error says so."""
     X = np.random.default_rng(0).normal(size=(20, 2))
     start = {"weights_init": [1.0], "means_init": [[1e200, 0.0]], "precisions_init": np.eye(2)[None]}
@@ -255,9 +252,9 @@ def test_rows_too_large_are_refused(structure: str, dtype: str, size: float, ini
 
 
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
-def test_raise(structure: str) -> None:
+def test_degenerate_raise(structure: str) -> None:
     """degenerate="raise" is scikit-learn's ValueError, at the start and later, and adopts nothing."""
-    X, _ = collapsing("two points")
+    X, _ = degenerate_rows("two points")
     model = GaussianMixture(2, covariance_type=structure, reg_covar=0.0, degenerate="raise", random_state=0)
     with pytest.raises(ValueError, match="ill-defined empirical covariance") as caught:
         model.fit(X)
@@ -266,7 +263,7 @@ def test_raise(structure: str) -> None:
 
 
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
-def test_auto_does_not_depend_on_units(structure: str) -> None:
+def test_reg_covar_auto_scale_equivariance(structure: str) -> None:
     """reg_covar="auto" scales with the data: the fit in other units is the same fit."""
     rng = np.random.default_rng(8)
     X = rng.normal(size=(200, 3)) + 3.0 * rng.integers(0, 3, size=(200, 1))
@@ -278,14 +275,14 @@ def test_auto_does_not_depend_on_units(structure: str) -> None:
     rule = STRUCTURES[structure]
     shape = rule.covariance_shape(3, 3)
     unit = {"full": np.diag(units**-2.0), "tied": np.diag(units**-2.0), "diag": units**-2.0, "spherical": 1e16}
-    one, _ = fit(
+    one, _ = checked_fit(
         X,
         **options,
         weights_init=np.full(3, 1 / 3),
         means_init=start,
-        precisions_init=np.broadcast_to(np.eye(3) if structure in ("full", "tied") else 1.0, shape),
+        precisions_init=unit_covariances(structure, 3, 3),
     )
-    two, _ = fit(
+    two, _ = checked_fit(
         X * units,
         **options,
         weights_init=np.full(3, 1 / 3),
@@ -299,21 +296,21 @@ def test_auto_does_not_depend_on_units(structure: str) -> None:
 
 @pytest.mark.parametrize("bad", [-1.0, "Auto", None, np.inf, [1e-6]])
 def test_reg_covar_is_checked(bad: Any) -> None:
-    """Only numbers from 0 on, and "auto"."""
+    """reg_covar is a number from 0 on or 'auto'."""
     with pytest.raises(ValueError, match=r"'reg_covar' .* a float in the range \[0.0, inf\) or a str among {'auto'}"):
         GaussianMixture(reg_covar=bad).fit(np.eye(3))
 
 
 @pytest.mark.parametrize("bad", ["ignore", None, True])
 def test_degenerate_is_checked(bad: Any) -> None:
-    """The policy is one of two words."""
+    """degenerate is 'repair' or 'raise'."""
     with pytest.raises(ValueError, match=r"'degenerate' .* a str among {'repair', 'raise'}"):
         GaussianMixture(degenerate=bad).fit(np.eye(3))
 
 
-def test_warning_and_record() -> None:
+def test_repair_warning_and_degenerate_attribute() -> None:
     """One warning for the whole fit, at the caller's line; the record names iteration, component and remedy."""
-    X, options = collapsing("repeated rows")
+    X, options = degenerate_rows("repeated rows")
     model = GaussianMixture(**options, reg_covar=0.0, random_state=0, tol=1e3)
     with pytest.warns(DegenerateComponentWarning, match=r"(?s)component 0 .*raised.*degenerate_ lists") as caught:
         model.fit(X)

@@ -1,4 +1,4 @@
-"""Pictures beyond the scatter plot: what is drawn equals what was fitted or selected."""
+"""Density, pair, criterion and convergence plots show what was fitted or selected."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from problems import PNG
+from reference import STRUCTURES
 
 from fastgmm import GaussianMixture, NotFittedError, Selection, select
 from fastgmm.datasets import load_faithful, load_iris
@@ -27,7 +29,6 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Polygon
 
 IRIS, FAITHFUL = load_iris(), load_faithful()
-STRUCTURES = ("full", "tied", "diag", "spherical")
 
 
 @pytest.fixture(scope="module")
@@ -51,8 +52,8 @@ def legend(ax: Any) -> list[str]:
 
 
 @pytest.mark.parametrize("structure", STRUCTURES)
-def test_regions_hold_their_mass(structure: str) -> None:
-    """Of rows drawn from the mixture the stated parts have densities above the levels."""
+def test_density_regions_hold_their_mass(structure: str) -> None:
+    """The levels are exceeded by the stated share of rows drawn from the mixture."""
     model = GaussianMixture(3, covariance_type=structure, random_state=7).fit(IRIS.data)
     display = DensityDisplay.from_estimator(model, IRIS.data, features=(2, 3), masses=(0.9, 0.5, 0.99))
     drawn = model.sample(20_000)[0]
@@ -63,7 +64,7 @@ def test_regions_hold_their_mass(structure: str) -> None:
     assert legend(display.ax_) == ["50 %", "90 %", "99 %"]
 
 
-def test_borders_lie_on_their_levels(mixture: GaussianMixture) -> None:
+def test_contours_lie_on_density_levels(mixture: GaussianMixture) -> None:
     """The curves drawn have the density of their level, by the estimator's own account."""
     display = DensityDisplay.from_estimator(mixture, FAITHFUL.data, feature_names=FAITHFUL.feature_names)
     filled, borders = (artist for artist in display.ax_.get_children() if isinstance(artist, QuadContourSet))
@@ -76,7 +77,7 @@ def test_borders_lie_on_their_levels(mixture: GaussianMixture) -> None:
     assert (display.ax_.get_xlabel(), display.ax_.get_ylabel()) == FAITHFUL.feature_names
 
 
-def test_whole_regions_are_shown(mixture: GaussianMixture) -> None:
+def test_axes_contain_density_regions(mixture: GaussianMixture) -> None:
     """No border is cut off by the axes."""
     display = DensityDisplay.from_estimator(mixture, FAITHFUL.data, masses=[0.99])
     (x_low, x_high), (y_low, y_high) = display.ax_.get_xlim(), display.ax_.get_ylim()
@@ -105,7 +106,7 @@ def test_one_feature_is_a_histogram(mixture: GaussianMixture) -> None:
     assert ours.get_ylabel() == "density"
 
 
-def test_same_picture_twice(mixture: GaussianMixture) -> None:
+def test_density_plot_is_deterministic(mixture: GaussianMixture) -> None:
     """Levels come from draws, but from the same each time."""
     first, second = (DensityDisplay.from_estimator(mixture, FAITHFUL.data) for _ in range(2))
     assert first._repr_png_() == second._repr_png_()
@@ -113,7 +114,7 @@ def test_same_picture_twice(mixture: GaussianMixture) -> None:
 
 @pytest.mark.parametrize("masses", [[], [0.5, 0.5], [1.0], [0.0, 0.5], [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7]])
 def test_bad_masses(mixture: GaussianMixture, masses: list[float]) -> None:
-    """Masses are a few different probabilities."""
+    """Masses that are not one to six different probabilities are refused."""
     with pytest.raises(ValueError, match="between 0 and 1"):
         DensityDisplay.from_estimator(mixture, FAITHFUL.data, masses=masses)
 
@@ -162,7 +163,7 @@ def test_pairs_of_some_features() -> None:
 
 
 def test_bad_pairs() -> None:
-    """Too many features, and axes that cannot be divided."""
+    """Repeated features, and axes that cannot be divided, are refused."""
     model = GaussianMixture(2, random_state=0).fit(IRIS.data)
     with pytest.raises(ValueError, match="name 1 to 6 columns"):
         PairsDisplay.from_estimator(model, IRIS.data, features=[0, 0])
@@ -186,15 +187,16 @@ def test_criterion_curves(selection: Selection, criterion: str) -> None:
     assert len(degenerate) > 0 and set(degenerate["covariance_type"]) == {"full"}
     np.testing.assert_array_equal(points, [degenerate["n_components"], degenerate[criterion]])
     for i, kind in enumerate(STRUCTURES):
-        own = np.sort(table[table["covariance_type"] == kind], order="n_components")
-        np.testing.assert_array_equal(curves[kind].get_xdata(), own["n_components"])
-        np.testing.assert_array_equal(curves[kind].get_ydata(), np.where(own["degenerate"], np.nan, own[criterion]))
+        candidates = np.sort(table[table["covariance_type"] == kind], order="n_components")
+        values = np.where(candidates["degenerate"], np.nan, candidates[criterion])
+        np.testing.assert_array_equal(curves[kind].get_xdata(), candidates["n_components"])
+        np.testing.assert_array_equal(curves[kind].get_ydata(), values)
         assert curves[kind].get_color() == COLORS[i]
     assert ax.get_xlabel() == "number of components"
     assert ("lower is better" in ax.get_ylabel()) == (criterion != "log_likelihood")
 
 
-def test_best_is_ringed(selection: Selection) -> None:
+def test_best_candidate_is_marked(selection: Selection) -> None:
     """The ring is around the best candidate, within the axes."""
     display = selection.plot()
     (ring,) = (line for line in display.ax_.get_lines() if line.get_label().startswith("best"))
@@ -206,7 +208,7 @@ def test_best_is_ringed(selection: Selection) -> None:
     assert "degenerate" in legend(display.ax_)
 
 
-def test_structures_out_of_sight_are_told() -> None:
+def test_legend_lists_structures_beyond_axes() -> None:
     """A structure far worse than the others does not flatten their curves; the legend says where it is."""
     ax = select(FAITHFUL.data, range(1, 8), random_state=0).plot().ax_
     assert "spherical (beyond)" in legend(ax)
@@ -220,7 +222,7 @@ def test_criterion_of_one_candidate() -> None:
 
 
 def test_bad_criterion(selection: Selection) -> None:
-    """A column there is not, and one that was not computed."""
+    """A criterion that does not exist, and one that was not computed, are refused."""
     with pytest.raises(ValueError, match="choose one of bic"):
         selection.plot("size")
     with pytest.raises(ValueError, match="no finite cv"):
@@ -230,7 +232,7 @@ def test_bad_criterion(selection: Selection) -> None:
 # Convergence ---------------------------------------------------------------------------------------------------------
 
 
-def test_trace() -> None:
+def test_convergence_trace() -> None:
     """The curve is lower_bounds_; markers are the ends of the other restarts, by how they ended."""
     model = GaussianMixture(4, n_init=10, random_state=0, tol=1e-6, max_iter=60, init_params="random_from_data")
     model.fit(IRIS.data)
@@ -253,13 +255,13 @@ def test_trace() -> None:
     assert all(low < record.lower_bound < high for record in model.fits_)
 
 
-def test_trace_of_one_start(mixture: GaussianMixture) -> None:
+def test_convergence_trace_of_one_start(mixture: GaussianMixture) -> None:
     """Without restarts there is one curve and no legend."""
     ax = ConvergenceDisplay.from_estimator(mixture).ax_
     assert len(ax.get_lines()) == 1 and ax.get_legend() is None
 
 
-def test_nothing_to_trace() -> None:
+def test_convergence_without_iterations() -> None:
     """A mixture without a fit or without iterations is refused."""
     with pytest.raises(NotFittedError):
         ConvergenceDisplay.from_estimator(GaussianMixture())
@@ -270,7 +272,7 @@ def test_nothing_to_trace() -> None:
 # All of them ---------------------------------------------------------------------------------------------------------
 
 
-def test_drawn_again_elsewhere(mixture: GaussianMixture, selection: Selection) -> None:
+def test_plot_on_other_axes(mixture: GaussianMixture, selection: Selection) -> None:
     """Each display draws itself again where it is told to, and no dots are collections, which are slow when many."""
     displays = [
         ComponentsDisplay.from_estimator(mixture, FAITHFUL.data),
@@ -284,7 +286,7 @@ def test_drawn_again_elsewhere(mixture: GaussianMixture, selection: Selection) -
         assert display.plot(axes[1]) is display
         assert display.ax_ is axes[1] and display.figure_ is axes[1].figure and not axes[0].has_data()
         assert not any(isinstance(artist, PathCollection) for artist in axes[1].get_children())
-        assert display._repr_png_()[:4] == b"\x89PNG"
+        assert display._repr_png_().startswith(PNG)
         fresh = display.plot().figure_
         width, height = fresh.get_size_inches() * fresh.dpi
         assert width == 500 and height in (400, 500)

@@ -1,4 +1,4 @@
-"""Mixtures as distributions: conditioning, marginals and regression against brute force, integrals and each other."""
+"""Conditioning, marginals, regression and anomaly scores of mixtures against brute force and integrals."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 import reference
+from problems import DTYPES, PARAMETERS, Array, dense_covariances, symmetric_roots
+from reference import STRUCTURES
 
 import fastgmm
 from fastgmm import GaussianMixture
@@ -16,16 +18,13 @@ from fastgmm.datasets import load_faithful, load_iris
 from fastgmm.mixture import regression
 from fastgmm.sources import from_chunks
 
-Array = np.ndarray[Any, Any]
-
-STRUCTURES = reference.STRUCTURES
-K, D = 3, 4
+N_COMPONENTS, N_FEATURES = 3, 4
 CUTS = [([0], [1, 2, 3]), ([3, 1], [0, 2]), ([2, 0, 3], [1])]
 
 
-def twin(structure: str, n_features: int = D, **how: Any) -> reference.Model:
+def drawn_model(structure: str, n_features: int = N_FEATURES, **how: Any) -> reference.Model:
     """A mixture for the tests."""
-    return reference.random_model(np.random.default_rng(7), structure, K, n_features, **how)
+    return reference.random_model(np.random.default_rng(7), structure, N_COMPONENTS, n_features, **how)
 
 
 def mixture_of(model: reference.Model, **params: Any) -> GaussianMixture:
@@ -56,8 +55,7 @@ def brute_force(model: reference.Model, given: list[int], rest: list[int], row: 
 
 def grid(mixture: GaussianMixture, points: int) -> tuple[Array, float]:
     """Points that cover a mixture of one or two features, and the area of each."""
-    dense = reference.dense(mixture.covariance_type, mixture.covariances_, *mixture.means_.shape).astype(float)
-    reach = 9 * np.sqrt(np.diagonal(dense, axis1=1, axis2=2)).max(axis=0)
+    reach = 9 * np.sqrt(np.diagonal(dense_covariances(mixture), axis1=1, axis2=2)).max(axis=0)
     axes = [
         np.linspace(low, high, points, retstep=True)
         for low, high in zip(mixture.means_.min(axis=0) - reach, mixture.means_.max(axis=0) + reach, strict=True)
@@ -73,7 +71,7 @@ def grid(mixture: GaussianMixture, points: int) -> tuple[Array, float]:
 @pytest.mark.parametrize("structure", STRUCTURES)
 def test_condition_is_the_ratio_of_densities(structure: str, given: list[int], rest: list[int]) -> None:
     """p(rest | given) = p(all) / p(given); the marginals on both sides are p(given)."""
-    model, rng = twin(structure, condition=100.0, offset=3.0), np.random.default_rng(0)
+    model, rng = drawn_model(structure, condition=100.0, offset=3.0), np.random.default_rng(0)
     mixture = mixture_of(model)
     rows = reference.sample(rng, model, 20)
     marginal = reference.log_likelihoods(rows[:, given], part(model, given)).astype(float)
@@ -88,8 +86,8 @@ def test_condition_is_the_ratio_of_densities(structure: str, given: list[int], r
 @pytest.mark.parametrize(("features", "points"), [([0, 2, 3], 2001), ([1, 2], 401)])
 @pytest.mark.parametrize("structure", STRUCTURES)
 def test_conditional_densities_integrate_to_one(structure: str, features: list[int], points: int) -> None:
-    """Quadrature over one or two features."""
-    conditional = mixture_of(twin(structure)).condition(features, np.linspace(-1, 1, len(features)))
+    """Conditional densities of one or two features integrate to one, by quadrature."""
+    conditional = mixture_of(drawn_model(structure)).condition(features, np.linspace(-1, 1, len(features)))
     rows, area = grid(conditional, points)
     assert np.exp(conditional.score_samples(rows)).sum() * area == pytest.approx(1, abs=1e-10)
 
@@ -97,7 +95,7 @@ def test_conditional_densities_integrate_to_one(structure: str, features: list[i
 @pytest.mark.parametrize("structure", STRUCTURES)
 def test_marginal_is_an_integral(structure: str) -> None:
     """Integrating a feature out leaves the marginal of the other."""
-    mixture = mixture_of(twin(structure, 2))
+    mixture = mixture_of(drawn_model(structure, 2))
     x, (y, step) = np.linspace(-2, 2, 11), grid(mixture.marginal(1), 3001)
     rows = np.column_stack([np.repeat(x, len(y)), np.tile(y[:, 0], len(x))])
     integral = np.exp(mixture.score_samples(rows)).reshape(len(x), -1).sum(axis=1) * step
@@ -105,20 +103,20 @@ def test_marginal_is_an_integral(structure: str) -> None:
 
 
 @pytest.mark.parametrize("structure", STRUCTURES)
-def test_tower(structure: str) -> None:
-    """Conditioning on two features, one after the other or at once; marginals of marginals."""
-    mixture = mixture_of(twin(structure))
+def test_condition_and_marginal_compose(structure: str) -> None:
+    """Conditioning on two features at once or one after the other agrees, and so do marginals of marginals."""
+    mixture = mixture_of(drawn_model(structure))
     once = mixture.condition([3, 1], [0.3, -0.4])
     twice = mixture.condition(1, -0.4).condition(2, 0.3)
     smaller, direct = mixture.marginal([2, 0, 3]).marginal([2, 1]), mixture.marginal([3, 0])
     for one, other in ((once, twice), (smaller, direct)):
-        for name in ("weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_"):
+        for name in PARAMETERS:
             np.testing.assert_allclose(getattr(one, name), getattr(other, name), rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize(("dtype", "noise"), [("float32", 1e-3), ("float64", 1e-6)])
-def test_nearly_singular(dtype: str, noise: float) -> None:
-    """What a fit has accepted can be cut, though rounding its covariances again might make them indefinite."""
+def test_nearly_singular_covariances(dtype: str, noise: float) -> None:
+    """Nearly singular covariances that a fit has accepted can be conditioned and regressed on."""
     rng = np.random.default_rng(1)
     x = rng.normal(size=(500, 1))
     X = np.hstack([x, x + noise * rng.normal(size=(500, 1)), 2 * x + noise * rng.normal(size=(500, 1))]).astype(dtype)
@@ -133,12 +131,11 @@ def test_nearly_singular(dtype: str, noise: float) -> None:
 
 
 def test_factors_set_by_hand() -> None:
-    """Only weights, means and any root of the precisions are read: not triangular ones serve, too."""
-    model = twin("full")
-    mixture, by_hand = mixture_of(model), GaussianMixture(K)
+    """condition takes precision factors that are not triangular."""
+    model = drawn_model("full")
+    mixture, by_hand = mixture_of(model), GaussianMixture(N_COMPONENTS)
     by_hand.weights_, by_hand.means_ = model.weights, model.means
-    values, vectors = np.linalg.eigh(np.linalg.inv(model.covariances))
-    by_hand.precisions_cholesky_ = vectors * np.sqrt(values)[:, None, :]
+    by_hand.precisions_cholesky_ = symmetric_roots(np.linalg.inv(model.covariances))
     expected, found = mixture.condition([0, 2], [0.1, 0.2]), by_hand.condition([0, 2], [0.1, 0.2])
     np.testing.assert_allclose(found.covariances_, expected.covariances_, rtol=1e-10, atol=1e-12)
     np.testing.assert_allclose(found.weights_, expected.weights_, rtol=1e-10)
@@ -165,10 +162,10 @@ def test_feature_names() -> None:
 
 
 def test_derived_mixtures_are_complete() -> None:
-    """They keep random_state and n_threads, and can be sampled, fitted and cut again."""
-    mixture = mixture_of(twin("tied"), random_state=3, n_threads=1)
+    """Derived mixtures keep random_state and n_threads, and can be sampled and fitted."""
+    mixture = mixture_of(drawn_model("tied"), random_state=3, n_threads=1)
     derived = mixture.condition([0], [0.5])
-    assert (derived.n_components, derived.random_state, derived.n_threads) == (K, 3, 1)
+    assert (derived.n_components, derived.random_state, derived.n_threads) == (N_COMPONENTS, 3, 1)
     X, _ = derived.sample(20_000)
     np.testing.assert_allclose(X.mean(axis=0), derived.weights_ @ derived.means_, atol=0.05)
     assert derived.fit(X).n_iter_ > 0
@@ -181,7 +178,7 @@ def test_derived_mixtures_are_complete() -> None:
 @pytest.mark.parametrize("structure", STRUCTURES)
 def test_regress_equals_brute_force(structure: str, given: list[int], rest: list[int]) -> None:
     """Means, standard deviations and covariances, row by row; rows come with their columns in order."""
-    model = twin(structure, condition=100.0, offset=3.0)
+    model = drawn_model(structure, condition=100.0, offset=3.0)
     mixture, columns = mixture_of(model), sorted(given)
     rows = reference.sample(np.random.default_rng(2), model, 15)[:, columns]
     mean, cov = mixture.regress(rows, rest, return_cov=True)
@@ -200,11 +197,11 @@ def test_regress_equals_brute_force(structure: str, given: list[int], rest: list
 @pytest.mark.parametrize("rest", [[2], [3, 0]])
 @pytest.mark.parametrize("structure", STRUCTURES)
 def test_regress_with_gaps_equals_brute_force(structure: str, rest: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is missing of the given features is no condition; a row of which nothing is given has the marginal."""
-    monkeypatch.setattr(regression, "FILLED", 5 * D)
-    model = twin(structure, condition=100.0, offset=3.0)
+    """Missing values of the given features are no condition; an empty row gets the marginal mean."""
+    monkeypatch.setattr(regression, "FILLED", 5 * N_FEATURES)
+    model = drawn_model(structure, condition=100.0, offset=3.0)
     mixture = mixture_of(model, missing="em")
-    given = [i for i in range(D) if i not in rest]
+    given = [i for i in range(N_FEATURES) if i not in rest]
     rows = reference.sample(np.random.default_rng(2), model, 23)[:, given]
     rows[np.random.default_rng(3).uniform(size=rows.shape) < 0.4] = np.nan
     rows[0] = np.nan
@@ -223,9 +220,9 @@ def test_regress_with_gaps_equals_brute_force(structure: str, rest: list[int], m
         np.testing.assert_allclose(std[i], np.sqrt(np.diag(expected_cov)), rtol=1e-10)
 
 
-def test_parts_of_a_mixture_take_gaps() -> None:
+def test_derived_mixtures_accept_missing_values() -> None:
     """Marginals and conditionals of a mixture fitted with gaps take rows with gaps."""
-    mixture = mixture_of(twin("full"), missing="em")
+    mixture = mixture_of(drawn_model("full"), missing="em")
     rows = [[1.0, np.nan], [np.nan, 2.0]]
     expected = [mixture.marginal(i).score_samples([[x]])[0] for i, x in ((0, 1.0), (1, 2.0))]
     np.testing.assert_allclose(mixture.marginal([0, 1]).score_samples(rows), expected, rtol=1e-12)
@@ -235,21 +232,21 @@ def test_parts_of_a_mixture_take_gaps() -> None:
 @pytest.mark.parametrize("structure", STRUCTURES)
 def test_laws_of_total_expectation_and_variance(structure: str) -> None:
     """Integrated over the given feature, conditional moments make the moments of the target."""
-    mixture = mixture_of(twin(structure, 2))
+    mixture = mixture_of(drawn_model(structure, 2))
     rows, step = grid(mixture.marginal(0), 4001)
     density = np.exp(mixture.marginal(0).score_samples(rows)) * step
     mean, std = mixture.regress(rows, 1, return_std=True)
     target = mixture.marginal(1)
     overall = target.weights_ @ target.means_[:, 0]
-    variances = reference.dense(structure, target.covariances_, K, 1)[:, 0, 0].astype(float)
+    variances = dense_covariances(target)[:, 0, 0]
     variance = target.weights_ @ (variances + (target.means_[:, 0] - overall) ** 2)
     assert density @ mean == pytest.approx(overall, rel=1e-10)
     assert density @ (std**2 + (mean - overall) ** 2) == pytest.approx(variance, rel=1e-10)
 
 
-def test_one_target_has_no_axis() -> None:
-    """A target by itself gives one-dimensional results, a list of one does not."""
-    mixture = mixture_of(twin("full"))
+def test_regress_output_shapes() -> None:
+    """A single target gives one-dimensional results, a list of one target two-dimensional ones."""
+    mixture = mixture_of(drawn_model("full"))
     rows = np.zeros((5, 3))
     for how in ({"return_std": True}, {"return_cov": True}):
         alone, listed = mixture.regress(rows, 1, **how), mixture.regress(rows, [1], **how)
@@ -258,10 +255,10 @@ def test_one_target_has_no_axis() -> None:
         np.testing.assert_array_equal(alone[1], listed[1].ravel())
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_regress_of_many_rows(dtype: str) -> None:
     """Threads do not show in the bits, blocks hardly, and memory holds no array of rows by components."""
-    model = reference.random_model(np.random.default_rng(0), "full", 32, D)
+    model = reference.random_model(np.random.default_rng(0), "full", 32, N_FEATURES)
     rows = reference.sample(np.random.default_rng(3), model, 60_000, dtype)[:, :2]
     results = [mixture_of(model, n_threads=n).regress(rows, [2, 3], return_std=True) for n in (1, 4)]
     for one, other in zip(*results, strict=True):
@@ -282,16 +279,16 @@ def test_regress_of_many_rows(dtype: str) -> None:
 @pytest.mark.parametrize("structure", STRUCTURES)
 def test_from_parameters(structure: str) -> None:
     """The structure is seen from the shapes; densities are those of the twin; nothing given is shared."""
-    model = twin(structure)
+    model = drawn_model(structure)
     given = [np.array(values) for values in model[1:]]
     mixture = GaussianMixture.from_parameters(*given, tol=0.5)
-    assert (mixture.covariance_type, mixture.n_components, mixture.tol) == (structure, K, 0.5)
+    assert (mixture.covariance_type, mixture.n_components, mixture.tol) == (structure, N_COMPONENTS, 0.5)
     for values in given:
         values[...] = np.nan
     rows = reference.sample(np.random.default_rng(0), model, 10)
     np.testing.assert_allclose(mixture.score_samples(rows), reference.log_likelihoods(rows, model).astype(float))
     np.testing.assert_array_equal(mixture.covariances_, model.covariances)
-    assert mixture.sample(3)[0].shape == (3, D)
+    assert mixture.sample(3)[0].shape == (3, N_FEATURES)
 
 
 EYE = np.eye(2).tolist()
@@ -322,7 +319,7 @@ EYE = np.eye(2).tolist()
 def test_bad_parameters(
     weights: Any, means: Any, covariances: Any, params: dict[str, Any], error: type[Exception], message: str
 ) -> None:
-    """What makes no mixture is refused with the remedy."""
+    """Parameters of no valid mixture are refused, with a remedy."""
     with pytest.raises(error, match=message):
         GaussianMixture.from_parameters(weights, means, covariances, **params)
 
@@ -338,10 +335,10 @@ def test_badly_scaled_covariances_are_no_error() -> None:
 
 def test_sample_with_its_own_random_state() -> None:
     """A random_state for one call goes before the mixture's own, and leaves it as it is."""
-    mixture = mixture_of(twin("diag"), random_state=0)
-    first, own = mixture.sample(5, random_state=1)[0], mixture.sample(5)[0]
-    np.testing.assert_array_equal(first, mixture.set_params(random_state=1).sample(5)[0])
-    np.testing.assert_array_equal(own, mixture.sample(5, random_state=0)[0])
+    mixture = mixture_of(drawn_model("diag"), random_state=0)
+    given, default = mixture.sample(5, random_state=1)[0], mixture.sample(5)[0]
+    np.testing.assert_array_equal(given, mixture.set_params(random_state=1).sample(5)[0])
+    np.testing.assert_array_equal(default, mixture.sample(5, random_state=0)[0])
     rng = np.random.default_rng(0)
     assert not np.array_equal(mixture.sample(5, rng)[0], mixture.sample(5, rng)[0])
     with pytest.raises(ValueError, match="'random_state' parameter"):
@@ -369,7 +366,7 @@ def test_sample_with_its_own_random_state() -> None:
 )
 def test_bad_features(features: Any, error: type[Exception], message: str) -> None:
     """All methods that take features refuse them in the same words."""
-    mixture = mixture_of(twin("full"))
+    mixture = mixture_of(drawn_model("full"))
     for call in (
         lambda: mixture.marginal(features),
         lambda: mixture.condition(features, [0.0]),
@@ -380,8 +377,8 @@ def test_bad_features(features: Any, error: type[Exception], message: str) -> No
 
 
 def test_bad_values() -> None:
-    """Values, rows and options that do not fit."""
-    mixture = mixture_of(twin("full"))
+    """Values, rows and options that do not fit the mixture are refused."""
+    mixture = mixture_of(drawn_model("full"))
     everything = [0, 1, 2, 3]
     with pytest.raises(ValueError, match="1 values were given for 2 features"):
         mixture.condition([0, 1], 3.0)
@@ -399,7 +396,7 @@ def test_bad_values() -> None:
         mixture.regress(np.zeros(3), 0)
     with pytest.raises(ValueError, match="contains NaN"):
         mixture.regress(np.full((2, 3), np.nan), 0)
-    gaps = mixture_of(twin("full"), missing="em")
+    gaps = mixture_of(drawn_model("full"), missing="em")
     with pytest.raises(ValueError, match="ask for return_std, or for the covariances of one row by condition"):
         gaps.regress(np.full((2, 3), np.nan), 0, return_cov=True)
     with pytest.raises(ValueError, match="ask for one"):
@@ -420,10 +417,10 @@ def test_bad_values() -> None:
 # Rows that stand out, and the ICL -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_uncertainty(dtype: str) -> None:
     """One less the largest responsibility, with digits even where that is one to rounding."""
-    model = twin("full")
+    model = drawn_model("full")
     rows = reference.sample(np.random.default_rng(0), model, 5000, dtype)
     r = np.sort(reference.responsibilities(rows, model), axis=1)
     found = mixture_of(model).uncertainty(rows)
@@ -431,9 +428,9 @@ def test_uncertainty(dtype: str) -> None:
     np.testing.assert_allclose(found, r[:, :-1].sum(axis=1).astype(float), rtol=1e-3 if dtype == "float32" else 1e-10)
 
 
-def test_outliers() -> None:
+def test_anomaly_threshold() -> None:
     """The threshold is the score that the given share of the rows exceeds."""
-    model = twin("diag")
+    model = drawn_model("diag")
     rows = reference.sample(np.random.default_rng(0), model, 1000)
     mixture = mixture_of(model)
     scores = mixture.anomaly_scores(rows)
@@ -460,7 +457,7 @@ def test_icl_of_iris() -> None:
 
 def test_icl_of_weighted_rows() -> None:
     """A weight of two is a row twice, one of nought is no row."""
-    model = twin("full")
+    model = drawn_model("full")
     rows = reference.sample(np.random.default_rng(0), model, 300)
     weights = np.arange(300) % 3
     mixture = mixture_of(model)
@@ -470,9 +467,9 @@ def test_icl_of_weighted_rows() -> None:
 
 
 @pytest.mark.parametrize("kind", ["chunks", "mapped"])
-def test_rows_out_of_memory(tmp_path: Path, kind: str) -> None:
+def test_chunks_and_mapped_files_same_bits(tmp_path: Path, kind: str) -> None:
     """Chunks and mapped files are read a block at a time, with the bits of an array."""
-    model = twin("full")
+    model = drawn_model("full")
     rows = reference.sample(np.random.default_rng(0), model, 40_000)
     np.save(tmp_path / "rows.npy", rows[:, :3])
     np.save(tmp_path / "all.npy", rows)

@@ -1,4 +1,4 @@
-"""What is public is documented: what it is, its arguments, what it returns, and an example, which CI runs."""
+"""Public names have complete docstrings: a summary, all parameters, the result and an example."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 MODULES = ("fastgmm", "fastgmm.datasets", "fastgmm.plotting", "fastgmm.sources")
 
 
-def own(member: Any) -> Any:
+def own_member(member: Any) -> Any:
     """The function behind a public member of a class, or the property; None for what is inherited from elsewhere."""
     member = getattr(member, "__func__", member)
     function = member.fget if isinstance(member, property) else member
@@ -30,7 +30,7 @@ def public() -> Iterator[tuple[str, Any]]:
             yield f"{module.__name__}.{name}", thing
             members = dir(thing) if inspect.isclass(thing) else []
             for member in members:
-                found = own(inspect.getattr_static(thing, member))
+                found = own_member(inspect.getattr_static(thing, member))
                 if not member.startswith("_") and found is not None:
                     yield f"{module.__name__}.{name}.{member}", found
 
@@ -51,7 +51,7 @@ def described(parameters: str) -> set[str]:
 
 
 @pytest.mark.parametrize("name", PUBLIC)
-def test_documented(name: str) -> None:
+def test_public_docstrings_complete(name: str) -> None:
     """A summary that ends with a period, all arguments by name and no others, results, and an example."""
     thing = PUBLIC[name]
     documented = inspect.getdoc(thing) or ""
@@ -83,8 +83,8 @@ def test_constructor_arguments() -> None:
     assert heads == list(inspect.signature(thing).parameters)
 
 
-def test_something_is_tested() -> None:
-    """The walk finds what everybody knows to be public."""
+def test_public_names_are_found() -> None:
+    """Names known to be public are among those found."""
     assert {"fastgmm.select", "fastgmm.GaussianMixture.fit", "fastgmm.Selection.plot"} < PUBLIC.keys()
     assert {"fastgmm.Statistics.merge", "fastgmm.sources.Chunks.map", "fastgmm.plotting.PairsDisplay"} < PUBLIC.keys()
     assert len(PUBLIC) > 60

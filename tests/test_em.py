@@ -1,4 +1,4 @@
-"""The EM driver: the twin's iterates, monotone likelihood, the stopping rule and published log-likelihoods.
+"""The EM loop has the iterates of the slow twin, a monotone likelihood and mclust's published optima.
 
 The twin itself is compared with scikit-learn here where that is installed.
 """
@@ -10,52 +10,25 @@ from typing import Any
 import numpy as np
 import pytest
 import reference as twin
+from problems import DATASETS, Array, em, overlapping_problem, parameters_of, unit_covariances
 
 from fastgmm import GaussianMixture, datasets
-from fastgmm.fitting.em import expectation_maximization
 from fastgmm.model.structures import STRUCTURES
 from fastgmm.sources.array import ArraySource
 
-Array = np.ndarray[Any, Any]
 
-
-def parameters_of(model: twin.Model) -> Any:
-    """The library's parameters for a model of the twin."""
-    return STRUCTURES[model.structure].from_covariances(
-        np.asarray(model.weights, dtype=np.float64),
-        np.asarray(model.means, dtype=np.float64),
-        np.asarray(model.covariances, dtype=np.float64),
-    )
-
-
-def problem(structure: str, dtype: str = "float64", n_samples: int = 500, seed: int = 0) -> tuple[Array, twin.Model]:
-    """Overlapping data of 4 components in 3 dimensions, and a start that is not their source."""
-    rng = np.random.default_rng(seed)
-    source = twin.random_model(rng, structure, 4, 3, condition=10.0, separation=2.0, offset=2.0)
-    X = twin.sample(rng, source, n_samples, dtype)
-    means = X[rng.choice(n_samples, 4, replace=False)].astype(np.float64)
-    spread = np.full(3, float(X.var()))
-    covariances = {
-        "full": np.stack([np.diag(spread)] * 4),
-        "tied": np.diag(spread),
-        "diag": np.stack([spread] * 4),
-        "spherical": np.full(4, spread[0]),
-    }[structure]
-    return X, twin.Model(structure, np.full(4, 0.25), means, covariances)
-
-
-def fit(X: Array, start: twin.Model, **options: Any) -> Any:
+def fit_from(X: Array, start: twin.Model, **options: Any) -> Any:
     """The library's EM from a model of the twin."""
     options = {"tol": 0.0, "max_iter": 100, "reg_covar": 1e-6, **options}
-    return expectation_maximization(ArraySource(X), STRUCTURES[start.structure], parameters_of(start), **options)
+    return em(ArraySource(X), STRUCTURES[start.structure], parameters_of(start), **options)
 
 
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
 @pytest.mark.parametrize("seed", range(4))
 def test_likelihood_never_falls(structure: str, seed: int) -> None:
     """With reg_covar = 0 every step raises the mean log-likelihood, but for rounding (a few u |l|)."""
-    X, start = problem(structure, seed=seed)
-    bounds = np.array(fit(X, start, max_iter=150, reg_covar=0.0).lower_bounds)
+    X, start = overlapping_problem(structure, seed=seed)
+    bounds = np.array(fit_from(X, start, max_iter=150, reg_covar=0.0).lower_bounds)
     assert len(bounds) == 150
     assert np.all(np.diff(bounds) >= -8 * np.finfo(float).eps * np.abs(bounds[1:]))
     assert bounds[-1] > bounds[0] + 0.05
@@ -63,66 +36,66 @@ def test_likelihood_never_falls(structure: str, seed: int) -> None:
 
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
 def test_likelihood_never_falls_float32(structure: str) -> None:
-    """The same in float32, to 4 of its roundoffs: the sum is in double, the densities are not."""
-    X, start = problem(structure, dtype="float32", seed=7)
-    bounds = np.array(fit(X, start, max_iter=100, reg_covar=0.0).lower_bounds)
+    """In float32 the mean log-likelihood never falls by more than 4 roundoffs."""
+    X, start = overlapping_problem(structure, dtype="float32", seed=7)
+    bounds = np.array(fit_from(X, start, max_iter=100, reg_covar=0.0).lower_bounds)
     assert np.all(np.diff(bounds) >= -4 * 2.0**-24 * np.abs(bounds[1:]))
 
 
 @pytest.mark.parametrize(("dtype", "rtol"), [("float64", 1e-10), ("float32", 1e-4)])
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
-def test_iterates_equal_the_twin(structure: str, dtype: str, rtol: float) -> None:
+def test_iterates_equal_twin(structure: str, dtype: str, rtol: float) -> None:
     """Parameters and bounds after 1, 5 and 20 iterations are the twin's."""
-    X, start = problem(structure, dtype)
-    want = start
+    X, start = overlapping_problem(structure, dtype=dtype)
+    expected = start
     done = 0
     bounds: list[float] = []
     for n_iter in (1, 5, 20):
-        more = twin.expectation_maximization(X, want, tol=0.0, max_iter=n_iter - done, reg_covar=1e-6)
-        want, done, bounds = more.model, n_iter, bounds + more.lower_bounds
-        got = fit(X, start, max_iter=n_iter)
+        more = twin.expectation_maximization(X, expected, tol=0.0, max_iter=n_iter - done, reg_covar=1e-6)
+        expected, done, bounds = more.model, n_iter, bounds + more.lower_bounds
+        got = fit_from(X, start, max_iter=n_iter)
         assert not got.converged
         assert len(got.lower_bounds) == n_iter
         np.testing.assert_allclose(got.lower_bounds, bounds, rtol=rtol / 10)
         parameters = got.parameters
-        np.testing.assert_allclose(parameters.weights, want.weights.astype(float), rtol=rtol)
-        np.testing.assert_allclose(parameters.means, want.means.astype(float), rtol=rtol, atol=rtol)
-        np.testing.assert_allclose(parameters.covariances, want.covariances.astype(float), rtol=rtol, atol=rtol)
+        np.testing.assert_allclose(parameters.weights, expected.weights.astype(float), rtol=rtol)
+        np.testing.assert_allclose(parameters.means, expected.means.astype(float), rtol=rtol, atol=rtol)
+        np.testing.assert_allclose(parameters.covariances, expected.covariances.astype(float), rtol=rtol, atol=rtol)
         factors = twin.dense(structure, parameters.precisions_cholesky, 4, 3).astype(float)
-        np.testing.assert_allclose(factors, twin.precision_factors(want).astype(float), rtol=rtol, atol=rtol)
+        np.testing.assert_allclose(factors, twin.precision_factors(expected).astype(float), rtol=rtol, atol=rtol)
 
 
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
 @pytest.mark.parametrize("tol", [1e-2, 1e-4])
 def test_stopping_rule(structure: str, tol: float) -> None:
     """EM stops at the first iteration whose bound differs from the one before by less than tol."""
-    X, start = problem(structure)
-    everything = fit(X, start, max_iter=400).lower_bounds
+    X, start = overlapping_problem(structure)
+    everything = fit_from(X, start, max_iter=400).lower_bounds
     stop = 1 + int(np.flatnonzero(np.abs(np.diff(everything)) < tol)[0]) + 1
-    got = fit(X, start, max_iter=400, tol=tol)
+    got = fit_from(X, start, max_iter=400, tol=tol)
     assert got.converged
     assert len(got.lower_bounds) == stop
     assert got.lower_bounds == everything[:stop]
-    assert not fit(X, start, max_iter=stop - 1, tol=tol).converged
-    last = fit(X, start, max_iter=stop, tol=tol)
+    assert not fit_from(X, start, max_iter=stop - 1, tol=tol).converged
+    last = fit_from(X, start, max_iter=stop, tol=tol)
     assert last.converged
     assert np.array_equal(last.parameters.means, got.parameters.means)
 
 
 def test_previous_bound_starts_the_rule() -> None:
     """A warm start compares its first bound with the one given; without one a first iteration never converges."""
-    X, start = problem("full")
-    first = fit(X, start, max_iter=1).lower_bounds[0]
-    assert not fit(X, start, max_iter=1, tol=1e9).converged
-    warm = fit(X, start, max_iter=5, tol=1e-3, previous_bound=first + 5e-4)
+    X, start = overlapping_problem("full")
+    first = fit_from(X, start, max_iter=1).lower_bounds[0]
+    assert not fit_from(X, start, max_iter=1, tol=1e9).converged
+    warm = fit_from(X, start, max_iter=5, tol=1e-3, previous_bound=first + 5e-4)
     assert warm.converged
     assert len(warm.lower_bounds) == 1
 
 
 def test_no_iterations() -> None:
     """max_iter = 0 returns the start itself."""
-    X, start = problem("diag")
-    got = fit(X, start, max_iter=0)
+    X, start = overlapping_problem("diag")
+    got = fit_from(X, start, max_iter=0)
     assert got.lower_bounds == []
     assert not got.converged
     assert np.array_equal(got.parameters.means, start.means)
@@ -130,17 +103,17 @@ def test_no_iterations() -> None:
 
 def test_zero_tolerance_never_converges() -> None:
     """At tol = 0 EM runs on even where the bound no longer moves."""
-    X, start = problem("spherical")
-    got = fit(X[:50], start, max_iter=300)
+    X, start = overlapping_problem("spherical")
+    got = fit_from(X[:50], start, max_iter=300)
     assert len(got.lower_bounds) == 300
     assert not got.converged
 
 
 def test_callback() -> None:
     """on_iteration is told number, bound and change after every iteration."""
-    X, start = problem("tied")
+    X, start = overlapping_problem("tied")
     told: list[tuple[int, float, float]] = []
-    got = fit(X, start, max_iter=6, on_iteration=lambda *news: told.append(news))
+    got = fit_from(X, start, max_iter=6, on_iteration=lambda *news: told.append(news))
     assert [news[0] for news in told] == list(range(1, 7))
     assert [news[1] for news in told] == got.lower_bounds
     assert told[0][2] == np.inf
@@ -152,13 +125,10 @@ def test_ill_defined_covariance() -> None:
     X = np.repeat([[0.0, 0.0], [5.0, 5.0]], 10, axis=0)
     start = twin.Model("full", np.full(2, 0.5), np.array([[0.0, 0.0], [5.0, 5.0]]), np.stack([np.eye(2)] * 2))
     with pytest.raises(ValueError, match="ill-defined empirical covariance"):
-        fit(X, start, max_iter=20, reg_covar=0.0)
+        fit_from(X, start, max_iter=20, reg_covar=0.0)
 
 
 # Published values -------------------------------------------------------------------------------------------------
-
-
-DATA = {"iris": datasets.load_iris().data, "faithful": datasets.load_faithful().data}
 
 
 def start_from_labels(structure: str, X: Array, labels: Array) -> twin.Model:
@@ -179,9 +149,9 @@ def golden_labels(name: str, structure: str, n_components: int) -> Array:
     if name == "iris":
         species = np.repeat(np.arange(3), 50)
         if structure == "diag":
-            return np.digitize(DATA[name][:, 2], [2.5, 5.2])
+            return np.digitize(DATASETS[name][:, 2], [2.5, 5.2])
         return np.minimum(species, n_components - 1)
-    waiting = DATA[name][:, 1]
+    waiting = DATASETS[name][:, 1]
     return np.searchsorted(np.quantile(waiting, [0.36, 0.52][: n_components - 1]), waiting)
 
 
@@ -199,9 +169,9 @@ GOLDEN = [
 @pytest.mark.parametrize(("name", "structure", "n_components", "published"), GOLDEN)
 def test_published_log_likelihood(name: str, structure: str, n_components: int, published: float) -> None:
     """mclust 6.0.0 at tolerance 1e-12 from the same basin of attraction, to the six decimals printed."""
-    X = DATA[name]
+    X = DATASETS[name]
     labels = golden_labels(name, structure, n_components)
-    got = fit(X, start_from_labels(structure, X, labels), tol=1e-12, max_iter=5000, reg_covar=0.0)
+    got = fit_from(X, start_from_labels(structure, X, labels), tol=1e-12, max_iter=5000, reg_covar=0.0)
     assert got.converged
     total = ArraySource(X).log_likelihoods(STRUCTURES[structure].kernel_model(got.parameters, X.dtype)).sum()
     assert total == pytest.approx(published, abs=2e-6)
@@ -212,9 +182,9 @@ def test_published_parameters() -> None:
 
     mclust stopped at a relative change of 1e-5, with means 0.1 %, covariance 2 % and weights 0.003 from the optimum.
     """
-    X = DATA["faithful"]
+    X = DATASETS["faithful"]
     start = start_from_labels("tied", X, golden_labels("faithful", "tied", 3))
-    got = fit(X, start, tol=1e-12, max_iter=5000, reg_covar=0.0).parameters
+    got = fit_from(X, start, tol=1e-12, max_iter=5000, reg_covar=0.0).parameters
     order = np.argsort(got.weights)
     np.testing.assert_allclose(got.weights[order], [0.16568, 0.35637, 0.47795], atol=5e-3)
     means = [[3.7931, 77.5211], [2.0376, 54.4912], [4.4632, 80.8334]]
@@ -237,18 +207,18 @@ def test_published_parameters() -> None:
 )
 def test_one_component_is_closed_form(name: str, structure: str, bic: float) -> None:
     """K = 1 is the sample mean and covariance after one step; mclust's BIC = 2 log L - df log n, as printed."""
-    X = DATA[name]
+    X = DATASETS[name]
     start = start_from_labels(structure, X, np.zeros(len(X)))
-    got = fit(X, start._replace(means=start.means + 1.0), tol=0.0, max_iter=2, reg_covar=0.0)
+    got = fit_from(X, start._replace(means=start.means + 1.0), tol=0.0, max_iter=2, reg_covar=0.0)
     covariance = np.cov(X.T, bias=True)
-    want = {
+    expected = {
         "full": covariance[None],
         "tied": covariance,
         "diag": np.diag(covariance)[None],
         "spherical": np.array([np.trace(covariance) / X.shape[1]]),
     }[structure]
     np.testing.assert_allclose(got.parameters.means[0], X.mean(axis=0), rtol=1e-13)
-    np.testing.assert_allclose(got.parameters.covariances, want, rtol=1e-12)
+    np.testing.assert_allclose(got.parameters.covariances, expected, rtol=1e-12)
     total = ArraySource(X).log_likelihoods(STRUCTURES[structure].kernel_model(got.parameters, X.dtype)).sum()
     free = STRUCTURES[structure].n_parameters(1, X.shape[1])
     decimals = 1e-4 if name == "iris" else 0.05
@@ -262,7 +232,7 @@ def test_one_component_is_closed_form(name: str, structure: str, bic: float) -> 
 def test_twin_equals_scikit_learn(structure: str) -> None:
     """The twin's iterates are scikit-learn's: parameters after 1, 5 and 20 iterations, bounds, responsibilities."""
     mixture = pytest.importorskip("sklearn.mixture")
-    X, start = problem(structure)
+    X, start = overlapping_problem(structure)
     factors = twin.precision_factors(start)
     precisions = (factors @ np.swapaxes(factors, -1, -2)).astype(float)
     initial = {
@@ -272,7 +242,7 @@ def test_twin_equals_scikit_learn(structure: str) -> None:
         "spherical": lambda: precisions[:, 0, 0],
     }[structure]()
     for n_iter in (1, 5, 20):
-        want = mixture.GaussianMixture(
+        expected = mixture.GaussianMixture(
             4,
             covariance_type=structure,
             tol=0.0,
@@ -282,33 +252,30 @@ def test_twin_equals_scikit_learn(structure: str) -> None:
             precisions_init=initial,
         )
         with pytest.warns(UserWarning, match="did not converge"):
-            want.fit(X)
+            expected.fit(X)
         got = twin.expectation_maximization(X, start, tol=0.0, max_iter=n_iter, reg_covar=1e-6)
-        np.testing.assert_allclose(got.lower_bounds, want.lower_bounds_, rtol=1e-12)
-        np.testing.assert_allclose(got.model.weights.astype(float), want.weights_, rtol=1e-10)
-        np.testing.assert_allclose(got.model.means.astype(float), want.means_, rtol=1e-10)
-        np.testing.assert_allclose(got.model.covariances.astype(float), want.covariances_, rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(got.lower_bounds, expected.lower_bounds_, rtol=1e-12)
+        np.testing.assert_allclose(got.model.weights.astype(float), expected.weights_, rtol=1e-10)
+        np.testing.assert_allclose(got.model.means.astype(float), expected.means_, rtol=1e-10)
+        np.testing.assert_allclose(got.model.covariances.astype(float), expected.covariances_, rtol=1e-9, atol=1e-12)
         r = twin.responsibilities(X, got.model).astype(float)
-        np.testing.assert_allclose(r, want.predict_proba(X), rtol=1e-8, atol=1e-12)
+        np.testing.assert_allclose(r, expected.predict_proba(X), rtol=1e-8, atol=1e-12)
         scores = twin.log_likelihoods(X, got.model).astype(float)
-        np.testing.assert_allclose(scores, want.score_samples(X), rtol=1e-10)
+        np.testing.assert_allclose(scores, expected.score_samples(X), rtol=1e-10)
 
 
 @pytest.mark.parametrize("structure", STRUCTURES)
-def test_iris_bound_is_scikit_learns(structure: str) -> None:
+def test_iris_bounds_equal_scikit_learn(structure: str) -> None:
     """Sepal length and width, three components: from the same start, the same lower bounds to 1e-10."""
     mixture = pytest.importorskip("sklearn.mixture")
     X = datasets.load_iris().data[:, :2]
-    shape = STRUCTURES[structure].covariance_shape(3, 2)
     start = {
         "weights_init": np.full(3, 1 / 3),
         "means_init": X[[0, 60, 120]],
-        "precisions_init": np.broadcast_to(4 * np.eye(2), shape)
-        if structure in ("full", "tied")
-        else np.full(shape, 4.0),
+        "precisions_init": 4 * unit_covariances(structure, 3, 2),
     }
     options = {"n_components": 3, "covariance_type": structure, "tol": 1e-6, "max_iter": 1000, **start}
-    got, want = GaussianMixture(**options).fit(X), mixture.GaussianMixture(**options).fit(X)
+    got, expected = GaussianMixture(**options).fit(X), mixture.GaussianMixture(**options).fit(X)
     assert got.converged_
-    assert got.n_iter_ == want.n_iter_
-    np.testing.assert_allclose(got.lower_bounds_, want.lower_bounds_, rtol=0, atol=1e-10)
+    assert got.n_iter_ == expected.n_iter_
+    np.testing.assert_allclose(got.lower_bounds_, expected.lower_bounds_, rtol=0, atol=1e-10)

@@ -1,4 +1,4 @@
-"""The estimator: scikit-learn's results from the same start, its semantics, its attributes, and the data it takes."""
+"""GaussianMixture gives scikit-learn's results from the same start, with its attributes and types, on any data."""
 
 from __future__ import annotations
 
@@ -13,46 +13,41 @@ from typing import Any
 
 import numpy as np
 import pytest
+from problems import DTYPES, PARAMETERS, Array, assert_same_fit, copy_parameters, interrupt, table_of
+from reference import STRUCTURES
 
 import fastgmm
 from fastgmm import GaussianMixture
 from fastgmm.mixture import progress
 from fastgmm.sources.array import ArraySource
 
-Array = np.ndarray[Any, Any]
-
-STRUCTURES = ("full", "tied", "diag", "spherical")
-ARRAYS = ("weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_")
-FITTED = (*ARRAYS, "converged_", "n_iter_", "lower_bound_", "lower_bounds_", "n_features_in_")
-OURS = ("degenerate_", "fits_", "n_samples_seen_", "stop_reason_")
-K, D = 3, 4
+FITTED = (*PARAMETERS, "converged_", "n_iter_", "lower_bound_", "lower_bounds_", "n_features_in_")
+OWN_FITTED = ("degenerate_", "fits_", "n_samples_seen_", "stop_reason_")
+N_COMPONENTS, N_FEATURES = 3, 4
 
 
 @pytest.fixture(scope="module")
 def X() -> Array:
     """Three overlapping groups, so that EM is still on its way after fifty iterations."""
     rng = np.random.default_rng(0)
-    groups = [rng.normal(size=(n, D)) @ rng.normal(size=(D, D)) + rng.normal(size=D) for n in (150, 100, 61)]
+    groups = [
+        rng.normal(size=(n, N_FEATURES)) @ rng.normal(size=(N_FEATURES, N_FEATURES)) + rng.normal(size=N_FEATURES)
+        for n in (150, 100, 61)
+    ]
     return np.concatenate(groups)
 
 
-@pytest.fixture(scope="module")
-def sklearn_mixture() -> Any:
-    """The class that GaussianMixture stands in for."""
-    return pytest.importorskip("sklearn.mixture").GaussianMixture
-
-
-def start(X: Array, structure: str) -> dict[str, Any]:
+def explicit_start(X: Array, structure: str) -> dict[str, Any]:
     """An explicit start that is no fixed point."""
     precision = np.diag(1 / X.var(axis=0)) + 0.01
     precisions = {
-        "full": np.stack([precision * (1 + k) for k in range(K)]),
+        "full": np.stack([precision * (1 + k) for k in range(N_COMPONENTS)]),
         "tied": precision,
-        "diag": np.stack([np.diag(precision) * (1 + k) for k in range(K)]),
-        "spherical": np.arange(1.0, 1.0 + K) / X.var(),
+        "diag": np.stack([np.diag(precision) * (1 + k) for k in range(N_COMPONENTS)]),
+        "spherical": np.arange(1.0, 1.0 + N_COMPONENTS) / X.var(),
     }
     return {
-        "n_components": K,
+        "n_components": N_COMPONENTS,
         "covariance_type": structure,
         "weights_init": np.array([0.5, 0.3, 0.2]),
         "means_init": X[[0, 160, 300]].copy(),
@@ -60,33 +55,17 @@ def start(X: Array, structure: str) -> dict[str, Any]:
     }
 
 
-def by_hand(model: Any, source: Any, names: tuple[str, ...] = ARRAYS) -> Any:
-    """Set the parameters of a mixture without a fit."""
-    for name in names:
-        setattr(model, name, getattr(source, name).copy())
-    return model
-
-
-def assert_same_fit(ours: Any, theirs: Any, rtol: float) -> None:
-    """Compare everything that a fit finds; entries near zero relative to the largest of their array."""
-    for name in (*ARRAYS, "lower_bound_", "lower_bounds_"):
-        want = np.asarray(getattr(theirs, name))
-        np.testing.assert_allclose(getattr(ours, name), want, rtol=rtol, atol=rtol * np.abs(want).max(), err_msg=name)
-    assert ours.n_iter_ == theirs.n_iter_
-    assert ours.converged_ == theirs.converged_
-
-
 # Parity -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("max_iter", [1, 5, 50])
 @pytest.mark.parametrize("structure", STRUCTURES)
-def test_parity(X: Array, sklearn_mixture: Any, structure: str, max_iter: int) -> None:
+def test_fit_equals_scikit_learn(X: Array, sklearn_mixture: Any, structure: str, max_iter: int) -> None:
     """From the same start the fit and what is computed with it equal scikit-learn's in double precision."""
-    options = {**start(X, structure), "tol": 0.0, "max_iter": max_iter}
+    options = {**explicit_start(X, structure), "tol": 0.0, "max_iter": max_iter}
     ours, theirs = GaussianMixture(**options).fit(X), sklearn_mixture(**options).fit(X)
     assert_same_fit(ours, theirs, 1e-8)
-    assert {*FITTED, *OURS} == {name for name in vars(ours) if name.endswith("_")}
+    assert {*FITTED, *OWN_FITTED} == {name for name in vars(ours) if name.endswith("_")}
     for method in ("score_samples", "predict_proba", "score", "bic", "aic"):
         np.testing.assert_allclose(getattr(ours, method)(X), getattr(theirs, method)(X), rtol=1e-8, atol=1e-12)
     np.testing.assert_array_equal(ours.predict(X), theirs.predict(X))
@@ -95,45 +74,45 @@ def test_parity(X: Array, sklearn_mixture: Any, structure: str, max_iter: int) -
 
 @pytest.mark.parametrize("max_iter", [1, 5, 50])
 @pytest.mark.parametrize("structure", STRUCTURES)
-def test_parity_float32(X: Array, sklearn_mixture: Any, structure: str, max_iter: int) -> None:
+def test_float32_fit_equals_scikit_learn_float64(X: Array, sklearn_mixture: Any, structure: str, max_iter: int) -> None:
     """For float32 rows the fit equals what scikit-learn finds for the same rows in double precision."""
     rows = X.astype(np.float32)
-    options = {**start(X, structure), "tol": 0.0, "max_iter": max_iter}
+    options = {**explicit_start(X, structure), "tol": 0.0, "max_iter": max_iter}
     ours = GaussianMixture(**options).fit(rows)
-    assert_same_fit(ours, sklearn_mixture(**options).fit(rows.astype(np.float64)), 1e-4)
+    assert_same_fit(ours, sklearn_mixture(**options).fit(rows.astype(np.float64)), 1e-4, same_dtype=False)
 
 
 @pytest.mark.parametrize("structure", STRUCTURES)
-def test_convergence_parity(X: Array, sklearn_mixture: Any, structure: str) -> None:
+def test_convergence_equals_scikit_learn(X: Array, sklearn_mixture: Any, structure: str) -> None:
     """EM stops at the same iteration as scikit-learn, with the same bounds."""
-    options = {**start(X, structure), "tol": 1e-3, "max_iter": 500}
+    options = {**explicit_start(X, structure), "tol": 1e-3, "max_iter": 500}
     ours, theirs = GaussianMixture(**options).fit(X), sklearn_mixture(**options).fit(X)
     assert 2 < ours.n_iter_ < 500
     assert ours.converged_
     assert_same_fit(ours, theirs, 1e-8)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("structure", STRUCTURES)
 def test_types_of_attributes(X: Array, sklearn_mixture: Any, structure: str, dtype: str) -> None:
     """Attributes and results have scikit-learn's types, dtypes and shapes."""
     rows = X.astype(dtype)
-    options = {"n_components": K, "covariance_type": structure, "random_state": 0, "max_iter": 3, "tol": 0.0}
+    options = {"n_components": N_COMPONENTS, "covariance_type": structure, "random_state": 0, "max_iter": 3, "tol": 0.0}
     ours, theirs = GaussianMixture(**options).fit(rows), sklearn_mixture(**options).fit(rows)
     for name in FITTED:
-        got, want = getattr(ours, name), getattr(theirs, name)
-        assert type(got) is type(want), name
-        assert np.shape(got) == np.shape(want), name
-        assert np.asarray(got).dtype == np.asarray(want).dtype, name
+        actual, expected = getattr(ours, name), getattr(theirs, name)
+        assert type(actual) is type(expected), name
+        assert np.shape(actual) == np.shape(expected), name
+        assert np.asarray(actual).dtype == np.asarray(expected).dtype, name
     for method in ("predict", "predict_proba", "score_samples", "score", "bic", "aic", "fit_predict"):
-        got, want = getattr(ours, method)(rows), getattr(theirs, method)(rows)
-        assert type(got) is type(want), method
-        assert np.asarray(got).dtype == np.asarray(want).dtype, method
+        actual, expected = getattr(ours, method)(rows), getattr(theirs, method)(rows)
+        assert type(actual) is type(expected), method
+        assert np.asarray(actual).dtype == np.asarray(expected).dtype, method
     samples = ours.sample(3)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "covariance is not symmetric")  # scikit-learn's, in float32
-        expected = theirs.sample(3)
-    assert [array.dtype for array in samples] == [array.dtype for array in expected]
+        their_samples = theirs.sample(3)
+    assert [array.dtype for array in samples] == [array.dtype for array in their_samples]
 
 
 # Starts -----------------------------------------------------------------------------------------------------------
@@ -142,17 +121,17 @@ def test_types_of_attributes(X: Array, sklearn_mixture: Any, structure: str, dty
 @pytest.mark.parametrize("structure", STRUCTURES)
 @pytest.mark.parametrize("given", [(), ("weights",), ("means",), ("precisions",), ("weights", "means")])
 def test_partial_starts(X: Array, sklearn_mixture: Any, structure: str, given: tuple[str, ...]) -> None:
-    """What the user does not give comes from init_params, which draws as scikit-learn's does."""
-    everything = start(X, structure)
+    """Parameters that are not given come from init_params, drawn as in scikit-learn."""
+    everything = explicit_start(X, structure)
     options = {name: everything[name] for name in ("n_components", "covariance_type")}
     options |= {f"{name}_init": everything[f"{name}_init"] for name in given}
     options |= {"init_params": "random", "random_state": 3, "tol": 0.0, "max_iter": 4}
     assert_same_fit(GaussianMixture(**options).fit(X), sklearn_mixture(**options).fit(X), 1e-6)
 
 
-def test_precisions_with_covariances_that_fail(X: Array, sklearn_mixture: Any) -> None:
+def test_given_precisions_need_no_covariances(X: Array, sklearn_mixture: Any) -> None:
     """Given precisions, covariances of single rows are not needed, so they cannot fail."""
-    options = {**start(X, "full"), "means_init": None, "init_params": "random_from_data", "random_state": 0}
+    options = {**explicit_start(X, "full"), "means_init": None, "init_params": "random_from_data", "random_state": 0}
     options |= {"reg_covar": 0.0, "max_iter": 3, "tol": 0.0}
     ours, theirs = GaussianMixture(**options).fit(X), sklearn_mixture(**options).fit(X)
     np.testing.assert_allclose(ours.means_, theirs.means_, rtol=1e-8)
@@ -161,7 +140,7 @@ def test_precisions_with_covariances_that_fail(X: Array, sklearn_mixture: Any) -
 @pytest.mark.parametrize("structure", STRUCTURES)
 def test_no_iterations(X: Array, structure: str) -> None:
     """max_iter=0 keeps the start, silently."""
-    options = start(X, structure)
+    options = explicit_start(X, structure)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         mixture = GaussianMixture(**options, max_iter=0).fit(X)
@@ -174,15 +153,15 @@ def test_no_iterations(X: Array, structure: str) -> None:
 
 def test_no_iterations_keep_the_last_start(X: Array, sklearn_mixture: Any) -> None:
     """Without bounds to compare, the last of several starts is kept, as in scikit-learn."""
-    options = {"n_components": K, "init_params": "random", "random_state": 0, "n_init": 3, "max_iter": 0}
+    options = {"n_components": N_COMPONENTS, "init_params": "random", "random_state": 0, "n_init": 3, "max_iter": 0}
     ours, theirs = GaussianMixture(**options).fit(X), sklearn_mixture(**options).fit(X)
     np.testing.assert_allclose(ours.means_, theirs.means_, rtol=1e-9)
     assert not np.allclose(ours.means_, GaussianMixture(**{**options, "n_init": 1}).fit(X).means_, rtol=1e-6)
 
 
-def test_starts_are_not_rewritten(X: Array) -> None:
+def test_start_parameters_unchanged(X: Array) -> None:
     """Lists given as starts stay lists on the estimator, and arrays are neither kept nor changed."""
-    options = start(X, "full")
+    options = explicit_start(X, "full")
     before = copy.deepcopy(options)
     lists = {**options, "means_init": options["means_init"].tolist()}
     mixture = GaussianMixture(**lists, max_iter=3).fit(X)
@@ -204,12 +183,12 @@ def test_n_init_keeps_the_best(X: Array) -> None:
     assert_same_fit(GaussianMixture(**options, n_init=5, random_state=np.random.RandomState(0)).fit(X), best, 1e-12)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("structure", STRUCTURES)
-def test_warm_start_goes_on(X: Array, structure: str, dtype: str) -> None:
+def test_warm_start_continues(X: Array, structure: str, dtype: str) -> None:
     """Two warm fits of five iterations are one of ten."""
     rows = X.astype(dtype)
-    options = {**start(X, structure), "tol": 0.0}
+    options = {**explicit_start(X, structure), "tol": 0.0}
     warm = GaussianMixture(**options, max_iter=5, warm_start=True).fit(rows)
     first = list(warm.lower_bounds_)
     warm.fit(rows)
@@ -221,7 +200,7 @@ def test_warm_start_goes_on(X: Array, structure: str, dtype: str) -> None:
 
 def test_warm_start_compares_with_the_previous_bound(X: Array, capsys: pytest.CaptureFixture[str]) -> None:
     """A fit that had converged converges again in its first iteration; n_init then no longer counts."""
-    mixture = GaussianMixture(**start(X, "full"), warm_start=True, n_init=3, max_iter=500).fit(X)
+    mixture = GaussianMixture(**explicit_start(X, "full"), warm_start=True, n_init=3, max_iter=500).fit(X)
     assert mixture.n_iter_ > 1
     mixture.set_params(verbose=1).fit(X)
     assert capsys.readouterr().out == "Initialization 0\nInitialization converged.\n"
@@ -232,7 +211,7 @@ def test_warm_start_compares_with_the_previous_bound(X: Array, capsys: pytest.Ca
 def test_warm_start_first_call_initializes(X: Array) -> None:
     """Parameters set by hand are no previous fit."""
     mixture = GaussianMixture(2, warm_start=True, random_state=0)
-    mixture.means_ = np.full((2, D), 1e9)
+    mixture.means_ = np.full((2, N_FEATURES), 1e9)
     mixture.fit(X)
     assert_same_fit(mixture, GaussianMixture(2, random_state=0).fit(X), 1e-12)
 
@@ -243,7 +222,7 @@ def test_random_states(X: Array, method: str, kind: Any) -> None:
     """Equal random states of any kind give equal fits and samples; others do not."""
 
     def run(seed: int) -> tuple[Array, Array]:
-        mixture = GaussianMixture(K, init_params=method, max_iter=1, random_state=kind(seed)).fit(X)
+        mixture = GaussianMixture(N_COMPONENTS, init_params=method, max_iter=1, random_state=kind(seed)).fit(X)
         return mixture.means_, mixture.sample(20)[0]
 
     (means, samples), (again, drawn) = run(5), run(5)
@@ -257,12 +236,12 @@ def test_global_random_state(X: Array) -> None:
     state = np.random.get_state()
     try:
         np.random.seed(3)
-        drawn = GaussianMixture(K, init_params="random", max_iter=2).fit(X).means_
+        drawn = GaussianMixture(N_COMPONENTS, init_params="random", max_iter=2).fit(X).means_
         np.random.seed(3)
-        again = GaussianMixture(K, init_params="random", max_iter=2).fit(X).means_
+        again = GaussianMixture(N_COMPONENTS, init_params="random", max_iter=2).fit(X).means_
     finally:
         np.random.set_state(state)
-    seeded = GaussianMixture(K, init_params="random", max_iter=2, random_state=3).fit(X).means_
+    seeded = GaussianMixture(N_COMPONENTS, init_params="random", max_iter=2, random_state=3).fit(X).means_
     np.testing.assert_array_equal(drawn, again)
     np.testing.assert_array_equal(drawn, seeded)
 
@@ -281,7 +260,7 @@ def test_verbose(
     max_iter: int,
 ) -> None:
     """The printed lines are scikit-learn's, but for the times."""
-    options = {**start(X, "full"), "max_iter": max_iter, "verbose": verbose, "verbose_interval": interval}
+    options = {**explicit_start(X, "full"), "max_iter": max_iter, "verbose": verbose, "verbose_interval": interval}
     options |= {"n_init": 2, "tol": 0.05, "init_params": "random"}
     if max_iter == 0:
         options["precisions_init"] = None  # scikit-learn fails without its covariances
@@ -293,7 +272,7 @@ def test_verbose(
     assert printed(GaussianMixture) == printed(sklearn_mixture)
 
 
-def test_times(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_verbose_times(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """Times of iterations count from the line before, those of initializations from their start."""
     clock = iter([10.0, 11.0, 13.0, 20.0])
     monkeypatch.setattr(progress, "perf_counter", lambda: next(clock))
@@ -305,7 +284,7 @@ def test_times(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[st
     assert re.findall(r"lapse (.*)s", capsys.readouterr().out) == ["1.00000", "2.00000", "10.00000"]
 
 
-def test_quiet(X: Array, capsys: pytest.CaptureFixture[str]) -> None:
+def test_nothing_printed_by_default(X: Array, capsys: pytest.CaptureFixture[str]) -> None:
     """Nothing is printed unless asked for."""
     GaussianMixture(2).fit(X)
     assert capsys.readouterr().out == ""
@@ -314,7 +293,7 @@ def test_quiet(X: Array, capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize("method", ["fit", "fit_predict"])
 def test_convergence_warning(X: Array, sklearn_mixture: Any, method: str) -> None:
     """The warning has scikit-learn's words, is caught by both names, and points at the caller."""
-    options = {**start(X, "full"), "max_iter": 2}
+    options = {**explicit_start(X, "full"), "max_iter": 2}
     with pytest.warns(UserWarning, match="did not converge") as theirs:
         getattr(sklearn_mixture(**options), method)(X)
     with pytest.warns(UserWarning, match="did not converge") as ours:
@@ -327,30 +306,30 @@ def test_convergence_warning(X: Array, sklearn_mixture: Any, method: str) -> Non
 
 
 def test_no_warning_when_converged(X: Array) -> None:
-    """A fit that converges is silent."""
+    """A fit that converges gives no warning."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        GaussianMixture(**start(X, "full"), max_iter=500).fit(X)
+        GaussianMixture(**explicit_start(X, "full"), max_iter=500).fit(X)
 
 
 # Labels and transactions ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("structure", STRUCTURES)
 @pytest.mark.parametrize("max_iter", [0, 3])
 def test_fit_predict_equals_predict(X: Array, structure: str, dtype: str, max_iter: int) -> None:
     """The labels are those of the parameters after the last M-step, to the last bit of the attributes."""
     rows = X.astype(dtype)
-    mixture = GaussianMixture(K, covariance_type=structure, max_iter=max_iter, random_state=0)
+    mixture = GaussianMixture(N_COMPONENTS, covariance_type=structure, max_iter=max_iter, random_state=0)
     labels = mixture.fit_predict(rows)
-    assert set(labels) == set(range(K))
+    assert set(labels) == set(range(N_COMPONENTS))
     np.testing.assert_array_equal(labels, mixture.predict(rows))
     np.testing.assert_array_equal(labels, mixture.predict_proba(rows).argmax(axis=1))
 
 
-def test_fit_makes_no_pass_for_labels(X: Array, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only fit_predict pays for the E-step after the last M-step."""
+def test_fit_computes_no_labels(X: Array, monkeypatch: pytest.MonkeyPatch) -> None:
+    """fit makes no pass for labels, fit_predict makes one."""
     calls = []
     labels = ArraySource.labels
     monkeypatch.setattr(ArraySource, "labels", lambda *a: calls.append(a) or labels(*a))
@@ -367,9 +346,6 @@ def test_interrupted_fit_changes_nothing(X: Array, monkeypatch: pytest.MonkeyPat
     mixture = GaussianMixture(2, random_state=0).fit(X)
     before = pickle.dumps(mixture)
 
-    def interrupt(*args: Any, **options: Any) -> None:
-        raise KeyboardInterrupt
-
     with monkeypatch.context() as patch:
         patch.setattr(place, interrupt)
         with pytest.raises(KeyboardInterrupt):
@@ -378,12 +354,9 @@ def test_interrupted_fit_changes_nothing(X: Array, monkeypatch: pytest.MonkeyPat
 
 
 def test_interrupted_labels_change_nothing(X: Array, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nor does Ctrl-C in the last pass of fit_predict."""
+    """Ctrl-C in the last pass of fit_predict leaves a fitted estimator as it was."""
     mixture = GaussianMixture(2, random_state=0).fit(X)
     before = pickle.dumps(mixture)
-
-    def interrupt(*args: Any) -> None:
-        raise KeyboardInterrupt
 
     monkeypatch.setattr(ArraySource, "labels", interrupt)
     with pytest.raises(KeyboardInterrupt):
@@ -395,8 +368,8 @@ def test_refit_replaces_everything(X: Array) -> None:
     """A second fit leaves nothing of the first, and keeps attributes that are not its own."""
     mixture = GaussianMixture(2, random_state=0).fit(X)
     mixture.note = "kept"
-    mixture.set_params(n_components=K, covariance_type="diag").fit(X[:, :2])
-    assert_same_fit(mixture, GaussianMixture(K, covariance_type="diag", random_state=0).fit(X[:, :2]), 1e-12)
+    mixture.set_params(n_components=N_COMPONENTS, covariance_type="diag").fit(X[:, :2])
+    assert_same_fit(mixture, GaussianMixture(N_COMPONENTS, covariance_type="diag", random_state=0).fit(X[:, :2]), 1e-12)
     assert mixture.n_features_in_ == 2
     assert mixture.note == "kept"
 
@@ -404,16 +377,16 @@ def test_refit_replaces_everything(X: Array) -> None:
 # Mixtures made by hand, samples -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("structure", STRUCTURES)
-def test_known_parameters(X: Array, sklearn_mixture: Any, structure: str, dtype: str) -> None:
-    """A mixture set by hand needs no fit."""
-    options = {"n_components": K, "covariance_type": structure}
+def test_parameters_set_by_hand(X: Array, sklearn_mixture: Any, structure: str, dtype: str) -> None:
+    """Predictions of a mixture set by hand equal scikit-learn's."""
+    options = {"n_components": N_COMPONENTS, "covariance_type": structure}
     fitted = GaussianMixture(**options, random_state=0).fit(X.astype(dtype))
     names = ("weights_", "means_", "precisions_cholesky_")
     ours, theirs = (
-        by_hand(GaussianMixture(**options), fitted, names),
-        by_hand(sklearn_mixture(**options), fitted, names),
+        copy_parameters(GaussianMixture(**options), fitted, names),
+        copy_parameters(sklearn_mixture(**options), fitted, names),
     )
     rtol = 1e-10 if dtype == "float64" else 1e-5  # scikit-learn whitens the means in float32
     for method in ("score_samples", "predict_proba", "score", "bic", "aic"):
@@ -423,15 +396,18 @@ def test_known_parameters(X: Array, sklearn_mixture: Any, structure: str, dtype:
 
 @pytest.mark.parametrize("structure", ["full", "tied"])
 def test_lower_triangular_factors(X: Array, sklearn_mixture: Any, structure: str) -> None:
-    """The factors that np.linalg.cholesky gives are lower triangular, and as good."""
-    options = {"n_components": K, "covariance_type": structure}
+    """Lower triangular precision factors, as np.linalg.cholesky gives, serve as well as upper ones."""
+    options = {"n_components": N_COMPONENTS, "covariance_type": structure}
     fitted = GaussianMixture(**options, random_state=0).fit(X)
     fitted.precisions_cholesky_ = np.linalg.cholesky(fitted.precisions_)
-    ours, theirs = by_hand(GaussianMixture(**options), fitted), by_hand(sklearn_mixture(**options), fitted)
+    ours, theirs = (
+        copy_parameters(GaussianMixture(**options), fitted),
+        copy_parameters(sklearn_mixture(**options), fitted),
+    )
     np.testing.assert_allclose(ours.score_samples(X), theirs.score_samples(X), rtol=1e-9)
 
 
-def test_attributes_are_what_counts(X: Array) -> None:
+def test_changed_attributes_take_effect(X: Array) -> None:
     """Parameters changed after a fit, in place or not, are used at once."""
     mixture = GaussianMixture(2, random_state=0).fit(X)
     labels = mixture.predict(X)
@@ -442,23 +418,23 @@ def test_attributes_are_what_counts(X: Array) -> None:
     np.testing.assert_array_equal(mixture.predict(X), 1)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("structure", STRUCTURES)
-def test_samples_are_those_of_sklearn(X: Array, sklearn_mixture: Any, structure: str, dtype: str) -> None:
-    """An int or a RandomState draws the same numbers, grouped by component, an int at each call."""
-    options = {"n_components": K, "covariance_type": structure}
+def test_samples_equal_scikit_learn(X: Array, sklearn_mixture: Any, structure: str, dtype: str) -> None:
+    """An int or a RandomState draws scikit-learn's samples and labels; an int the same ones at each call."""
+    options = {"n_components": N_COMPONENTS, "covariance_type": structure}
     fitted = GaussianMixture(**options, random_state=0).fit(X.astype(dtype))
     rtol = 1e-12 if dtype == "float64" else 1e-4
     for seed in (7, np.random.RandomState(7)):
-        ours = by_hand(GaussianMixture(**options, random_state=copy.deepcopy(seed)), fitted)
-        theirs = by_hand(sklearn_mixture(**options, random_state=copy.deepcopy(seed)), fitted)
+        ours = copy_parameters(GaussianMixture(**options, random_state=copy.deepcopy(seed)), fitted)
+        theirs = copy_parameters(sklearn_mixture(**options, random_state=copy.deepcopy(seed)), fitted)
         for n_samples in (1, 50):
             got, labels = ours.sample(n_samples)
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", "covariance is not symmetric")  # scikit-learn's, in float32
-                want, expected = theirs.sample(n_samples)
-            np.testing.assert_array_equal(labels, expected)
-            np.testing.assert_allclose(got, want, rtol=rtol, atol=rtol)
+                expected, expected_labels = theirs.sample(n_samples)
+            np.testing.assert_array_equal(labels, expected_labels)
+            np.testing.assert_allclose(got, expected, rtol=rtol, atol=rtol)
             assert np.all(np.diff(labels) >= 0)
 
 
@@ -473,7 +449,7 @@ def test_sample_with_weights_in_float32() -> None:
 def test_sample_needs_covariances_only(X: Array) -> None:
     """Weights, means and covariances set by hand are enough to draw samples."""
     fitted = GaussianMixture(2, random_state=0).fit(X)
-    ours = by_hand(GaussianMixture(2, random_state=0), fitted, ("weights_", "means_", "covariances_"))
+    ours = copy_parameters(GaussianMixture(2, random_state=0), fitted, ("weights_", "means_", "covariances_"))
     np.testing.assert_array_equal(ours.sample(5)[0], fitted.sample(5)[0])
 
 
@@ -565,7 +541,7 @@ def sources(monkeypatch: pytest.MonkeyPatch) -> list[Array]:
     return seen
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("layout", IN_PLACE)
 def test_arrays_are_read_in_place(sources: list[Array], layout: str, dtype: str) -> None:
     """An array of floats is never copied, whatever its strides, and never written."""
@@ -580,8 +556,8 @@ def test_arrays_are_read_in_place(sources: list[Array], layout: str, dtype: str)
 
 
 @pytest.mark.parametrize("kind", CONVERTED)
-def test_everything_else_becomes_float64(sources: list[Array], kind: str) -> None:
-    """What is no array of native floats is converted."""
+def test_other_data_become_float64(sources: list[Array], kind: str) -> None:
+    """Whatever is not an array of native floats is converted to float64."""
     data = CONVERTED[kind](whole)
     mixture = GaussianMixture(random_state=0).fit(data)
     assert sources[0].dtype == np.float64
@@ -608,23 +584,17 @@ def test_memory_map(sources: list[Array], tmp_path: Path) -> None:
     np.testing.assert_allclose(mixture.means_[0], whole.mean(axis=0), rtol=1e-12)
 
 
-def table_of(library: str, rows: Array) -> Any:
-    """The rows as a table of a library."""
-    module = pytest.importorskip(library)
-    columns = {"a": rows[:, 0], "b": rows[:, 1]}
-    return module.table(columns) if library == "pyarrow" else module.DataFrame(columns)
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("library", ["pandas", "polars", "pyarrow"])
 def test_tables(library: str, dtype: str) -> None:
     """Tables are taken with their column names, float32 as such."""
-    table = table_of(library, whole.astype(dtype))
+    rows = whole.astype(dtype)
+    table = table_of(library, a=rows[:, 0], b=rows[:, 1])
     mixture = GaussianMixture(random_state=0).fit(table)
     assert mixture.means_.dtype == dtype
     assert mixture.feature_names_in_.tolist() == ["a", "b"]
     assert mixture.feature_names_in_.dtype == object
-    np.testing.assert_array_equal(mixture.means_, GaussianMixture(random_state=0).fit(whole.astype(dtype)).means_)
+    np.testing.assert_array_equal(mixture.means_, GaussianMixture(random_state=0).fit(rows).means_)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert len(mixture.predict(table)) == len(whole)
@@ -642,7 +612,7 @@ def test_tables_of_mixed_columns() -> None:
     np.testing.assert_allclose(mixture.means_[0], [7 / 3, 2 / 3, 1.5, 2.0])
 
 
-def test_one_block_of_a_table_is_not_copied(sources: list[Array]) -> None:
+def test_pandas_block_is_not_copied(sources: list[Array]) -> None:
     """pandas keeps columns of one dtype in one array, which is read in place."""
     pandas = pytest.importorskip("pandas")
     table = pandas.DataFrame(whole)

@@ -1,4 +1,4 @@
-"""The vector exp and log against exact values over their ranges.
+"""The kernels' vector exp and log against exact values over their ranges.
 
 Bound: 1.2 units in the last place of the exact result. The reference for float32 is exp in double; for float64
 it is long double where that is wider (x86-64 Linux and macOS), and everywhere the correctly rounded `decimal` on
@@ -12,11 +12,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from problems import DTYPES, VARIANTS
 
 from fastgmm import kernels
 
-VARIANTS = tuple(kernels.variants_available())
-DTYPES = ("float32", "float64")
 CUT = {"float32": -87.0, "float64": -708.0}
 ULP = 1.2
 WIDE = np.finfo(np.longdouble).nmant >= 60
@@ -29,7 +28,7 @@ def evaluate(variant: str, x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return out
 
 
-def points(dtype: str) -> np.ndarray[Any, Any]:
+def arguments(dtype: str) -> np.ndarray[Any, Any]:
     """The whole range evenly and at random, dense near 0, at tiny arguments and around multiples of ln 2 / 2."""
     rng = np.random.default_rng(1)
     cut = CUT[dtype]
@@ -57,11 +56,11 @@ def errors_in_ulp(x: np.ndarray[Any, Any], value: np.ndarray[Any, Any], exact: n
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_error(variant: str, dtype: str) -> None:
+def test_exp_error_in_ulp(variant: str, dtype: str) -> None:
     """At most 1.2 ulp on a million points."""
     if dtype == "float64" and not WIDE:
         pytest.skip("long double is no wider than double here; see the decimal test")
-    x = points(dtype)
+    x = arguments(dtype)
     exact = np.exp(x.astype(np.float64 if dtype == "float32" else np.longdouble))
     errors = errors_in_ulp(x, evaluate(variant, x), exact)
     worst = int(errors.argmax())
@@ -70,9 +69,9 @@ def test_error(variant: str, dtype: str) -> None:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_error_by_decimal(variant: str, dtype: str) -> None:
+def test_exp_error_by_decimal(variant: str, dtype: str) -> None:
     """The same bound against correctly rounded decimal arithmetic, free of any floating-point exp."""
-    x = points(dtype)
+    x = arguments(dtype)
     x = np.random.default_rng(2).choice(x, 3000)
     value = evaluate(variant, x)
     context = Context(prec=50)
@@ -87,7 +86,7 @@ def test_error_by_decimal(variant: str, dtype: str) -> None:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_exact_values(variant: str, dtype: str) -> None:
+def test_exp_exact_values(variant: str, dtype: str) -> None:
     """1 exactly at both zeros and at tiny arguments, 0 below the cut and at -inf, NaN at NaN."""
     tiny = float(np.finfo(dtype).tiny)
     lowest = float(np.finfo(dtype).min)
@@ -101,7 +100,7 @@ def test_exact_values(variant: str, dtype: str) -> None:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_monotone_at_the_cut(variant: str, dtype: str) -> None:
+def test_exp_monotone_at_the_cut(variant: str, dtype: str) -> None:
     """At the cut the value is still normal, one step below it is 0 or continues; nothing there is negative."""
     cut = np.dtype(dtype).type(CUT[dtype])
     x = np.array([np.nextafter(cut, -np.inf, dtype=dtype), cut, np.nextafter(cut, 0, dtype=dtype)], dtype=dtype)
@@ -112,9 +111,9 @@ def test_monotone_at_the_cut(variant: str, dtype: str) -> None:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_position_does_not_matter(variant: str, dtype: str) -> None:
+def test_exp_independent_of_position(variant: str, dtype: str) -> None:
     """Any length and place (vector body or remainder) gives the same bits; nothing is written past the end."""
-    x = points(dtype)[-70:]
+    x = arguments(dtype)[-70:]
     alone = np.concatenate([evaluate(variant, x[i : i + 1]) for i in range(len(x))])
     for length in range(len(x) + 1):
         guard = np.full(length + 1, 7.0, dtype=dtype)
@@ -125,7 +124,7 @@ def test_position_does_not_matter(variant: str, dtype: str) -> None:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_log(variant: str, dtype: str) -> None:
+def test_log_error_in_ulp(variant: str, dtype: str) -> None:
     """log(x) for x >= 1, the sum over components of exp: exact 0 at 1, else at most 1 ulp of the result."""
     if dtype == "float64" and not WIDE:
         pytest.skip("long double is no wider than double here")

@@ -1,11 +1,10 @@
-"""Ward's hierarchy: the partitions and costs of independent programs, one tree for every number of clusters."""
+"""Ward's hierarchical clustering has the partitions and costs of scikit-learn and SciPy."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
+from problems import DTYPES, Array
 
 from fastgmm import GaussianMixture
 from fastgmm.datasets import load_iris
@@ -14,10 +13,8 @@ from fastgmm.fitting.starts.hierarchical import MergeTree, clusters, draw_sample
 from fastgmm.sources.array import ArraySource
 from fastgmm.sources.source import Group
 
-Array = np.ndarray[Any, Any]
 
-
-def points(n_samples: int, n_features: int, seed: int) -> Array:
+def unequal_groups(n_samples: int, n_features: int, seed: int) -> Array:
     """Rows in a few clumps of unequal size."""
     rng = np.random.default_rng(seed)
     centers = 2 * rng.normal(size=(5, n_features))
@@ -39,26 +36,26 @@ def within(X: Array, labels: Array) -> float:
 def test_equals_scikit_learn(n_samples: int, n_features: int) -> None:
     """One tree gives scikit-learn's partitions for every number of clusters."""
     cluster = pytest.importorskip("sklearn.cluster")
-    X = points(n_samples, n_features, n_samples)
+    X = unequal_groups(n_samples, n_features, n_samples)
     tree = ward(X)
     for n_clusters in {1, 2, 3, 7, n_samples // 2, n_samples - 1, n_samples}:
         if 1 <= n_clusters <= n_samples:
-            want = cluster.AgglomerativeClustering(n_clusters, linkage="ward").fit_predict(X)
-            assert same_partition(tree.labels(n_clusters), want)
+            expected = cluster.AgglomerativeClustering(n_clusters, linkage="ward").fit_predict(X)
+            assert same_partition(tree.labels(n_clusters), expected)
 
 
 def test_equals_scipy() -> None:
     """Costs of merges are half the squares of SciPy's distances, also far from the origin."""
     hierarchy = pytest.importorskip("scipy.cluster.hierarchy")
-    X = points(400, 3, 0)
-    want = 0.5 * hierarchy.ward(X)[:, 2] ** 2
-    np.testing.assert_allclose(ward(X).costs, want, rtol=1e-9)
-    np.testing.assert_allclose(ward(X + 1e6).costs, want, rtol=1e-5)
+    X = unequal_groups(400, 3, 0)
+    expected = 0.5 * hierarchy.ward(X)[:, 2] ** 2
+    np.testing.assert_allclose(ward(X).costs, expected, rtol=1e-9)
+    np.testing.assert_allclose(ward(X + 1e6).costs, expected, rtol=1e-5)
 
 
 def test_costs_are_sums_of_squares() -> None:
     """The costs so far are the sum of squares within clusters, and never fall."""
-    X = points(60, 2, 1)
+    X = unequal_groups(60, 2, 1)
     tree = ward(X)
     assert np.all(np.diff(tree.costs) >= 0)
     for n_clusters in range(1, 61):
@@ -69,7 +66,7 @@ def test_costs_are_sums_of_squares() -> None:
 
 def test_partitions_are_nested() -> None:
     """Each partition splits one cluster of the one before; clusters are numbered by their first rows."""
-    X = points(90, 2, 2)
+    X = unequal_groups(90, 2, 2)
     tree = ward(X)
     for n_clusters in range(1, 90):
         coarse, fine = tree.labels(n_clusters), tree.labels(n_clusters + 1)
@@ -90,13 +87,13 @@ def test_duplicates(n_distinct: int) -> None:
     assert sorted(set(tree.labels(half).tolist())) == list(range(half))
 
 
-def test_spread() -> None:
+def test_feature_spread() -> None:
     """A feature that does not vary, up to rounding, is left as it is."""
     X = np.column_stack([np.full(50, 0.1), 1e12 + np.arange(50.0), 1e-150 * np.arange(50.0)])
     np.testing.assert_allclose(spread(X), [1.0, np.arange(50).std(), 1e-150 * np.arange(50).std()], rtol=1e-3)
 
 
-def test_units_do_not_matter() -> None:
+def test_scale_invariance() -> None:
     """Other units of the features give the same clusters."""
     X = load_iris().data
     labels = [GaussianMixture(3, init_params="hierarchical", max_iter=0, reg_covar=0).fit(X * unit).weights_
@@ -104,23 +101,23 @@ def test_units_do_not_matter() -> None:
     np.testing.assert_allclose(labels[0], labels[1], rtol=1e-12)
 
 
-def test_small_data_need_no_random_numbers() -> None:
+def test_small_data_need_no_sample() -> None:
     """Up to 2000 rows all are in the tree, and the start is that of its labels."""
-    X = points(300, 3, 3)
+    X = unequal_groups(300, 3, 3)
     assert draw_sample(ArraySource(np.zeros((2000, 1))), 5, np.random.RandomState(0)) is None
     tree = ward((X - X.mean(axis=0)) / X.std(axis=0))
-    want = GaussianMixture(4, init_params=tree.labels(4), max_iter=0).fit(X)
+    expected = GaussianMixture(4, init_params=tree.labels(4), max_iter=0).fit(X)
     for seed in (0, 1):
         got = GaussianMixture(4, init_params="hierarchical", max_iter=0, random_state=seed).fit(X)
-        np.testing.assert_array_equal(got.means_, want.means_)
-        np.testing.assert_array_equal(got.covariances_, want.covariances_)
+        np.testing.assert_array_equal(got.means_, expected.means_)
+        np.testing.assert_array_equal(got.covariances_, expected.covariances_)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_sample_of_large_data(dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A tree of some rows says where all belong: the nearest mean, with features in units of their spread."""
     monkeypatch.setattr(hierarchical, "SAMPLE_ROWS", 100)
-    X = (points(1000, 3, 4) * [1, 50, 0.02] + [0, 1e3, 0]).astype(dtype)
+    X = (unequal_groups(1000, 3, 4) * [1, 50, 0.02] + [0, 1e3, 0]).astype(dtype)
     source = ArraySource(X)
     sample = draw_sample(source, 4, np.random.RandomState(0))
     assert sample is not None and len(set(sample.tolist())) == 100 and np.all(np.diff(sample) > 0)
@@ -128,8 +125,8 @@ def test_sample_of_large_data(dtype: str, monkeypatch: pytest.MonkeyPatch) -> No
     model = clusters(source, hierarchy, 4)
     labels = model.of(source, Group(slice(0, 1000), X, None))
     picked = X[sample].astype(np.float64)
-    scale, own = picked.std(axis=0), hierarchy.tree.labels(4)
-    centers = np.stack([picked[own == k].mean(axis=0) for k in range(4)])
+    scale, tree_labels = picked.std(axis=0), hierarchy.tree.labels(4)
+    centers = np.stack([picked[tree_labels == k].mean(axis=0) for k in range(4)])
     distances = (((X[:, None] - centers) / scale) ** 2).sum(axis=2)
     assert np.mean(labels == distances.argmin(axis=1)) >= (1.0 if dtype == "float64" else 0.995)
 
@@ -137,6 +134,6 @@ def test_sample_of_large_data(dtype: str, monkeypatch: pytest.MonkeyPatch) -> No
 def test_more_components_than_the_sample(monkeypatch: pytest.MonkeyPatch) -> None:
     """The sample has a row for each component at least."""
     monkeypatch.setattr(hierarchical, "SAMPLE_ROWS", 10)
-    X = points(200, 2, 5)
+    X = unequal_groups(200, 2, 5)
     fit = GaussianMixture(30, init_params="hierarchical", max_iter=0, random_state=0).fit(X)
     assert np.all(fit.weights_ > 1e-3)

@@ -1,4 +1,4 @@
-"""Rows with gaps: kernels and fits against the twin that goes row by row, and what must hold of any such fit."""
+"""Missing values: kernels, fits and imputation against the slow twin, which goes row by row."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import incomplete
 import numpy as np
 import pytest
 import reference as twin
+from problems import DTYPES, VARIANTS, em, parameters_of, unit_covariances
 
 from fastgmm import GaussianMixture, kernels
-from fastgmm.fitting.em import expectation_maximization
 from fastgmm.model.parameters import Parameters
 from fastgmm.model.structures import STRUCTURES
 from fastgmm.sources import from_chunks
@@ -22,52 +22,54 @@ from fastgmm.sources.incomplete import source as sources_incomplete
 from fastgmm.sources.incomplete.patterns import find_patterns
 from fastgmm.sources.incomplete.source import IncompleteSource, marginals
 
-VARIANTS = tuple(kernels.variants_available())
 EPS = {"float64": 2.0**-52, "float32": 2.0**-23}
 
 
 def gaps(rng: np.random.Generator, kind: str, shape: tuple[int, int]) -> Any:
     """Where values are missing: at random, in a few patterns, or (with one row of each pattern) nearly nowhere."""
-    N, D = shape
+    n_samples, n_features = shape
     if kind == "random":
         return rng.random(shape) < 0.3
     if kind == "few":
-        return (rng.random((4, D)) < 0.3)[rng.integers(0, 4, N)]
-    where = np.zeros(shape, bool)
-    where[: N // 3] = True  # nothing observed
-    rows = np.arange(N // 3, min(N, N // 3 + D))
-    where[rows, rows - N // 3] = True
+        return (rng.random((4, n_features)) < 0.3)[rng.integers(0, 4, n_samples)]
+    where, third = np.zeros(shape, bool), n_samples // 3
+    where[:third] = True  # nothing observed
+    rows = np.arange(third, min(n_samples, third + n_features))
+    where[rows, rows - third] = True
     return where
 
 
-def parameters_of(model: twin.Model) -> Parameters:
-    """The library's parameters for a model of the twin."""
-    arrays = (np.asarray(part, np.float64) for part in model[1:])
-    return STRUCTURES[model.structure].from_covariances(*arrays)
-
-
-def case(seed: int, structure: str, N: int, D: int, K: int, kind: str, dtype: str = "float64", offset: float = 1.0):
+def model_and_rows(
+    seed: int,
+    structure: str,
+    n_samples: int,
+    n_features: int,
+    n_components: int,
+    kind: str,
+    dtype: str = "float64",
+    offset: float = 1.0,
+) -> tuple[twin.Model, Any]:
     """A model, and rows with gaps drawn from it."""
     rng = np.random.default_rng(seed)
-    model = twin.random_model(rng, structure, K, D, offset=offset)
-    X = twin.sample(rng, model, N, dtype)
+    model = twin.random_model(rng, structure, n_components, n_features, offset=offset)
+    X = twin.sample(rng, model, n_samples, dtype)
     X[gaps(rng, kind, X.shape)] = np.nan
     return model, X
 
 
-def accumulated(kernel: ModuleType, X: Any, model: twin.Model, weights: Any = None) -> incomplete.Moments:
-    """What the kernel leaves of rows."""
-    (K, D), sums = model.means.shape, summed(kernel, X, model, weights)
+def kernel_moments(kernel: ModuleType, X: Any, model: twin.Model, weights: Any = None) -> incomplete.Moments:
+    """The statistics that the kernel accumulates."""
+    (K, D), sums = model.means.shape, kernel_sums(kernel, X, model, weights)
     if model.structure == "tied":
-        own, scatters = sums[: K * (1 + D)].reshape(K, -1), sums[K * (1 + D) : -3]
+        each, scatters = sums[: K * (1 + D)].reshape(K, -1), sums[K * (1 + D) : -3]
     else:
-        own = sums[:-1].reshape(K, -1)
-        scatters = own[:, 1 + D :]
-    return incomplete.Moments(own[:, 0], own[:, 1 : 1 + D], scatters, sums[-1])
+        each = sums[:-1].reshape(K, -1)
+        scatters = each[:, 1 + D :]
+    return incomplete.Moments(each[:, 0], each[:, 1 : 1 + D], scatters, sums[-1])
 
 
-def summed(kernel: ModuleType, X: Any, model: twin.Model, weights: Any = None) -> Any:
-    """The same as it comes, with workspaces full of NaN."""
+def kernel_sums(kernel: ModuleType, X: Any, model: twin.Model, weights: Any = None) -> Any:
+    """The kernel's array of sums as it comes, computed in workspaces full of NaN."""
     K, D = model.means.shape
     read = marginals(STRUCTURES[model.structure], parameters_of(model))
     work, scratch = kernel.patterns_sizes(read.kind, D, K, True, X.itemsize)
@@ -80,57 +82,59 @@ def summed(kernel: ModuleType, X: Any, model: twin.Model, weights: Any = None) -
     return out
 
 
-def assert_moments(actual: incomplete.Moments, wanted: incomplete.Moments, model: twin.Model, n: int, tol: float):
+def assert_moments(actual: incomplete.Moments, expected: incomplete.Moments, model: twin.Model, n: int, tol: float):
     """Sums agree to `tol` per row, in units of the components."""
     K, D = model.means.shape
     spread = np.diagonal(twin.dense(model.structure, model.covariances, K, D).astype(float), axis1=1, axis2=2) ** 0.5
     if actual.scatters.shape == (K, D):
-        scatters, units = np.diagonal(wanted.scatters, axis1=1, axis2=2), spread**2
+        scatters, units = np.diagonal(expected.scatters, axis1=1, axis2=2), spread**2
     else:
         lower = np.tril_indices(D)
-        scatters, units = wanted.scatters[:, *lower], (spread[:, :, None] * spread[:, None, :])[:, *lower]
+        scatters, units = expected.scatters[:, *lower], (spread[:, :, None] * spread[:, None, :])[:, *lower]
         if model.structure == "tied":
             scatters, units = scatters.sum(axis=0), units[0]
-    np.testing.assert_allclose(actual.counts, wanted.counts, rtol=0, atol=tol * n)
-    np.testing.assert_allclose(actual.sums / spread, wanted.sums / spread, rtol=0, atol=tol * n)
+    np.testing.assert_allclose(actual.counts, expected.counts, rtol=0, atol=tol * n)
+    np.testing.assert_allclose(actual.sums / spread, expected.sums / spread, rtol=0, atol=tol * n)
     np.testing.assert_allclose(actual.scatters / units, scatters / units, rtol=0, atol=tol * n)
-    assert actual.log_likelihood == pytest.approx(wanted.log_likelihood, rel=tol, abs=tol * n)
+    assert actual.log_likelihood == pytest.approx(expected.log_likelihood, rel=tol, abs=tol * n)
 
 
 # Kernels ----------------------------------------------------------------------------------------------------------
 
-ROWS = (1, 5, 64, 65, 131, 8, 37, 90, 33, 70)
-SHAPES = [(ROWS[d % 10], d, 1 + 4 * d % 9) for d in range(1, 21)] + [(12, 130, 9)]  # the last: states on a short stack
+N_SAMPLES = (1, 5, 64, 65, 131, 8, 37, 90, 33, 70)
+SHAPES = [(N_SAMPLES[d % 10], d, 1 + 4 * d % 9) for d in range(1, 21)]
+SHAPES.append((12, 130, 9))  # states on a short stack
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("structure", ["full", "tied", "diag"])
-def test_kernel_accumulates_what_the_twin_does(variant: str, dtype: str, structure: str) -> None:
+def test_kernel_equals_twin(variant: str, dtype: str, structure: str) -> None:
+    """Counts, sums, scatters and log-likelihood of every variant and shape are those of the twin."""
     kernel = kernels.load(variant)
     for i in range(len(SHAPES)):
         for weighted in (False, True):
-            X, model, weights, wanted = expected(i, structure, dtype, weighted)
+            X, model, weights, expected = kernel_case(i, structure, dtype, weighted)
             tol = (400 if dtype == "float64" else 40) * EPS[dtype]
-            assert_moments(accumulated(kernel, X, model, weights), wanted, model, len(X), tol)
+            assert_moments(kernel_moments(kernel, X, model, weights), expected, model, len(X), tol)
 
 
 @cache
-def expected(i: int, structure: str, dtype: str, weighted: bool) -> tuple[Any, twin.Model, Any, incomplete.Moments]:
+def kernel_case(i: int, structure: str, dtype: str, weighted: bool) -> tuple[Any, twin.Model, Any, incomplete.Moments]:
     """Rows, a model in double precision, weights of rows, and what the twin makes of them."""
-    N, D, K = SHAPES[i]
-    drawn, X = case(i, structure, N, D, K, ("random", "few", "rare")[i % 3], dtype, 100.0 if i % 2 else 1.0)
+    kind, offset = ("random", "few", "rare")[i % 3], 100.0 if i % 2 else 1.0
+    drawn, X = model_and_rows(i, structure, *SHAPES[i], kind, dtype, offset)
     model = twin.Model(structure, *(np.asarray(part, np.float64) for part in drawn[1:]))
-    weights = np.random.default_rng(i).integers(0, 3, N).astype(dtype) if weighted else None
+    weights = np.random.default_rng(i).integers(0, 3, len(X)).astype(dtype) if weighted else None
     return X, model, weights, incomplete.moments(X, model, weights)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("kind", ["random", "few"])
 @pytest.mark.parametrize("weighted", [False, True])
-def test_kernel_tells_how_far_components_with_one_covariance_are_apart(variant: str, kind: str, weighted: bool) -> None:
-    """Sums of squared distances of what is observed from each mean and from that of the mixture, both whitened."""
-    model, X = case(21, "tied", 70, 4, 3, kind)
+def test_tied_kernel_within_and_total_scatter(variant: str, kind: str, weighted: bool) -> None:
+    """The tied kernel sums whitened squared distances of observed values from each mean and from the overall mean."""
+    model, X = model_and_rows(21, "tied", 70, 4, 3, kind)
     weights = np.random.default_rng(21).uniform(0, 2, len(X)) if weighted else np.ones(len(X))
     within = spread = 0.0
     for x, weight in zip(X, weights, strict=True):
@@ -140,84 +144,86 @@ def test_kernel_tells_how_far_components_with_one_covariance_are_apart(variant: 
         away = (x - model.weights @ model.means)[o]
         within += np.einsum("k,ki,ij,kj->", r, z, precision, z) if o.any() else 0
         spread += weight * away @ precision @ away if o.any() else 0
-    found = summed(kernels.load(variant), X, model, weights if weighted else None)[-3:-1]
+    found = kernel_sums(kernels.load(variant), X, model, weights if weighted else None)[-3:-1]
     np.testing.assert_allclose(found, [within, spread], rtol=1e-12)
 
 
 @pytest.mark.parametrize("kind", ["random", "few"])
 @pytest.mark.parametrize(("dtype", "distance", "tol"), [("float64", 1e8, 1e-9), ("float32", 1e3, 2e-7)])
-def test_far_components_with_one_covariance_keep_their_digits(
-    kind: str, dtype: str, distance: float, tol: float
-) -> None:
-    """A scatter within components is no difference where it is small beside that between them."""
+def test_tied_scatter_of_far_components(kind: str, dtype: str, distance: float, tol: float) -> None:
+    """The tied scatter does not lose the digits of small covariances when components are far apart."""
     rng = np.random.default_rng(22)
     drawn = twin.random_model(rng, "tied", 3, 4)
     model = drawn._replace(means=drawn.means * distance)
     X = twin.sample(rng, model, 60, dtype)
     X[gaps(rng, kind, X.shape)] = np.nan
     found = incomplete_source(X).statistics(STRUCTURES["tied"], parameters_of(model))
-    wanted = incomplete.moments(X, model)
+    expected = incomplete.moments(X, model)
     factor = np.linalg.inv(np.linalg.cholesky(np.asarray(model.covariances, float)))
     assert found.covariance_type == "tied"
-    np.testing.assert_allclose(found.counts, wanted.counts, rtol=0, atol=60 * tol)
-    np.testing.assert_allclose(found.sums @ factor.T, wanted.sums @ factor.T, rtol=0, atol=60 * tol)
-    error = factor @ (found.scatters - wanted.scatters.sum(axis=0)) @ factor.T
+    np.testing.assert_allclose(found.counts, expected.counts, rtol=0, atol=60 * tol)
+    np.testing.assert_allclose(found.sums @ factor.T, expected.sums @ factor.T, rtol=0, atol=60 * tol)
+    error = factor @ (found.scatters - expected.scatters.sum(axis=0)) @ factor.T
     assert np.abs(error).max() < 60 * tol
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_narrow_directions_survive_float32(variant: str) -> None:
-    """Errors are small in units of the component's own shape, not of its features alone."""
+def test_float32_error_in_whitened_metric(variant: str) -> None:
+    """In float32 errors are small in units of the component's own shape, also along its narrow directions."""
     rng = np.random.default_rng(3)
     drawn = twin.random_model(rng, "full", 2, 5, condition=1e5, offset=100.0)
     model = twin.Model("full", *(np.asarray(part, np.float64) for part in drawn[1:]))
     X = twin.sample(rng, drawn, 600, "float32")
     X[:300, 3] = np.nan
-    found, wanted = accumulated(kernels.load(variant), X, model), incomplete.moments(X, model)
+    found, expected = kernel_moments(kernels.load(variant), X, model), incomplete.moments(X, model)
     factors = np.linalg.inv(np.linalg.cholesky(model.covariances))
     lower = np.zeros((2, 5, 5))
     lower[:, *np.tril_indices(5)] = found.scatters
     scatters = lower + np.swapaxes(np.tril(lower, -1), 1, 2)
-    error = factors @ (scatters - wanted.scatters) @ np.swapaxes(factors, 1, 2) / len(X)
-    shift = np.einsum("kij,kj->ki", factors, found.sums - wanted.sums) / len(X)
+    error = factors @ (scatters - expected.scatters) @ np.swapaxes(factors, 1, 2) / len(X)
+    shift = np.einsum("kij,kj->ki", factors, found.sums - expected.sums) / len(X)
     assert np.abs(error).max() < 4e-7 and np.abs(shift).max() < 4e-7
 
 
-def test_sums_are_about_the_means_and_not_about_these_as_rounded() -> None:
+def test_float32_sums_about_unrounded_means() -> None:
+    """In float32 sums are about the means in double precision, not about means rounded to float32."""
     for structure in ("full", "tied", "diag"):
-        drawn, X = case(20, structure, 300, 3, 1, "few", "float32", 1e4)
+        drawn, X = model_and_rows(20, structure, 300, 3, 1, "few", "float32", 1e4)
         model = twin.Model(structure, *(np.asarray(part, np.float64) for part in drawn[1:]))
-        assert_moments(accumulated(kernels.CHOSEN, X, model), incomplete.moments(X, model), model, 300, 2e-5)
+        assert_moments(kernel_moments(kernels.CHOSEN, X, model), incomplete.moments(X, model), model, 300, 2e-5)
 
 
 def test_kernel_takes_any_strides() -> None:
+    """Fortran order, every other row and reversed rows give the bits of contiguous rows."""
     for structure in ("full", "tied"):
-        model, X = case(3, structure, 130, 5, 3, "few")
-        wanted = accumulated(kernels.CHOSEN, X, model)
+        model, X = model_and_rows(3, structure, 130, 5, 3, "few")
+        expected = kernel_moments(kernels.CHOSEN, X, model)
         wide = np.full((260, 7), np.nan)
         wide[::2, 1:6] = X
         for other in (np.asfortranarray(X), wide[::2, 1:6], np.ascontiguousarray(X[::-1])[::-1]):
-            for actual, part in zip(accumulated(kernels.CHOSEN, other, model), wanted, strict=True):
+            for actual, part in zip(kernel_moments(kernels.CHOSEN, other, model), expected, strict=True):
                 np.testing.assert_array_equal(actual, part)
 
 
-def test_row_of_no_weight_is_absent_even_where_it_has_no_density() -> None:
+def test_zero_weight_row_without_density() -> None:
+    """A row of weight zero changes nothing even where its density underflows to zero."""
     for structure in ("full", "tied", "diag"):
-        model, X = case(4, structure, 60, 3, 2, "few")
+        model, X = model_and_rows(4, structure, 60, 3, 2, "few")
         far = np.concatenate([X, [[1e200, 0.0, np.nan]] * 20])  # as rows of a pattern of their own,
         far[60:63] = [1e200, np.nan, np.nan]  # and few of another
         weights = np.repeat([1.0, 0.0], [60, 20])
-        assert accumulated(kernels.CHOSEN, far, model).log_likelihood == -np.inf
-        found = accumulated(kernels.CHOSEN, far, model, weights)
+        assert kernel_moments(kernels.CHOSEN, far, model).log_likelihood == -np.inf
+        found = kernel_moments(kernels.CHOSEN, far, model, weights)
         assert_moments(found, incomplete.moments(X, model), model, 60, 1e-13)
-        assert np.isfinite(summed(kernels.CHOSEN, far, model, weights)).all()
+        assert np.isfinite(kernel_sums(kernels.CHOSEN, far, model, weights)).all()
 
 
-@pytest.mark.parametrize("D", [1, 8, 9, 64, 65, 130])
-def test_patterns(D: int) -> None:
-    rng = np.random.default_rng(D)
-    X = rng.normal(size=(300, D))
-    X[(rng.random((12, D)) < 0.3)[rng.integers(0, 12, 300)]] = np.nan
+@pytest.mark.parametrize("n_features", [1, 8, 9, 64, 65, 130])
+def test_find_patterns(n_features: int) -> None:
+    """Rows are grouped by which values they have, groups in the order of their masks, rows in their own order."""
+    rng = np.random.default_rng(n_features)
+    X = rng.normal(size=(300, n_features))
+    X[(rng.random((12, n_features)) < 0.3)[rng.integers(0, 12, 300)]] = np.nan
     patterns = find_patterns(X)
     assert sorted(patterns.order) == list(range(300))
     assert len({mask.tobytes() for mask in patterns.masks}) == len(patterns.masks)
@@ -225,13 +231,13 @@ def test_patterns(D: int) -> None:
     for mask, start, stop in zip(patterns.masks, patterns.starts[:-1], patterns.starts[1:], strict=True):
         rows = patterns.order[start:stop]
         assert (np.diff(rows) > 0).all()
-        np.testing.assert_array_equal(~np.isnan(X[rows]), np.broadcast_to(mask == 1, (len(rows), D)))
+        np.testing.assert_array_equal(~np.isnan(X[rows]), np.broadcast_to(mask == 1, (len(rows), n_features)))
 
 
 # EM ---------------------------------------------------------------------------------------------------------------
 
 
-def fitted(model: twin.Model, X: Any, n_iter: int, **options: Any) -> GaussianMixture:
+def fit_with_gaps(model: twin.Model, X: Any, n_iter: int, **options: Any) -> GaussianMixture:
     """The estimator from the model's parameters, after some iterations."""
     structure = STRUCTURES[model.structure]
     parameters = parameters_of(model)
@@ -248,41 +254,44 @@ def fitted(model: twin.Model, X: Any, n_iter: int, **options: Any) -> GaussianMi
 
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
 @pytest.mark.parametrize("kind", ["random", "few"])
-def test_twenty_iterations_as_the_twin(structure: str, kind: str) -> None:
-    model, X = case(7, structure, 120, 4, 2, kind)
+def test_iterates_equal_twin(structure: str, kind: str) -> None:
+    """After 20 iterations parameters, bounds, densities, labels and criteria are those of the twin."""
+    model, X = model_and_rows(7, structure, 120, 4, 2, kind)
     X[:5] = np.nan
-    wanted, bounds = incomplete.expectation_maximization(X, model, 20)
-    mixture = fitted(model, X, 20)
+    expected, bounds = incomplete.expectation_maximization(X, model, 20)
+    mixture = fit_with_gaps(model, X, 20)
     np.testing.assert_allclose(mixture.lower_bounds_, bounds, rtol=1e-10)
-    for actual, expected in zip((mixture.weights_, mixture.means_, mixture.covariances_), wanted[1:], strict=True):
-        np.testing.assert_allclose(actual, expected, rtol=1e-9, atol=1e-10)
-    rows = [incomplete.of_row(x, wanted) for x in X]
+    for actual, part in zip((mixture.weights_, mixture.means_, mixture.covariances_), expected[1:], strict=True):
+        np.testing.assert_allclose(actual, part, rtol=1e-9, atol=1e-10)
+    rows = [incomplete.of_row(x, expected) for x in X]
     r = np.array([row.responsibilities for row in rows])
     scores = np.array([row.log_likelihood for row in rows])
     np.testing.assert_allclose(mixture.score_samples(X), scores, rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(mixture.predict_proba(X), r, atol=1e-9)
     np.testing.assert_array_equal(mixture.predict(X), r.argmax(axis=1))
     assert mixture.score(X) == pytest.approx(scores.mean(), rel=1e-9)
-    free = STRUCTURES[structure].n_parameters(*wanted.means.shape)
+    free = STRUCTURES[structure].n_parameters(*expected.means.shape)
     assert mixture.bic(X) == pytest.approx(-2 * scores.sum() + free * np.log(len(X)), rel=1e-9)
     assert mixture.aic(X) == pytest.approx(-2 * scores.sum() + 2 * free, rel=1e-9)
 
 
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
-def test_float32_is_near(structure: str) -> None:
-    model, X = case(8, structure, 200, 4, 2, "few", "float32", 20.0)
-    wanted, bounds = incomplete.expectation_maximization(X, model, 5)
-    mixture = fitted(model, X, 5)
+def test_float32_iterates_near_twin(structure: str) -> None:
+    """Five iterations in float32 are those of the twin to single precision."""
+    model, X = model_and_rows(8, structure, 200, 4, 2, "few", "float32", 20.0)
+    expected, bounds = incomplete.expectation_maximization(X, model, 5)
+    mixture = fit_with_gaps(model, X, 5)
     assert mixture.means_.dtype == np.float32
     np.testing.assert_allclose(mixture.lower_bounds_, bounds, rtol=1e-5)
-    np.testing.assert_allclose(mixture.means_, wanted.means, rtol=1e-4)
+    np.testing.assert_allclose(mixture.means_, expected.means, rtol=1e-4)
 
 
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
 @pytest.mark.parametrize("acceleration", [None, "squarem"])
-def test_likelihood_never_falls_and_the_gradient_vanishes(structure: str, acceleration: str | None) -> None:
-    model, X = case(9, structure, 300, 3, 2, "random", offset=0.0)
-    mixture = fitted(model, X, 3000, acceleration=acceleration, tol=1e-12)
+def test_likelihood_rises_to_a_stationary_point(structure: str, acceleration: str | None) -> None:
+    """The likelihood never falls, and at convergence another M-step of the twin changes nothing."""
+    model, X = model_and_rows(9, structure, 300, 3, 2, "random", offset=0.0)
+    mixture = fit_with_gaps(model, X, 3000, acceleration=acceleration, tol=1e-12)
     assert mixture.converged_
     assert np.diff(mixture.lower_bounds_).min() > -1e-12
     end = twin.Model(structure, mixture.weights_, mixture.means_, mixture.covariances_)
@@ -292,11 +301,12 @@ def test_likelihood_never_falls_and_the_gradient_vanishes(structure: str, accele
 
 
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
-def test_rows_without_any_value_count_and_change_nothing_else(structure: str) -> None:
-    model, X = case(10, structure, 300, 4, 2, "few")
+def test_empty_rows_change_only_the_count(structure: str) -> None:
+    """Rows without any value count in the mean log-likelihood, with density 1, and change no parameter."""
+    model, X = model_and_rows(10, structure, 300, 4, 2, "few")
     X = X[~np.isnan(X).all(axis=1)]
     padded = np.concatenate([X, np.full((len(X), 4), np.nan)])[np.random.default_rng(0).permutation(2 * len(X))]
-    one, two = fitted(model, X, 15), fitted(model, padded, 15)
+    one, two = fit_with_gaps(model, X, 15), fit_with_gaps(model, padded, 15)
     np.testing.assert_allclose(2 * np.array(two.lower_bounds_), one.lower_bounds_, rtol=1e-12)
     for name in ("weights_", "means_", "covariances_"):
         np.testing.assert_allclose(getattr(two, name), getattr(one, name), rtol=1e-10, atol=1e-12)
@@ -305,7 +315,8 @@ def test_rows_without_any_value_count_and_change_nothing_else(structure: str) ->
     np.testing.assert_allclose(two.predict_proba(nothing)[0], two.weights_)
 
 
-def test_nothing_missing_is_the_ordinary_fit() -> None:
+def test_missing_em_on_complete_rows_same_bits() -> None:
+    """On rows without gaps missing='em' gives the bits of missing='raise'."""
     X = twin.sample(np.random.default_rng(1), twin.random_model(np.random.default_rng(1), "full", 3, 4), 500)
     one, two = (GaussianMixture(3, missing=missing, random_state=0).fit(X) for missing in ("raise", "em"))
     for name in ("weights_", "means_", "covariances_", "lower_bounds_"):
@@ -313,7 +324,7 @@ def test_nothing_missing_is_the_ordinary_fit() -> None:
     np.testing.assert_array_equal(one.score_samples(X), two.score_samples(X))
 
 
-def test_one_gaussian_with_a_monotone_gap_has_the_closed_form() -> None:
+def test_monotone_missingness_closed_form() -> None:
     """Anderson 1957: the regression of what has gaps on what has none, put on the moments of the latter."""
     rng = np.random.default_rng(2)
     X = rng.normal(size=(400, 2)) @ [[1.0, 0.8], [0.0, 0.5]] + [3.0, -1.0]
@@ -329,7 +340,7 @@ def test_one_gaussian_with_a_monotone_gap_has_the_closed_form() -> None:
 
 
 @pytest.mark.parametrize("init", ["kmeans", "k-means++", "random_from_data", "random", "hierarchical", "best"])
-def test_every_start_copes_with_gaps(init: str) -> None:
+def test_every_start_with_missing_values(init: str) -> None:
     """Where components are well separated, all starts but random responsibilities end at them."""
     rng = np.random.default_rng(3)
     means = np.array([[0.0, 0, 0, 0], [9, 9, 0, 0], [0, 9, 9, 9]])
@@ -345,8 +356,9 @@ def test_every_start_copes_with_gaps(init: str) -> None:
     np.testing.assert_allclose(mixture.covariances_[order], np.broadcast_to(np.eye(4), (3, 4, 4)), atol=0.35)
 
 
-def test_a_callable_start_sees_rows_without_gaps() -> None:
-    _, X = case(11, "full", 200, 3, 2, "few")
+def test_callable_start_sees_imputed_rows() -> None:
+    """A callable init_params gets rows whose gaps are filled."""
+    _, X = model_and_rows(11, "full", 200, 3, 2, "few")
 
     def labels(rows: Any, n_components: int, random_state: Any) -> Any:
         np.testing.assert_array_equal(rows[~np.isnan(X)], X[~np.isnan(X)])
@@ -355,9 +367,9 @@ def test_a_callable_start_sees_rows_without_gaps() -> None:
     assert np.isfinite(GaussianMixture(2, missing="em", init_params=labels).fit(X).means_).all()
 
 
-def test_rows_that_starts_see(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_imputed_rows_for_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Gaps are filled from one Gaussian, by means and by draws; of many rows there is a sample."""
-    _, X = case(12, "full", 500, 3, 2, "random")
+    _, X = model_and_rows(12, "full", 500, 3, 2, "random")
     source = incomplete_source(X)
     rows = source.complete(2)
     whole, _ = incomplete.impute(X, twin.Model("full", *gaussian_arrays(source)))
@@ -397,6 +409,7 @@ def gaussian_arrays(source: IncompleteSource) -> tuple[Any, Any, Any]:
 
 
 def test_constant_and_nearly_empty_columns() -> None:
+    """Gaps in a constant column, and in one with a single value, are filled with that value."""
     rng = np.random.default_rng(4)
     X = rng.normal(size=(300, 5))
     X[:, 2] = 7.0
@@ -411,8 +424,9 @@ def test_constant_and_nearly_empty_columns() -> None:
 
 
 @pytest.mark.parametrize("structure", ["full", "tied"])
-def test_bits_do_not_depend_on_threads(structure: str) -> None:
-    _, X = case(13, structure, 30_000, 12, 3, "random")
+def test_same_bits_for_any_number_of_threads(structure: str) -> None:
+    """Fits, imputed values and draws have the same bits for 1, 2 and 5 threads."""
+    _, X = model_and_rows(13, structure, 30_000, 12, 3, "random")
     options: dict[str, Any] = {"covariance_type": structure, "missing": "em", "random_state": 0, "max_iter": 4}
     fits = []
     for n_threads in (1, 2, 5):
@@ -426,14 +440,14 @@ def test_bits_do_not_depend_on_threads(structure: str) -> None:
 
 
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
-def test_weights_are_repetitions(structure: str) -> None:
-    """A weighted row with gaps is so many copies of it, none for 0; scores and criteria too."""
-    _, X = case(16, structure, 300, 3, 2, "few")
+def test_integer_weights_equal_repeated_rows(structure: str) -> None:
+    """Fits, scores and criteria with integer weights are those of the repeated rows."""
+    _, X = model_and_rows(16, structure, 300, 3, 2, "few")
     weights = np.random.default_rng(16).integers(0, 4, 300)
     copies = np.repeat(X, weights, axis=0)
     options: dict[str, Any] = {"covariance_type": structure, "missing": "em", "max_iter": 10, "tol": 0}
-    shape = {"full": np.tile(np.eye(3), (2, 1, 1)), "tied": np.eye(3), "diag": np.ones((2, 3)), "spherical": np.ones(2)}
-    options |= {"weights_init": [0.5, 0.5], "means_init": np.eye(2, 3), "precisions_init": shape[structure]}
+    options |= {"weights_init": [0.5, 0.5], "means_init": np.eye(2, 3)}
+    options |= {"precisions_init": unit_covariances(structure, 2, 3)}
     one = GaussianMixture(2, **options).fit(X, sample_weight=weights)
     other = GaussianMixture(2, **options).fit(copies)
     np.testing.assert_allclose(one.lower_bounds_, other.lower_bounds_, rtol=1e-9)
@@ -445,9 +459,9 @@ def test_weights_are_repetitions(structure: str) -> None:
 
 
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
-def test_chunks_with_gaps(structure: str) -> None:
+def test_chunks_with_missing_values(structure: str) -> None:
     """Rows in chunks give the bits of rows in memory; gaps may be in some chunks only."""
-    _, X = case(17, structure, 30_000, 3, 2, "few")
+    _, X = model_and_rows(17, structure, 30_000, 3, 2, "few")
     X[:9000] = np.where(np.isnan(X[:9000]), 0.5, X[:9000])
     chunks = from_chunks(np.split(X, [5000, 9000, 9001]))
     options: dict[str, Any] = {"covariance_type": structure, "missing": "em", "random_state": 0, "max_iter": 4}
@@ -463,9 +477,9 @@ def test_chunks_with_gaps(structure: str) -> None:
         GaussianMixture(missing="em").fit(from_chunks(np.split(empty, 3)))
 
 
-def test_stream_with_gaps() -> None:
-    """Batches may have gaps, or none."""
-    _, X = case(18, "full", 3000, 3, 2, "few")
+def test_partial_fit_with_missing_values() -> None:
+    """partial_fit takes batches with and without missing values."""
+    _, X = model_and_rows(18, "full", 3000, 3, 2, "few")
     mixture = GaussianMixture(2, missing="em", random_state=0, learning_decay=1.0)
     for batch in (X[:2], X[2:1000], np.nan_to_num(X[1000:1010]), X[1010:]):
         mixture.partial_fit(batch)
@@ -473,47 +487,48 @@ def test_stream_with_gaps() -> None:
     assert mixture.score(X) > full.score(X) - 0.1
 
 
-def test_extrapolated_points_without_covariances() -> None:
-    """SQUAREM leaves NaN for covariances that nobody reads."""
+def test_statistics_need_no_covariances() -> None:
+    """Statistics do not read covariances, which are NaN at points extrapolated by SQUAREM."""
     for structure in twin.STRUCTURES:
-        model, X = case(14, structure, 100, 3, 2, "few")
+        model, X = model_and_rows(14, structure, 100, 3, 2, "few")
         exact, source = parameters_of(model), incomplete_source(X)
         bare = Parameters(exact.weights, exact.means, np.asarray(np.nan), exact.precisions_cholesky)
-        found, wanted = (source.statistics(STRUCTURES[structure], p) for p in (bare, exact))
-        np.testing.assert_array_equal(found.scatters, wanted.scatters)
+        found, expected = (source.statistics(STRUCTURES[structure], p) for p in (bare, exact))
+        np.testing.assert_array_equal(found.scatters, expected.scatters)
 
 
-def test_source_serves_the_loop_without_the_estimator() -> None:
-    model, X = case(15, "tied", 200, 3, 2, "few")
-    fit = expectation_maximization(
-        incomplete_source(X), STRUCTURES["tied"], parameters_of(model), tol=0, max_iter=3, reg_covar=1e-6
-    )
-    wanted, _ = incomplete.expectation_maximization(X, model, 3, 1e-6)
-    np.testing.assert_allclose(fit.parameters.covariances, wanted.covariances, rtol=1e-9)
+def test_em_on_incomplete_source() -> None:
+    """The EM loop runs on an incomplete source without the estimator."""
+    model, X = model_and_rows(15, "tied", 200, 3, 2, "few")
+    fit = em(incomplete_source(X), STRUCTURES["tied"], parameters_of(model), tol=0, max_iter=3, reg_covar=1e-6)
+    expected, _ = incomplete.expectation_maximization(X, model, 3, 1e-6)
+    np.testing.assert_allclose(fit.parameters.covariances, expected.covariances, rtol=1e-9)
 
 
 # Imputation -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_impute_as_the_twin(structure: str, dtype: str) -> None:
-    model, X = case(16, structure, 200, 5, 3, "random", dtype)
-    X[:20] = case(17, structure, 20, 5, 3, "rare")[1]
-    mixture = fitted(model, X, 3)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_impute_equals_twin(structure: str, dtype: str) -> None:
+    """Imputed values and standard deviations are those of the twin, and observed values stay."""
+    model, X = model_and_rows(16, structure, 200, 5, 3, "random", dtype)
+    X[:20] = model_and_rows(17, structure, 20, 5, 3, "rare")[1]
+    mixture = fit_with_gaps(model, X, 3)
     end = twin.Model(structure, mixture.weights_, mixture.means_, mixture.covariances_)
-    wanted, spread = incomplete.impute(X, end)
+    expected, spread = incomplete.impute(X, end)
     filled, std = mixture.impute(X, return_std=True)
     assert filled.dtype == std.dtype == X.dtype
     tol = 1e-9 if dtype == "float64" else 2e-4
-    np.testing.assert_allclose(filled, wanted, rtol=tol, atol=tol)
+    np.testing.assert_allclose(filled, expected, rtol=tol, atol=tol)
     np.testing.assert_allclose(std, spread, rtol=tol, atol=tol)
     np.testing.assert_array_equal(filled[~np.isnan(X)], X[~np.isnan(X)])
 
 
 @pytest.mark.parametrize("structure", ["full", "tied", "spherical"])
-def test_draws_have_the_conditional_moments(structure: str) -> None:
-    model, X = case(18, structure, 3, 3, 2, "few")
+def test_imputed_draws_have_conditional_moments(structure: str) -> None:
+    """Draws have the mean and covariance of the missing values given the observed ones."""
+    model, X = model_and_rows(18, structure, 3, 3, 2, "few")
     X = np.repeat([[np.nan, X[0, 1] if np.isfinite(X[0, 1]) else 1.0, np.nan]], 40_000, axis=0)
     mixture = GaussianMixture(2, covariance_type=structure, missing="em")
     parameters = parameters_of(model)
@@ -527,14 +542,15 @@ def test_draws_have_the_conditional_moments(structure: str) -> None:
     np.testing.assert_allclose(drawn.std(axis=0), std[0], rtol=0.03, atol=1e-9)
     row = incomplete.of_row(X[0], model)
     away = row.means - mean
-    wanted = np.einsum("k,kij->ij", row.responsibilities, row.covariances + away[:, :, None] * away[:, None, :])
-    np.testing.assert_allclose(np.cov(drawn.T), wanted, atol=0.05 * std.max() ** 2)
+    expected = np.einsum("k,kij->ij", row.responsibilities, row.covariances + away[:, :, None] * away[:, None, :])
+    np.testing.assert_allclose(np.cov(drawn.T), expected, atol=0.05 * std.max() ** 2)
 
 
 # Bad input --------------------------------------------------------------------------------------------------------
 
 
-def test_refusals() -> None:
+def test_bad_input() -> None:
+    """NaN without missing='em', infinity, empty columns and wrong arguments are refused, and the fit stays."""
     rng = np.random.default_rng(5)
     X = rng.normal(size=(30, 3))
     X[3, 1] = np.nan
@@ -566,14 +582,16 @@ def test_refusals() -> None:
         GaussianMixture(missing="em").fit(X * 1e200)
 
 
-def test_a_table_names_the_empty_column() -> None:
+def test_message_names_empty_table_column() -> None:
+    """The error for a column without values gives its name."""
     pandas = pytest.importorskip("pandas")
     table = pandas.DataFrame({"a": [1.0, 2.0, 4.0], "b": [np.nan] * 3})
     with pytest.raises(ValueError, match="no value but NaN in column 'b'"):
         GaussianMixture(missing="em").fit(table)
 
 
-def test_what_is_masked_is_missing() -> None:
+def test_masked_values_are_missing() -> None:
+    """A masked array is fitted like one with NaN in place of the masked values."""
     X = np.random.default_rng(6).normal(size=(40, 2))
     where = np.random.default_rng(7).random(X.shape) < 0.2
     one = GaussianMixture(missing="em").fit(np.ma.array(X, mask=where))
@@ -581,14 +599,15 @@ def test_what_is_masked_is_missing() -> None:
     np.testing.assert_array_equal(one.means_, two.means_)
 
 
-def test_scikit_learn_is_told() -> None:
+def test_allow_nan_tag() -> None:
+    """The tag allow_nan is set for missing='em' alone."""
     pytest.importorskip("sklearn")
     assert GaussianMixture(missing="em").__sklearn_tags__().input_tags.allow_nan
     assert not GaussianMixture().__sklearn_tags__().input_tags.allow_nan
 
 
-def test_kind_of_structures() -> None:
-    """Spherical is summed as diagonal."""
+def test_kernel_kind_of_structures() -> None:
+    """full is summed as triangular, tied as isotropic, diag and spherical as diagonal."""
     for name, kind in (("full", TRIANGULAR), ("tied", ISOTROPIC), ("diag", DIAGONAL), ("spherical", DIAGONAL)):
-        model, _ = case(19, name, 3, 2, 2, "few")
+        model, _ = model_and_rows(19, name, 3, 2, 2, "few")
         assert marginals(STRUCTURES[name], parameters_of(model)).kind == kind

@@ -1,4 +1,4 @@
-"""The starts: reproducible, equal to scikit-learn's where its formula is fixed, and good where it is k-means."""
+"""Initializations are reproducible, equal scikit-learn's where that is fixed, and are as good as its k-means."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import reference as twin
+from problems import DTYPES, Array, bits, spherical_groups
 
 from fastgmm import GaussianMixture
 from fastgmm.exceptions import DegenerateComponentWarning
@@ -15,80 +16,52 @@ from fastgmm.fitting.starts import initialize, kmeans, race
 from fastgmm.model.structures import STRUCTURES
 from fastgmm.sources.array import ArraySource
 
-Array = np.ndarray[Any, Any]
-METHODS = ("kmeans", "k-means++", "random", "random_from_data", "best")
-ALL_METHODS = (*METHODS, "hierarchical")  # which draws nothing from small data
+RANDOM_METHODS = ("kmeans", "k-means++", "random", "random_from_data", "best")
+ALL_METHODS = (*RANDOM_METHODS, "hierarchical")  # which draws nothing from small data
 STREAMS = {"RandomState": np.random.RandomState, "Generator": np.random.default_rng}
 
 
-def start(X: Array, structure: str, n_components: int, method: str, stream: Any, **options: Any) -> Any:
+def initial_parameters(X: Array, structure: str, n_components: int, method: str, stream: Any, **options: Any) -> Any:
     """The library's start; `stream` is a seed for RandomState, or a stream."""
     stream = np.random.RandomState(stream) if isinstance(stream, int) else stream
     source = ArraySource(X, **options)
     return initialize(source, STRUCTURES[structure], n_components, method, stream, 1e-6)
 
 
-def bits(parameters: Any) -> bytes:
-    """Every number of a start."""
-    arrays = (parameters.weights, parameters.means, parameters.covariances, parameters.precisions_cholesky)
-    return b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)
-
-
-def blobs(
-    n_samples: int, n_features: int, n_components: int, distance: float, seed: int, dtype: Any = np.float64
-) -> tuple[Array, Array, Array]:
-    """Unit spherical blobs whose centers are at least `distance` apart; rows, labels, centers."""
-    rng = np.random.default_rng(seed)
-    centers: list[Array] = []
-    while len(centers) < n_components:
-        candidate = rng.uniform(-1, 1, size=n_features) * distance * n_components
-        if all(np.linalg.norm(candidate - center) >= distance for center in centers):
-            centers.append(candidate)
-    labels = rng.permutation(np.arange(n_samples) % n_components)
-    X = np.array(centers)[labels] + rng.normal(size=(n_samples, n_features))
-    return X.astype(dtype), labels, np.array(centers)
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("stream", STREAMS)
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", RANDOM_METHODS)
 def test_same_seed_same_start(method: str, stream: str, dtype: str) -> None:
     """A seed fixes every bit, for any thread count; another seed gives another start."""
-    X, _, _ = blobs(900, 3, 6, 4.0, 0, dtype)
-    first = start(X, "full", 6, method, STREAMS[stream](3))
+    X, _, _ = spherical_groups(900, 3, 6, 4.0, 0, dtype)
+    first = initial_parameters(X, "full", 6, method, STREAMS[stream](3))
     for n_threads in (1, 2, 3):
-        assert bits(start(X, "full", 6, method, STREAMS[stream](3), n_threads=n_threads)) == bits(first)
-    others = {bits(start(X, "full", 6, method, STREAMS[stream](seed))) for seed in range(4, 10)}
+        assert bits(initial_parameters(X, "full", 6, method, STREAMS[stream](3), n_threads=n_threads)) == bits(first)
+    others = {bits(initial_parameters(X, "full", 6, method, STREAMS[stream](seed))) for seed in range(4, 10)}
     assert others != {bits(first)}
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_a_stream_moves_on(method: str) -> None:
-    """Two starts from one stream differ: n_init tries different places. (k-means may find the same clusters again.)"""
-    X, _, _ = blobs(200, 2, 5, 1.0, 1)
+@pytest.mark.parametrize("method", RANDOM_METHODS)
+def test_successive_starts_differ(method: str) -> None:
+    """Starts drawn one after the other from one random state differ."""
+    X, _, _ = spherical_groups(200, 2, 5, 1.0, 1)
     stream = np.random.RandomState(0)
-    starts = {bits(start(X, "diag", 5, method, stream)) for _ in range(4)}
+    starts = {bits(initial_parameters(X, "diag", 5, method, stream)) for _ in range(4)}
     assert len(starts) > 1
 
 
 @pytest.mark.parametrize("method", ALL_METHODS)
 def test_random_state_of_the_estimator(method: str) -> None:
     """An int, a RandomState and a Generator each reproduce; an int means the RandomState of that seed."""
-    X, _, _ = blobs(300, 2, 4, 3.0, 2)
+    X, _, _ = spherical_groups(300, 2, 4, 3.0, 2)
 
     def fitted(random_state: Any) -> bytes:
         """The bits of a start through the public door."""
         model = GaussianMixture(4, init_params=method, random_state=random_state, max_iter=0)
-        return bits_of_estimator(model.fit(X))
+        return bits(model.fit(X))
 
     assert fitted(5) == fitted(5) == fitted(np.random.RandomState(5))
     assert fitted(np.random.default_rng(5)) == fitted(np.random.default_rng(5))
-
-
-def bits_of_estimator(model: Any) -> bytes:
-    """Every fitted number."""
-    arrays = (model.weights_, model.means_, model.covariances_, model.precisions_cholesky_)
-    return b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)
 
 
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
@@ -106,50 +79,50 @@ def test_equals_scikit_learn(method: str, structure: str) -> None:
     mixture = pytest.importorskip("sklearn.mixture")
     if method == "random_from_data" and structure == "tied":
         pytest.skip("scikit-learn's formula differs there")
-    X, _, _ = blobs(257, 3, 5, 2.0, 3)
+    X, _, _ = spherical_groups(257, 3, 5, 2.0, 3)
     for seed in range(3):
-        want = mixture.GaussianMixture(
+        expected = mixture.GaussianMixture(
             5, covariance_type=structure, init_params=method, max_iter=0, random_state=seed
         ).fit(X)
-        got = start(X, structure, 5, method, seed)
-        np.testing.assert_allclose(got.weights, want.weights_ / want.weights_.sum(), rtol=1e-13)
-        np.testing.assert_allclose(got.means, want.means_, rtol=1e-11, atol=1e-12)
-        np.testing.assert_allclose(got.covariances, want.covariances_, rtol=1e-10, atol=1e-12)
+        got = initial_parameters(X, structure, 5, method, seed)
+        np.testing.assert_allclose(got.weights, expected.weights_ / expected.weights_.sum(), rtol=1e-13)
+        np.testing.assert_allclose(got.means, expected.means_, rtol=1e-11, atol=1e-12)
+        np.testing.assert_allclose(got.covariances, expected.covariances_, rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
 def test_random_equals_scikit_learn_float32(structure: str) -> None:
     """In float32 too the responsibilities are those of the same stream (rounded to float32 there)."""
     mixture = pytest.importorskip("sklearn.mixture")
-    X, _, _ = blobs(257, 3, 5, 2.0, 3, np.float32)
-    want = mixture.GaussianMixture(5, covariance_type=structure, init_params="random", max_iter=0, random_state=1).fit(
-        X
-    )
-    got = start(X, structure, 5, "random", 1)
-    np.testing.assert_allclose(got.weights, want.weights_, rtol=1e-5)
-    np.testing.assert_allclose(got.means, want.means_, rtol=1e-4, atol=1e-4)
-    scale = np.abs(want.covariances_).max()
-    np.testing.assert_allclose(got.covariances, want.covariances_, rtol=1e-4, atol=1e-4 * scale)
+    X, _, _ = spherical_groups(257, 3, 5, 2.0, 3, np.float32)
+    expected = mixture.GaussianMixture(
+        5, covariance_type=structure, init_params="random", max_iter=0, random_state=1
+    ).fit(X)
+    got = initial_parameters(X, structure, 5, "random", 1)
+    np.testing.assert_allclose(got.weights, expected.weights_, rtol=1e-5)
+    np.testing.assert_allclose(got.means, expected.means_, rtol=1e-4, atol=1e-4)
+    scale = np.abs(expected.covariances_).max()
+    np.testing.assert_allclose(got.covariances, expected.covariances_, rtol=1e-4, atol=1e-4 * scale)
 
 
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
-def test_random_equals_the_twin(structure: str) -> None:
+def test_random_equals_twin(structure: str) -> None:
     """init_params='random' is the M-step of uniform responsibilities, rows normalized."""
-    X, _, _ = blobs(130, 4, 3, 2.0, 4)
+    X, _, _ = spherical_groups(130, 4, 3, 2.0, 4)
     r = np.random.RandomState(8).uniform(size=(130, 3))
-    want = twin.maximize(structure, X, r / r.sum(axis=1, keepdims=True), reg_covar=1e-6)
-    got = start(X, structure, 3, "random", 8)
-    np.testing.assert_allclose(got.weights, want.weights.astype(float), rtol=1e-12)
-    np.testing.assert_allclose(got.means, want.means.astype(float), rtol=1e-11, atol=1e-12)
-    np.testing.assert_allclose(got.covariances, want.covariances.astype(float), rtol=1e-10, atol=1e-11)
+    expected = twin.maximize(structure, X, r / r.sum(axis=1, keepdims=True), reg_covar=1e-6)
+    got = initial_parameters(X, structure, 3, "random", 8)
+    np.testing.assert_allclose(got.weights, expected.weights.astype(float), rtol=1e-12)
+    np.testing.assert_allclose(got.means, expected.means.astype(float), rtol=1e-11, atol=1e-12)
+    np.testing.assert_allclose(got.covariances, expected.covariances.astype(float), rtol=1e-10, atol=1e-11)
 
 
 @pytest.mark.parametrize("method", ["random_from_data", "k-means++"])
 def test_means_are_distinct_rows(method: str) -> None:
     """Both methods take rows of X as means, no row twice, all spreads at reg_covar."""
-    X, _, _ = blobs(400, 2, 8, 5.0, 5)
+    X, _, _ = spherical_groups(400, 2, 8, 5.0, 5)
     for seed in range(5):
-        got = start(X, "full", 8, method, seed)
+        got = initial_parameters(X, "full", 8, method, seed)
         distances = twin.squared_distances(X, got.means).astype(float)
         rows = distances.argmin(axis=0)
         assert np.all(distances[rows, np.arange(8)] < 1e-20)
@@ -157,11 +130,11 @@ def test_means_are_distinct_rows(method: str) -> None:
         np.testing.assert_allclose(got.covariances, np.stack([1e-6 * np.eye(2)] * 8), atol=1e-15)
 
 
-def test_kmeans_plusplus_spreads() -> None:
+def test_kmeans_plusplus_seeds_every_group() -> None:
     """On blobs 40 apart greedy k-means++ takes one row in each of 10, which chance would do once in 2755."""
-    X, labels, _ = blobs(500, 2, 10, 40.0, 6)
+    X, labels, _ = spherical_groups(500, 2, 10, 40.0, 6)
     for seed in range(10):
-        means = start(X, "spherical", 10, "k-means++", seed).means
+        means = initial_parameters(X, "spherical", 10, "k-means++", seed).means
         rows = twin.squared_distances(X, means).argmin(axis=0)
         assert len(set(labels[rows].tolist())) == 10
 
@@ -172,36 +145,40 @@ def test_kmeans_plusplus_is_greedy() -> None:
     Plain k-means++ (one trial) is about 15 % worse on these overlapping blobs.
     """
     cluster = pytest.importorskip("sklearn.cluster")
-    X, _, _ = blobs(600, 2, 20, 3.0, 7)
-    ours = [twin.potential(X, start(X, "spherical", 20, "k-means++", seed).means) for seed in range(40)]
+    X, _, _ = spherical_groups(600, 2, 20, 3.0, 7)
+    ours = [twin.potential(X, initial_parameters(X, "spherical", 20, "k-means++", seed).means) for seed in range(40)]
     theirs = [twin.potential(X, cluster.kmeans_plusplus(X, 20, random_state=seed)[0]) for seed in range(40)]
     assert np.mean(ours) <= 1.03 * np.mean(theirs)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("n_features", "n_components"), [(1, 3), (2, 7), (5, 4), (17, 9), (33, 5)])
 def test_kmeans_finds_separated_blobs(n_features: int, n_components: int, dtype: str) -> None:
     """Blobs 30 apart are found without an error: weights, means and scatters are those of the true labels."""
-    X, labels, _ = blobs(611, n_features, n_components, 30.0, 8, dtype)
+    X, labels, _ = spherical_groups(611, n_features, n_components, 30.0, 8, dtype)
     r = (labels[:, None] == np.arange(n_components)).astype(np.float64)
-    want = twin.maximize("full", X, r, reg_covar=1e-6)
+    expected = twin.maximize("full", X, r, reg_covar=1e-6)
     rtol = 1e-3 if dtype == "float32" else 1e-9
     for seed in range(3):
-        got = start(X, "full", n_components, "kmeans", seed)
-        order = twin.squared_distances(want.means.astype(float), got.means).argmin(axis=1)
+        got = initial_parameters(X, "full", n_components, "kmeans", seed)
+        order = twin.squared_distances(expected.means.astype(float), got.means).argmin(axis=1)
         assert sorted(order.tolist()) == list(range(n_components))
-        np.testing.assert_allclose(got.weights[order], want.weights.astype(float), rtol=1e-6)
-        np.testing.assert_allclose(got.means[order], want.means.astype(float), rtol=rtol, atol=rtol)
-        np.testing.assert_allclose(got.covariances[order], want.covariances.astype(float), rtol=rtol, atol=10 * rtol)
+        np.testing.assert_allclose(got.weights[order], expected.weights.astype(float), rtol=1e-6)
+        np.testing.assert_allclose(got.means[order], expected.means.astype(float), rtol=rtol, atol=rtol)
+        np.testing.assert_allclose(
+            got.covariances[order], expected.covariances.astype(float), rtol=rtol, atol=10 * rtol
+        )
 
 
 def test_kmeans_inertia() -> None:
     """Over ten seeds: the best within 0.5 % of scikit-learn's best, the median within 3 % of its median."""
     cluster = pytest.importorskip("sklearn.cluster")
     for n_features, n_components, distance in ((2, 8, 5.0), (8, 12, 4.0), (3, 25, 3.0)):
-        X, _, _ = blobs(1500, n_features, n_components, distance, 9)
+        X, _, _ = spherical_groups(1500, n_features, n_components, distance, 9)
         theirs = [cluster.KMeans(n_components, n_init=1, random_state=seed).fit(X).inertia_ for seed in range(10)]
-        ours = [twin.potential(X, start(X, "full", n_components, "kmeans", seed).means) for seed in range(10)]
+        ours = [
+            twin.potential(X, initial_parameters(X, "full", n_components, "kmeans", seed).means) for seed in range(10)
+        ]
         assert min(ours) <= 1.005 * min(theirs)
         assert np.median(ours) <= 1.03 * np.median(theirs)
 
@@ -213,7 +190,7 @@ def test_kmeans_is_nearly_a_fixed_point() -> None:
     """
     for seed in range(5):
         X = np.random.default_rng(seed).uniform(size=(1200, 2))
-        means = start(X, "full", 10, "kmeans", seed).means
+        means = initial_parameters(X, "full", 10, "kmeans", seed).means
         _, better = twin.lloyd_step(X, means)
         before, after = twin.potential(X, means), twin.potential(X, better)
         assert after <= before * (1 + 1e-12)
@@ -224,8 +201,8 @@ def test_kmeans_is_nearly_a_fixed_point() -> None:
 @pytest.mark.parametrize("method", ["kmeans", "k-means++", "random_from_data"])
 def test_as_many_components_as_rows(method: str, structure: str) -> None:
     """K = N: every row is its own component."""
-    X, _, _ = blobs(9, 2, 9, 5.0, 11)
-    got = start(X, structure, 9, method, 0)
+    X, _, _ = spherical_groups(9, 2, 9, 5.0, 11)
+    got = initial_parameters(X, structure, 9, method, 0)
     rows = twin.squared_distances(X, got.means).argmin(axis=0)
     assert sorted(rows.tolist()) == list(range(9))
     np.testing.assert_allclose(got.weights, 1 / 9, rtol=1e-12)
@@ -238,7 +215,7 @@ def test_duplicated_rows(method: str, structure: str, offset: float) -> None:
     """Fewer distinct rows than components: a finite start all the same, its means inside the data's range."""
     X = np.repeat(np.array([[0.0, 1.0], [4.0, -2.0]]), 20, axis=0) + offset
     for seed in range(4):
-        got = start(X, structure, 5, method, seed)
+        got = initial_parameters(X, structure, 5, method, seed)
         for array in (got.weights, got.means, got.covariances, got.precisions_cholesky):
             assert np.all(np.isfinite(array))
         assert np.all(got.weights >= 0)
@@ -250,9 +227,9 @@ def test_duplicated_rows(method: str, structure: str, offset: float) -> None:
 @pytest.mark.parametrize("method", ALL_METHODS)
 def test_far_from_the_origin(method: str) -> None:
     """Blobs of unit spread 1e7 from the origin: k-means distances must not be formed from squared norms."""
-    X, _, _ = blobs(400, 2, 4, 30.0, 12)
-    near = start(X, "full", 4, method, 2)
-    far = start(X + 1e7, "full", 4, method, 2)
+    X, _, _ = spherical_groups(400, 2, 4, 30.0, 12)
+    near = initial_parameters(X, "full", 4, method, 2)
+    far = initial_parameters(X + 1e7, "full", 4, method, 2)
     order = twin.squared_distances(near.means, far.means - 1e7).argmin(axis=1)
     np.testing.assert_allclose(far.means[order] - 1e7, near.means, atol=1e-6)
     np.testing.assert_allclose(far.weights[order], near.weights, rtol=1e-12)
@@ -260,10 +237,10 @@ def test_far_from_the_origin(method: str) -> None:
 
 @pytest.mark.parametrize("method", ALL_METHODS)
 @pytest.mark.parametrize("n_samples", [1, 2, 3])
-def test_tiny(method: str, n_samples: int) -> None:
+def test_one_to_three_rows(method: str, n_samples: int) -> None:
     """One component on one, two or three rows."""
     X = np.arange(2.0 * n_samples).reshape(n_samples, 2)
-    got = start(X, "full", 1, method, 0)
+    got = initial_parameters(X, "full", 1, method, 0)
     assert got.weights.shape == (1,) and got.means.shape == (1, 2)
     assert np.all(np.isfinite(got.covariances))
     if method in ("kmeans", "random", "hierarchical"):
@@ -281,9 +258,9 @@ def test_samples_of_large_data(method: str, monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.setattr(kmeans, name, value)
     monkeypatch.setattr(race, "RACE_ROWS", 300)
     monkeypatch.setattr(race, "RACE_ROWS_PER_COMPONENT", 16)
-    X, labels, _ = blobs(1000, 3, 4, 30.0, 13)
+    X, labels, _ = spherical_groups(1000, 3, 4, 30.0, 13)
     for seed in range(5):
-        got = start(X, "full", 4, method, seed)
+        got = initial_parameters(X, "full", 4, method, seed)
         owners = twin.squared_distances(X, got.means).argmin(axis=0)
         assert sorted(labels[owners].tolist()) == [0, 1, 2, 3]
         order = np.argsort(labels[owners])
@@ -295,7 +272,7 @@ def test_samples_of_large_data(method: str, monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.parametrize("kind", STREAMS)
 @pytest.mark.parametrize(("n_samples", "size"), [(10, 10), (10, 9), (11, 5), (1000, 7), (10**12, 100)])
-def test_rows_of_a_sample(kind: str, n_samples: int, size: int) -> None:
+def test_draw_rows(kind: str, n_samples: int, size: int) -> None:
     """Distinct rows in order, one from each run of equal length."""
     for seed in range(5):
         rows = kmeans.draw_rows(SimpleNamespace(n_samples=n_samples, weights=None), size, STREAMS[kind](seed))
@@ -309,14 +286,14 @@ def test_lloyd_ends_when_no_distinct_row_is_left(monkeypatch: pytest.MonkeyPatch
     passes = []
     assign = ArraySource.assign
     monkeypatch.setattr(ArraySource, "assign", lambda *a: passes.append(a) or assign(*a))
-    start(np.repeat(np.array([[0.0, 1.0], [4.0, -2.0]]), 20, axis=0), "full", 5, "kmeans", 0)
+    initial_parameters(np.repeat(np.array([[0.0, 1.0], [4.0, -2.0]]), 20, axis=0), "full", 5, "kmeans", 0)
     assert len(passes) <= 3
 
 
 # The race ----------------------------------------------------------------------------------------------------------
 
 
-def test_best_is_better() -> None:
+def test_best_beats_kmeans_on_wine() -> None:
     """On wine, whose features have very different scales, "best" beats every k-means start by far."""
     X = pytest.importorskip("sklearn.datasets").load_wine().data
     fits = {
@@ -327,17 +304,17 @@ def test_best_is_better() -> None:
 
 
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
-def test_best_is_where_a_cheap_start_has_come(structure: str) -> None:
-    """The start is better than where any one of a few passes of EM leads from the default start."""
-    X, _, _ = blobs(600, 3, 6, 2.5, 14)
+def test_best_beats_default_start(structure: str) -> None:
+    """'best' starts higher than one iteration of EM from the default start leads."""
+    X, _, _ = spherical_groups(600, 3, 6, 2.5, 14)
     for seed in range(3):
         best = GaussianMixture(6, covariance_type=structure, init_params="best", max_iter=1, random_state=seed)
         usual = GaussianMixture(6, covariance_type=structure, max_iter=1, random_state=seed)
         assert best.fit(X).lower_bound_ > usual.fit(X).lower_bound_
 
 
-def test_best_survives_bad_runners() -> None:
-    """A start whose covariance collapses is out of the race; when all do, the error is that of EM."""
+def test_best_skips_collapsed_runs() -> None:
+    """'best' leaves out starts whose covariance collapses; when all do, it raises the error of EM."""
     X = np.concatenate([np.zeros((30, 2)), np.random.default_rng(0).normal(size=(60, 2)) + 5])
     with pytest.raises(ValueError, match="covariance"):
         GaussianMixture(2, init_params="best", reg_covar=0, degenerate="raise", random_state=0).fit(X)
@@ -347,11 +324,11 @@ def test_best_survives_bad_runners() -> None:
 # What the user gives -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
-def test_labels_and_responsibilities(structure: str, dtype: str) -> None:
+def test_given_labels_and_responsibilities(structure: str, dtype: str) -> None:
     """The start is the M-step of what is given, exact far from the origin too."""
-    X, labels, _ = blobs(300, 3, 4, 6.0, 15)
+    X, labels, _ = spherical_groups(300, 3, 4, 6.0, 15)
     X = (X + 300.0).astype(dtype)
     rng = np.random.default_rng(0)
     soft = rng.dirichlet(np.ones(4), size=300)
@@ -370,16 +347,16 @@ def test_labels_and_responsibilities(structure: str, dtype: str) -> None:
         (lambda rows, k, stream: labels, hard),
         (lambda rows, k, stream: soft, soft),
     ):
-        want = twin.maximize(structure, X.astype(np.float64), responsibilities, reg_covar=1e-3)
+        expected = twin.maximize(structure, X.astype(np.float64), responsibilities, reg_covar=1e-3)
         got = GaussianMixture(4, init_params=given, **options).fit(X)
-        np.testing.assert_allclose(got.weights_, want.weights.astype(float), rtol=rtol)
-        np.testing.assert_allclose(got.means_, want.means.astype(float), rtol=rtol)
-        np.testing.assert_allclose(got.covariances_, want.covariances.astype(float), rtol=rtol, atol=10 * rtol)
+        np.testing.assert_allclose(got.weights_, expected.weights.astype(float), rtol=rtol)
+        np.testing.assert_allclose(got.means_, expected.means.astype(float), rtol=rtol)
+        np.testing.assert_allclose(got.covariances_, expected.covariances.astype(float), rtol=rtol, atol=10 * rtol)
 
 
-def test_callable_means_and_arguments() -> None:
+def test_callable_start() -> None:
     """A callable sees the rows, read-only, the number of components and the stream; its means attract the rows."""
-    X, labels, centers = blobs(200, 2, 3, 12.0, 16)
+    X, labels, centers = spherical_groups(200, 2, 3, 12.0, 16)
     seen = []
 
     def initial(rows: Array, n_components: int, random_state: Any) -> Array:
@@ -388,8 +365,8 @@ def test_callable_means_and_arguments() -> None:
         return centers + random_state.uniform(-1, 1, size=centers.shape)
 
     fit = GaussianMixture(3, init_params=initial, random_state=3, n_init=2, max_iter=0).fit(X)
-    want = GaussianMixture(3, init_params=labels, max_iter=0).fit(X)
-    np.testing.assert_allclose(fit.means_, want.means_, rtol=1e-12)
+    expected = GaussianMixture(3, init_params=labels, max_iter=0).fit(X)
+    np.testing.assert_allclose(fit.means_, expected.means_, rtol=1e-12)
     assert len(seen) == 2
     for rows, n_components, random_state in seen:
         np.testing.assert_array_equal(rows, X)
@@ -400,8 +377,8 @@ def test_callable_means_and_arguments() -> None:
 
 @pytest.mark.parametrize("method", ["kmeans", "best", "hierarchical"])
 @pytest.mark.parametrize("structure", STRUCTURES)
-def test_given_means_own_the_nearest_rows(structure: str, method: str) -> None:
-    """Weights and covariances found beside means that are given are those of the rows around each, in any order."""
+def test_given_means_get_nearest_rows(structure: str, method: str) -> None:
+    """Beside given means, weights and covariances are those of the rows around each mean, in any order."""
     stream, sizes, spreads = np.random.default_rng(0), [30, 60, 120, 240], [1.0, 0.1, 0.5, 2.0]
     centers = np.array([[0.0, 0.0], [40.0, 0.0], [0.0, 40.0], [90.0, 90.0]])
     X = np.concatenate([c + s * stream.normal(size=(n, 2)) for c, s, n in zip(centers, spreads, sizes, strict=True)])
@@ -418,7 +395,7 @@ def test_given_means_own_the_nearest_rows(structure: str, method: str) -> None:
         np.testing.assert_allclose(found.covariances_, expected.covariances_, rtol=1e-6, atol=1e-6)
 
 
-def test_given_means_name_their_repairs() -> None:
+def test_repairs_numbered_by_given_means() -> None:
     """A repair of the start names the component by the number of its mean."""
     X = np.concatenate([np.random.default_rng(0).normal(size=(50, 2)), np.full((50, 2), 90.0), np.full((20, 2), -80.0)])
     for seed in range(6):
@@ -429,44 +406,47 @@ def test_given_means_name_their_repairs() -> None:
         np.testing.assert_allclose(mixture.weights_, [50 / 120, 50 / 120, 20 / 120])
 
 
-def test_means_too_far_to_be_told_apart() -> None:
-    """Distances between means that overflow are no end."""
+def test_means_whose_distance_overflows() -> None:
+    """Given means so far apart that their squared distance overflows are kept."""
     X = np.random.default_rng(0).normal(size=(50, 2))
     options = {"means_init": [[1e200, 0], [-1e200, 0]], "max_iter": 0, "n_init": 2, "n_threads": 2, "random_state": 0}
     np.testing.assert_array_equal(GaussianMixture(2, **options).fit(X).means_, [[1e200, 0], [-1e200, 0]])
 
 
-def test_a_component_without_rows() -> None:
+def test_labels_with_empty_component() -> None:
     """Labels need not use every component: the empty one is repaired, which is told."""
-    X, _, _ = blobs(50, 2, 2, 5.0, 17)
+    X, _, _ = spherical_groups(50, 2, 2, 5.0, 17)
     with pytest.warns(DegenerateComponentWarning, match="component 1 .* was empty"):
         fit = GaussianMixture(3, init_params=np.repeat([0, 2], 25), max_iter=0).fit(X)
     assert fit.weights_[1] < 0.03
     assert np.all(np.isfinite(fit.means_)) and np.all(np.isfinite(fit.precisions_cholesky_))
 
 
-N = 20
+N_ROWS = 20
 GIVEN = [
-    (np.full(N, 2), r"the label 2 for row 0.* from 0 to n_components - 1 = 1"),
-    (np.r_[np.zeros(N - 1), -1], r"the label -1.0 for row 19"),
-    (np.r_[0.5, np.zeros(N - 1)], r"the label 0.5 for row 0"),
-    (np.r_[0, np.nan, np.zeros(N - 2)], r"the label nan for row 1"),
-    (np.zeros(N - 1, int), r"shape \(19,\), but must be labels of shape \(20,\), responsibilities of shape \(20, 2\)"),
-    (np.zeros((N, 3)), r"shape \(20, 3\)"),
-    (np.zeros((N, 2, 1)), r"shape \(20, 2, 1\)"),
+    (np.full(N_ROWS, 2), r"the label 2 for row 0.* from 0 to n_components - 1 = 1"),
+    (np.r_[np.zeros(N_ROWS - 1), -1], r"the label -1.0 for row 19"),
+    (np.r_[0.5, np.zeros(N_ROWS - 1)], r"the label 0.5 for row 0"),
+    (np.r_[0, np.nan, np.zeros(N_ROWS - 2)], r"the label nan for row 1"),
+    (
+        np.zeros(N_ROWS - 1, int),
+        r"shape \(19,\), but must be labels of shape \(20,\), responsibilities of shape \(20, 2\)",
+    ),
+    (np.zeros((N_ROWS, 3)), r"shape \(20, 3\)"),
+    (np.zeros((N_ROWS, 2, 1)), r"shape \(20, 2, 1\)"),
     (np.array(1), r"shape \(\)"),
-    (np.full((N, 2), 0.4), r"row 0 that sum to 0.8, but must sum to 1.*Divide"),
-    (np.r_[[[0.5, 0.5]] * (N - 1), [[1.5, -0.5]]], r"the responsibility -0.5 for row 19"),
-    (np.r_[[[np.nan, 0.5]], [[0.5, 0.5]] * (N - 1)], r"the responsibility nan for row 0"),
-    (np.r_[[[np.inf, 0.0]], [[0.5, 0.5]] * (N - 1)], r"the responsibility inf for row 0"),
+    (np.full((N_ROWS, 2), 0.4), r"row 0 that sum to 0.8, but must sum to 1.*Divide"),
+    (np.r_[[[0.5, 0.5]] * (N_ROWS - 1), [[1.5, -0.5]]], r"the responsibility -0.5 for row 19"),
+    (np.r_[[[np.nan, 0.5]], [[0.5, 0.5]] * (N_ROWS - 1)], r"the responsibility nan for row 0"),
+    (np.r_[[[np.inf, 0.0]], [[0.5, 0.5]] * (N_ROWS - 1)], r"the responsibility inf for row 0"),
 ]
 
 
 @pytest.mark.parametrize("wrapped", [False, True])
 @pytest.mark.parametrize(("given", "words"), GIVEN)
-def test_bad_arrays(given: Array, words: str, wrapped: bool) -> None:
+def test_bad_labels_and_responsibilities(given: Array, words: str, wrapped: bool) -> None:
     """Wrong labels and responsibilities are refused with the value seen, given as they are or by a callable."""
-    X = np.random.default_rng(0).normal(size=(N, 3))
+    X = np.random.default_rng(0).normal(size=(N_ROWS, 3))
     name = "returned by init_params" if wrapped else "^init_params"
     model = GaussianMixture(2, init_params=(lambda *_: given) if wrapped else given)
     with pytest.raises(ValueError, match=f"{name}.*{words}"):
@@ -479,11 +459,11 @@ def test_bad_arrays(given: Array, words: str, wrapped: bool) -> None:
         (np.zeros((3, 2)), r"shape \(3, 2\).*or means of shape \(2, 3\)"),
         (np.full((2, 3), np.inf), "means with NaN or infinity"),
         (None, "dtype object, which holds no numbers"),
-        (["a"] * N, "holds no numbers"),
+        (["a"] * N_ROWS, "holds no numbers"),
     ],
 )
 def test_bad_callables(returned: Any, words: str) -> None:
-    """What a callable returns is checked as well."""
-    X = np.random.default_rng(0).normal(size=(N, 3))
+    """The result of a callable init_params is checked."""
+    X = np.random.default_rng(0).normal(size=(N_ROWS, 3))
     with pytest.raises(ValueError, match=words):
         GaussianMixture(2, init_params=lambda *_: returned).fit(X)

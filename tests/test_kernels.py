@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 import pytest
 import reference as twin
+from problems import DTYPES, VARIANTS, bits, parameters_of, source_bits
 
 from fastgmm import kernels
 from fastgmm.model.parameters import Parameters
@@ -17,8 +18,6 @@ from fastgmm.model.structures import STRUCTURES
 from fastgmm.sources.array import ArraySource
 from fastgmm.sources.labels import Known, Nearest
 
-VARIANTS = tuple(kernels.variants_available())
-DTYPES = ("float32", "float64")
 ROWS = (1, 2, 7, 63, 64, 65, 127, 129, 255, 257, 511, 513, 1000)
 FEATURES = (1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 13, 15, 16, 17, 31, 32, 33, 40)
 COMPONENTS = (1, 2, 3, 4, 5, 7, 8, 9, 16, 17, 31, 33)
@@ -72,18 +71,8 @@ class Expected(NamedTuple):
     statistics: Any
 
 
-def parameters_of(model: twin.Model) -> Parameters:
-    """The library's parameters for a model of the twin."""
-    structure = STRUCTURES[model.structure]
-    return structure.from_covariances(
-        np.asarray(model.weights, dtype=np.float64),
-        np.asarray(model.means, dtype=np.float64),
-        np.asarray(model.covariances, dtype=np.float64),
-    )
-
-
 @cache
-def expected(case: Case) -> Expected:
+def twin_answers(case: Case) -> Expected:
     """Draw a case and work it out by the twin, with the library's precision factors taken as exact."""
     rng = np.random.default_rng(case.seed)
     drawn = twin.random_model(
@@ -108,60 +97,62 @@ def expected(case: Case) -> Expected:
     return Expected(X, parameters, logs, totals, r, bounds, statistics)
 
 
-def assert_within(actual: Any, wanted: Any, bound: Any, what: str) -> None:
-    """|actual - wanted| <= bound everywhere; says where it is worst."""
+def assert_within(actual: Any, expected: Any, bound: Any, what: str) -> None:
+    """|actual - expected| <= bound everywhere; says where it is worst."""
     actual = np.asarray(actual, dtype=twin.REAL)
-    assert actual.shape == np.shape(wanted), f"{what}: shape {actual.shape}, expected {np.shape(wanted)}"
+    assert actual.shape == np.shape(expected), f"{what}: shape {actual.shape}, expected {np.shape(expected)}"
     assert np.all(np.isfinite(actual)), f"{what}: not finite"
-    ratio = np.abs(actual - wanted) / bound
+    ratio = np.abs(actual - expected) / bound
     worst = np.unravel_index(np.argmax(ratio), ratio.shape)
     assert ratio[worst] <= 1, (
-        f"{what}{list(map(int, worst))}: {actual[worst]}, expected {np.asarray(wanted)[worst]}, "
+        f"{what}{list(map(int, worst))}: {actual[worst]}, expected {np.asarray(expected)[worst]}, "
         f"{float(ratio[worst]):.3g} times the rounding bound"
     )
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: "-".join(map(str, case[:6])))
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_kernels_equal_the_twin(variant: str, case: Case) -> None:
+def test_kernels_equal_twin(variant: str, case: Case) -> None:
     """Statistics, log-likelihoods, responsibilities and labels of one case."""
-    want = expected(case)
-    source = ArraySource(want.X, n_threads=1, kernels=kernels.load(variant))
+    expected = twin_answers(case)
+    source = ArraySource(expected.X, n_threads=1, kernels=kernels.load(variant))
     structure = STRUCTURES[case.structure]
 
-    got = source.statistics(structure, want.parameters)
+    got = source.statistics(structure, expected.parameters)
     for array in (got.counts, got.sums, got.scatters, got.reference):
         assert array.dtype == np.float64
     u = float(np.finfo(case.dtype).eps) / 2
     amplification = np.sqrt(case.condition) if case.structure == "tied" else 1.0
-    slack = 8 * u * case.n_features * amplification * max(np.abs(want.X).max(), np.abs(want.parameters.means).max())
-    np.testing.assert_allclose(got.reference, want.parameters.means, rtol=0, atol=slack)
-    statistics = want.statistics
-    if not np.array_equal(got.reference, want.parameters.means.astype(case.dtype)):
-        statistics = twin.statistics_of(case.structure, want.X, want.responsibilities, got.reference)
-    assert_within(got.counts, statistics.counts, want.bounds.counts, "counts")
-    assert_within(got.sums, statistics.sums, want.bounds.sums, "sums")
-    assert_within(got.scatters, statistics.scatters, want.bounds.scatters, "scatters")
+    slack = (
+        8 * u * case.n_features * amplification * max(np.abs(expected.X).max(), np.abs(expected.parameters.means).max())
+    )
+    np.testing.assert_allclose(got.reference, expected.parameters.means, rtol=0, atol=slack)
+    statistics = expected.statistics
+    if not np.array_equal(got.reference, expected.parameters.means.astype(case.dtype)):
+        statistics = twin.statistics_of(case.structure, expected.X, expected.responsibilities, got.reference)
+    assert_within(got.counts, statistics.counts, expected.bounds.counts, "counts")
+    assert_within(got.sums, statistics.sums, expected.bounds.sums, "sums")
+    assert_within(got.scatters, statistics.scatters, expected.bounds.scatters, "scatters")
     if case.structure in ("full", "tied"):
         assert np.array_equal(got.scatters, np.swapaxes(got.scatters, -1, -2)), "scatters must be symmetric"
-    total = want.log_likelihoods.sum()
-    assert abs(got.log_likelihood - total) <= want.bounds.log_likelihood
+    total = expected.log_likelihoods.sum()
+    assert abs(got.log_likelihood - total) <= expected.bounds.log_likelihood
 
-    log_likelihoods = source.log_likelihoods(structure.kernel_model(want.parameters, source.dtype))
-    assert log_likelihoods.dtype == want.X.dtype
-    assert_within(log_likelihoods, want.log_likelihoods, want.bounds.log_likelihoods, "log-likelihoods")
+    log_likelihoods = source.log_likelihoods(structure.kernel_model(expected.parameters, source.dtype))
+    assert log_likelihoods.dtype == expected.X.dtype
+    assert_within(log_likelihoods, expected.log_likelihoods, expected.bounds.log_likelihoods, "log-likelihoods")
 
-    r = source.responsibilities(structure.kernel_model(want.parameters, source.dtype))
-    assert r.dtype == want.X.dtype
-    assert_within(r, want.responsibilities, want.bounds.responsibilities, "responsibilities")
+    r = source.responsibilities(structure.kernel_model(expected.parameters, source.dtype))
+    assert r.dtype == expected.X.dtype
+    assert_within(r, expected.responsibilities, expected.bounds.responsibilities, "responsibilities")
     np.testing.assert_allclose(r.astype(np.float64).sum(axis=1), 1, rtol=0, atol=(case.n_components + 8) * 2 * u)
 
-    labels = source.labels(structure.kernel_model(want.parameters, source.dtype))
+    labels = source.labels(structure.kernel_model(expected.parameters, source.dtype))
     assert labels.dtype == np.int64 and labels.shape == (case.n_samples,)
     rows = np.arange(case.n_samples)
-    best = want.logs.argmax(axis=1)
-    margin = want.logs[rows, best] - want.logs[rows, labels]
-    tie = want.bounds.log_joint[rows, best] + want.bounds.log_joint[rows, labels]
+    best = expected.logs.argmax(axis=1)
+    margin = expected.logs[rows, best] - expected.logs[rows, labels]
+    tie = expected.bounds.log_joint[rows, best] + expected.bounds.log_joint[rows, labels]
     assert np.all(margin <= tie), f"labels differ beyond ties at rows {np.flatnonzero(margin > tie)[:5]}"
 
 
@@ -190,8 +181,8 @@ def test_factors_from_covariances(structure: str) -> None:
         np.testing.assert_allclose(whitened.astype(float), np.stack([np.eye(n_features)] * 4), rtol=0, atol=bound)
         precisions = STRUCTURES[structure].precisions(parameters.precisions_cholesky)
         precisions = twin.dense(structure, precisions, 4, n_features)
-        wanted = (factors @ np.swapaxes(factors, -1, -2)).astype(float)
-        np.testing.assert_allclose(precisions.astype(float), wanted, rtol=0, atol=1e-14 * np.abs(wanted).max())
+        expected = (factors @ np.swapaxes(factors, -1, -2)).astype(float)
+        np.testing.assert_allclose(precisions.astype(float), expected, rtol=0, atol=1e-14 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
@@ -212,7 +203,7 @@ def test_factors_from_precisions(structure: str) -> None:
 
 
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
-def test_refuses_indefinite(structure: str) -> None:
+def test_indefinite_covariances_are_refused(structure: str) -> None:
     """A covariance or precision that is not positive definite is a ValueError."""
     shape = STRUCTURES[structure].covariance_shape(2, 3)
     bad = -np.ones(shape)
@@ -251,7 +242,7 @@ def layouts(X: np.ndarray[Any, Any]) -> dict[str, np.ndarray[Any, Any]]:
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_layout_does_not_matter(variant: str, structure: str, dtype: str) -> None:
+def test_memory_layout_same_bits(variant: str, structure: str, dtype: str) -> None:
     """C, Fortran, strided, reversed, read-only and unaligned rows give the same bits as a C-contiguous copy."""
     rng = np.random.default_rng(5)
     for n_samples, n_features in ((131, 5), (517, 17), (3, 1)):
@@ -262,19 +253,9 @@ def test_layout_does_not_matter(variant: str, structure: str, dtype: str) -> Non
         for name, rows in {"contiguous": X, **layouts(X)}.items():
             before = rows.tobytes()
             source = ArraySource(rows, n_threads=1, kernels=kernels.load(variant))
-            statistics = source.statistics(STRUCTURES[structure], parameters)
-            arrays = (
-                statistics.counts,
-                statistics.sums,
-                statistics.scatters,
-                np.float64(statistics.log_likelihood),
-                source.log_likelihoods(STRUCTURES[structure].kernel_model(parameters, source.dtype)),
-                source.responsibilities(STRUCTURES[structure].kernel_model(parameters, source.dtype)),
-                source.labels(STRUCTURES[structure].kernel_model(parameters, source.dtype)),
-            )
-            results[name] = b"".join(array.tobytes() for array in arrays)
+            results[name] = source_bits(source, structure, parameters)
             assert rows.tobytes() == before, f"{name}: the rows were written to"
-        differing = [name for name, bits in results.items() if bits != results["contiguous"]]
+        differing = [name for name, found in results.items() if found != results["contiguous"]]
         assert not differing
 
 
@@ -305,7 +286,7 @@ def test_far_rows_stay_finite(variant: str, structure: str) -> None:
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_zero_weight(variant: str) -> None:
+def test_zero_weight_component(variant: str) -> None:
     """A component of weight 0 gets no responsibility and leaves the others' answers finite."""
     rng = np.random.default_rng(7)
     model = twin.random_model(rng, "full", 3, 2)
@@ -322,7 +303,7 @@ def test_zero_weight(variant: str) -> None:
 
 
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
-def test_statistics_add_up(structure: str) -> None:
+def test_merged_statistics_equal_whole(structure: str) -> None:
     """Statistics of two halves about the same means, merged, are those of the whole."""
     rng = np.random.default_rng(8)
     model = twin.random_model(rng, structure, 3, 5)
@@ -339,7 +320,7 @@ def test_statistics_add_up(structure: str) -> None:
 
 
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
-def test_maximize_equals_the_twin(structure: str) -> None:
+def test_maximize_equals_twin(structure: str) -> None:
     """The M-step from the twin's statistics about distant reference means is the twin's two-pass M-step.
 
     The reference means are 3 standard deviations off, so forming scatter / count - shift shift^T loses a digit.
@@ -349,7 +330,7 @@ def test_maximize_equals_the_twin(structure: str) -> None:
     X = twin.sample(rng, model, 400)
     r = twin.responsibilities(X, model)
     reference = model.means + 3.0
-    want = twin.maximize(structure, X, r, reg_covar=1e-3)
+    expected = twin.maximize(structure, X, r, reg_covar=1e-3)
     made = twin.statistics_of(structure, X, r, reference)
     statistics = Statistics(
         counts=made.counts.astype(float),
@@ -362,15 +343,15 @@ def test_maximize_equals_the_twin(structure: str) -> None:
         covariance_type=structure,
     )
     got = STRUCTURES[structure].maximize(statistics, 1e-3)
-    np.testing.assert_allclose(got.weights, want.weights.astype(float), rtol=1e-13)
-    np.testing.assert_allclose(got.means, want.means.astype(float), rtol=1e-12, atol=1e-12)
-    np.testing.assert_allclose(got.covariances, want.covariances.astype(float), rtol=1e-11, atol=1e-12)
+    np.testing.assert_allclose(got.weights, expected.weights.astype(float), rtol=1e-13)
+    np.testing.assert_allclose(got.means, expected.means.astype(float), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(got.covariances, expected.covariances.astype(float), rtol=1e-11, atol=1e-12)
 
 
-@pytest.mark.parametrize(("structure", "own"), [("full", 45), ("tied", 15), ("diag", 15), ("spherical", 3)])
-def test_number_of_parameters(structure: str, own: int) -> None:
-    """K = 3, D = 5: 2 free weights, 15 means and the covariance's own."""
-    assert STRUCTURES[structure].n_parameters(3, 5) == 2 + 15 + own
+@pytest.mark.parametrize(("structure", "n_free"), [("full", 45), ("tied", 15), ("diag", 15), ("spherical", 3)])
+def test_number_of_parameters(structure: str, n_free: int) -> None:
+    """K = 3, D = 5: 2 free weights, 15 means and those of the covariances."""
+    assert STRUCTURES[structure].n_parameters(3, 5) == 2 + 15 + n_free
 
 
 class Guarded:
@@ -406,7 +387,7 @@ class Guarded:
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_workspace(variant: str, structure: str, dtype: str) -> None:
+def test_workspace_guards(variant: str, structure: str, dtype: str) -> None:
     """Kernels read nothing they did not write and write nothing outside: NaN in the workspace changes no bit."""
     rng = np.random.default_rng(10)
     module = kernels.load(variant)
@@ -433,13 +414,13 @@ def test_workspace(variant: str, structure: str, dtype: str) -> None:
                 *source.assign(parameters.means)[:3],
                 source.potentials(parameters.means, closest),
             )
-            results.append(b"".join(np.ascontiguousarray(array).tobytes() for array in arrays))
+            results.append(bits(arrays))
         assert results[0] == results[1]
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_kmeans_kernels_equal_the_twin(variant: str, dtype: str) -> None:
+def test_kmeans_kernels_equal_twin(variant: str, dtype: str) -> None:
     """Assignment, cluster sums, inertia and k-means++ potentials; ties may go either way within rounding."""
     rng = np.random.default_rng(11)
     u = float(np.finfo(dtype).eps) / 2
@@ -454,8 +435,8 @@ def test_kmeans_kernels_equal_the_twin(variant: str, dtype: str) -> None:
         assert np.all(distances[rows, labels] <= distances.min(axis=1) + rounding)
         chosen = labels[:, None] == np.arange(n_components)
         np.testing.assert_array_equal(counts, chosen.sum(axis=0))
-        want = twin.statistics_of("full", X, chosen.astype(twin.REAL), centers).sums.astype(float)
-        np.testing.assert_allclose(sums, want, rtol=0, atol=64 * u * n_samples)
+        expected = twin.statistics_of("full", X, chosen.astype(twin.REAL), centers).sums.astype(float)
+        np.testing.assert_allclose(sums, expected, rtol=0, atol=64 * u * n_samples)
         assert inertia == pytest.approx(twin.potential(X, centers), rel=64 * u * n_features)
 
         closest = np.full(n_samples, np.inf, dtype)
@@ -465,8 +446,8 @@ def test_kmeans_kernels_equal_the_twin(variant: str, dtype: str) -> None:
         before = closest.copy()
         each = source.potentials(centers, closest)
         assert np.array_equal(closest, before), "closest is only to change when asked to"
-        want = np.minimum(distances, distances[:, :1]).sum(axis=0).astype(float)
-        np.testing.assert_allclose(each, want, rtol=64 * u * n_features)
+        expected = np.minimum(distances, distances[:, :1]).sum(axis=0).astype(float)
+        np.testing.assert_allclose(each, expected, rtol=64 * u * n_features)
 
 
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
@@ -482,8 +463,8 @@ def test_tight_clusters_far_apart(structure: str, separation: float) -> None:
     X = twin.sample(rng, model, 2000)
     rule = STRUCTURES[structure]
     got = rule.maximize(ArraySource(X).statistics(rule, parameters_of(model)), 0.0)
-    want = twin.maximize(structure, X, twin.responsibilities(X, model), 0.0)
-    exact = twin.dense(structure, want.covariances, 4, 5)
+    expected = twin.maximize(structure, X, twin.responsibilities(X, model), 0.0)
+    exact = twin.dense(structure, expected.covariances, 4, 5)
     whiten = twin.inverse_lower(twin.cholesky(exact))
     error = whiten @ (twin.dense(structure, got.covariances, 4, 5) - exact) @ np.swapaxes(whiten, -1, -2)
     assert np.abs(error).max() <= 1e-8
@@ -510,7 +491,7 @@ def test_all_finite(variant: str, dtype: str) -> None:
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_skipping_is_exact_to_rounding(variant: str, structure: str, dtype: str, separation: float) -> None:
+def test_skipped_responsibilities_within_rounding(variant: str, structure: str, dtype: str, separation: float) -> None:
     """Leaving out responsibilities below u / K changes the statistics no more than rounding does.
 
     The dense path, which takes all responsibilities as they are given, is the reference.
@@ -542,7 +523,7 @@ def test_skipping_is_exact_to_rounding(variant: str, structure: str, dtype: str,
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_weights_are_repetitions(variant: str, structure: str, dtype: str) -> None:
+def test_integer_weights_equal_repeated_rows(variant: str, structure: str, dtype: str) -> None:
     """Statistics, k-means sums and potentials of rows with integer weights are those of so many copies; none for 0."""
     rng = np.random.default_rng(12)
     module, rule = kernels.load(variant), STRUCTURES[structure]
@@ -594,7 +575,7 @@ def test_weights_are_repetitions(variant: str, structure: str, dtype: str) -> No
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_labels_are_responsibilities(variant: str, structure: str, dtype: str) -> None:
+def test_labels_equal_hard_responsibilities(variant: str, structure: str, dtype: str) -> None:
     """Statistics by labels are those by responsibilities of zeros and ones, buffers filled or not."""
     rng = np.random.default_rng(13)
     module, rule = kernels.load(variant), STRUCTURES[structure]

@@ -1,23 +1,20 @@
-"""What is told of fits while they run: to Python's logging, and to callbacks."""
+"""Log messages of fits and selections, and the progress bar of the docstring."""
 
 from __future__ import annotations
 
 import inspect
 import logging
 import re
-import subprocess
-import sys
 import textwrap
 import warnings
 from typing import Any
 
 import numpy as np
 import pytest
+from problems import Array, bits, quiet_fit, run_python
 
 from fastgmm import GaussianMixture, select
 from fastgmm.mixture import progress as logs
-
-Array = np.ndarray[Any, Any]
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +24,7 @@ def X() -> Array:
     return np.concatenate([rng.normal(size=(100, 2)), rng.normal(size=(100, 2)) + 3])
 
 
-def test_info(X: Array, caplog: pytest.LogCaptureFixture) -> None:
+def test_info_messages(X: Array, caplog: pytest.LogCaptureFixture) -> None:
     """At the level INFO a fit tells how it begins and how it ended."""
     with caplog.at_level(logging.INFO, "fastgmm"):
         mixture = GaussianMixture(2, n_init=3, random_state=0).fit(X)
@@ -51,17 +48,16 @@ STOPS: list[dict[str, Any]] = [
 ]
 
 
-def test_reasons(X: Array, caplog: pytest.LogCaptureFixture) -> None:
-    """The end says why: each reason there is, without iterations too."""
-    with caplog.at_level(logging.INFO, "fastgmm"), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+def test_stop_reasons(X: Array, caplog: pytest.LogCaptureFixture) -> None:
+    """The last message gives the stop reason, also of a fit without iterations."""
+    with caplog.at_level(logging.INFO, "fastgmm"):
         for arguments in STOPS:
-            GaussianMixture(2, random_state=0, **arguments).fit(X)
+            quiet_fit(X, n_components=2, random_state=0, **arguments)
     ends = [message.split()[2] for message in caplog.messages if message.startswith("fit ended")]
     assert ends == ["max_iter", "callback", "max_time", "max_iter"]
 
 
-def test_debug(X: Array, caplog: pytest.LogCaptureFixture) -> None:
+def test_debug_messages(X: Array, caplog: pytest.LogCaptureFixture) -> None:
     """At the level DEBUG there is a line for each iteration, with the bound that the fit keeps."""
     with caplog.at_level(logging.DEBUG, "fastgmm"):
         mixture = GaussianMixture(2, random_state=0).fit(X)
@@ -73,8 +69,8 @@ def test_debug(X: Array, caplog: pytest.LogCaptureFixture) -> None:
     assert any(message.startswith("initialization 0 ended: tol") for message in caplog.messages)
 
 
-def test_restarts_and_batches(X: Array, caplog: pytest.LogCaptureFixture) -> None:
-    """Restarts are told apart, also those given up; batches are counted; nothing is above INFO."""
+def test_messages_of_restarts_and_batches(X: Array, caplog: pytest.LogCaptureFixture) -> None:
+    """Restarts and batches are numbered, dropped restarts are told, and nothing is above INFO."""
     with caplog.at_level(logging.DEBUG, "fastgmm"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         mixture = GaussianMixture(4, n_init=6, init_params="random", tol=1e-9, max_iter=300, random_state=0).fit(X)
@@ -89,12 +85,10 @@ def test_restarts_and_batches(X: Array, caplog: pytest.LogCaptureFixture) -> Non
 
 def mixture_records(mixture: GaussianMixture, X: Array) -> list[Any]:
     """What became of the initializations of the same fit."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return GaussianMixture(**mixture.get_params()).fit(X).fits_
+    return quiet_fit(X, **mixture.get_params()).fits_
 
 
-def test_select(X: Array, caplog: pytest.LogCaptureFixture) -> None:
+def test_select_messages(X: Array, caplog: pytest.LogCaptureFixture) -> None:
     """A sweep tells how it begins and ended, and each candidate at DEBUG."""
     with caplog.at_level(logging.DEBUG, "fastgmm"):
         best = select(X, [1, 2], ["full", "diag"], random_state=0).best_estimator_
@@ -105,8 +99,10 @@ def test_select(X: Array, caplog: pytest.LogCaptureFixture) -> None:
     assert ended.endswith(f"{best.covariance_type}, K = {best.n_components}")
 
 
-def test_printed_all_the_same(X: Array, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]) -> None:
-    """What ``verbose`` prints does not change when it is logged too."""
+def test_verbose_output_unchanged_by_logging(
+    X: Array, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The output of verbose is the same whether fits are logged or not."""
     GaussianMixture(2, random_state=0, verbose=1, verbose_interval=1).fit(X)
     alone = capsys.readouterr().out
     with caplog.at_level(logging.DEBUG, "fastgmm"):
@@ -114,18 +110,18 @@ def test_printed_all_the_same(X: Array, caplog: pytest.LogCaptureFixture, capsys
     assert capsys.readouterr().out == alone != ""
 
 
-def test_bits(X: Array, caplog: pytest.LogCaptureFixture) -> None:
+def test_logging_changes_no_bit(X: Array, caplog: pytest.LogCaptureFixture) -> None:
     """Logging changes no result."""
     alone = GaussianMixture(3, n_init=4, random_state=0, tol=1e-2).fit(X)
     with caplog.at_level(logging.DEBUG, "fastgmm"):
         logged = GaussianMixture(3, n_init=4, random_state=0, tol=1e-2).fit(X)
-    assert logged.means_.tobytes() == alone.means_.tobytes()
+    assert bits(logged) == bits(alone)
 
 
-def test_nothing_is_put_together_for_nobody(
+def test_no_messages_without_listener(
     X: Array, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Where nobody listens, no message is made, and iterations are not even told to what would log them."""
+    """Where nobody listens no log record is made."""
 
     def fail(*_: Any, **__: Any) -> Any:
         raise AssertionError("a message was made")
@@ -156,7 +152,7 @@ GaussianMixture(2, random_state=0).fit(numpy.arange(40.0).reshape(20, 2))
 
 def test_logging_is_not_imported() -> None:
     """Neither the import of fastgmm nor a fit imports logging; without a configuration nothing is printed."""
-    done = subprocess.run([sys.executable, "-P", "-c", QUIET], capture_output=True, text=True, timeout=60, check=False)
+    done = run_python("-c", QUIET)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 

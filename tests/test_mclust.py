@@ -1,4 +1,4 @@
-"""Never below mclust: log-likelihoods of its published tables, on Iris and Old Faithful, four structures, K = 1 to 4.
+"""Fits reach mclust's published log-likelihoods: Iris and Old Faithful, four structures, K = 1 to 4.
 
 L. Scrucca, C. Fraley, T. B. Murphy, A. E. Raftery. Model-Based Clustering, Classification, and Density Estimation
 Using mclust in R. Chapman and Hall/CRC, 2023 (Old Faithful, chapter 3; no figures are at hand for K = 4), and mclust
@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from problems import DATASETS
 
 from fastgmm import GaussianMixture
-from fastgmm.datasets import load_faithful, load_iris
 from fastgmm.model.structures import STRUCTURES
 
-DATA = {"iris": load_iris().data, "faithful": load_faithful().data}
 ROUNDED = {"iris": 0.5e-4 / 2, "faithful": 0.05 / 2}  # of log-likelihoods, by the digits of the BIC that are printed
 
 BIC = {
@@ -28,14 +27,14 @@ BIC = {
     ("faithful", "tied"): (-2607.6, -2325.2, -2314.3, None),
     ("faithful", "full"): (-2607.6, -2322.2, -2349.7, None),
 }
-CASES = [(*key, k, bic) for key, row in BIC.items() for k, bic in enumerate(row, start=1) if bic is not None]
+TABLE = [(*key, k, bic) for key, row in BIC.items() for k, bic in enumerate(row, start=1) if bic is not None]
 
 
 @pytest.mark.parametrize("acceleration", [None, "squarem"])
-@pytest.mark.parametrize(("data", "structure", "n_components", "bic"), CASES)
+@pytest.mark.parametrize(("data", "structure", "n_components", "bic"), TABLE)
 def test_never_below_mclust(data: str, structure: str, n_components: int, bic: float, acceleration: str | None) -> None:
     """Ten starts reach mclust's log-likelihood, less 1e-3 and the rounding of what is printed."""
-    X = DATA[data]
+    X = DATASETS[data]
     free = STRUCTURES[structure].n_parameters(n_components, X.shape[1])
     published = (bic + free * np.log(len(X))) / 2
     model = GaussianMixture(

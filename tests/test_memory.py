@@ -1,4 +1,4 @@
-"""Memory: a fit needs room for the model and a few tiles, never for N x K; a prediction needs its result.
+"""Peak memory: a fit needs room for the model and a few tiles, never for N x K; a prediction needs its result.
 
 Each case is a fresh process whose peak resident size (VmHWM, the kernel's own mark) is compared with its size when
 the rows are in memory.
@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import ctypes
 import mmap
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from problems import VARIANTS, run_python
 
 from fastgmm import kernels
 from fastgmm.model.structures import STRUCTURES
@@ -51,9 +51,8 @@ print((kilobytes("VmHWM") - before) * 1024)
 
 def growth(tmp_path: Path, fit: str, dtype: str = "float64", order: str = "C", step: int = 1) -> int:
     """Bytes by which the peak of a fresh process exceeds its size with the rows in memory."""
-    path = tmp_path / "script.py"
-    path.write_text(SCRIPT.format(dtype=dtype, order=order, step=step, fit=fit))
-    done = subprocess.run([sys.executable, str(path)], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    script = SCRIPT.format(dtype=dtype, order=order, step=step, fit=fit)
+    done = run_python("-c", script, cwd=tmp_path, timeout=300)
     assert done.returncode == 0, done.stderr
     return int(done.stdout)
 
@@ -71,24 +70,24 @@ FITS = {
 
 
 @pytest.mark.parametrize("name", FITS)
-def test_fit(tmp_path: Path, name: str) -> None:
+def test_peak_memory_of_fit(tmp_path: Path, name: str) -> None:
     """2 000 000 x 10, K = 8: at most 64 MB above the array itself (responsibilities alone would be 122 MB)."""
     assert growth(tmp_path, FITS[name]) <= 64 * MEGABYTE
 
 
-def test_fit_hierarchical(tmp_path: Path) -> None:
-    """Beside that, 2000 x 2000 distances and the products they are made of, and later a label for each row."""
+def test_peak_memory_of_hierarchical_start(tmp_path: Path) -> None:
+    """A hierarchical start needs 64 MB more, for 2000 x 2000 distances and for the labels of all rows."""
     fit = "GaussianMixture(8, init_params='hierarchical', random_state=0, max_iter=1, tol=0).fit"
     assert growth(tmp_path, fit) <= (64 + 64) * MEGABYTE
 
 
-def test_fit_float32(tmp_path: Path) -> None:
+def test_peak_memory_float32(tmp_path: Path) -> None:
     """float32 is not copied to float64 (that would be 153 MB)."""
     assert growth(tmp_path, FITS["full"], dtype="float32") <= 64 * MEGABYTE
 
 
 @pytest.mark.parametrize(("order", "step"), [("F", 1), ("C", -1)], ids=["fortran", "reversed"])
-def test_fit_other_layouts(tmp_path: Path, order: str, step: int) -> None:
+def test_peak_memory_other_layouts(tmp_path: Path, order: str, step: int) -> None:
     """Rows of another order or stride are read where they are."""
     assert growth(tmp_path, FITS["full"], order=order, step=step) <= 64 * MEGABYTE
 
@@ -97,13 +96,13 @@ def test_fit_other_layouts(tmp_path: Path, order: str, step: int) -> None:
     ("method", "result"),
     [("predict_proba", 128_000_000), ("predict", 16_000_000), ("score_samples", 16_000_000)],
 )
-def test_predictions(tmp_path: Path, method: str, result: int) -> None:
+def test_peak_memory_of_predictions(tmp_path: Path, method: str, result: int) -> None:
     """predict_proba, predict and score_samples add their result and at most 32 MB."""
     fit = f"GaussianMixture(8, init_params='random_from_data', random_state=0, max_iter=0).fit(X).{method}"
     assert growth(tmp_path, fit) <= result + 32 * MEGABYTE
 
 
-@pytest.mark.parametrize("variant", kernels.variants_available())
+@pytest.mark.parametrize("variant", VARIANTS)
 def test_nothing_is_read_past_the_last_row(variant: str) -> None:
     """Rows that end where a forbidden page begins: reading one byte further would end the process."""
     page = mmap.PAGESIZE

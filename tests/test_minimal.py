@@ -1,4 +1,4 @@
-"""What runs on every built wheel, with nothing but numpy and pytest installed."""
+"""Tests that need nothing but numpy and pytest: they run on every built wheel."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_import_needs_numpy_only() -> None:
     assert imported == {"fastgmm", "numpy"}
 
 
-def test_denormals_survive() -> None:
+def test_denormals_not_flushed() -> None:
     """Loading the kernels does not make the process flush denormal numbers to zero."""
     smallest = float("5e-324")
     assert smallest != 0.0
@@ -78,7 +78,7 @@ def test_denormals_survive() -> None:
     assert np.float32(1e-45) * np.float32(1.0) != 0.0
 
 
-def test_variants() -> None:
+def test_available_variants() -> None:
     """The baseline always runs, and what is in use is one of the available."""
     assert "base" in VARIANTS
     assert kernels.VARIANT in VARIANTS

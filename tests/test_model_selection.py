@@ -1,17 +1,16 @@
-"""Model selection: the table against the estimators, the tables of mclust, and scikit-learn's criteria."""
+"""fastgmm.select: its table against the estimators, mclust's tables and scikit-learn; merging and inserting."""
 
 from __future__ import annotations
 
 import threading
-import warnings
 from typing import Any
 
 import numpy as np
 import pytest
+from problems import DATASETS, Array, copy_parameters, elongated_groups, interrupt, quiet_fit
 
 import fastgmm
 from fastgmm import ConvergenceWarning, DegenerateComponentWarning, GaussianMixture, Selection, select
-from fastgmm.datasets import load_faithful, load_iris
 from fastgmm.fitting import parallel
 from fastgmm.fitting.convergence import Options
 from fastgmm.fitting.em import Fit
@@ -25,20 +24,8 @@ from fastgmm.model.structures import STRUCTURES
 from fastgmm.sources import from_chunks
 from fastgmm.sources.array import ArraySource
 
-Array = np.ndarray[Any, Any]
-IRIS, FAITHFUL = load_iris().data, load_faithful().data
+IRIS, FAITHFUL = DATASETS["iris"], DATASETS["faithful"]
 TIGHT = {"tol": 1e-9, "max_iter": 5000, "reg_covar": 0.0}
-
-
-def blobs(n_samples: int = 900, n_features: int = 3, n_groups: int = 4, seed: int = 0, apart: float = 12.0) -> Array:
-    """Rows of groups of different shapes, well apart."""
-    rng = np.random.default_rng(seed)
-    parts = np.array_split(np.arange(n_samples), n_groups)
-    shapes = [rng.normal(size=(n_features, n_features)) + np.eye(n_features) for _ in parts]
-    centers = apart * rng.normal(size=(n_groups, n_features))
-    return np.concatenate(
-        [c + rng.normal(size=(len(p), n_features)) @ a for p, a, c in zip(parts, shapes, centers, strict=True)]
-    )
 
 
 def line(selection: Selection, kind: str, n_components: int) -> Any:
@@ -49,7 +36,7 @@ def line(selection: Selection, kind: str, n_components: int) -> Any:
 
 
 @pytest.fixture(scope="module")
-def faithful() -> Selection:
+def faithful_selection() -> Selection:
     """All structures, one to four components."""
     return select(FAITHFUL, range(1, 5), random_state=0, **TIGHT)
 
@@ -59,8 +46,8 @@ def faithful() -> Selection:
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_table_and_estimators_agree(dtype: type) -> None:
-    """Every number of the table is what the estimator of its line says of the rows, to the last bit."""
-    X = blobs().astype(dtype)
+    """Every number of the table is what the estimator of its row computes."""
+    X = elongated_groups().astype(dtype)
     selection = select(X, range(1, 6), random_state=0)
     assert len(selection.table_) == len(selection.estimators_) == 20
     assert selection.best_estimator_ is selection.estimators_[0]
@@ -85,9 +72,9 @@ def test_criteria_against_scikit_learn() -> None:
     selection = select(IRIS, [1, 3], random_state=0)
     for row, model in zip(selection.table_, selection.estimators_, strict=True):
         assert model is not None
-        other = mixture.GaussianMixture(model.n_components, covariance_type=model.covariance_type)
-        for name in ("weights_", "means_", "covariances_", "precisions_cholesky_"):
-            setattr(other, name, getattr(model, name))
+        other = copy_parameters(
+            mixture.GaussianMixture(model.n_components, covariance_type=model.covariance_type), model
+        )
         assert (row["bic"], row["aic"]) == pytest.approx((other.bic(IRIS), other.aic(IRIS)), rel=1e-9)
         assert row["n_parameters"] == other._n_parameters()
         largest = other.predict_proba(IRIS).max(axis=1)
@@ -109,7 +96,7 @@ def test_best_model_is_complete() -> None:
 
 @pytest.mark.parametrize(("criterion", "sign"), [("bic", 1), ("aic", 1), ("aicc", 1), ("icl", 1), ("cv", -1)])
 def test_sorted_by_the_criterion(criterion: str, sign: int) -> None:
-    """The best candidate comes first, and so on."""
+    """Candidates are sorted by the criterion, the best first."""
     selection = select(FAITHFUL, range(1, 4), ["full", "diag"], criterion, cv=3, random_state=0)
     values = sign * selection.table_[criterion]
     assert np.isfinite(values).all() and (np.diff(values) >= 0).all()
@@ -118,7 +105,7 @@ def test_sorted_by_the_criterion(criterion: str, sign: int) -> None:
 
 def test_sample_weight() -> None:
     """Weights are repetitions: from the same start the same criteria."""
-    X, counts = blobs(60, 2, 2), np.arange(60) % 3
+    X, counts = elongated_groups(60, 2, 2), np.arange(60) % 3
     weighted = select(X, 1, sample_weight=counts, random_state=0)
     repeated = select(np.repeat(X, counts, axis=0), 1, random_state=0)
     for kind in STRUCTURES:
@@ -144,19 +131,19 @@ MCLUST = {  # BIC by mclust's tables (see test_mclust.py), of which ours is the 
 }
 
 
-def test_never_above_mclust(faithful: Selection) -> None:
+def test_never_above_mclust(faithful_selection: Selection) -> None:
     """The sweep reaches mclust's values, structure by structure, and its best model."""
-    found = {"faithful": faithful, "iris": select(IRIS, range(1, 6), random_state=0, **TIGHT)}
+    found = {"faithful": faithful_selection, "iris": select(IRIS, range(1, 6), random_state=0, **TIGHT)}
     for (data, kind, n_components), published in MCLUST.items():
         assert line(found[data], kind, n_components)["bic"] <= -published + (0.06 if data == "faithful" else 2e-3)
-    assert repr(faithful) == "Selection(criterion='bic', best='tied', n_components=3, candidates=16)"
+    assert repr(faithful_selection) == "Selection(criterion='bic', best='tied', n_components=3, candidates=16)"
     assert (found["iris"].best_estimator_.covariance_type, found["iris"].best_estimator_.n_components) == ("full", 2)
 
 
 @pytest.mark.parametrize("seed", [3, 4])
-def test_merging_finds_what_clusters_do_not(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_merging_beats_clustering(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where eight groups are hard to find from eight clusters, they are found from more components down."""
-    X = blobs(2400, 3, 8, seed=seed, apart=5.0)
+    X = elongated_groups(2400, 3, 8, seed=seed, apart=5.0)
     selection = select(X, range(1, 12), "full", random_state=0)
     ideal = GaussianMixture(8, init_params=np.repeat(np.arange(8), 300)).fit(X)
     assert selection.best_estimator_.n_components == 8
@@ -188,9 +175,9 @@ def test_small_tight_groups_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
     assert select(X, range(1, 9), random_state=0).table_["bic"][0] > ideal.bic(X) + 1000
 
 
-def test_what_tol_leaves_open_is_fitted_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The best is as good as a long fit has it; the fit goes on where it was, and has converged."""
-    X = blobs(3000, 2, 3, seed=1, apart=1.5)
+def test_best_is_fitted_to_convergence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The best candidate is fitted beyond tol, from where it was, to what a long fit reaches."""
+    X = elongated_groups(3000, 2, 3, seed=1, apart=1.5)
     selection = select(X, range(3, 6), "full", random_state=0)
     best = selection.best_estimator_
     start = {"weights_init": best.weights_, "means_init": best.means_, "precisions_init": best.precisions_}
@@ -204,8 +191,8 @@ def test_what_tol_leaves_open_is_fitted_on(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_further_starts_are_fitted() -> None:
-    """Three times as many of so few rows, for three candidates."""
-    X = blobs(500, 3, 3)
+    """Each further start of n_init means three more fits of so few rows, for three candidates."""
+    X = elongated_groups(500, 3, 3)
     fits = [
         [len(m.fits_) for m in select(X, range(1, 6), "full", n_init=n, random_state=0).estimators_ if m]
         for n in (1, 3)
@@ -213,8 +200,8 @@ def test_further_starts_are_fitted() -> None:
     assert sum(fits[1]) - sum(fits[0]) == 3 * 3 * 2
 
 
-def test_a_start_that_is_behind_is_given_up() -> None:
-    """A candidate is fitted from where a run on the sample has come only if that is better there than its fit."""
+def test_unpromising_start_is_not_fitted() -> None:
+    """A start is fitted to all rows only if it beats the fit so far on the sample."""
     source, candidate = ArraySource(FAITHFUL, 1), trials.Candidate(STRUCTURES["full"], 2)
     settings = trials.Settings(1e-3, 100, 1e-6, "repair", Options, None, 1, 0.01, False)
     trial, place = trials.Trials(trials.Place(source, source), settings), trials.Place(source, source)
@@ -231,9 +218,9 @@ def test_a_start_that_is_behind_is_given_up() -> None:
 
 
 @pytest.mark.parametrize("kind", STRUCTURES)
-def test_own_starts_and_further_ones(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What starts are drawn never makes a candidate worse, and without the way down they have to do."""
-    X = blobs(1000, 3, 6, seed=1, apart=2.0)
+def test_more_starts_never_worse(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A larger n_init never makes a candidate worse; starts alone do without merging from above."""
+    X = elongated_groups(1000, 3, 6, seed=1, apart=2.0)
     plain, more = (select(X, range(2, 9), kind, n_init=n, random_state=0).table_ for n in (1, 4))
     assert more["bic"].min() <= plain["bic"].min() + 0.5
     monkeypatch.setattr(sweep.Sweep, "_descend", lambda *_: None)
@@ -241,8 +228,8 @@ def test_own_starts_and_further_ones(kind: str, monkeypatch: pytest.MonkeyPatch)
     assert (alone["error"] == "").all() and alone["bic"].min() >= more["bic"].min() - 100
 
 
-def test_collapsed_components_do_not_win() -> None:
-    """On iris, rounded to a millimeter, a component of constant width has any likelihood that reg_covar allows."""
+def test_degenerate_candidates_come_last() -> None:
+    """On iris, rounded to a millimeter, candidates with a component of constant width come last."""
     selection = select(IRIS, range(2, 10), "full", random_state=0)
     sound = ~selection.table_["degenerate"]
     assert 0 < sound.sum() < 8 and (np.flatnonzero(sound) < sound.sum()).all()
@@ -251,8 +238,8 @@ def test_collapsed_components_do_not_win() -> None:
         assert (np.linalg.eigvalsh(model.covariances_).min() > 2e-6) == well
 
 
-def test_sound_fits_are_kept() -> None:
-    """Of the fits of one candidate a sound one beats a degenerate one, then the likelihood decides."""
+def test_sound_fit_beats_degenerate_fit() -> None:
+    """The fit kept for a candidate is not degenerate if there is one, and then the most likely."""
     nowhere = GaussianMixture().fit(FAITHFUL)._parameters()
     outcome, fits, kept = trials.Outcome(error=ValueError()), [Fit(nowhere, [], "tol") for _ in range(4)], []
     for fit, degenerate, bound in zip(fits, [True, False, True, False], [5.0, 1.0, 9.0, 2.0], strict=True):
@@ -263,27 +250,27 @@ def test_sound_fits_are_kept() -> None:
     assert len(outcome.records) == 4
 
 
-def test_a_constant_column_is_no_collapse() -> None:
-    """What all rows have in common is not held against a component; the best is that of the other columns."""
-    X = blobs(600, 2, 3)
+def test_constant_column_is_not_degenerate() -> None:
+    """A constant column makes no candidate degenerate, and does not change the best one."""
+    X = elongated_groups(600, 2, 3)
     plain = select(X, range(1, 5), "full", random_state=0)
     constant = select(np.column_stack([X, np.full(600, 7.0)]), range(1, 5), "full", random_state=0)
     assert not constant.table_["degenerate"].any()
     assert constant.best_estimator_.n_components == plain.best_estimator_.n_components == 3
 
 
-def test_cross_validation_prefers_the_truth() -> None:
+def test_cross_validation_finds_number_of_groups() -> None:
     """The held-out likelihood is that of fits to the other rows, and prefers the number of groups there are."""
-    X = blobs(600, 2, 3)
+    X = elongated_groups(600, 2, 3)
     selection = select(X, range(1, 6), "full", "cv", cv=4, random_state=0)
     assert selection.best_estimator_.n_components == 3
     one = line(selection, "full", 1)["cv"]
-    folds = _folds_of_one_gaussian(X)
+    folds = folds_of_one_gaussian(X)
     assert one == pytest.approx(folds, abs=0.02)
     assert one < selection.table_["log_likelihood"][-1] / len(X)
 
 
-def _folds_of_one_gaussian(X: Array) -> float:
+def folds_of_one_gaussian(X: Array) -> float:
     """Four-fold cross-validation of a single Gaussian, with folds of its own."""
     held = np.random.default_rng(1).permutation(len(X)) % 4
     scores = [GaussianMixture().fit(X[held != k]).score_samples(X[held == k]).sum() for k in range(4)]
@@ -295,9 +282,11 @@ def _folds_of_one_gaussian(X: Array) -> float:
 
 @pytest.mark.parametrize("sample_rows", [500, sweep.SAMPLE_ROWS])
 @pytest.mark.parametrize("arguments", [{}, {"init_params": "random_from_data"}, {"criterion": "cv", "cv": 2}])
-def test_threads_change_nothing(arguments: dict[str, Any], sample_rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_same_table_for_any_number_of_threads(
+    arguments: dict[str, Any], sample_rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One, two or five threads, each candidate on one or all on each: the same table but for times."""
-    X = blobs(1500, 3, 3)
+    X = elongated_groups(1500, 3, 3)
     monkeypatch.setattr(sweep, "SAMPLE_ROWS", sample_rows)
     monkeypatch.setattr(sweep, "SAMPLE_ROWS_PER_COMPONENT", 1)
     tables = []
@@ -310,9 +299,9 @@ def test_threads_change_nothing(arguments: dict[str, Any], sample_rows: int, mon
     assert all(repr(table) == repr(tables[0]) for table in tables[1:])
 
 
-def test_samples_of_many_rows() -> None:
+def test_starts_from_a_sample_of_many_rows() -> None:
     """Starts come from a sample; the fits are of all rows."""
-    X = blobs(3 * sweep.SAMPLE_ROWS, 2, 3, seed=4)
+    X = elongated_groups(3 * sweep.SAMPLE_ROWS, 2, 3, seed=4)
     selection = select(X, [2, 3, 4], "full", random_state=0)
     assert selection.best_estimator_.n_components == 3
     assert selection.best_estimator_.bic(X) == selection.table_["bic"][0]
@@ -321,7 +310,7 @@ def test_samples_of_many_rows() -> None:
 
 def test_chunks() -> None:
     """Rows that come in chunks have the table of rows in memory."""
-    X = blobs(6000, 2, 3)
+    X = elongated_groups(6000, 2, 3)
     names = ["covariance_type", "n_components", "bic", "icl", "n_iter"]
     arguments = {"n_components": range(1, 4), "covariance_types": ["full", "tied"], "random_state": 0}
     here, there = (select(rows, **arguments).table_[names] for rows in (X, from_chunks(np.array_split(X, 4))))
@@ -334,7 +323,7 @@ def test_chunks() -> None:
 @pytest.mark.parametrize("kind", STRUCTURES)
 def test_merging_keeps_moments(kind: str) -> None:
     """Merging two components leaves the mixture's mean and, as far as the structure has it, its covariance."""
-    model = GaussianMixture(5, covariance_type=kind, random_state=0).fit(blobs(500, 3, 5))
+    model = GaussianMixture(5, covariance_type=kind, random_state=0).fit(elongated_groups(500, 3, 5))
     structure, before = STRUCTURES[kind], model._parameters()
     after = merge_closest(structure, before)
 
@@ -357,9 +346,9 @@ def test_merging_keeps_moments(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", STRUCTURES)
-def test_the_closest_pair_is_merged(kind: str) -> None:
+def test_closest_pair_is_merged(kind: str) -> None:
     """Two halves of one group are put together again, whatever else there is."""
-    X = blobs(800, 3, 4)
+    X = elongated_groups(800, 3, 4)
     labels = np.repeat(np.arange(4), 200)
     labels[200:400:2] = 4  # every other row of the second group
     model = GaussianMixture(5, covariance_type=kind, init_params=labels, max_iter=0).fit(X)
@@ -376,7 +365,7 @@ def test_the_closest_pair_is_merged(kind: str) -> None:
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-def test_clusters_are_those_of_the_tree(weighted: bool) -> None:
+def test_clusters_of_the_tree(weighted: bool) -> None:
     """Each cluster that a cut of the tree has is a run of the points, with its own moments; weights are repetitions."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(60, 2)) * [1.0, 100.0] + 50.0
@@ -403,8 +392,8 @@ def test_clusters_are_those_of_the_tree(weighted: bool) -> None:
     assert seen == expected
 
 
-def test_what_a_new_row_says() -> None:
-    """A cluster is judged by rows it has not seen: a simulation of the mean log-density."""
+def test_cluster_log_density_of_new_rows() -> None:
+    """The log-density of a cluster is the mean over rows it has not seen, as a simulation finds."""
     rng = np.random.default_rng(0)
     told, simulated = [], []
     for _ in range(2000):
@@ -419,8 +408,8 @@ def test_what_a_new_row_says() -> None:
 
 
 @pytest.mark.parametrize("kind", STRUCTURES)
-def test_a_component_is_inserted_where_one_is_missing(kind: str) -> None:
-    """Of three groups two have a component: the new one stands on the third, and the others are as they were."""
+def test_component_inserted_at_missing_group(kind: str) -> None:
+    """Where one of three groups has no component, the new one gets it and the others stay."""
     labels = np.repeat(np.arange(3), 300)
     X = 40.0 * np.eye(3)[labels] + np.random.default_rng(0).normal(size=(900, 3)) * [1.0, 2.0, 3.0]
     model = GaussianMixture(2, covariance_type=kind, init_params=labels[:600], max_iter=0).fit(X[:600])
@@ -439,9 +428,9 @@ def test_a_component_is_inserted_where_one_is_missing(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", STRUCTURES)
 @pytest.mark.parametrize("other", STRUCTURES)
-def test_another_structure(kind: str, other: str) -> None:
-    """What another structure makes of a mixture: weights, means and variances stay, as far as it has them."""
-    model = GaussianMixture(3, covariance_type=kind, random_state=0).fit(blobs(400, 3, 3))
+def test_recast_to_another_structure(kind: str, other: str) -> None:
+    """recast keeps weights, means and as much of the covariances as the other structure has."""
+    model = GaussianMixture(3, covariance_type=kind, random_state=0).fit(elongated_groups(400, 3, 3))
     before = model._parameters()
     after = recast(STRUCTURES[kind], before, STRUCTURES[other])
 
@@ -463,14 +452,12 @@ def test_another_structure(kind: str, other: str) -> None:
     np.testing.assert_allclose(its, mine, rtol=1e-9, atol=1e-12)
 
 
-def test_certainty_is_one_pass() -> None:
+def test_certainty_and_log_likelihood_in_one_pass() -> None:
     """The mean log-likelihood beside the largest responsibilities has the bits of that alone; many components too."""
-    X = blobs(5000, 2, 3)
+    X = elongated_groups(5000, 2, 3)
     for n_components in (1, 3, 300):
-        model = GaussianMixture(n_components, max_iter=2, tol=0, init_params="random_from_data", random_state=0)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            model.fit(X)
+        options = {"max_iter": 2, "tol": 0, "init_params": "random_from_data", "random_state": 0}
+        model = quiet_fit(X, n_components=n_components, **options)
         source, mixture = ArraySource(X), model._kernel_model(X.dtype)
         mean, certainty = source.certainty(mixture)
         assert mean == source.log_likelihood(mixture)
@@ -480,8 +467,8 @@ def test_certainty_is_one_pass() -> None:
 # What goes wrong -----------------------------------------------------------------------------------------------------
 
 
-def test_failures_are_lines() -> None:
-    """Candidates that cannot be fitted have an error in the table, come last, and do not stop the others."""
+def test_failed_candidates_in_table() -> None:
+    """A candidate that cannot be fitted has its error in the table, comes last, and stops no other."""
     selection = select(FAITHFUL[:6], [1, 2, 7, 8], ["full", "diag"], random_state=0)
     failed = selection.table_[selection.table_["error"] != ""]
     assert sorted(failed["n_components"]) == [7, 7, 8, 8]
@@ -492,22 +479,22 @@ def test_failures_are_lines() -> None:
     assert "ValueError: Expected" in str(selection)
 
 
-def test_collapse_is_a_line_when_it_is_an_error() -> None:
-    """degenerate='raise' makes a line of what would be repaired."""
-    X = np.concatenate([blobs(50, 2, 1), np.full((50, 2), 99.0)])
+def test_degenerate_raise_in_table() -> None:
+    """With degenerate='raise' a collapsed candidate has its error in the table."""
+    X = np.concatenate([elongated_groups(50, 2, 1), np.full((50, 2), 99.0)])
     selection = select(X, [1, 2], "full", random_state=0, degenerate="raise", reg_covar=0)
     assert selection.best_estimator_.n_components == 1
     assert "ill-defined" in line(selection, "full", 2)["error"]
 
 
-def test_all_wrong() -> None:
+def test_all_candidates_fail() -> None:
     """When no candidate can be fitted the error says why and what to try."""
     with pytest.raises(ValueError, match=r"None of the 2 candidates .*n_samples = 3\. Try"):
         select([[0.0], [1.0], [2.0]], [4, 5], "full")
 
 
-def test_warnings_are_of_the_best_only() -> None:
-    """What happened to candidates that are not the best is in the table."""
+def test_warnings_for_best_candidate_only() -> None:
+    """Candidates other than the best give no warnings; the table tells of them."""
     with pytest.warns(ConvergenceWarning, match="best candidate"):
         selection = select(FAITHFUL, [3], "full", max_iter=1, tol=1e-12, random_state=0)
     assert not selection.table_["converged"][0]
@@ -540,7 +527,7 @@ def test_warnings_are_of_the_best_only() -> None:
     ],
 )
 def test_bad_arguments(arguments: dict[str, Any], error: type[Exception], message: str) -> None:
-    """What cannot be meant is refused at once, with the value seen."""
+    """Invalid arguments are refused at once, with the value seen."""
     with pytest.raises(error, match=message):
         select(FAITHFUL, **arguments)
 
@@ -551,14 +538,10 @@ def test_bad_rows() -> None:
         select([[0.0], [np.nan]])
 
 
-def test_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupt() -> None:
     """Ctrl-C in a fit ends the sweep."""
-
-    def press(iteration: int, bound: float, elapsed: float) -> None:
-        raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        select(FAITHFUL, callback=press)
+        select(FAITHFUL, callback=interrupt)
 
 
 def test_interrupt_ends_other_threads(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -582,9 +565,9 @@ def test_interrupt_ends_other_threads(monkeypatch: pytest.MonkeyPatch) -> None:
 # How it is told ------------------------------------------------------------------------------------------------------
 
 
-def test_printed(faithful: Selection, capsys: pytest.CaptureFixture[str]) -> None:
-    """A person reads the first ten lines; progress is a line for each fit where there is no terminal."""
-    lines = str(faithful).splitlines()
+def test_printed_table_and_progress(faithful_selection: Selection, capsys: pytest.CaptureFixture[str]) -> None:
+    """str shows ten lines of the table; verbose prints a line for each fit without a terminal."""
+    lines = str(faithful_selection).splitlines()
     assert " ".join(lines[0].split()) == "covariance type n components n parameters log likelihood bic icl"
     assert lines[1].split()[:3] == ["tied", "3", "11"]
     assert len(lines) == 12 and lines[-1] == "... and 6 more"
@@ -594,27 +577,27 @@ def test_printed(faithful: Selection, capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_progress_on_a_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """There, one line is written again and again."""
+    """On a terminal verbose rewrites one line."""
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     select(FAITHFUL, [1, 2], "full", verbose=1)
     assert capsys.readouterr().out == "\r\x1b[K[1/2] full, K = 1\r\x1b[K[2/2] full, K = 2\n"
 
 
-def test_to_pandas(faithful: Selection) -> None:
+def test_to_pandas(faithful_selection: Selection) -> None:
     """The data frame has the columns and the order of the table."""
     pytest.importorskip("pandas")
-    frame = faithful.to_pandas()
-    assert list(frame.columns) == list(faithful.table_.dtype.names or ())
+    frame = faithful_selection.to_pandas()
+    assert list(frame.columns) == list(faithful_selection.table_.dtype.names or ())
     assert frame["bic"].is_monotonic_increasing and frame.loc[0, "covariance_type"] == "tied"
 
 
 def test_public_names() -> None:
-    """The sweep is at the top."""
+    """select and Selection are names of the package."""
     assert fastgmm.select is select and fastgmm.Selection is Selection
 
 
 @pytest.mark.parametrize("criterion", ["bic", "cv"])
-def test_rows_with_gaps(criterion: str) -> None:
+def test_missing_values(criterion: str) -> None:
     """Missing values are no obstacle: the groups are found, and the best mixture's BIC is the table's."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(400, 3)) + 6.0 * np.repeat([[0.0], [1.0]], 200, axis=0)

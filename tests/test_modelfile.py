@@ -1,4 +1,4 @@
-"""Files of models: the format as it is specified, and what is damaged or hostile refused."""
+"""The file format of saved mixtures, and the refusal of damaged and hostile files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_persistence import ARRAYS, assert_identical, fitted
+from problems import PARAMETERS, assert_identical, mixture_of_three
 
 import fastgmm
 from fastgmm import GaussianMixture, ModelFileError
@@ -42,7 +42,7 @@ def forged(header: dict[str, Any], arrays: dict[str, Any], method: int = zipfile
     return stream.getvalue()
 
 
-def parts(model: GaussianMixture | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
+def header_and_arrays(model: GaussianMixture | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
     """Header and arrays of a sound file."""
     model = model or GaussianMixture.from_parameters([0.25, 0.75], [[0.0, 1.0], [2.0, 3.0]], np.stack([np.eye(2)] * 2))
     header = {
@@ -51,16 +51,16 @@ def parts(model: GaussianMixture | None = None) -> tuple[dict[str, Any], dict[st
         "fitted": {"n_features_in_": 2},
         "feature_names": ["a", "b"],
     }
-    return header, {name: getattr(model, name) for name in ARRAYS}
+    return header, {name: getattr(model, name) for name in PARAMETERS}
 
 
-def test_format(tmp_path: Path) -> None:
+def test_file_format(tmp_path: Path) -> None:
     """The format is what it was: a file put together by hand is read, and NumPy reads what is written."""
     path = tmp_path / "model"
-    header, arrays = parts()
+    header, arrays = header_and_arrays()
     path.write_bytes(forged(header, arrays))
     loaded = fastgmm.load(path)
-    for name in ARRAYS:
+    for name in PARAMETERS:
         np.testing.assert_array_equal(getattr(loaded, name), arrays[name])
     assert list(loaded.feature_names_in_) == ["a", "b"]
     loaded.save(path)
@@ -105,7 +105,7 @@ def damaged(rng: np.random.Generator, sound: bytes) -> Iterator[bytes]:
 
 def wrong_arrays(marker: str) -> Iterator[dict[str, Any]]:
     """Arrays that no mixture has, pickled ones among them."""
-    _, arrays = parts()
+    _, arrays = header_and_arrays()
     ones = np.ones((2, 2))
     for name, values in arrays.items():
         yield {name: np.array([Payload(marker)], dtype=object)}
@@ -131,7 +131,7 @@ def wrong_arrays(marker: str) -> Iterator[dict[str, Any]]:
 
 def wrong_headers() -> Iterator[dict[str, Any]]:
     """Headers that no mixture has."""
-    header, arrays = parts()
+    header, arrays = header_and_arrays()
     for key in header:
         for value in (None, 0, "", [], {}, [[]], {"a": {"b": 1}}):
             if (key, value) not in [("params", {}), ("fitted", {}), ("feature_names", None)]:  # these are sound
@@ -160,7 +160,7 @@ def wrong_headers() -> Iterator[dict[str, Any]]:
 
 def hostile(marker: str) -> Iterator[bytes]:
     """Files whose checksums fit."""
-    header, arrays = parts()
+    header, arrays = header_and_arrays()
     for wrong in wrong_arrays(marker):
         yield forged(header, arrays | wrong)
     for wrong in wrong_headers():
@@ -215,7 +215,7 @@ def is_clear(error: object, path: Path) -> bool:
     return isinstance(error, ModelFileError) and str(path) in str(error) and bool(re.search(remedy, str(error)))
 
 
-def attempt(path: Path, data: bytes) -> GaussianMixture | ModelFileError:
+def load_bytes(path: Path, data: bytes) -> GaussianMixture | ModelFileError:
     """Load these bytes, in memory that is bounded by their number."""
     path.write_bytes(data)
     tracemalloc.start()
@@ -229,15 +229,15 @@ def attempt(path: Path, data: bytes) -> GaussianMixture | ModelFileError:
         assert peak < 40 * len(data) + (1 << 20), (peak, data[:100])
 
 
-def test_fuzz(tmp_path: Path) -> None:
+def test_damaged_and_hostile_files(tmp_path: Path) -> None:
     """500 mutated files and more: refused with the one clear error, or read with every bit of the original."""
     path, marker = tmp_path / "model", tmp_path / "executed"
-    model = fitted(n_init=2)
+    model = mixture_of_three(n_init=2)
     model.feature_names_in_ = np.array(list("abcd"), dtype=object)
     model.save(path)
     refused = read = 0
     for data in damaged(np.random.default_rng(0), path.read_bytes()):
-        found = attempt(path, data)
+        found = load_bytes(path, data)
         if isinstance(found, GaussianMixture):
             assert_identical(model, found)
             read += 1
@@ -247,35 +247,35 @@ def test_fuzz(tmp_path: Path) -> None:
     assert refused > 350 and 0 < read < 60
     attacks = list(hostile(str(marker)))
     for data in attacks:
-        found = attempt(path, data)
+        found = load_bytes(path, data)
         assert is_clear(found, path), (found, data[:3000])
     assert refused + read + len(attacks) >= 500
     assert not marker.exists()
 
 
 def test_checksum(tmp_path: Path) -> None:
-    """Someone edits the header or an array with tools that keep the zip file sound."""
-    header, arrays = parts()
+    """A header or array that was edited fails its checksum, though the zip file is sound."""
+    header, arrays = header_and_arrays()
     sound = forged(header, arrays)
     with zipfile.ZipFile(io.BytesIO(sound)) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
-    assert not isinstance(attempt(tmp_path / "model", archived(members)), ModelFileError)
+    assert not isinstance(load_bytes(tmp_path / "model", archived(members)), ModelFileError)
     moved = members["means_.npy"].replace(np.float64(3).tobytes(), np.float64(4).tobytes())
     renamed = members["header.json"].replace(b'"n_components": 2', b'"n_components": 3')
     for wrong in ({"means_.npy": moved}, {"header.json": renamed}):
         assert wrong.items() - members.items()
-        found = attempt(tmp_path / "model", archived(members | wrong))
+        found = load_bytes(tmp_path / "model", archived(members | wrong))
         assert is_clear(found, tmp_path / "model") and "its checksum does not fit" in str(found)
 
 
 def test_large_headers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """JSON takes many times its size in memory: what is larger than any header written is not parsed."""
     monkeypatch.setattr("fastgmm.model.archive.LARGEST_HEADER", 100)
-    found = attempt(tmp_path / "model", forged(*parts()))
+    found = load_bytes(tmp_path / "model", forged(*header_and_arrays()))
     assert is_clear(found, tmp_path / "model") and "its header takes" in str(found)
 
 
-def test_what_is_no_file(tmp_path: Path) -> None:
+def test_missing_files_folders_and_pipes(tmp_path: Path) -> None:
     """A missing file is an OSError, a folder or pipe is refused without waiting for it."""
     with pytest.raises(FileNotFoundError):
         fastgmm.load(tmp_path / "missing")
@@ -287,9 +287,9 @@ def test_what_is_no_file(tmp_path: Path) -> None:
             fastgmm.load(tmp_path / "pipe")
 
 
-def test_later_format(tmp_path: Path) -> None:
-    """The remedy for a later format is another one."""
-    header, arrays = parts()
+def test_later_format_version(tmp_path: Path) -> None:
+    """A later format version is refused with the advice to upgrade."""
+    header, arrays = header_and_arrays()
     (tmp_path / "model").write_bytes(forged(header | {"format_version": 2, "library_version": "9.9"}, arrays))
     with pytest.raises(ModelFileError, match=r"format version 2, .* fastgmm 9\.9 wrote it\. Upgrade fastgmm\."):
         fastgmm.load(tmp_path / "model")

@@ -1,68 +1,43 @@
-"""Mixtures that are kept: every bit comes back from a file, and scikit-learn and ONNX see the same mixture."""
+"""Saving and loading keep every bit; conversion to scikit-learn and ONNX keeps all predictions."""
 
 from __future__ import annotations
 
 import os
 import stat
 import sys
-import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import reference
+from problems import (
+    DTYPES,
+    PARAMETERS,
+    assert_identical,
+    interrupt,
+    mixture_of_three,
+    quiet_fit,
+    symmetric_roots,
+    three_spreads,
+)
+from reference import STRUCTURES
 
 import fastgmm
 from fastgmm import GaussianMixture
 
-Array = np.ndarray[Any, Any]
-
-STRUCTURES = reference.STRUCTURES
-ARRAYS = ("weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_")
-K, D = 3, 4
-
-
-def rows(dtype: str = "float64") -> Array:
-    """Rows in three groups."""
-    rng = np.random.default_rng(0)
-    return np.concatenate([rng.normal(m, 1 + m, size=(60, D)) for m in (0, 2, 5)]).astype(dtype)
-
-
-def fitted(structure: str = "full", dtype: str = "float64", **options: Any) -> GaussianMixture:
-    """A fitted mixture."""
-    model = GaussianMixture(K, covariance_type=structure, random_state=0, **options)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return model.fit(rows(dtype))
-
-
-def assert_identical(one: Any, other: Any) -> None:
-    """Compare all attributes: types, bits, order."""
-    assert vars(one).keys() == vars(other).keys()
-    for name, value in vars(one).items():
-        found = getattr(other, name)
-        assert type(found) is type(value), name
-        if isinstance(value, np.ndarray):
-            assert (found.dtype, found.shape) == (value.dtype, value.shape), name
-            assert found.tolist() == value.tolist() if value.dtype == object else found.tobytes() == value.tobytes()
-        else:
-            assert found == value, name
-            assert repr(found) == repr(value), name
-
-
 # Round trip ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("structure", STRUCTURES)
 def test_round_trip(tmp_path: Path, structure: str, dtype: str) -> None:
     """Everything comes back to the last bit, and so do predictions; a loaded mixture can be fitted and saved again."""
-    model = fitted(structure, dtype, n_init=3, tol=1e-5)
+    model = mixture_of_three(structure, dtype, n_init=3, tol=1e-5)
     model.save(tmp_path / "model")
     loaded = fastgmm.load(str(tmp_path / "model"))
     assert_identical(model, loaded)
-    X = rows(dtype)
+    X = three_spreads(dtype)
     np.testing.assert_array_equal(loaded.predict_proba(X), model.predict_proba(X))
     np.testing.assert_array_equal(loaded.sample(9)[0], model.sample(9)[0])
     loaded.save(tmp_path / "again")
@@ -78,16 +53,16 @@ def test_round_trip(tmp_path: Path, structure: str, dtype: str) -> None:
         {"n_threads": 1, "init_params": "best", "warm_start": True, "degenerate": "repair"},
     ],
 )
-def test_options(tmp_path: Path, options: dict[str, Any]) -> None:
-    """Arguments that are numbers, words or None, and however the fit ended."""
-    model = fitted(**options)
+def test_round_trip_of_options(tmp_path: Path, options: dict[str, Any]) -> None:
+    """Arguments that are numbers, strings or None, and the stop reason, come back."""
+    model = mixture_of_three(**options)
     model.save(tmp_path / "model")
     assert_identical(model, fastgmm.load(tmp_path / "model"))
 
 
-def test_repairs(tmp_path: Path) -> None:
-    """Records of repaired components, the tied covariance's among them."""
-    X = np.column_stack([rows()[:, 0], np.ones(180)])
+def test_round_trip_of_repairs(tmp_path: Path) -> None:
+    """Records of repaired components come back, the tied covariance's among them."""
+    X = np.column_stack([three_spreads()[:, 0], np.ones(180)])
     for structure in ("full", "tied"):
         model = GaussianMixture(2, covariance_type=structure, reg_covar=0, random_state=0)
         with pytest.warns(fastgmm.DegenerateComponentWarning):
@@ -96,10 +71,10 @@ def test_repairs(tmp_path: Path) -> None:
         assert_identical(model, fastgmm.load(tmp_path / "model"))
 
 
-def test_feature_names(tmp_path: Path) -> None:
+def test_round_trip_of_feature_names(tmp_path: Path) -> None:
     """Names of any letters come back as strings in an array of objects."""
     pandas = pytest.importorskip("pandas")
-    table = pandas.DataFrame(rows(), columns=["a", "größe", 'q"\n', "\N{GRINNING FACE}"])
+    table = pandas.DataFrame(three_spreads(), columns=["a", "größe", 'q"\n', "\N{GRINNING FACE}"])
     model = GaussianMixture(2, random_state=0).fit(table)
     model.save(tmp_path / "model")
     loaded = fastgmm.load(tmp_path / "model")
@@ -108,11 +83,11 @@ def test_feature_names(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("structure", STRUCTURES)
-def test_set_by_hand(tmp_path: Path, structure: str) -> None:
+def test_round_trip_without_fit(tmp_path: Path, structure: str) -> None:
     """Mixtures of known parameters, derived ones, and ones with nothing but what `predict` reads."""
-    twin = reference.random_model(np.random.default_rng(0), structure, K, D, condition=1e10)
+    twin = reference.random_model(np.random.default_rng(0), structure, 3, 4, condition=1e10)
     whole = GaussianMixture.from_parameters(*twin[1:], structure)
-    bare = GaussianMixture(K, covariance_type=structure)
+    bare = GaussianMixture(3, covariance_type=structure)
     bare.weights_, bare.means_ = whole.weights_.astype(np.float32), whole.means_.tolist()
     bare.precisions_cholesky_ = np.asfortranarray(whole.precisions_cholesky_).astype(">f8")
     for model in (whole, whole.condition(0, 1.0), whole.marginal([2, 1])):
@@ -121,10 +96,10 @@ def test_set_by_hand(tmp_path: Path, structure: str) -> None:
     bare.save(tmp_path / "model")
     loaded = fastgmm.load(tmp_path / "model")
     assert not hasattr(loaded, "covariances_") and not hasattr(loaded, "converged_")
-    np.testing.assert_array_equal(loaded.predict_proba(rows()), bare.predict_proba(rows()))
+    np.testing.assert_array_equal(loaded.predict_proba(three_spreads()), bare.predict_proba(three_spreads()))
 
 
-def test_asymmetric_to_rounding(tmp_path: Path) -> None:
+def test_round_trip_of_asymmetric_covariance(tmp_path: Path) -> None:
     """Covariances that rounding has made asymmetric are made symmetric, so that all that is kept agrees."""
     model = GaussianMixture.from_parameters([1], [[0, 0]], [[[1, 0.5 + 1e-7], [0.5, 1]]])
     np.testing.assert_array_equal(model.covariances_[0], model.covariances_[0].T)
@@ -132,41 +107,38 @@ def test_asymmetric_to_rounding(tmp_path: Path) -> None:
     assert_identical(model, fastgmm.load(tmp_path / "model"))
 
 
-def test_any_root_of_the_precisions(tmp_path: Path) -> None:
+def test_round_trip_of_symmetric_roots(tmp_path: Path) -> None:
     """Factors set by hand need not be triangular."""
-    model = fitted()
-    values, vectors = np.linalg.eigh(model.precisions_)
-    model.precisions_cholesky_ = vectors * np.sqrt(values)[:, None, :]
+    model = mixture_of_three()
+    model.precisions_cholesky_ = symmetric_roots(model.precisions_)
     model.save(tmp_path / "model")
     assert_identical(model, fastgmm.load(tmp_path / "model"))
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("structure", ["full", "tied"])
-def test_ill_conditioned_fits(tmp_path: Path, structure: str, dtype: str) -> None:
-    """What a fit has accepted is always accepted again, however far rounding has driven its arrays apart."""
+def test_round_trip_of_ill_conditioned_fits(tmp_path: Path, structure: str, dtype: str) -> None:
+    """Ill-conditioned mixtures that a fit has accepted can always be saved and loaded."""
     rng = np.random.default_rng(0)
     for noise in 10.0 ** np.arange(-9, 0):
         X = rng.normal(size=(200, 1)) * np.ones(6) * 10.0 ** np.arange(-3, 3) + 5
         X = (X + noise * rng.normal(size=(200, 6)) * 10.0 ** np.arange(-3, 3)).astype(dtype)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            model = GaussianMixture(2, covariance_type=structure, reg_covar=0, random_state=0).fit(X)
+        model = quiet_fit(X, n_components=2, covariance_type=structure, reg_covar=0, random_state=0)
         model.save(tmp_path / "model")
         assert_identical(model, fastgmm.load(tmp_path / "model"))
 
 
-def test_what_is_not_kept(tmp_path: Path) -> None:
-    """Arrays, callables and generators come back as defaults; numbers of NumPy as Python's."""
+def test_arguments_not_saved(tmp_path: Path) -> None:
+    """Arrays, callables and generators come back as defaults, NumPy's numbers as Python's."""
     model = GaussianMixture(
         np.int64(2),
         tol=np.float64(0.5),
         init_params=lambda X, k, rng: X[:2],
-        means_init=[[0] * D, [5] * D],
+        means_init=[[0] * 4, [5] * 4],
         weights_init=np.array([0.5, 0.5]),
         random_state=np.random.default_rng(0),
         callback=lambda *_: False,
-    ).fit(rows())
+    ).fit(three_spreads())
     model.save(tmp_path / "model")
     loaded = fastgmm.load(tmp_path / "model")
     assert repr(loaded) == "GaussianMixture(n_components=2, tol=0.5)"
@@ -177,7 +149,7 @@ class Derived(GaussianMixture):
     """A subclass."""
 
 
-def test_subclass(tmp_path: Path) -> None:
+def test_load_of_subclass(tmp_path: Path) -> None:
     """`load` of a subclass gives that; `fastgmm.load` gives the class itself."""
     Derived.from_parameters([1], [[0.0]], [1.0], "spherical").save(tmp_path / "model")
     assert type(Derived.load(tmp_path / "model")) is Derived
@@ -188,38 +160,35 @@ def test_subclass(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("broken", ["os.replace", "os.fsync", "numpy.lib.format.write_array"])
-def test_failing_save_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str) -> None:
+def test_failed_save_keeps_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str) -> None:
     """An error or Ctrl-C on the way: the old file is whole, and nothing else is left behind."""
     path = tmp_path / "model"
-    fitted("diag").save(path)
+    mixture_of_three("diag").save(path)
     before = path.read_bytes()
 
-    def fail(*_: Any, **__: Any) -> None:
-        raise KeyboardInterrupt
-
     with monkeypatch.context() as patch:
-        patch.setattr(broken, fail)
+        patch.setattr(broken, interrupt)
         with pytest.raises(KeyboardInterrupt):
-            fitted("full").save(path)
+            mixture_of_three("full").save(path)
     assert path.read_bytes() == before
     assert os.listdir(tmp_path) == ["model"]
 
 
-def test_save_refuses(tmp_path: Path) -> None:
-    """What could not be read again is not written, and what is no file is not replaced."""
+def test_unsavable_mixtures(tmp_path: Path) -> None:
+    """save refuses what load could not read, and paths that are no files."""
     path = tmp_path / "model"
     with pytest.raises(fastgmm.NotFittedError):
         GaussianMixture().save(path)
-    stale = fitted()
+    stale = mixture_of_three()
     stale.covariances_ = 2 * stale.covariances_
     with pytest.raises(ValueError, match="covariances_ are not those that belong to precisions_cholesky_"):
         stale.save(path)
     with pytest.raises(ValueError, match="'n_init' parameter"):
-        fitted().set_params(n_init=0).save(path)
+        mixture_of_three().set_params(n_init=0).save(path)
     with pytest.raises(ValueError, match="is not a file"):
-        fitted().save(tmp_path)
+        mixture_of_three().save(tmp_path)
     with pytest.raises(FileNotFoundError):
-        fitted().save(tmp_path / "nowhere" / "model")
+        mixture_of_three().save(tmp_path / "nowhere" / "model")
     wide = GaussianMixture.from_parameters([1], np.zeros((1, 2)), [[1.0, 1.0]], "diag")
     wide.feature_names_in_ = np.array(["x" * (1 << 24), "y"], dtype=object)
     with pytest.raises(ValueError, match="Shorten the names"):
@@ -231,11 +200,11 @@ def test_save_refuses(tmp_path: Path) -> None:
 def test_permissions_and_links(tmp_path: Path) -> None:
     """A new file has usual permissions, a replaced one keeps its own, and a link stays one."""
     (tmp_path / "plain").touch()
-    fitted().save(tmp_path / "model")
+    mixture_of_three().save(tmp_path / "model")
     assert (tmp_path / "model").stat().st_mode == (tmp_path / "plain").stat().st_mode
     (tmp_path / "model").chmod(0o640)
     (tmp_path / "link").symlink_to("model")
-    fitted("diag").save(tmp_path / "link")
+    mixture_of_three("diag").save(tmp_path / "link")
     assert (tmp_path / "link").is_symlink()
     assert stat.S_IMODE((tmp_path / "model").stat().st_mode) == 0o640
     assert fastgmm.load(tmp_path / "model").covariance_type == "diag"
@@ -244,22 +213,22 @@ def test_permissions_and_links(tmp_path: Path) -> None:
 # scikit-learn and ONNX ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("structure", STRUCTURES)
 def test_to_and_from_sklearn(structure: str, dtype: str) -> None:
     """Equal predictions and equal attributes, there and back."""
     mixture = pytest.importorskip("sklearn.mixture")
-    X = rows(dtype)
-    model = fitted(structure, dtype, init_params="best", reg_covar="auto", tol=1e-4)
+    X = three_spreads(dtype)
+    model = mixture_of_three(structure, dtype, init_params="best", reg_covar="auto", tol=1e-4)
     theirs = model.to_sklearn()
     assert (theirs.tol, theirs.reg_covar, theirs.init_params) == (1e-4, 1e-6, "kmeans")
     rtol = 1e-4 if dtype == "float32" else 1e-10
     np.testing.assert_allclose(theirs.score_samples(X), model.score_samples(X), rtol=rtol)
     np.testing.assert_array_equal(theirs.predict(X), model.predict(X))
     np.testing.assert_allclose(theirs.sample(5)[0], model.sample(5)[0], rtol=1e-4)
-    fresh = mixture.GaussianMixture(K, covariance_type=structure, random_state=0).fit(X)
+    fresh = mixture.GaussianMixture(3, covariance_type=structure, random_state=0).fit(X)
     assert vars(theirs).keys() == vars(fresh).keys()
-    for name in ARRAYS:
+    for name in PARAMETERS:
         assert getattr(theirs, name).tobytes() == getattr(model, name).tobytes(), name
         assert not np.shares_memory(getattr(theirs, name), getattr(model, name))
     ours = GaussianMixture.from_sklearn(fresh)
@@ -271,22 +240,21 @@ def test_to_and_from_sklearn(structure: str, dtype: str) -> None:
     assert ours.stop_reason_ == "tol"
 
 
-def test_to_sklearn_of_what_is_set_by_hand() -> None:
-    """What is missing is filled in, and roots that are not triangular become so."""
+def test_to_sklearn_without_fit() -> None:
+    """to_sklearn fills in missing attributes and makes precision factors triangular."""
     pytest.importorskip("sklearn.mixture")
-    model = fitted()
-    bare = GaussianMixture(K, random_state=np.random.default_rng(0))
-    values, vectors = np.linalg.eigh(model.precisions_)
+    model = mixture_of_three()
+    bare = GaussianMixture(3, random_state=np.random.default_rng(0))
     bare.weights_, bare.means_ = model.weights_, model.means_
-    bare.precisions_cholesky_ = vectors * np.sqrt(values)[:, None, :]
+    bare.precisions_cholesky_ = symmetric_roots(model.precisions_)
     theirs = bare.to_sklearn()
-    np.testing.assert_allclose(theirs.score_samples(rows()), model.score_samples(rows()), rtol=1e-10)
+    np.testing.assert_allclose(theirs.score_samples(three_spreads()), model.score_samples(three_spreads()), rtol=1e-10)
     np.testing.assert_allclose(theirs.covariances_, model.covariances_, rtol=1e-8, atol=1e-10)
     np.testing.assert_allclose(theirs.precisions_, model.precisions_, rtol=1e-8, atol=1e-10)
 
 
-def test_sklearn_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Other estimators, estimators without parameters, and no scikit-learn."""
+def test_bad_sklearn_conversions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other estimators, unfitted ones, and a missing scikit-learn are refused."""
     mixture = pytest.importorskip("sklearn.mixture")
     with pytest.raises(TypeError, match="but got BayesianGaussianMixture"):
         GaussianMixture.from_sklearn(mixture.BayesianGaussianMixture())
@@ -296,16 +264,16 @@ def test_sklearn_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         GaussianMixture().to_sklearn()
     monkeypatch.setitem(sys.modules, "sklearn.mixture", None)
     with pytest.raises(ImportError, match=r"pip install 'fastgmm\[sklearn\]'"):
-        fitted().to_sklearn()
+        mixture_of_three().to_sklearn()
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("structure", STRUCTURES)
 def test_onnx(structure: str, dtype: str) -> None:
     """As the docstring of `to_sklearn` shows: labels, responsibilities and log-likelihoods from the ONNX runtime."""
     skl2onnx = pytest.importorskip("skl2onnx")
     onnxruntime = pytest.importorskip("onnxruntime")
-    X, model = rows(dtype), fitted(structure, dtype)
+    X, model = three_spreads(dtype), mixture_of_three(structure, dtype)
     onnx_model = skl2onnx.to_onnx(model.to_sklearn(), X[:1], options={"score_samples": True})
     session = onnxruntime.InferenceSession(onnx_model.SerializeToString())
     labels, probabilities, log_likelihoods = session.run(None, {"X": X})

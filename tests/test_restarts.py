@@ -1,4 +1,4 @@
-"""Restarts: the best of several fits, the same for any number of threads, and what is told of each."""
+"""Several initializations: the best fit is kept, with the same bits for any number of threads."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from problems import Array, bits, interrupt
 
 from fastgmm import GaussianMixture
 from fastgmm.fitting import parallel, restarts
@@ -23,11 +24,10 @@ from fastgmm.model.structures import STRUCTURES
 from fastgmm.sources.array import ArraySource
 from fastgmm.sources.groups import GROUP_WORK
 
-Array = np.ndarray[Any, Any]
 MANY = 8
 
 
-def overlapping(n_samples: int = 1500, n_components: int = 6) -> Array:
+def ambiguous_rows(n_samples: int = 1500, n_components: int = 6) -> Array:
     """Rows of groups some of which overlap, so that EM is slow and starts end in different places."""
     rng = np.random.default_rng(0)
     centers = 4 * rng.normal(size=(n_components, 2))
@@ -37,7 +37,7 @@ def overlapping(n_samples: int = 1500, n_components: int = 6) -> Array:
 @pytest.fixture(scope="module")
 def X() -> Array:
     """Small data, of which a pass is one group of rows."""
-    return overlapping()
+    return ambiguous_rows()
 
 
 def options(**changes: Any) -> dict[str, Any]:
@@ -52,11 +52,9 @@ def options(**changes: Any) -> dict[str, Any]:
     }
 
 
-def bits(model: Any) -> bytes:
+def all_bits(model: Any) -> bytes:
     """Everything fitted that is not a time."""
-    records = [tuple(record[2:]) for record in model.fits_]
-    arrays = (model.weights_, model.means_, model.covariances_, np.array(model.lower_bounds_), np.array(records, float))
-    return b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)
+    return bits((model, np.array([record[2:] for record in model.fits_], float)))
 
 
 # The same result --------------------------------------------------------------------------------------------------
@@ -64,22 +62,26 @@ def bits(model: Any) -> bytes:
 
 @pytest.mark.parametrize("drop", [False, True])
 @pytest.mark.parametrize("method", ["kmeans", "k-means++", "random", "random_from_data", "best"])
-def test_threads_change_nothing(X: Array, method: str, drop: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_same_bits_for_any_number_of_threads(
+    X: Array, method: str, drop: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One, two or five threads, side by side or in order: the same bits, for the fit and for every restart."""
     monkeypatch.setattr(parallel, "LEAST_WORK", 0)
     found = {
-        bits(GaussianMixture(6, **options(init_params=method, n_threads=n, drop_restarts=drop, tol=1e-5)).fit(X))
+        all_bits(GaussianMixture(6, **options(init_params=method, n_threads=n, drop_restarts=drop, tol=1e-5)).fit(X))
         for n in (1, 2, 5)
     }
     monkeypatch.setattr(parallel, "LEAST_WORK", 1 << 60)
-    found.add(bits(GaussianMixture(6, **options(init_params=method, n_threads=2, drop_restarts=drop, tol=1e-5)).fit(X)))
+    found.add(
+        all_bits(GaussianMixture(6, **options(init_params=method, n_threads=2, drop_restarts=drop, tol=1e-5)).fit(X))
+    )
     assert len(found) == 1
 
 
-def test_printing_changes_nothing(X: Array, capsys: pytest.CaptureFixture[str]) -> None:
+def test_verbose_same_bits(X: Array, capsys: pytest.CaptureFixture[str]) -> None:
     """A fit that prints goes on in order, with the same result, and tells which starts are dropped."""
     quiet = GaussianMixture(6, **options()).fit(X)
-    assert bits(GaussianMixture(6, **options(verbose=1)).fit(X)) == bits(quiet)
+    assert all_bits(GaussianMixture(6, **options(verbose=1)).fit(X)) == all_bits(quiet)
     lines = capsys.readouterr().out.splitlines()
     dropped = [number for number, record in enumerate(quiet.fits_) if record.dropped]
     assert dropped
@@ -101,8 +103,8 @@ def test_undropped_restarts_are_separate_fits(X: Array, structure: str) -> None:
     assert together.lower_bounds_ == best.lower_bounds_
 
 
-def test_a_survivor_is_not_disturbed(X: Array) -> None:
-    """A restart that is interrupted to be compared goes on as if nothing had happened."""
+def test_restart_resumes_bitwise(X: Array) -> None:
+    """A restart that is paused for comparison and then resumed has the bits of an uninterrupted one."""
     dropping = GaussianMixture(6, **options()).fit(X)
     undisturbed = GaussianMixture(6, **options(drop_restarts=False)).fit(X)
     pairs = list(zip(dropping.fits_, undisturbed.fits_, strict=True))
@@ -120,7 +122,7 @@ def test_a_survivor_is_not_disturbed(X: Array) -> None:
 # What is told -----------------------------------------------------------------------------------------------------
 
 
-def test_records(X: Array) -> None:
+def test_fit_records(X: Array) -> None:
     """Each restart has its times, bounds and fate; the best is the one whose attributes the estimator has."""
     model = GaussianMixture(6, **options()).fit(X)
     assert len(model.fits_) == MANY
@@ -132,7 +134,7 @@ def test_records(X: Array) -> None:
         assert record.start_bound < record.lower_bound
 
 
-def test_records_without_iterations_and_of_warm_starts(X: Array) -> None:
+def test_fit_records_of_warm_starts_and_no_iterations(X: Array) -> None:
     """max_iter=0 has no bounds; a warm start is one fit from where the last one ended."""
     (record,) = GaussianMixture(3, max_iter=0).fit(X).fits_
     assert record.n_iter == 0 and record.start_bound == record.lower_bound == -np.inf and not record.converged
@@ -147,7 +149,7 @@ def test_records_without_iterations_and_of_warm_starts(X: Array) -> None:
 # The rule ---------------------------------------------------------------------------------------------------------
 
 
-def test_projection() -> None:
+def test_forecast_of_geometric_gains() -> None:
     """Gains that shrink by a factor c have c / (1 - c) times the last one still to come."""
     bounds = [1 - 0.5**n for n in range(12)]
     for n in range(2, 12):
@@ -161,7 +163,7 @@ def test_projection() -> None:
 
 
 @pytest.mark.parametrize("n_init", [1, 2])
-def test_never_dropped(X: Array, n_init: int) -> None:
+def test_best_restart_is_never_dropped(X: Array, n_init: int) -> None:
     """A single start is never dropped, nor is the best of two."""
     model = GaussianMixture(6, **options(n_init=n_init)).fit(X)
     assert not all(record.dropped for record in model.fits_)
@@ -170,7 +172,7 @@ def test_never_dropped(X: Array, n_init: int) -> None:
 # Threads ----------------------------------------------------------------------------------------------------------
 
 
-def test_side_by_side() -> None:
+def test_side_by_side_order_and_threads() -> None:
     """Passes of medium size run on a thread each, others in the caller's; results come in order."""
     structure = STRUCTURES["full"]
 
@@ -192,8 +194,8 @@ def test_side_by_side() -> None:
 
 @pytest.mark.parametrize("drop", [False, True])
 @pytest.mark.parametrize("n_threads", [1, 2, 4])
-def test_the_first_failure_counts(n_threads: int, drop: bool) -> None:
-    """The error is that of the first restart in order, whichever fails first; those after it are stopped."""
+def test_first_failing_restart_raises(n_threads: int, drop: bool) -> None:
+    """The error raised is that of the first failing restart in order; later ones are stopped."""
     told = []
 
     def em(error: Exception | None, n_iter: int) -> Any:
@@ -219,7 +221,7 @@ def test_the_first_failure_counts(n_threads: int, drop: bool) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT to a process on Windows")
-def test_interruption_stops_all() -> None:
+def test_interruption_stops_all_restarts() -> None:
     """Ctrl-C in one restart ends the others at their next iteration; what there is by then is kept."""
 
     def endless(source: ArraySource, on_iteration: Any, **options: Any) -> Fit:
@@ -228,16 +230,12 @@ def test_interruption_stops_all() -> None:
             on_iteration(n, -1.0 / n, 0.0)
         raise AssertionError
 
-    def interrupted(source: ArraySource, **options: Any) -> Fit:
-        """A fit during which Ctrl-C is pressed."""
-        raise KeyboardInterrupt
-
     def pressed(source: ArraySource, **options: Any) -> Fit:
         """A fit that is over when Ctrl-C is pressed, so that this thread may be waiting for the other."""
         threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
         return Fit(None, [-1.0] * 3, "tol")  # type: ignore[arg-type]
 
-    for order in ((interrupted, endless, endless), (endless, interrupted, endless), (pressed, endless)):
+    for order in ((interrupt, endless, endless), (endless, interrupt, endless), (pressed, endless)):
         plans = [Plan(lambda _: None, fit) for fit in order]  # type: ignore[arg-type, return-value]
         fails = contextlib.nullcontext() if pressed in order else pytest.raises(KeyboardInterrupt)
         with ArraySource(np.zeros((20_000, 2)), 2) as source, fails:

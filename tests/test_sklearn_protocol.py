@@ -1,17 +1,16 @@
-"""scikit-learn takes GaussianMixture for one of its own, though it is never imported by fastgmm."""
+"""GaussianMixture follows scikit-learn's estimator protocol without importing scikit-learn."""
 
 from __future__ import annotations
 
 import copy
 import inspect
 import pickle
-import subprocess
-import sys
 import warnings
 from typing import Any
 
 import numpy as np
 import pytest
+from problems import Array, run_python
 
 import fastgmm
 from fastgmm import GaussianMixture, exceptions
@@ -26,8 +25,6 @@ from sklearn.pipeline import Pipeline, make_pipeline  # noqa: E402
 from sklearn.preprocessing import StandardScaler  # noqa: E402
 from sklearn.utils import estimator_checks, estimator_html_repr, get_tags  # noqa: E402
 from sklearn.utils.validation import check_is_fitted  # noqa: E402
-
-Array = np.ndarray[Any, Any]
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +71,7 @@ def test_main_checks_of_other_structures(structure: str) -> None:
 # Signature and parameters -----------------------------------------------------------------------------------------
 
 
-OURS = {
+OWN_PARAMS = {
     "acceleration": None,
     "convergence": "likelihood",
     "max_time": None,
@@ -91,15 +88,15 @@ def test_signature() -> None:
     """Arguments, their order, kinds and defaults are scikit-learn's, and ours follow."""
     ours = inspect.signature(GaussianMixture).parameters
     theirs = inspect.signature(mixture.GaussianMixture).parameters
-    assert list(ours) == [*theirs, *OURS]
-    assert {name: ours[name].default for name in OURS} == OURS
-    assert all(ours[name].kind is inspect.Parameter.KEYWORD_ONLY for name in OURS)
+    assert list(ours) == [*theirs, *OWN_PARAMS]
+    assert {name: ours[name].default for name in OWN_PARAMS} == OWN_PARAMS
+    assert all(ours[name].kind is inspect.Parameter.KEYWORD_ONLY for name in OWN_PARAMS)
     for name, parameter in theirs.items():
         assert (ours[name].default, ours[name].kind) == (parameter.default, parameter.kind), name
 
 
 @pytest.mark.parametrize("method", [name for name in dir(mixture.GaussianMixture) if not name.startswith("_")])
-def test_methods(method: str) -> None:
+def test_method_signatures(method: str) -> None:
     """All public methods are there and take the same arguments first."""
     theirs = inspect.signature(getattr(mixture.GaussianMixture, method))
     ours = inspect.signature(getattr(GaussianMixture, method))
@@ -111,7 +108,7 @@ def test_get_and_set_params() -> None:
     start = np.zeros((2, 2))
     model = GaussianMixture(2, means_init=start)
     assert model.get_params()["means_init"] is start
-    assert list(model.get_params()) == sorted([*mixture.GaussianMixture().get_params(), *OURS])
+    assert list(model.get_params()) == sorted([*mixture.GaussianMixture().get_params(), *OWN_PARAMS])
     assert model.set_params(tol=0.5) is model
     assert model.tol == 0.5
     with pytest.raises(ValueError, match=r"Invalid parameter 'k' for estimator .*Valid parameters are: \['acc"):
@@ -188,7 +185,7 @@ def test_fitted_by_hand() -> None:
     check_is_fitted(model)
 
 
-def test_tags() -> None:
+def test_sklearn_tags() -> None:
     """The tags are those of a density estimator."""
     tags = get_tags(GaussianMixture())
     assert tags.estimator_type == get_tags(mixture.GaussianMixture()).estimator_type == "density_estimator"
@@ -245,7 +242,7 @@ def test_joblib(X: Array) -> None:
             np.testing.assert_array_equal(fit.means_, means)
 
 
-def test_html() -> None:
+def test_html_repr() -> None:
     """Notebooks show a mixture, alone and within a pipeline."""
     for estimator in (GaussianMixture(3), make_pipeline(StandardScaler(), GaussianMixture(3))):
         html = estimator_html_repr(estimator)
@@ -281,7 +278,7 @@ def test_pickle_of_another_version() -> None:
 
 
 def test_not_fitted_error(X: Array) -> None:
-    """It is caught by scikit-learn's name, by ours, as ValueError and as AttributeError, and it can be pickled."""
+    """NotFittedError is scikit-learn's, ours, a ValueError and an AttributeError, and can be pickled."""
     for expected in (NotFittedError, fastgmm.NotFittedError, ValueError, AttributeError):
         with pytest.raises(expected, match="This GaussianMixture instance is not fitted yet"):
             GaussianMixture().predict(X)
@@ -295,11 +292,11 @@ def test_not_fitted_error(X: Array) -> None:
 
 def test_exceptions_are_made_once() -> None:
     """The joint classes are cached, so that filters and comparisons by class work."""
-    for own in (exceptions.NotFittedError, exceptions.ConvergenceWarning, exceptions.InvalidParameterError):
-        joint = exceptions.compatible(own)
-        assert joint is exceptions.compatible(own)
-        assert issubclass(joint, own)
-        assert joint is not own
+    for category in (exceptions.NotFittedError, exceptions.ConvergenceWarning, exceptions.InvalidParameterError):
+        joint = exceptions.compatible(category)
+        assert joint is exceptions.compatible(category)
+        assert issubclass(joint, category)
+        assert joint is not category
     warning = exceptions.compatible(exceptions.ConvergenceWarning)("text")
     assert type(pickle.loads(pickle.dumps(warning))) is type(warning)
 
@@ -346,7 +343,5 @@ except sklearn.exceptions.NotFittedError:
 
 def test_sklearn_is_not_imported() -> None:
     """Using fastgmm does not import scikit-learn; importing scikit-learn later is noticed."""
-    run = subprocess.run(
-        [sys.executable, "-P", "-c", WITHOUT_SKLEARN], capture_output=True, text=True, timeout=120, check=False
-    )
+    run = run_python("-c", WITHOUT_SKLEARN)
     assert run.stdout == "joined\n", run.stderr

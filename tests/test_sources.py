@@ -1,4 +1,4 @@
-"""Rows from anywhere give the bits of rows in memory; what cannot be read twice is refused."""
+"""Chunks, mapped arrays, Parquet and CSV give the bits of rows in memory; unreadable sources are refused."""
 
 from __future__ import annotations
 
@@ -11,14 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 import reference as twin
+from problems import DTYPES, Array, assert_same_fit, grouped_rows
 
 from fastgmm import GaussianMixture
 from fastgmm.fitting.starts import METHODS
 from fastgmm.sources import Chunks, chunks, files, from_array, from_chunks, from_csv, from_parquet, groups
 from fastgmm.sources.array import ArraySource
 from fastgmm.sources.mapped import Mapping
-
-Array = np.ndarray[Any, Any]
 
 
 @pytest.fixture(autouse=True)
@@ -28,11 +27,9 @@ def _small_groups(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(groups, "MOST_GROUP_BYTES", 1 << 15)
 
 
-def rows(n_samples: int = 5000, dtype: Any = np.float64, seed: int = 0) -> Array:
-    """Rows in four clumps."""
-    rng = np.random.default_rng(seed)
-    X = rng.normal(size=(n_samples, 3)) + 5 * rng.integers(4, size=(n_samples, 1)) * [1, -1, 0.3]
-    return X.astype(dtype)
+def four_groups(n_samples: int = 5000, seed: int = 0, dtype: str = "float64") -> Array:
+    """Rows of four groups well apart."""
+    return grouped_rows(n_samples, 4, [5, -5, 1.5], seed=seed).astype(dtype)
 
 
 def pieces(X: Array, seed: int = 0) -> list[Array]:
@@ -41,48 +38,39 @@ def pieces(X: Array, seed: int = 0) -> list[Array]:
     return np.split(X, [*cuts[:4], cuts[3], *cuts[4:]])
 
 
-def assert_same_bits(one: GaussianMixture, other: GaussianMixture) -> None:
-    """Both fits are equal to the last bit."""
-    assert one.lower_bounds_ == other.lower_bounds_
-    for name in ("weights_", "means_", "covariances_"):
-        got, want = getattr(one, name), getattr(other, name)
-        assert got.dtype == want.dtype
-        np.testing.assert_array_equal(got, want, err_msg=name)
-
-
 # ---- the same bits
 
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
-def test_chunks_give_the_bits_of_memory(structure: str, method: str) -> None:
-    """From every start, with weights and without, whatever the chunks are."""
-    X = rows(seed=1)
+def test_chunks_same_bits(structure: str, method: str) -> None:
+    """Fits and scores of chunks of any lengths have the bits of the array, from every start, weighted or not."""
+    X = four_groups(seed=1)
     weights = np.random.default_rng(1).uniform(size=len(X))
     options = {"covariance_type": structure, "init_params": method, "random_state": 0, "max_iter": 3, "tol": 0}
     for sample_weight in (None, weights):
-        want = GaussianMixture(4, **options).fit(X, sample_weight=sample_weight)
+        expected = GaussianMixture(4, **options).fit(X, sample_weight=sample_weight)
         got = GaussianMixture(4, **options).fit(from_chunks(pieces(X)), sample_weight=sample_weight)
-        assert_same_bits(got, want)
-        assert got.score(from_chunks(pieces(X)), sample_weight=sample_weight) == want.score(X, None, sample_weight)
+        assert_same_fit(got, expected, rtol=0)
+        assert got.score(from_chunks(pieces(X)), sample_weight=sample_weight) == expected.score(X, None, sample_weight)
 
 
 @pytest.mark.parametrize("n_threads", [1, 2, 3])
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_threads_and_types(dtype: str, n_threads: int) -> None:
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_chunks_threads_and_dtypes(dtype: str, n_threads: int) -> None:
     """Threads change nothing, float32 stays; mixed chunks are float64."""
-    X = rows(seed=2, dtype=dtype)
+    X = four_groups(seed=2, dtype=dtype)
     options = {"random_state": 0, "max_iter": 3, "tol": 0}
-    want = GaussianMixture(4, n_threads=1, **options).fit(X)
-    assert_same_bits(GaussianMixture(4, n_threads=n_threads, **options).fit(from_chunks(pieces(X))), want)
+    expected = GaussianMixture(4, n_threads=1, **options).fit(X)
+    assert_same_fit(GaussianMixture(4, n_threads=n_threads, **options).fit(from_chunks(pieces(X))), expected, rtol=0)
     mixed = [part.astype(np.float64) if i % 2 else part for i, part in enumerate(pieces(X))]
     double = GaussianMixture(4, **options).fit(X.astype(np.float64))
-    assert_same_bits(GaussianMixture(4, **options).fit(from_chunks(mixed)), double)
+    assert_same_fit(GaussianMixture(4, **options).fit(from_chunks(mixed)), double, rtol=0)
 
 
 def test_options_with_chunks() -> None:
     """Restarts, acceleration, repairs and labels as a start take chunks too."""
-    X = rows(seed=3)
+    X = four_groups(seed=3)
     X[:4] = 40.0
     labels = np.random.default_rng(3).integers(4, size=len(X))
     for options in (
@@ -92,37 +80,39 @@ def test_options_with_chunks() -> None:
         {"init_params": np.eye(4)[labels], "max_iter": 5, "tol": 0},
         {"reg_covar": "auto", "random_state": 0},
     ):
-        assert_same_bits(
-            GaussianMixture(4, **options).fit(from_chunks(pieces(X))), GaussianMixture(4, **options).fit(X)
+        assert_same_fit(
+            GaussianMixture(4, **options).fit(from_chunks(pieces(X))), GaussianMixture(4, **options).fit(X), rtol=0
         )
 
 
-def test_what_a_mixture_says_of_chunks(tmp_path: Path) -> None:
+def test_predictions_of_chunks(tmp_path: Path) -> None:
     """Labels, responsibilities and densities of chunks are those of the array; into arrays and files too."""
-    X = rows(seed=4)
+    X = four_groups(seed=4)
     source = from_chunks(pieces(X))
     mixture = GaussianMixture(4, random_state=0).fit(X)
     for method in (mixture.predict, mixture.predict_proba, mixture.score_samples):
-        want = method(X)
-        np.testing.assert_array_equal(method(source), want)
-        np.testing.assert_array_equal(np.concatenate(list(source.map(method))), want)
-        out = np.lib.format.open_memmap(tmp_path / "out.npy", "w+", want.dtype, want.shape)
+        expected = method(X)
+        np.testing.assert_array_equal(method(source), expected)
+        np.testing.assert_array_equal(np.concatenate(list(source.map(method))), expected)
+        out = np.lib.format.open_memmap(tmp_path / "out.npy", "w+", expected.dtype, expected.shape)
         assert method(source, out=out) is out
-        np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), want)
+        np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), expected)
     assert mixture.bic(source) == mixture.bic(X)
     np.testing.assert_array_equal(GaussianMixture(4, random_state=0).fit_predict(source), mixture.predict(X))
 
 
-def test_stored_arrays(tmp_path: Path) -> None:
+def test_h5py_zarr_and_memory_maps(tmp_path: Path) -> None:
     """h5py and zarr arrays, and memory maps of any type, order and mode."""
-    X = rows(seed=5)
+    X = four_groups(seed=5)
     options = {"random_state": 0, "max_iter": 3, "tol": 0}
-    want = GaussianMixture(4, **options).fit(X)
+    expected = GaussianMixture(4, **options).fit(X)
     h5py, zarr = pytest.importorskip("h5py"), pytest.importorskip("zarr")
     with h5py.File(tmp_path / "rows.h5", "w") as file:
         stored = file.create_dataset("rows", data=X, chunks=(700, 3))
-        assert_same_bits(GaussianMixture(4, **options).fit(from_array(stored)), want)
-    assert_same_bits(GaussianMixture(4, **options).fit(from_array(zarr.array(X, chunks=(999, 3)), 1234)), want)
+        assert_same_fit(GaussianMixture(4, **options).fit(from_array(stored)), expected, rtol=0)
+    assert_same_fit(
+        GaussianMixture(4, **options).fit(from_array(zarr.array(X, chunks=(999, 3)), 1234)), expected, rtol=0
+    )
     for order in "CF":
         for mode in ("r", "r+", "c"):
             np.save(tmp_path / "rows.npy", np.asarray(X, order=order))
@@ -131,12 +121,12 @@ def test_stored_arrays(tmp_path: Path) -> None:
             if mode == "c":
                 mapped[0] = 0.0
                 mapped[0] = X[0]
-            assert_same_bits(GaussianMixture(4, **options).fit(mapped), want)
-            assert_same_bits(GaussianMixture(4, **options).fit(mapped[::-1][::-1]), want)
+            assert_same_fit(GaussianMixture(4, **options).fit(mapped), expected, rtol=0)
+            assert_same_fit(GaussianMixture(4, **options).fit(mapped[::-1][::-1]), expected, rtol=0)
     integers = (X * 100).astype(">i4")
     np.save(tmp_path / "rows.npy", integers)
     mapped = np.load(tmp_path / "rows.npy", mmap_mode="r")
-    assert_same_bits(GaussianMixture(4, **options).fit(mapped), GaussianMixture(4, **options).fit(integers))
+    assert_same_fit(GaussianMixture(4, **options).fit(mapped), GaussianMixture(4, **options).fit(integers), rtol=0)
 
 
 def test_parquet(tmp_path: Path) -> None:
@@ -144,14 +134,14 @@ def test_parquet(tmp_path: Path) -> None:
     pyarrow = pytest.importorskip("pyarrow")
     from pyarrow import parquet
 
-    X = rows(seed=6)
+    X = four_groups(seed=6)
     options = {"random_state": 0, "max_iter": 3, "tol": 0}
     table = pyarrow.table({"a": X[:, 0], "name": ["x"] * len(X), "b": X[:, 1], "c": X[:, 2].astype(np.float32)})
     (tmp_path / "rows").mkdir()
     parquet.write_table(table.slice(0, 2100), tmp_path / "rows" / "1.parquet", row_group_size=500)
     parquet.write_table(table.slice(2100), tmp_path / "rows" / "2.parquet", row_group_size=500)
     got = GaussianMixture(2, **options).fit(from_parquet(tmp_path / "rows", ["b", "a"]))
-    assert_same_bits(got, GaussianMixture(2, **options).fit(X[:, [1, 0]]))
+    assert_same_fit(got, GaussianMixture(2, **options).fit(X[:, [1, 0]]), rtol=0)
     assert got.feature_names_in_.tolist() == ["b", "a"]
     assert got.predict(from_parquet(tmp_path / "rows", ["b", "a"], 300)).shape == (5000,)
     assert GaussianMixture().fit(from_parquet(tmp_path / "rows", ["c"])).means_.dtype == np.float32
@@ -164,18 +154,18 @@ def test_parquet(tmp_path: Path) -> None:
 @pytest.mark.parametrize("spool", [False, True])
 def test_csv(tmp_path: Path, spool: bool) -> None:
     """Columns by name or number; blank lines, quotes and other delimiters; missing values are NaN."""
-    X = rows(700, seed=7)
+    X = four_groups(700, seed=7)
     options = {"random_state": 0, "max_iter": 3, "tol": 0}
     path = tmp_path / "rows.csv"
     lines = ["a,text,b,c", *(f'{x!r},t{i},"{y!r}",{z!r}' for i, (x, y, z) in enumerate(X.tolist()))]
     lines.insert(300, "")
     path.write_text("\n".join(lines) + "\n", encoding="utf-8-sig")
     got = GaussianMixture(2, **options).fit(from_csv(path, ["c", "a"], chunk_rows=64, spool=spool))
-    assert_same_bits(got, GaussianMixture(2, **options).fit(X[:, [2, 0]]))
+    assert_same_fit(got, GaussianMixture(2, **options).fit(X[:, [2, 0]]), rtol=0)
     assert got.feature_names_in_.tolist() == ["c", "a"]
     np.savetxt(path, X, fmt="%.17g", header="nothing")
     source = from_csv(path, [0, 2], delimiter=" ", header=False, skip_lines=1, spool=spool)
-    assert_same_bits(GaussianMixture(2, **options).fit(source), GaussianMixture(2, **options).fit(X[:, [0, 2]]))
+    assert_same_fit(GaussianMixture(2, **options).fit(source), GaussianMixture(2, **options).fit(X[:, [0, 2]]), rtol=0)
     path.write_text("a;b\n1;2\n;3\n4;NA\n")
     np.testing.assert_array_equal(
         np.concatenate(list(from_csv(path, delimiter=";"))), [[1, 2], [np.nan, 3], [4, np.nan]]
@@ -192,10 +182,10 @@ GAPS = [
 
 @pytest.mark.parametrize("columns", [None, ["c", "a"]])
 @pytest.mark.parametrize(("delimiter", "text"), GAPS, ids=["comma", "tab", "semicolon", "blank"])
-def test_gaps_in_csv(
+def test_missing_values_in_csv(
     delimiter: str, text: str, columns: list[str] | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What stands for a missing value is found in whole chunks as it is line by line."""
+    """Missing values are recognized alike in whole chunks and line by line."""
     path = tmp_path / "rows.csv"
     path.write_text(text)
     with monkeypatch.context() as patched:
@@ -221,7 +211,7 @@ def test_csv_of_another_encoding(tmp_path: Path) -> None:
 # ---- reading ahead
 
 
-def test_the_next_chunk_is_read_meanwhile() -> None:
+def test_next_chunk_is_read_ahead() -> None:
     """While one chunk is worked on the next is read, and no more than one."""
     read: list[int] = []
 
@@ -239,7 +229,7 @@ def test_the_next_chunk_is_read_meanwhile() -> None:
     assert seen == [2, 3, 4, 4]
 
 
-def test_readers_end_with_the_pass() -> None:
+def test_failed_pass_leaves_no_thread() -> None:
     """A fit that fails in the middle of a pass leaves no thread behind."""
 
     def reading() -> Iterator[Array]:
@@ -255,7 +245,7 @@ def test_readers_end_with_the_pass() -> None:
 # ---- memory
 
 
-def test_mapped_pages_are_let_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mapped_pages_are_released(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a pass hardly anything of the file remains in memory: systems map some pages around each that is read."""
     path = Path("/proc/self/smaps")
     if not path.exists():
@@ -295,7 +285,7 @@ def changing(parts: list[list[Array]]) -> Callable[[], Iterator[Array]]:
     return lambda: iter(next(passes, parts[-1]))
 
 
-X = rows(1000)
+X = four_groups(1000)
 ONCE = iter([X])
 
 
@@ -327,8 +317,8 @@ def test_bad_sources(source: Callable[[], Any], error: type[Exception], message:
     assert mixture.means_ is before
 
 
-def test_nan_in_a_later_chunk_is_placed() -> None:
-    """The row is counted from the first chunk on."""
+def test_message_names_row_in_later_chunk() -> None:
+    """The row of a value that is not finite is counted from the first chunk on."""
     later = X.copy()
     later[17, 2] = np.inf
     with pytest.raises(ValueError, match="row 2017, column 2"):
@@ -373,13 +363,13 @@ def test_bad_csv(tmp_path: Path, text: str, options: dict[str, Any], message: st
     ],
 )
 def test_bad_outputs(out: Any, error: type[Exception]) -> None:
-    """A result goes only where it fits."""
+    """An out array of wrong shape, dtype or layout is refused."""
     with pytest.raises(error, match="out must be a"):
         GaussianMixture(n_threads=1).fit(X).predict(X, out=out)
 
 
 def test_missing_pyarrow(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The error names what to install."""
+    """Without pyarrow the error names what to install."""
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
     with pytest.raises(ImportError, match="pip install pyarrow"):
         from_parquet("rows.parquet")

@@ -1,4 +1,4 @@
-"""The recipe for Spark in the docstring of `fastgmm.statistics`, on a local session."""
+"""The Spark recipe in the docstring of `fastgmm.statistics` runs on a local session."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def spark() -> Iterator[Any]:
         session.stop()
 
 
-def test_the_recipe(spark: Any) -> None:
-    """It ends where a fit in memory does, an empty partition or not."""
+def test_spark_recipe(spark: Any) -> None:
+    """The recipe ends where a fit in memory does, also with an empty partition."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(3000, 2)) + 4 * rng.integers(2, size=(3000, 1))
     mixture = fastgmm.GaussianMixture(2, random_state=0, max_iter=0).fit(X)

@@ -1,4 +1,4 @@
-"""partial_fit: stepwise EM over batches that come once, against a slow twin on raw moments."""
+"""partial_fit is stepwise EM over batches, as in a slow twin on raw moments."""
 
 from __future__ import annotations
 
@@ -9,35 +9,27 @@ from typing import Any
 import numpy as np
 import pytest
 import reference as twin
+from problems import Array, grouped_rows, unit_covariances
 
 import fastgmm
 from fastgmm import GaussianMixture, NotFittedError
 from fastgmm.exceptions import DegenerateComponentWarning
 
-Array = np.ndarray[Any, Any]
 
-
-def rows(n_samples: int, seed: int = 0) -> Array:
-    """Three overlapping groups."""
-    rng = np.random.default_rng(seed)
-    return rng.normal(size=(n_samples, 2)) + 2.5 * rng.integers(3, size=(n_samples, 1)) * [1, -0.5]
+def overlapping_rows(n_samples: int, seed: int = 0) -> Array:
+    """Rows of three overlapping groups."""
+    return grouped_rows(n_samples, 3, [2.5, -1.25], seed=seed, n_features=2)
 
 
 def known(structure: str, **options: Any) -> GaussianMixture:
     """A mixture with parameters set by hand."""
-    covariances = {
-        "full": np.tile(np.eye(2), (3, 1, 1)),
-        "tied": np.eye(2),
-        "diag": np.ones((3, 2)),
-        "spherical": np.ones(3),
-    }
     mixture = GaussianMixture(3, covariance_type=structure, **({"reg_covar": 1e-3} | options))
     mixture.weights_, mixture.means_ = np.array([0.5, 0.3, 0.2]), np.array([[0, 0], [2, -1], [6, -3.0]])
-    mixture.covariances_ = mixture.precisions_cholesky_ = covariances[structure]
+    mixture.covariances_ = mixture.precisions_cholesky_ = unit_covariances(structure, 3, 2)
     return mixture
 
 
-def moments(X: Array, weights: Array, model: twin.Model) -> tuple[Array, Array, Array, float]:
+def raw_moments(X: Array, weights: Array, model: twin.Model) -> tuple[Array, Array, Array, float]:
     """Responsibilities summed against 1, x and x x^T, per unit of weight, and the mean log-likelihood."""
     r = twin.responsibilities(X, model) * weights[:, None]
     total = weights.sum()
@@ -45,7 +37,7 @@ def moments(X: Array, weights: Array, model: twin.Model) -> tuple[Array, Array, 
     return r.sum(axis=0) / total, r.T @ X / total, second / total, weights @ twin.log_likelihoods(X, model) / total
 
 
-def m_step(structure: str, s: tuple[Array, Array, Array], reg_covar: float) -> twin.Model:
+def maximize_raw(structure: str, s: tuple[Array, Array, Array], reg_covar: float) -> twin.Model:
     """The M-step from raw moments."""
     counts, first, second = s
     means = first / counts[:, None]
@@ -63,25 +55,25 @@ def m_step(structure: str, s: tuple[Array, Array, Array], reg_covar: float) -> t
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("decay", [0.6, 0.9, 1.0])
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
-def test_equals_the_twin(structure: str, decay: float, weighted: bool) -> None:
-    """Step sizes, forgetting and averaging are those of the formulae, for batches of any sizes."""
+def test_partial_fit_equals_twin(structure: str, decay: float, weighted: bool) -> None:
+    """Step sizes, forgetting and averaging follow the formulae for batches of any sizes."""
     mixture = known(structure, learning_decay=decay)
     model = twin.Model(structure, mixture.weights_, mixture.means_, mixture.covariances_)
     rng = np.random.default_rng(1)
     seen = 0.0
     remembered, average, bounds = (0.0, 0.0, 0.0), (0.0, 0.0, 0.0), []
     for t, size in enumerate([12, 4, 300, 40, 1, 500, 7, 200, 200], start=1):
-        X = rows(size, seed=t)
+        X = overlapping_rows(size, seed=t)
         weights = rng.uniform(0.2, 3.0, size) if weighted else np.ones(size)
         mixture.partial_fit(X, sample_weight=weights if weighted else None)
-        *s, bound = moments(X, weights, model)
+        *s, bound = raw_moments(X, weights, model)
         seen += weights.sum()
         share = weights.sum() / seen
         g, w = share**decay, 1 - (1 - share) ** 4
         remembered = tuple((1 - g) * a + g * b for a, b in zip(remembered, s, strict=True))
         average = tuple((1 - w) * a + w * b for a, b in zip(average, remembered, strict=True))
-        model = m_step(structure, remembered, 1e-3)
-        shown = model if decay == 1 else m_step(structure, average, 1e-3)
+        model = maximize_raw(structure, remembered, 1e-3)
+        shown = model if decay == 1 else maximize_raw(structure, average, 1e-3)
         bounds.append(bound)
         np.testing.assert_allclose(mixture.weights_, shown.weights, rtol=1e-9)
         np.testing.assert_allclose(mixture.means_, shown.means, rtol=1e-9, atol=1e-9)
@@ -92,25 +84,27 @@ def test_equals_the_twin(structure: str, decay: float, weighted: bool) -> None:
 
 
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
-def test_without_forgetting_nothing_is_lost(structure: str) -> None:
-    """One Gaussian, whose statistics do not depend on parameters: any cut into batches is a fit of all rows."""
-    X = rows(1000)
-    want = GaussianMixture(covariance_type=structure).fit(X)
+def test_decay_one_equals_full_fit(structure: str) -> None:
+    """With decay 1 a single Gaussian is the fit of all rows, however they are cut into batches."""
+    X = overlapping_rows(1000)
+    expected = GaussianMixture(covariance_type=structure).fit(X)
     for cuts in ([500], [10, 11, 400], [3, 997]):
         mixture = GaussianMixture(covariance_type=structure, learning_decay=1.0)
         for batch in np.split(X, cuts):
             mixture.partial_fit(batch)
-        np.testing.assert_allclose(mixture.means_, want.means_, rtol=1e-10)
-        np.testing.assert_allclose(mixture.covariances_, want.covariances_, rtol=1e-10)
+        np.testing.assert_allclose(mixture.means_, expected.means_, rtol=1e-10)
+        np.testing.assert_allclose(mixture.covariances_, expected.covariances_, rtol=1e-10)
 
 
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
-def test_weights_are_repetitions(structure: str) -> None:
-    """In every batch, the first ones that have to wait too; the unit of weights is that of all batches."""
+def test_integer_weights_equal_repeated_rows(structure: str) -> None:
+    """Integer weights in batches equal repeated rows, also while the first rows wait."""
     rng = np.random.default_rng(2)
-    one, other = (GaussianMixture(3, covariance_type=structure, means_init=rows(3), max_iter=5) for _ in range(2))
+    one, other = (
+        GaussianMixture(3, covariance_type=structure, means_init=overlapping_rows(3), max_iter=5) for _ in range(2)
+    )
     for size in (5, 300, 80):
-        X, weights = rows(size, seed=size), rng.integers(0, 4, size)
+        X, weights = overlapping_rows(size, seed=size), rng.integers(0, 4, size)
         weights[0] = 1
         one.partial_fit(X, sample_weight=weights)
         other.partial_fit(np.repeat(X, weights, axis=0))
@@ -119,7 +113,7 @@ def test_weights_are_repetitions(structure: str) -> None:
     np.testing.assert_allclose(one.score(X), other.score(X), rtol=0.02)
     one, other = known(structure), known(structure)
     for size in (5, 300, 80):
-        X, weights = rows(size, seed=size), rng.integers(0, 4, size)
+        X, weights = overlapping_rows(size, seed=size), rng.integers(0, 4, size)
         weights[0] = 1
         one.partial_fit(X, sample_weight=weights)
         other.partial_fit(np.repeat(X, weights, axis=0))
@@ -127,12 +121,12 @@ def test_weights_are_repetitions(structure: str) -> None:
 
 
 @pytest.mark.parametrize("factor", [1e-6, 3.0, 1e6])
-def test_only_ratios_of_weights_matter(factor: float) -> None:
-    """The unit of weights changes no parameter, and rows without weight are as good as absent."""
+def test_scaled_weights_same_fit(factor: float) -> None:
+    """The unit of weights changes no parameter, and rows of weight zero are as good as absent."""
     one, other = known("full"), known("full")
     rng = np.random.default_rng(3)
     for size in (40, 300, 80, 2):
-        X, weights = rows(size, seed=size), rng.uniform(0.2, 3.0, size)
+        X, weights = overlapping_rows(size, seed=size), rng.uniform(0.2, 3.0, size)
         one.partial_fit(X, sample_weight=weights)
         X, weights = np.insert(X, 1, 7.0, axis=0), np.insert(weights, 1, 0.0)
         other.partial_fit(X, sample_weight=factor * weights)
@@ -140,9 +134,9 @@ def test_only_ratios_of_weights_matter(factor: float) -> None:
 
 
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
-def test_reaches_the_full_fit(structure: str) -> None:
+def test_partial_fit_reaches_full_fit_likelihood(structure: str) -> None:
     """A hundred batches end within a hundredth of the likelihood of EM on all rows, float32 too."""
-    X = rows(100_000).astype(np.float32)
+    X = overlapping_rows(100_000).astype(np.float32)
     full = GaussianMixture(3, covariance_type=structure, random_state=0, tol=1e-5, max_iter=500).fit(X)
     for decay in (0.6, 1.0):
         mixture = GaussianMixture(3, covariance_type=structure, random_state=0, learning_decay=decay)
@@ -152,21 +146,21 @@ def test_reaches_the_full_fit(structure: str) -> None:
         assert mixture.score(X) > full.score(X) - 0.01
 
 
-def test_old_rows_fade() -> None:
-    """What came last counts most; with decay 1 all count the same."""
+def test_learning_decay_forgets_old_rows() -> None:
+    """With decay 0.6 late batches count most; with decay 1 all count the same."""
     means = []
     for decay in (0.6, 1.0):
         mixture = GaussianMixture(learning_decay=decay)
         for level in (0.0, 10.0):
             for seed in range(50):
-                mixture.partial_fit(rows(100, seed) + level)
-        means.append(mixture.means_[0, 0] - rows(5000)[:, 0].mean())
+                mixture.partial_fit(overlapping_rows(100, seed) + level)
+        means.append(mixture.means_[0, 0] - overlapping_rows(5000)[:, 0].mean())
     assert means[0] > 8 and 4.7 < means[1] < 5.3
 
 
-def test_the_first_rows_wait() -> None:
+def test_first_rows_wait_for_enough() -> None:
     """Rows may come one by one; there is no mixture before there are enough."""
-    X = rows(200)
+    X = overlapping_rows(200)
     mixture = GaussianMixture(3, random_state=0)
     for n, row in enumerate(X, start=1):
         mixture.partial_fit(row[None])
@@ -181,9 +175,9 @@ def test_the_first_rows_wait() -> None:
     np.testing.assert_allclose(again.score(X[:9]), start.score(X[:9]), atol=0.05)
 
 
-def test_the_first_batch_is_a_fit() -> None:
-    """It ends where a fit of it does, an iteration later."""
-    X = rows(500)
+def test_first_batch_equals_fit() -> None:
+    """The first batch gives the fit of its rows and one more iteration."""
+    X = overlapping_rows(500)
     fit = GaussianMixture(3, random_state=0).fit(X)
     got = GaussianMixture(3, random_state=0, learning_decay=1.0).partial_fit(X)
     step = GaussianMixture(3, max_iter=1, tol=0)
@@ -194,9 +188,9 @@ def test_the_first_batch_is_a_fit() -> None:
 
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
-def test_goes_on_where_a_fit_ended(structure: str, weighted: bool) -> None:
+def test_partial_fit_continues_a_fit(structure: str, weighted: bool) -> None:
     """With decay 1 a converged fit and a batch of the same rows again are a fit; a row more hardly moves it."""
-    X = rows(3000)
+    X = overlapping_rows(3000)
     weights = np.random.default_rng(4).uniform(0.5, 2.0, 3000) if weighted else None
     options: dict[str, Any] = {"covariance_type": structure, "reg_covar": 1e-3, "random_state": 0, "tol": 1e-12}
     mixture = GaussianMixture(3, learning_decay=1.0, max_iter=3000, **options).fit(X, sample_weight=weights)
@@ -216,8 +210,8 @@ def test_goes_on_where_a_fit_ended(structure: str, weighted: bool) -> None:
         np.testing.assert_allclose(moved, expected, rtol=1e-3, atol=1e-8)
 
 
-def test_counts_what_an_empty_component_does_not_have() -> None:
-    """A component without any weight stays as it is when a stream goes on from the mixture."""
+def test_partial_fit_with_empty_component() -> None:
+    """A component of weight zero stays as it is when partial_fit continues the mixture."""
     mixture = GaussianMixture.from_parameters([1, 0], [[0.0], [9.0]], [1.0, 1.0], covariance_type="spherical")
     mixture.n_samples_seen_ = 1000.0
     with pytest.warns(DegenerateComponentWarning, match="component 1 .* was empty: held as it was"):
@@ -226,9 +220,9 @@ def test_counts_what_an_empty_component_does_not_have() -> None:
     assert np.isfinite(mixture.precisions_).all()
 
 
-def test_goes_on_from_a_selection_and_from_statistics() -> None:
-    """Whatever fits a mixture says how many rows it comes from."""
-    X = rows(600)
+def test_partial_fit_continues_select_and_maximize() -> None:
+    """Mixtures from select, maximize and fit_predict know how many rows they come from."""
+    X = overlapping_rows(600)
     best = fastgmm.select(X, [3], "diag", random_state=0).best_estimator_
     stepped = fastgmm.maximize(best, fastgmm.statistics(best, X))
     labeled = GaussianMixture(3)
@@ -238,9 +232,9 @@ def test_goes_on_from_a_selection_and_from_statistics() -> None:
         assert mixture.partial_fit(X[:5]).n_samples_seen_ == 605
 
 
-def test_parameters_set_by_hand_count_nothing() -> None:
-    """The first batch is a step of EM from them."""
-    X = rows(3000)
+def test_parameters_set_by_hand_have_no_weight() -> None:
+    """From parameters set by hand the first batch is one step of EM."""
+    X = overlapping_rows(3000)
     mixture = known("full", learning_decay=0.6)
     step = GaussianMixture(3, reg_covar=1e-3, max_iter=1, tol=0)
     step.weights_init, step.means_init, step.precisions_init = (
@@ -253,9 +247,9 @@ def test_parameters_set_by_hand_count_nothing() -> None:
     assert mixture.n_samples_seen_ == 3000
 
 
-def test_fit_begins_anew() -> None:
-    """It forgets the stream."""
-    X = rows(3000)
+def test_fit_resets_the_stream() -> None:
+    """fit forgets earlier batches."""
+    X = overlapping_rows(3000)
     mixture = GaussianMixture(3, random_state=0).partial_fit(X[:1000]).partial_fit(X[1000:])
     fresh = GaussianMixture(3, random_state=0).fit(X)
     mixture.fit(X)
@@ -264,9 +258,9 @@ def test_fit_begins_anew() -> None:
     np.testing.assert_array_equal(mixture.partial_fit(X).means_, fresh.partial_fit(X).means_)
 
 
-def test_goes_on_after_pickling_with_any_threads() -> None:
+def test_partial_fit_after_pickling_same_bits() -> None:
     """The state is part of the estimator, and no bit depends on threads."""
-    batches = np.split(rows(60_000), 3)
+    batches = np.split(overlapping_rows(60_000), 3)
     one, other = (GaussianMixture(3, random_state=0, n_threads=n) for n in (1, 3))
     for batch in batches:
         one.partial_fit(batch)
@@ -274,9 +268,9 @@ def test_goes_on_after_pickling_with_any_threads() -> None:
     np.testing.assert_array_equal(one.covariances_, other.covariances_)
 
 
-def test_goes_on_from_a_file(tmp_path: Path) -> None:
+def test_partial_fit_continues_saved_mixture(tmp_path: Path) -> None:
     """A saved mixture keeps its parameters and counts, by which the stream goes on; with decay 1 nothing is lost."""
-    X = rows(400)
+    X = overlapping_rows(400)
     mixture = GaussianMixture(3, random_state=0, learning_decay=1.0).partial_fit(X)
     mixture.save(tmp_path / "mixture.npz")
     loaded = fastgmm.load(tmp_path / "mixture.npz")
@@ -288,14 +282,14 @@ def test_goes_on_from_a_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("seed", range(6))
 def test_collapsed_components_are_repaired(seed: int) -> None:
-    """A batch that leaves a component on a point is no end."""
-    X = np.concatenate([rows(300), np.full((50, 2), 40.0)])
+    """A component that a batch leaves on one point is repaired, with a warning."""
+    X = np.concatenate([overlapping_rows(300), np.full((50, 2), 40.0)])
     mixture = GaussianMixture(2, means_init=[[0, 0], [40, 40]], reg_covar=0, learning_decay=1.0, random_state=seed)
     with pytest.warns(DegenerateComponentWarning, match="component 1"):
         mixture.partial_fit(X)
     for seed in range(3):
         with pytest.warns(DegenerateComponentWarning, match="component 1"):
-            mixture.partial_fit(np.concatenate([rows(300, seed), np.full((50, 2), 40.0)]))
+            mixture.partial_fit(np.concatenate([overlapping_rows(300, seed), np.full((50, 2), 40.0)]))
     assert np.isfinite(mixture.precisions_).all()
     np.testing.assert_allclose(mixture.means_[1], 40)
 
@@ -312,7 +306,7 @@ def test_collapsed_components_are_repaired(seed: int) -> None:
 @pytest.mark.parametrize("n_before", [4, 100])
 def test_bad_batches_change_nothing(batch: Any, message: str, n_before: int) -> None:
     """A batch that is refused leaves what was learned, or what waits."""
-    X = rows(200)
+    X = overlapping_rows(200)
     mixture, other = (GaussianMixture(2, random_state=0).partial_fit(X[:n_before]) for _ in range(2))
     with pytest.raises(ValueError, match=message):
         mixture.partial_fit(batch)
@@ -324,9 +318,9 @@ def test_bad_decay_and_names() -> None:
     pandas = pytest.importorskip("pandas")
     for decay in (0.5, 1.1, "fast"):
         with pytest.raises(ValueError, match=r"'learning_decay' .* range \(0.5, 1.0\]"):
-            GaussianMixture(learning_decay=decay).partial_fit(rows(10))
-    mixture = GaussianMixture().partial_fit(pandas.DataFrame(rows(10), columns=["a", "b"]))
-    mixture.partial_fit(pandas.DataFrame(rows(10), columns=["a", "b"]))
+            GaussianMixture(learning_decay=decay).partial_fit(overlapping_rows(10))
+    mixture = GaussianMixture().partial_fit(pandas.DataFrame(overlapping_rows(10), columns=["a", "b"]))
+    mixture.partial_fit(pandas.DataFrame(overlapping_rows(10), columns=["a", "b"]))
     assert mixture.feature_names_in_.tolist() == ["a", "b"]
     with pytest.raises(ValueError, match="feature names should match"):
-        mixture.partial_fit(pandas.DataFrame(rows(10), columns=["a", "c"]))
+        mixture.partial_fit(pandas.DataFrame(overlapping_rows(10), columns=["a", "c"]))

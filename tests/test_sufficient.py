@@ -1,10 +1,8 @@
-"""EM by hand: statistics of parts, stored, merged and maximized, are as good as all rows in one place."""
+"""EM by fastgmm.statistics, merge and maximize on parts of the rows equals fit on all of them."""
 
 from __future__ import annotations
 
 import pickle
-import subprocess
-import sys
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import reference as twin
+from problems import Array, assert_same_fit, grouped_rows, run_python
 
 import fastgmm
 from fastgmm import GaussianMixture, Statistics
@@ -20,14 +19,12 @@ from fastgmm.model.structures import STRUCTURES
 from fastgmm.sources.array import ArraySource
 from fastgmm.sources.pooled import PooledRows
 
-Array = np.ndarray[Any, Any]
 PARTS = (slice(0, 7), slice(7, 300), slice(300, 301), slice(301, 500))
 
 
-def rows(seed: int = 0, n_samples: int = 500) -> Array:
-    """Three overlapping groups of rows, far from the origin."""
-    rng = np.random.default_rng(seed)
-    return rng.normal(size=(n_samples, 3)) * [1, 2, 0.5] + 2 * rng.integers(3, size=(n_samples, 1)) + 50
+def far_rows(seed: int = 0) -> Array:
+    """Rows of three overlapping groups, far from the origin."""
+    return grouped_rows(500, 3, 2, seed=seed, scale=[1, 2, 0.5], offset=50)
 
 
 def started(X: Array, **options: Any) -> GaussianMixture:
@@ -35,7 +32,7 @@ def started(X: Array, **options: Any) -> GaussianMixture:
     return GaussianMixture(**({"n_components": 3, "random_state": 0} | options | {"max_iter": 0})).fit(X)
 
 
-def by_hand(mixture: GaussianMixture, X: Array, n_iter: int) -> GaussianMixture:
+def em_of_parts(mixture: GaussianMixture, X: Array, n_iter: int) -> GaussianMixture:
     """EM iterations from parts of the rows."""
     for _ in range(n_iter):
         parts = [fastgmm.statistics(mixture, X[part]) for part in PARTS]
@@ -43,45 +40,36 @@ def by_hand(mixture: GaussianMixture, X: Array, n_iter: int) -> GaussianMixture:
     return mixture
 
 
-def assert_same(one: GaussianMixture, other: GaussianMixture, rtol: float) -> None:
-    """Both took the same path to the same parameters."""
-    np.testing.assert_allclose(one.lower_bounds_, other.lower_bounds_, rtol=rtol)
-    for name in ("weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_"):
-        ours, theirs = getattr(one, name), getattr(other, name)
-        assert ours.dtype == theirs.dtype
-        np.testing.assert_allclose(ours, theirs, rtol=rtol, atol=rtol * abs(theirs).max(), err_msg=name)
-
-
 @pytest.mark.parametrize("reg_covar", [1e-6, "auto"])
 @pytest.mark.parametrize("structure", STRUCTURES)
-def test_by_hand_equals_fit(structure: str, reg_covar: float | str) -> None:
-    """Iterations over merged parts end where `fit` does."""
-    X = rows()
+def test_merged_statistics_equal_fit(structure: str, reg_covar: float | str) -> None:
+    """Iterations of maximize on merged statistics of parts end where fit does."""
+    X = far_rows()
     options: dict[str, Any] = {"covariance_type": structure, "reg_covar": reg_covar}
     whole = GaussianMixture(3, tol=0, max_iter=5, random_state=0, **options).fit(X)
-    mixture = by_hand(started(X, tol=0, **options), X, 5)
-    assert_same(mixture, whole, 1e-12)
+    mixture = em_of_parts(started(X, tol=0, **options), X, 5)
+    assert_same_fit(mixture, whole, 1e-12)
     assert mixture.n_iter_ == 5 and mixture.lower_bound_ == mixture.lower_bounds_[-1] and not mixture.converged_
     assert mixture.n_features_in_ == 3 and mixture.stop_reason_ == "max_iter"
 
 
 @pytest.mark.parametrize("convergence", ["likelihood", "parameters", "aitken"])
-def test_convergence_is_that_of_fit(convergence: str) -> None:
+def test_maximize_converges_like_fit(convergence: str) -> None:
     """`converged_` becomes true after the same number of iterations."""
-    X = rows(1)
+    X = far_rows(1)
     options: dict[str, Any] = {"convergence": convergence, "tol": 1e-3}
     whole = GaussianMixture(3, random_state=0, max_iter=500, **options).fit(X)
     mixture = started(X, **options)
     while not mixture.converged_:
-        mixture = by_hand(mixture, X, 1)
+        mixture = em_of_parts(mixture, X, 1)
     assert mixture.n_iter_ == whole.n_iter_ > 3 and mixture.stop_reason_ == whole.stop_reason_ == "tol"
-    assert_same(mixture, whole, 1e-9)
+    assert_same_fit(mixture, whole, 1e-9)
 
 
-def test_the_mixture_stays_as_it_is() -> None:
-    """`maximize` makes another one, with the same arguments and names of features."""
+def test_maximize_leaves_its_mixture_unchanged() -> None:
+    """maximize returns another mixture, with the same arguments and feature names."""
     pandas = pytest.importorskip("pandas")
-    table = pandas.DataFrame(rows(), columns=["a", "b", "c"])
+    table = pandas.DataFrame(far_rows(), columns=["a", "b", "c"])
     mixture = started(table, covariance_type="diag")
     before = pickle.dumps(mixture)
     made = fastgmm.maximize(mixture, fastgmm.statistics(mixture, table))
@@ -90,18 +78,18 @@ def test_the_mixture_stays_as_it_is() -> None:
     assert list(made.feature_names_in_) == ["a", "b", "c"]
 
 
-def test_single_precision() -> None:
+def test_float32_statistics() -> None:
     """Statistics of float32 rows give a mixture of float32 numbers."""
-    X = rows().astype(np.float32)
+    X = far_rows().astype(np.float32)
     whole = GaussianMixture(3, tol=0, max_iter=1, random_state=0).fit(X)
-    mixture = by_hand(started(X), X, 1)
+    mixture = em_of_parts(started(X), X, 1)
     assert mixture.means_.dtype == np.float32
-    assert_same(mixture, whole, 1e-5)
+    assert_same_fit(mixture, whole, 1e-5)
 
 
 @pytest.mark.parametrize("structure", STRUCTURES)
-def test_statistics_are_the_twins(structure: str) -> None:
-    """All moments against plain NumPy in long double."""
+def test_statistics_equal_twin(structure: str) -> None:
+    """All moments are those of the twin."""
     rng = np.random.default_rng(3)
     model = twin.random_model(rng, structure, 3, 4, condition=10.0)
     X = twin.sample(rng, model, 300)
@@ -116,18 +104,18 @@ def test_statistics_are_the_twins(structure: str) -> None:
         ),
     ).fit(X)
     got = fastgmm.statistics(mixture, X)
-    want = twin.statistics_of(structure, X, twin.responsibilities(X, model), mixture.means_)
-    np.testing.assert_allclose(got.counts, want.counts.astype(float), rtol=1e-9)
-    np.testing.assert_allclose(got.sums, want.sums.astype(float), rtol=1e-9, atol=1e-9)
-    np.testing.assert_allclose(got.scatters, want.scatters.astype(float), rtol=1e-9, atol=1e-9)
+    expected = twin.statistics_of(structure, X, twin.responsibilities(X, model), mixture.means_)
+    np.testing.assert_allclose(got.counts, expected.counts.astype(float), rtol=1e-9)
+    np.testing.assert_allclose(got.sums, expected.sums.astype(float), rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(got.scatters, expected.scatters.astype(float), rtol=1e-9, atol=1e-9)
     assert got.n_samples == 300 and got.mean_log_likelihood == pytest.approx(mixture.score(X), rel=1e-12)
 
 
 @pytest.mark.parametrize("structure", STRUCTURES)
 @pytest.mark.parametrize("unit", [1.0, 1e-3, 1e200])
-def test_weights_of_parts_are_in_one_unit(structure: str, unit: float) -> None:
+def test_merge_of_weighted_parts(structure: str, unit: float) -> None:
     """Weighted parts add up whatever the size of their weights, as rows repeated do."""
-    X, weights = rows(), np.repeat([1.0, 64.0, 3.0], [200, 100, 200])
+    X, weights = far_rows(), np.repeat([1.0, 64.0, 3.0], [200, 100, 200])
     mixture = started(X, covariance_type=structure)
     merged = fastgmm.merge(*(fastgmm.statistics(mixture, X[part], unit * weights[part]) for part in PARTS))
     copies = fastgmm.statistics(mixture, np.repeat(X, weights.astype(int), axis=0))
@@ -143,9 +131,9 @@ def test_weights_of_parts_are_in_one_unit(structure: str, unit: float) -> None:
 SHARED = ("tied", "collapsed")  # a covariance that all components share does not collapse with one of them
 
 
-def collapsing(case: str) -> tuple[Array, Array]:
+def degenerate_start(case: str) -> tuple[Array, Array]:
     """Rows and means to start from, of which one loses its rows or collapses."""
-    X = rows()
+    X = far_rows()
     if case == "empty":
         return X, np.array([X[0], X[1], X[2] + 1e6])
     X[:250] = X[0] - 30
@@ -156,9 +144,9 @@ def collapsing(case: str) -> tuple[Array, Array]:
     ("structure", "case"),
     [(structure, case) for structure in STRUCTURES for case in ("empty", "collapsed") if (structure, case) != SHARED],
 )
-def test_repairs_are_those_of_fit(structure: str, case: str) -> None:
-    """An empty and a collapsed component are repaired as where all rows are at hand."""
-    X, means = collapsing(case)
+def test_repairs_equal_fit(structure: str, case: str) -> None:
+    """maximize repairs an empty and a collapsed component as fit does."""
+    X, means = degenerate_start(case)
     precisions = np.eye(3) if structure == "tied" else STRUCTURES[structure].unit(means).covariances
     options: dict[str, Any] = {
         "covariance_type": structure,
@@ -172,18 +160,18 @@ def test_repairs_are_those_of_fit(structure: str, case: str) -> None:
     with pytest.warns(DegenerateComponentWarning, match="component"):
         whole = GaussianMixture(3, max_iter=1, **options).fit(X)
     with pytest.warns(DegenerateComponentWarning, match="component") as caught:
-        mixture = by_hand(mixture, X, 1)
+        mixture = em_of_parts(mixture, X, 1)
     assert caught[0].filename == __file__
     assert mixture.degenerate_ == whole.degenerate_ != []
-    assert_same(mixture, whole, 1e-9)
+    assert_same_fit(mixture, whole, 1e-9)
     with pytest.warns(DegenerateComponentWarning, match=r"component 2 \(iteration 2\)" if case == "empty" else ""):
-        mixture = by_hand(mixture, X, 1)
+        mixture = em_of_parts(mixture, X, 1)
     assert mixture.degenerate_[: len(whole.degenerate_)] == whole.degenerate_
     assert mixture.degenerate_[-1].iteration == 2
 
 
-def test_a_collapse_may_be_refused() -> None:
-    """With degenerate="raise", as in `fit`."""
+def test_degenerate_raise() -> None:
+    """With degenerate="raise" maximize refuses a collapsed component as fit does."""
     X = np.ones((10, 2))
     mixture = GaussianMixture(1, reg_covar=0, degenerate="raise")
     mixture.weights_, mixture.means_, mixture.precisions_cholesky_ = np.ones(1), np.ones((1, 2)), np.eye(2)[None]
@@ -194,7 +182,7 @@ def test_a_collapse_may_be_refused() -> None:
 @pytest.mark.parametrize("structure", STRUCTURES)
 def test_pooled_rows(structure: str) -> None:
     """Mean and scatter of all rows, from statistics about means that are not theirs."""
-    X = rows()
+    X = far_rows()
     source = ArraySource(X)
     mixture = started(X, covariance_type=structure)
     pooled = PooledRows(STRUCTURES[structure], fastgmm.statistics(mixture, X))
@@ -213,7 +201,7 @@ def test_pooled_rows(structure: str) -> None:
 
 def sample_statistics(structure: str = "full") -> Statistics:
     """Statistics of some rows."""
-    return fastgmm.statistics(started(rows(), covariance_type=structure), rows())
+    return fastgmm.statistics(started(far_rows(), covariance_type=structure), far_rows())
 
 
 @pytest.mark.parametrize(
@@ -222,12 +210,12 @@ def sample_statistics(structure: str = "full") -> Statistics:
     ids=str,
 )
 def test_statistics_of_another_structure(change: dict[str, Any], message: str) -> None:
-    """What a file may hold by mistake is refused where it would be used."""
+    """maximize refuses statistics whose structure or shapes do not fit, as a file may hold."""
     with pytest.raises(ValueError, match=message):
-        fastgmm.maximize(started(rows()), replace(sample_statistics(), **change))
+        fastgmm.maximize(started(far_rows()), replace(sample_statistics(), **change))
 
 
-def assert_bits(one: Statistics, other: Statistics) -> None:
+def assert_same_statistics(one: Statistics, other: Statistics) -> None:
     """Every attribute is the same to the bit."""
     for field in fields(Statistics):
         ours, theirs = getattr(one, field.name), getattr(other, field.name)
@@ -236,12 +224,12 @@ def assert_bits(one: Statistics, other: Statistics) -> None:
 
 @pytest.mark.parametrize("structure", STRUCTURES)
 def test_files_and_pickles_keep_every_bit(structure: str, tmp_path: Path) -> None:
-    """What is read is what was written, under any name of the file."""
+    """Statistics read from a file or a pickle have every bit of those written."""
     statistics = sample_statistics(structure)
     for path in (tmp_path / "no suffix", str(tmp_path / "some.npz")):
         statistics.save(path)
-        assert_bits(Statistics.load(path), statistics)
-    assert_bits(pickle.loads(pickle.dumps(statistics)), statistics)
+        assert_same_statistics(Statistics.load(path), statistics)
+    assert_same_statistics(pickle.loads(pickle.dumps(statistics)), statistics)
 
 
 def arrays_of(path: Path) -> dict[str, Array]:
@@ -277,7 +265,7 @@ def test_files_are_checked(change: dict[str, Any], message: str, tmp_path: Path)
 
 
 def test_damaged_files_are_refused(tmp_path: Path) -> None:
-    """Nothing, noise, half a file, another array; a file that is not there stays an OSError."""
+    """Empty, damaged and foreign files are refused; a missing file is an OSError."""
     path = tmp_path / "statistics.npz"
     sample_statistics().save(path)
     whole = path.read_bytes()
@@ -301,25 +289,25 @@ fastgmm.statistics(mixture, np.load(folder + "/half.npy")).save(folder + "/half.
 """
 
 
-def test_another_process(tmp_path: Path) -> None:
+def test_statistics_from_another_process(tmp_path: Path) -> None:
     """Statistics computed elsewhere are those computed here."""
-    X = rows()
+    X = far_rows()
     mixture = started(X)
     np.save(tmp_path / "half.npy", X[:250])
     (tmp_path / "mixture.pickle").write_bytes(pickle.dumps(mixture))
-    subprocess.run([sys.executable, "-c", WORKER, str(tmp_path)], check=True, cwd=tmp_path, timeout=120)
+    run_python("-c", WORKER, str(tmp_path), check=True, cwd=tmp_path)
     there = Statistics.load(tmp_path / "half.npz")
-    assert_bits(there, fastgmm.statistics(mixture, X[:250]))
+    assert_same_statistics(there, fastgmm.statistics(mixture, X[:250]))
     made = fastgmm.maximize(mixture, fastgmm.merge(there, fastgmm.statistics(mixture, X[250:])))
-    assert_same(made, GaussianMixture(3, max_iter=1, random_state=0).fit(X), 1e-12)
+    assert_same_fit(made, GaussianMixture(3, max_iter=1, random_state=0).fit(X), 1e-12)
 
 
 # ---- refusals
 
 
-def test_statistics_that_do_not_add_up() -> None:
-    """Other means, another structure of the same shapes, another size, something else."""
-    X = rows()
+def test_incompatible_statistics() -> None:
+    """merge refuses statistics about other means, of another structure or size, and other objects."""
+    X = far_rows()
     full, tied, diagonal = (started(X, covariance_type=name) for name in ("full", "tied", "diag"))
     one = fastgmm.statistics(full, X)
     later = fastgmm.statistics(fastgmm.maximize(full, one), X)
@@ -336,8 +324,8 @@ def test_statistics_that_do_not_add_up() -> None:
 
 
 def test_statistics_of_another_mixture() -> None:
-    """`maximize` takes those of its mixture only."""
-    X = rows()
+    """maximize refuses statistics of another mixture."""
+    X = far_rows()
     mixture = started(X)
     one = fastgmm.statistics(mixture, X)
     for other, message in [
@@ -368,9 +356,9 @@ def test_rows_without_density() -> None:
             fastgmm.maximize(mixture, found)
 
 
-def test_rows_are_checked() -> None:
-    """A mixture without parameters, rows that are not finite, or of other features."""
-    X = rows()
+def test_bad_rows() -> None:
+    """statistics refuses an unfitted mixture, rows that are not finite, and rows of other features."""
+    X = far_rows()
     with pytest.raises(NotFittedError):
         fastgmm.statistics(GaussianMixture(3), X)
     with pytest.raises(ValueError, match="first at row 0, column 1"):

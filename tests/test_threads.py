@@ -1,4 +1,4 @@
-"""Threads: equal bits for any number of them, safe side by side, after a fork, and stopped by Ctrl-C."""
+"""Results have the same bits for any number of threads; concurrent use, fork and Ctrl-C are safe."""
 
 from __future__ import annotations
 
@@ -15,63 +15,42 @@ from typing import Any
 import numpy as np
 import pytest
 import reference as twin
+from problems import DTYPES, Array, bits, parameters_of, source_bits
 
 from fastgmm import GaussianMixture
-from fastgmm.model.structures import STRUCTURES
+from fastgmm.model.parameters import Parameters
 from fastgmm.sources.array import ArraySource
 from fastgmm.sources.threads import Workers
 
-Array = np.ndarray[Any, Any]
 THREADS = (1, 2, 3, 7)
 
 
-def problem(structure: str, dtype: str, n_samples: int, n_features: int, n_components: int) -> tuple[Array, Any]:
+def rows_and_parameters(
+    structure: str, dtype: str, n_samples: int, n_features: int, n_components: int
+) -> tuple[Array, Parameters]:
     """Rows and the parameters they were drawn from."""
     rng = np.random.default_rng(n_samples)
     model = twin.random_model(rng, structure, n_components, n_features)
-    parameters = STRUCTURES[structure].from_covariances(model.weights, model.means, model.covariances)
-    return twin.sample(rng, model, n_samples, dtype), parameters
+    return twin.sample(rng, model, n_samples, dtype), parameters_of(model)
 
 
-def answers(X: Array, structure: str, parameters: Any, n_threads: int | None) -> bytes:
-    """The bits of everything a source computes."""
-    source = ArraySource(X, n_threads=n_threads)
-    rule = STRUCTURES[structure]
-    statistics = source.statistics(rule, parameters)
-    arrays = (
-        statistics.counts,
-        statistics.sums,
-        statistics.scatters,
-        np.float64(statistics.log_likelihood),
-        source.log_likelihoods(rule.kernel_model(parameters, source.dtype)),
-        source.responsibilities(rule.kernel_model(parameters, source.dtype)),
-        source.labels(rule.kernel_model(parameters, source.dtype)),
-    )
-    return b"".join(array.tobytes() for array in arrays)
-
-
-def fitted_bits(model: Any) -> bytes:
-    """The bits of a fitted estimator."""
-    arrays = (model.weights_, model.means_, model.covariances_, np.array(model.lower_bounds_))
-    return b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
-def test_bits_of_one_pass(structure: str, dtype: str) -> None:
+def test_pass_same_bits_for_any_number_of_threads(structure: str, dtype: str) -> None:
     """Statistics and per-row answers are the same bytes for 1, 2, 3 and 7 threads, small and large."""
     for shape in ((50, 3, 2), (3001, 6, 5), (30011, 5, 4), (20000, 16, 3)):
-        X, parameters = problem(structure, dtype, *shape)
-        first = answers(X, structure, parameters, 1)
+        X, parameters = rows_and_parameters(structure, dtype, *shape)
+        first = source_bits(ArraySource(X, 1), structure, parameters)
         for n_threads in THREADS[1:]:
-            assert answers(X, structure, parameters, n_threads) == first, f"{shape} with {n_threads} threads"
+            found = source_bits(ArraySource(X, n_threads), structure, parameters)
+            assert found == first, f"{shape} with {n_threads} threads"
 
 
 @pytest.mark.parametrize("method", ["kmeans", "k-means++", "random", "random_from_data", "hierarchical", "best"])
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
-def test_bits_of_a_fit(structure: str, method: str) -> None:
+def test_fit_same_bits_for_any_number_of_threads(structure: str, method: str) -> None:
     """A whole fit, from initialization on, has the same bits for any thread count."""
-    X, _ = problem(structure, "float64", 20011, 4, 5)
+    X, _ = rows_and_parameters(structure, "float64", 20011, 4, 5)
     results = set()
     for n_threads in THREADS:
         model = GaussianMixture(
@@ -85,40 +64,40 @@ def test_bits_of_a_fit(structure: str, method: str) -> None:
         )
         with pytest.warns(UserWarning, match="did not converge"):
             model.fit(X)
-        results.add(fitted_bits(model))
+        results.add(bits(model))
     assert len(results) == 1
 
 
 @pytest.mark.parametrize("structure", twin.STRUCTURES)
-def test_side_by_side(structure: str) -> None:
+def test_concurrent_sources(structure: str) -> None:
     """Eight Python threads working on the same and on different rows at once get what one alone gets."""
-    problems = [problem(structure, dtype, n, 5, 4) for dtype in ("float32", "float64") for n in (5003, 20011)]
-    alone = [answers(X, structure, parameters, 1) for X, parameters in problems]
+    problems = [rows_and_parameters(structure, dtype, n, 5, 4) for dtype in DTYPES for n in (5003, 20011)]
+    alone = [source_bits(ArraySource(X, 1), structure, parameters) for X, parameters in problems]
 
     def work(i: int) -> bool:
         """One problem, answered again."""
         X, parameters = problems[i % len(problems)]
-        return answers(X, structure, parameters, 1 + i % 3) == alone[i % len(problems)]
+        return source_bits(ArraySource(X, 1 + i % 3), structure, parameters) == alone[i % len(problems)]
 
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(work, range(32)))
 
 
-def test_fits_side_by_side() -> None:
+def test_concurrent_fits() -> None:
     """Whole fits in concurrent Python threads do not disturb each other."""
-    X, _ = problem("full", "float64", 5003, 4, 4)
+    X, _ = rows_and_parameters("full", "float64", 5003, 4, 4)
 
     def fit(seed: int) -> bytes:
         """The bits of one fit."""
         model = GaussianMixture(4, random_state=seed, max_iter=5, tol=1e3, n_threads=2)
-        return fitted_bits(model.fit(X))
+        return bits(model.fit(X))
 
     alone = [fit(seed) for seed in range(4)]
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(fit, [0, 1, 2, 3] * 3)) == alone * 3
 
 
-def run(script: str, tmp_path: Path, **options: Any) -> subprocess.Popen[str]:
+def start_script(script: str, tmp_path: Path, **options: Any) -> subprocess.Popen[str]:
     """Start a script in a fresh interpreter, away from the source tree."""
     path = tmp_path / "script.py"
     path.write_text(script)
@@ -155,7 +134,7 @@ print("child", os.waitstatus_to_exitcode(status), "parent", np.array_equal(again
 @pytest.mark.skipif(sys.platform == "darwin", reason="fork without exec is not safe on macOS")
 def test_fork_after_use(tmp_path: Path) -> None:
     """A forked child fits with threads after its parent did; neither hangs and both get the same bits."""
-    process = run(FORK, tmp_path)
+    process = start_script(FORK, tmp_path)
     try:
         out, err = process.communicate(timeout=60)
     finally:
@@ -199,7 +178,7 @@ def test_interrupt(tmp_path: Path, n_threads: int, explicit: bool) -> None:
 
     Before the first iteration is done it raises KeyboardInterrupt, afterwards it keeps what there is.
     """
-    process = run(INTERRUPT.format(n_threads=n_threads, explicit=explicit), tmp_path)
+    process = start_script(INTERRUPT.format(n_threads=n_threads, explicit=explicit), tmp_path)
     assert process.stdout is not None
     try:
         assert process.stdout.readline().strip() == "fitting"
@@ -216,8 +195,8 @@ def test_interrupt(tmp_path: Path, n_threads: int, explicit: bool) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of threads are POSIX")
-def test_a_signal_that_another_thread_takes() -> None:
-    """The system may hand Ctrl-C to any thread: the caller, who alone can act on it, is not woken by that."""
+def test_sigint_delivered_to_another_thread() -> None:
+    """Ctrl-C that the system hands to another thread still interrupts the caller."""
     both, stopped, in_time = threading.Barrier(2), threading.Event(), []
 
     def work(_: int) -> None:
@@ -260,7 +239,7 @@ def test_results_are_collected_in_order(n_threads: int) -> None:
 
 
 @pytest.mark.parametrize("n_threads", [1, 2, 5])
-def test_an_error_in_a_thread_reaches_the_caller(n_threads: int) -> None:
+def test_worker_error_reaches_caller(n_threads: int) -> None:
     """The first error ends the work of all threads and is raised; the workers can be used again."""
     done = []
 
@@ -282,7 +261,7 @@ def test_an_error_in_a_thread_reaches_the_caller(n_threads: int) -> None:
     assert again == list(range(9))
 
 
-def test_an_interruption_does_not_wait_for_other_threads() -> None:
+def test_interruption_does_not_wait_for_threads() -> None:
     """Ctrl-C between two items of this thread is raised although another thread is still at work."""
     begun, told, ended = threading.Event(), threading.Event(), threading.Event()
 
