@@ -19,7 +19,10 @@ from reference import Array, Model, dense, random_model, sample
 from fastgmm import GaussianMixture, kernels
 from fastgmm.datasets import load_faithful, load_iris
 from fastgmm.fitting.em import Fit, expectation_maximization
-from fastgmm.fitting.mstep import Maximization
+from fastgmm.fitting.mstep import MaximumLikelihood
+from fastgmm.fitting.settings import Settings
+from fastgmm.fitting.starts import prepare
+from fastgmm.fitting.starts.methods import Goal
 from fastgmm.model.parameters import Parameters
 from fastgmm.model.structure import Structure
 from fastgmm.model.structures import STRUCTURES
@@ -139,15 +142,22 @@ def em(
     reg_covar: float = 0.0,
     **others: Any,
 ) -> Fit:
-    """The library's EM loop, without the estimator."""
-    return expectation_maximization(
-        source, structure, parameters, tol=tol, max_iter=max_iter, reg_covar=reg_covar, **others
-    )
+    """The library's EM loop by maximum likelihood, without the estimator; `others` are further settings."""
+    settings = Settings(tol=tol, max_iter=max_iter, **others)
+    return expectation_maximization(source, m_step(source, structure, reg_covar), parameters, settings)
 
 
-def m_step(source: Any, structure: Structure, reg_covar: float = 0.0, degenerate: str = "raise") -> Maximization:
+def m_step(source: Any, structure: Structure, reg_covar: float = 0.0, degenerate: str = "raise") -> MaximumLikelihood:
     """The library's M-step, which repairs degenerate components or raises."""
-    return Maximization(source, structure, reg_covar, degenerate)
+    return MaximumLikelihood(source, structure, reg_covar, degenerate)
+
+
+def initialize(
+    source: Any, structure: Structure, n_components: int, method: Any, random_state: Any, reg_covar: float
+) -> Parameters:
+    """The parameters at which EM starts: one M-step from the responsibilities that a method gives."""
+    goal = Goal(structure, n_components, m_step(source, structure, reg_covar))
+    return prepare(source, goal, method, random_state)(source)
 
 
 def quiet_fit(X: Array, **options: Any) -> GaussianMixture:

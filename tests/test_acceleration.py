@@ -12,7 +12,7 @@ from problems import Array, em, overlapping_problem, parameters_of
 from fastgmm import GaussianMixture
 from fastgmm.datasets import load_faithful, load_iris
 from fastgmm.fitting.acceleration import Chart, Squarem
-from fastgmm.fitting.convergence import LikelihoodRule, Options
+from fastgmm.fitting.convergence import LikelihoodRule
 from fastgmm.fitting.em import Fit
 from fastgmm.model.parameters import Parameters
 from fastgmm.model.statistics import Statistics
@@ -33,8 +33,7 @@ def fit(
     source: Any, structure: str, start: Parameters, acceleration: str | None, tol: float = 0.0, max_iter: int = 150
 ) -> Fit:
     """EM, accelerated or not, without a ridge."""
-    options = Options(acceleration=acceleration)
-    return em(source, STRUCTURES[structure], start, tol=tol, max_iter=max_iter, options=options)
+    return em(source, STRUCTURES[structure], start, tol=tol, max_iter=max_iter, acceleration=acceleration)
 
 
 class Counting:

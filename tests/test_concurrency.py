@@ -19,7 +19,7 @@ from problems import Array, bits, grouped_rows
 
 import fastgmm
 from fastgmm import GaussianMixture
-from fastgmm.mixture.base import _small_kernel_model
+from fastgmm.mixture.base import _remembered
 from fastgmm.model.cached import cached
 
 TRIALS = 30  # of threads that get into each other's way
@@ -185,7 +185,7 @@ def test_threads_with_own_mixtures(X: Array) -> None:
 
     seeds = list(range(40))
     alone = list(map(work, seeds))
-    _small_kernel_model.cache_clear()
+    _remembered.cache_clear()
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(work, seeds)) == alone
 

@@ -18,7 +18,7 @@ from reference import STRUCTURES
 
 import fastgmm
 from fastgmm import GaussianMixture
-from fastgmm.mixture import progress
+from fastgmm.mixture import base, progress
 from fastgmm.sources.array import ArraySource
 
 FITTED = (*PARAMETERS, "converged_", "n_iter_", "lower_bound_", "lower_bounds_", "n_features_in_")
@@ -69,7 +69,7 @@ def test_fit_equals_scikit_learn(X: Array, sklearn_mixture: Any, structure: str,
     for method in ("score_samples", "predict_proba", "score", "bic", "aic"):
         np.testing.assert_allclose(getattr(ours, method)(X), getattr(theirs, method)(X), rtol=1e-8, atol=1e-12)
     np.testing.assert_array_equal(ours.predict(X), theirs.predict(X))
-    assert ours._n_parameters() == theirs._n_parameters()
+    assert base.fitted(ours).n_parameters == theirs._n_parameters()
 
 
 @pytest.mark.parametrize("max_iter", [1, 5, 50])

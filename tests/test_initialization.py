@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 import reference as twin
-from problems import DTYPES, Array, bits, spherical_groups
+from problems import DTYPES, Array, bits, initialize, spherical_groups
 
 from fastgmm import GaussianMixture
 from fastgmm.exceptions import DegenerateComponentWarning
-from fastgmm.fitting.starts import initialize, kmeans, race
+from fastgmm.fitting.starts import kmeans, race
 from fastgmm.model.structures import STRUCTURES
 from fastgmm.sources.array import ArraySource
 

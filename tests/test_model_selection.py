@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,14 +13,16 @@ from problems import DATASETS, Array, copy_parameters, elongated_groups, interru
 import fastgmm
 from fastgmm import ConvergenceWarning, DegenerateComponentWarning, GaussianMixture, Selection, select
 from fastgmm.fitting import parallel
-from fastgmm.fitting.convergence import Options
 from fastgmm.fitting.em import Fit
+from fastgmm.fitting.mstep import MaximumLikelihood
 from fastgmm.fitting.restarts import FitRecord
 from fastgmm.fitting.search import refinement, sweep, trials
 from fastgmm.fitting.search.insertion import Clusters, insertions, recast
 from fastgmm.fitting.search.merging import closest_pair, merge_closest, merged
+from fastgmm.fitting.settings import Settings
 from fastgmm.fitting.starts.hierarchical import grow
-from fastgmm.fitting.starts.race import Runner
+from fastgmm.fitting.starts.race import Contender
+from fastgmm.mixture.base import fitted
 from fastgmm.model.structures import STRUCTURES
 from fastgmm.sources import from_chunks
 from fastgmm.sources.array import ArraySource
@@ -76,7 +79,7 @@ def test_criteria_against_scikit_learn() -> None:
             mixture.GaussianMixture(model.n_components, covariance_type=model.covariance_type), model
         )
         assert (row["bic"], row["aic"]) == pytest.approx((other.bic(IRIS), other.aic(IRIS)), rel=1e-9)
-        assert row["n_parameters"] == other._n_parameters()
+        assert row["n_parameters"] == fitted(other).n_parameters
         largest = other.predict_proba(IRIS).max(axis=1)
         assert row["icl"] == pytest.approx(other.bic(IRIS) - 2 * np.log(largest).sum(), rel=1e-9)
 
@@ -203,16 +206,17 @@ def test_further_starts_are_fitted() -> None:
 def test_unpromising_start_is_not_fitted() -> None:
     """A start is fitted to all rows only if it beats the fit so far on the sample."""
     source, candidate = ArraySource(FAITHFUL, 1), trials.Candidate(STRUCTURES["full"], 2)
-    settings = trials.Settings(1e-3, 100, 1e-6, "repair", Options, None, 1, 0.01, False)
-    trial, place = trials.Trials(trials.Place(source, source), settings), trials.Place(source, source)
-    good = GaussianMixture(2, random_state=0).fit(FAITHFUL)._parameters()
-    poor = GaussianMixture(2, init_params="random", random_state=0, max_iter=0).fit(FAITHFUL)._parameters()
+    settings = Settings(m_step=partial(MaximumLikelihood, reg_covar=1e-6, degenerate="repair"))
+    data = trials.Data(source, source)
+    trial = trials.Trials(data, settings, penalty=0.01)
+    good = fitted(GaussianMixture(2, random_state=0).fit(FAITHFUL)).parameters
+    poor = fitted(GaussianMixture(2, init_params="random", random_state=0, max_iter=0).fit(FAITHFUL)).parameters
     outcome = trials.Outcome()
-    trial.attempt_promising(candidate, outcome, place, None)
+    trial.attempt_promising(candidate, outcome, data, None)
     assert outcome.records == []
     for start, bound, n_fits in [(poor, -9.0, 1), (good, -3.0, 2), (poor, -9.0, 2), (good, 0.0, 3)]:
-        runner = Runner(trial.goal(candidate, source), lambda *_, **__: good, start, bound)
-        trial.attempt_promising(candidate, outcome, place, runner)
+        contender = Contender(trial.goal(candidate, source), lambda *_, **__: good, start, bound)
+        trial.attempt_promising(candidate, outcome, data, contender)
         assert len(outcome.records) == n_fits
     assert outcome.lower_bound == max(record.lower_bound for record in outcome.records)
 
@@ -240,7 +244,7 @@ def test_degenerate_candidates_come_last() -> None:
 
 def test_sound_fit_beats_degenerate_fit() -> None:
     """The fit kept for a candidate is not degenerate if there is one, and then the most likely."""
-    nowhere = GaussianMixture().fit(FAITHFUL)._parameters()
+    nowhere = fitted(GaussianMixture().fit(FAITHFUL)).parameters
     outcome, fits, kept = trials.Outcome(error=ValueError()), [Fit(nowhere, [], "tol") for _ in range(4)], []
     for fit, degenerate, bound in zip(fits, [True, False, True, False], [5.0, 1.0, 9.0, 2.0], strict=True):
         outcome.keep(fit, degenerate, FitRecord(0.0, 0.0, 1, 0.0, bound, True, False))
@@ -324,7 +328,7 @@ def test_chunks() -> None:
 def test_merging_keeps_moments(kind: str) -> None:
     """Merging two components leaves the mixture's mean and, as far as the structure has it, its covariance."""
     model = GaussianMixture(5, covariance_type=kind, random_state=0).fit(elongated_groups(500, 3, 5))
-    structure, before = STRUCTURES[kind], model._parameters()
+    structure, before = STRUCTURES[kind], fitted(model).parameters
     after = merge_closest(structure, before)
 
     def moments(parameters: Any) -> tuple[Array, Array]:
@@ -353,12 +357,12 @@ def test_closest_pair_is_merged(kind: str) -> None:
     labels[200:400:2] = 4  # every other row of the second group
     model = GaussianMixture(5, covariance_type=kind, init_params=labels, max_iter=0).fit(X)
     structure = STRUCTURES[kind]
-    assert closest_pair(structure.direct, structure.split(model._parameters())) == (1, 4)
+    assert closest_pair(structure.direct, structure.split(fitted(model).parameters)) == (1, 4)
     whole = GaussianMixture(4, covariance_type=kind, init_params=np.repeat(np.arange(4), 200), max_iter=0).fit(X)
-    joined = merged(structure, model._parameters(), 4)
+    joined = merged(structure, fitted(model).parameters, 4)
     np.testing.assert_allclose(joined.means, whole.means_, rtol=1e-9)
     np.testing.assert_allclose(joined.covariances, whole.covariances_, rtol=1e-4)
-    assert len(merged(structure, model._parameters(), 2).weights) == 2
+    assert len(merged(structure, fitted(model).parameters, 2).weights) == 2
 
 
 # Inserting -----------------------------------------------------------------------------------------------------------
@@ -413,7 +417,7 @@ def test_component_inserted_at_missing_group(kind: str) -> None:
     labels = np.repeat(np.arange(3), 300)
     X = 40.0 * np.eye(3)[labels] + np.random.default_rng(0).normal(size=(900, 3)) * [1.0, 2.0, 3.0]
     model = GaussianMixture(2, covariance_type=kind, init_params=labels[:600], max_iter=0).fit(X[:600])
-    structure, before = STRUCTURES[kind], model._parameters()
+    structure, before = STRUCTURES[kind], fitted(model).parameters
     clusters = Clusters.of(grow(ArraySource(X, 1), None))
     first, *others = insertions(structure, before, clusters, 3)
     assert len(others) == 2
@@ -431,7 +435,7 @@ def test_component_inserted_at_missing_group(kind: str) -> None:
 def test_recast_to_another_structure(kind: str, other: str) -> None:
     """recast keeps weights, means and as much of the covariances as the other structure has."""
     model = GaussianMixture(3, covariance_type=kind, random_state=0).fit(elongated_groups(400, 3, 3))
-    before = model._parameters()
+    before = fitted(model).parameters
     after = recast(STRUCTURES[kind], before, STRUCTURES[other])
 
     def full(name: str, covariances: Array) -> Array:
@@ -458,7 +462,7 @@ def test_certainty_and_log_likelihood_in_one_pass() -> None:
     for n_components in (1, 3, 300):
         options = {"max_iter": 2, "tol": 0, "init_params": "random_from_data", "random_state": 0}
         model = quiet_fit(X, n_components=n_components, **options)
-        source, mixture = ArraySource(X), model._kernel_model(X.dtype)
+        source, mixture = ArraySource(X), fitted(model).kernel_model(X.dtype)
         mean, certainty = source.certainty(mixture)
         assert mean == source.log_likelihood(mixture)
         assert certainty == pytest.approx(np.log(model.predict_proba(X).max(axis=1)).mean(), rel=1e-12, abs=1e-300)

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from fastgmm.fitting import parallel, restarts
 from fastgmm.fitting.em import Fit
 from fastgmm.fitting.parallel import side_by_side
 from fastgmm.fitting.restarts import Plan, best_fit, forecast, projected
+from fastgmm.fitting.settings import Settings
 from fastgmm.mixture.progress import Printed
 from fastgmm.model.structures import STRUCTURES
 from fastgmm.sources.array import ArraySource
@@ -192,6 +194,22 @@ def test_side_by_side_order_and_threads() -> None:
             assert set(threads) == {1 if several else 2}
 
 
+def scripted(fit: Any) -> Plan:
+    """A restart that does what a function does in place of EM (see `run_scripts`)."""
+    return Plan(lambda _: None, SimpleNamespace(structure=STRUCTURES["full"], fit=fit))  # type: ignore[arg-type, return-value]
+
+
+@pytest.fixture
+def run_scripts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Restarts run their scripts."""
+
+    def em(source: ArraySource, m_step: Any, parameters: None, settings: Settings, **options: Any) -> Fit:
+        return m_step.fit(source, **options)
+
+    monkeypatch.setattr(restarts, "expectation_maximization", em)
+
+
+@pytest.mark.usefixtures("run_scripts")
 @pytest.mark.parametrize("drop", [False, True])
 @pytest.mark.parametrize("n_threads", [1, 2, 4])
 def test_first_failing_restart_raises(n_threads: int, drop: bool) -> None:
@@ -213,13 +231,14 @@ def test_first_failing_restart_raises(n_threads: int, drop: bool) -> None:
 
     first, second = ValueError("first"), ValueError("second")
     fits = [em(None, 5), em(first, 10_000), em(None, 10**15), em(second, 1), em(second, 1)]
-    plans = [Plan(lambda _: None, fit) for fit in fits]  # type: ignore[arg-type, return-value]
+    plans = [scripted(fit) for fit in fits]
     with ArraySource(np.zeros((20_000, 2)), n_threads) as source, pytest.raises(ValueError) as caught:
-        best_fit(source, STRUCTURES["full"], 4, plans, max_iter=10**15, drop=drop, progress=Printed(0, 1))
+        best_fit(source, 4, plans, Settings(max_iter=10**15, drop_restarts=drop), progress=Printed(0, 1))
     assert caught.value is first
     assert told[0] is None
 
 
+@pytest.mark.usefixtures("run_scripts")
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT to a process on Windows")
 def test_interruption_stops_all_restarts() -> None:
     """Ctrl-C in one restart ends the others at their next iteration; what there is by then is kept."""
@@ -236,11 +255,10 @@ def test_interruption_stops_all_restarts() -> None:
         return Fit(None, [-1.0] * 3, "tol")  # type: ignore[arg-type]
 
     for order in ((interrupt, endless, endless), (endless, interrupt, endless), (pressed, endless)):
-        plans = [Plan(lambda _: None, fit) for fit in order]  # type: ignore[arg-type, return-value]
+        plans = [scripted(fit) for fit in order]
         fails = contextlib.nullcontext() if pressed in order else pytest.raises(KeyboardInterrupt)
         with ArraySource(np.zeros((20_000, 2)), 2) as source, fails:
-            fit, records = best_fit(
-                source, STRUCTURES["full"], 4, plans, max_iter=10**15, drop=False, progress=Printed(0, 1)
-            )
+            settings = Settings(max_iter=10**15, drop_restarts=False)
+            fit, records = best_fit(source, 4, plans, settings, progress=Printed(0, 1))
             assert fit.stop_reason == "interrupt"
             assert [record.n_iter for record in records] == [3, 0]

@@ -14,7 +14,8 @@ from problems import Array, assert_same_fit, grouped_rows, run_python
 
 import fastgmm
 from fastgmm import GaussianMixture, Statistics
-from fastgmm.exceptions import DegenerateComponentWarning, NotFittedError
+from fastgmm.exceptions import DegenerateComponentWarning, ModelFileError, NotFittedError
+from fastgmm.model import archive
 from fastgmm.model.structures import STRUCTURES
 from fastgmm.sources.array import ArraySource
 from fastgmm.sources.pooled import PooledRows
@@ -232,36 +233,51 @@ def test_files_and_pickles_keep_every_bit(structure: str, tmp_path: Path) -> Non
     assert_same_statistics(pickle.loads(pickle.dumps(statistics)), statistics)
 
 
-def arrays_of(path: Path) -> dict[str, Array]:
-    """The arrays of a file."""
-    with np.load(path) as archive:
-        return dict(archive)
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"counts": None}, "counts"),
         ({"more": np.ones(1)}, "more"),
-        ({"format": np.asarray(99)}, "format 99"),
+        ({"format_version": 99}, "format version 99"),
+        ({"model": "GaussianMixture"}, "it is the file of a 'GaussianMixture'"),
+        ({"covariance_type": 3}, "it is the file of a 'Statistics'"),
         ({"scatters": np.ones((3, 2))}, r"scatters have shape \(3, 2\)"),
         ({"counts": np.ones(4)}, r"counts is float64 of shape \(4,\)"),
         ({"sums": np.ones((3, 3), np.float32)}, "sums is float32"),
         ({"reference": np.ones(3)}, "reference"),
         ({"counts": np.array([1.0, -1.0, 1.0])}, "counts"),
-        ({"n_samples": np.asarray(0.0)}, "counts"),
-        ({"sums": np.array([[{}] * 3] * 3)}, "allow_pickle"),
+        ({"totals": np.array([-1.0, 0.0, 1e-16])}, "counts"),
+        ({"totals": np.ones(2)}, r"totals is float64 of shape \(2,\)"),
     ],
     ids=str,
 )
 def test_files_are_checked(change: dict[str, Any], message: str, tmp_path: Path) -> None:
-    """A file that holds something else is refused, and pickled objects are not read."""
+    """A file whose checksum fits, but which holds something else, is refused."""
     path = tmp_path / "statistics.npz"
     sample_statistics().save(path)
-    arrays = {name: value for name, value in (arrays_of(path) | change).items() if value is not None}
-    np.savez(path, **arrays)
-    with pytest.raises(ValueError, match=f"statistics.npz' holds no statistics: .*{message}"):
+    header, arrays = archive.read(path)
+    changed_arrays = {name: value for name, value in change.items() if value is None or isinstance(value, np.ndarray)}
+    header |= {name: value for name, value in change.items() if name not in changed_arrays}
+    kept = {name: value for name, value in (arrays | changed_arrays).items() if value is not None}
+    archive.write(path, header, kept)
+    with pytest.raises(ModelFileError, match=f"statistics.npz' holds no statistics: .*{message}"):
         Statistics.load(path)
+
+
+def test_pickled_objects_are_not_read(tmp_path: Path) -> None:
+    """An archive of NumPy with pickled objects is refused, unread."""
+    path = tmp_path / "statistics.npz"
+    np.savez(path, sums=np.array([[{}] * 3] * 3), allow_pickle=True)
+    with pytest.raises(ModelFileError, match="not a model saved by fastgmm"):
+        Statistics.load(path)
+
+
+def test_mixture_and_statistics_are_told_apart(tmp_path: Path) -> None:
+    """The file of statistics is no mixture."""
+    path = tmp_path / "statistics.npz"
+    sample_statistics().save(path)
+    with pytest.raises(ModelFileError, match="it is a 'Statistics', not a GaussianMixture"):
+        fastgmm.load(path)
 
 
 def test_damaged_files_are_refused(tmp_path: Path) -> None:
