@@ -21,7 +21,7 @@ from fastgmm.fitting.starts import METHODS
 from fastgmm.model.structures import STRUCTURES
 from fastgmm.sources.array import ArraySource
 from fastgmm.sources.dask import source as on_dask
-from fastgmm.sources.dask.blocks import Block, IncompleteBlock
+from fastgmm.sources.dask.partitions import IncompletePartition, Partition
 from fastgmm.sources.dask.source import DaskSource
 from fastgmm.sources.incomplete import source as incomplete
 
@@ -388,14 +388,14 @@ def test_what_gaps_do_not_allow(synchronous: None) -> None:
         mixture.fit(chunked(X))
 
 
-@pytest.mark.parametrize("kind", [Block, IncompleteBlock])
-def test_blocks_travel(kind: Any) -> None:
-    """A block is pickled with its rows and weights, and tells Dask its size."""
+@pytest.mark.parametrize("kind", [Partition, IncompletePartition])
+def test_partitions_travel(kind: Any) -> None:
+    """A partition is pickled with its rows and weights, and tells Dask its size."""
     X = rows(100)
-    block = kind(X, 3, weights=np.arange(100.0))
-    copy = pickle.loads(pickle.dumps(block))
-    assert np.array_equal(copy.X, X) and np.array_equal(copy.weights, block.weights) and copy.workers.n_threads == 3
-    assert sys.getsizeof(block) >= X.nbytes
+    partition = kind(X, 3, weights=np.arange(100.0))
+    copy = pickle.loads(pickle.dumps(partition))
+    assert np.array_equal(copy.X, X) and np.array_equal(copy.weights, partition.weights) and copy.workers.n_threads == 3
+    assert sys.getsizeof(partition) >= X.nbytes
 
 
 def test_the_tree_is_that_of_the_cluster(synchronous: None, monkeypatch: pytest.MonkeyPatch) -> None:

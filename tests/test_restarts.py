@@ -21,7 +21,7 @@ from fastgmm.fitting.restarts import Plan, best_fit, forecast, projected
 from fastgmm.mixture.progress import Printed
 from fastgmm.model.structures import STRUCTURES
 from fastgmm.sources.array import ArraySource
-from fastgmm.sources.groups import GROUP_WORK
+from fastgmm.sources.passes import GROUP_WORK
 
 Array = np.ndarray[Any, Any]
 MANY = 8

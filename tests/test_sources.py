@@ -14,7 +14,7 @@ import reference as twin
 
 from fastgmm import GaussianMixture
 from fastgmm.fitting.starts import METHODS
-from fastgmm.sources import Chunks, chunks, files, from_array, from_chunks, from_csv, from_parquet, groups
+from fastgmm.sources import Chunks, chunks, files, from_array, from_chunks, from_csv, from_parquet, passes
 from fastgmm.sources.array import ArraySource
 from fastgmm.sources.mapped import Mapping
 
@@ -24,8 +24,8 @@ Array = np.ndarray[Any, Any]
 @pytest.fixture(autouse=True)
 def _small_groups(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cut few rows into many groups."""
-    monkeypatch.setattr(groups, "GROUP_WORK", 1 << 14)
-    monkeypatch.setattr(groups, "MOST_GROUP_BYTES", 1 << 15)
+    monkeypatch.setattr(passes, "GROUP_WORK", 1 << 14)
+    monkeypatch.setattr(passes, "MOST_GROUP_BYTES", 1 << 15)
 
 
 def rows(n_samples: int = 5000, dtype: Any = np.float64, seed: int = 0) -> Array:
@@ -260,7 +260,7 @@ def test_mapped_pages_are_let_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     path = Path("/proc/self/smaps")
     if not path.exists():
         pytest.skip("needs Linux's /proc")
-    monkeypatch.setattr(groups, "MOST_GROUP_BYTES", 1 << 23)
+    monkeypatch.setattr(passes, "MOST_GROUP_BYTES", 1 << 23)
     np.save(tmp_path / "mapped-rows.npy", np.zeros((3 << 19, 4)))
     mapped = np.load(tmp_path / "mapped-rows.npy", mmap_mode="r")
 

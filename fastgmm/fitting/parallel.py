@@ -7,7 +7,7 @@ import numpy as np
 
 from ..model.structure import Structure
 from ..sources.array import ArraySource
-from ..sources.groups import GROUP_WORK
+from ..sources.passes import GROUP_WORK
 from ..sources.source import Source
 
 R = TypeVar("R")

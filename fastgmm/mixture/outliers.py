@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..sources.blocks import by_blocks
+from ..sources.responsibilities import map_responsibilities
 from .base import Floats, Mixture
 from .checks import check_contamination
 
@@ -50,7 +50,7 @@ class Outliers(Mixture):
             return responsibilities.sum(axis=1)  # not one less the largest, which has no digits left where that is one
 
         with source:
-            return np.concatenate(by_blocks(source, model, others))
+            return np.concatenate(map_responsibilities(source, model, others))
 
     def anomaly_scores(self, X: Any) -> Floats:
         """Return how unusual each row is.

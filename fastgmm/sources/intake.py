@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from .array import ArraySource
 from .chunks import Chunks, ChunkSource
-from .dask.blocks import Block, IncompleteBlock
 from .dask.incomplete import IncompleteDask
 from .dask.source import DaskSource, is_dask
 from .files import from_array, refuse_iterator
@@ -34,20 +33,20 @@ def as_source(
     With ``missing='em'`` NaN stands for what is missing. ``learning`` asks for two rows of positive weight at least,
     and for columns of which some value is known.
     """
-    allow_nan, min_samples = missing == "em", 2 if learning else 1
+    allow_missing, min_samples = missing == "em", 2 if learning else 1
     if type(X) is not np.ndarray:
         refuse_iterator(X)
         if is_dask(X):
-            return _dask_source(X, estimator, n_threads, sample_weight, allow_nan, min_samples)
+            return _dask_source(X, estimator, n_threads, sample_weight, allow_missing, min_samples)
         if isinstance(X, np.memmap) and (X.dtype.char not in "fd" or not X.dtype.isnative):
             X = from_array(X)
         if isinstance(X, Chunks) and X.spool:
-            X = spooled(X, estimator, allow_nan)
+            X = spooled(X, estimator, allow_missing)
         if isinstance(X, Chunks):
-            return _chunk_source(X, estimator, n_threads, sample_weight, allow_nan, min_samples)
-    rows = as_rows(X, estimator, min_samples=min_samples, allow_nan=allow_nan)
+            return _chunk_source(X, estimator, n_threads, sample_weight, allow_missing, min_samples)
+    rows = as_rows(X, estimator, min_samples=min_samples, allow_missing=allow_missing)
     source = ArraySource(rows, n_threads=n_threads, weights=_weights(sample_weight, len(rows), min_samples))
-    if not allow_nan or all_finite(rows):
+    if not allow_missing or all_finite(rows):
         return source
     if learning:
         check_observed(observed_columns(rows), column_names(X), estimator)
@@ -55,13 +54,13 @@ def as_source(
 
 
 def _dask_source(
-    X: Any, estimator: str, n_threads: int | None, sample_weight: Any, allow_nan: bool, min_samples: int
+    X: Any, estimator: str, n_threads: int | None, sample_weight: Any, allow_missing: bool, min_samples: int
 ) -> Source:
     """Return a source of the rows of a Dask collection."""
-    source = DaskSource(X, estimator, n_threads, min_samples, IncompleteBlock if allow_nan else Block)
+    source = DaskSource(X, estimator, n_threads, min_samples, allow_missing)
     if sample_weight is not None:
         source.weigh(scaled(check_sample_weight(sample_weight, source.n_samples, min_samples)))
-    if not allow_nan:
+    if not allow_missing:
         return source
     if min_samples > 1:
         if source.observed is None:
@@ -72,10 +71,10 @@ def _dask_source(
 
 
 def _chunk_source(
-    chunks: Chunks, estimator: str, n_threads: int | None, sample_weight: Any, allow_nan: bool, min_samples: int
+    chunks: Chunks, estimator: str, n_threads: int | None, sample_weight: Any, allow_missing: bool, min_samples: int
 ) -> Source:
     """Return a source of rows in chunks."""
-    shape, dtype, observed = survey(chunks, estimator, min_samples, allow_nan)
+    shape, dtype, observed = survey(chunks, estimator, min_samples, allow_missing)
     weights = _weights(sample_weight, shape[0], min_samples)
     source = ChunkSource(chunks, shape, dtype, n_threads=n_threads, weights=weights)
     if observed is None:
@@ -86,14 +85,14 @@ def _chunk_source(
 
 
 def survey(
-    chunks: Chunks, estimator: str, min_samples: int, allow_nan: bool
+    chunks: Chunks, estimator: str, min_samples: int, allow_missing: bool
 ) -> tuple[tuple[int, int], np.dtype[Any], NDArray[np.bool_] | None]:
     """Read all chunks once: check them, and return their common shape and type, and which columns hold values.
 
     The last is None where no value is missing.
     """
     n_samples, n_features, dtypes, observed, gaps = 0, 0, set(), np.zeros(0, dtype=bool), False
-    for number, rows in enumerate(checked(chunks, estimator, allow_nan)):
+    for number, rows in enumerate(checked(chunks, estimator, allow_missing)):
         if number > 0 and rows.shape[1] != n_features:
             raise ValueError(
                 f"Chunk {number} has {rows.shape[1]} features, but those before it have {n_features}. All chunks must "
@@ -101,7 +100,7 @@ def survey(
             )
         n_samples, n_features = n_samples + len(rows), rows.shape[1]
         dtypes.add(rows.dtype)
-        if allow_nan:
+        if allow_missing:
             seen = observed_columns(rows)
             observed = seen | observed if len(observed) else seen
             gaps = gaps or not all_finite(rows)
@@ -110,22 +109,22 @@ def survey(
     return (n_samples, n_features), dtype, observed if gaps else None
 
 
-def checked(chunks: Chunks, estimator: str, allow_nan: bool) -> Iterator[NDArray[Any]]:
+def checked(chunks: Chunks, estimator: str, allow_missing: bool) -> Iterator[NDArray[Any]]:
     """Yield the chunks as finite arrays."""
     n_samples = 0
     for chunk in chunks:
-        rows = as_rows(chunk, estimator, min_samples=0, first=n_samples, allow_nan=allow_nan)
+        rows = as_rows(chunk, estimator, min_samples=0, first=n_samples, allow_missing=allow_missing)
         n_samples += len(rows)
         yield rows
 
 
-def spooled(chunks: Chunks, estimator: str, allow_nan: bool) -> NDArray[Any]:
+def spooled(chunks: Chunks, estimator: str, allow_missing: bool) -> NDArray[Any]:
     """Write all chunks to a temporary file, and return it as a mapped array; it is gone when the array is."""
     from tempfile import TemporaryFile
 
     n_samples, n_features, dtype = 0, 0, np.dtype(chunks.dtype)
     with TemporaryFile(prefix="fastgmm-") as file:
-        for rows in checked(chunks, estimator, allow_nan):
+        for rows in checked(chunks, estimator, allow_missing):
             file.write(np.ascontiguousarray(rows, dtype).data)
             n_samples, n_features = n_samples + len(rows), rows.shape[1]
         if n_samples == 0:

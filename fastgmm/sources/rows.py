@@ -14,13 +14,15 @@ from .mapped import STRETCH_BYTES, Mapping
 _BLOCK = 1 << 16  # values looked at together in the search for the one that is not finite
 
 
-def as_rows(X: Any, estimator: str, *, min_samples: int = 1, first: int = 0, allow_nan: bool = False) -> NDArray[Any]:
+def as_rows(
+    X: Any, estimator: str, *, min_samples: int = 1, first: int = 0, allow_missing: bool = False
+) -> NDArray[Any]:
     """Return ``X`` as a finite 2-D array of float32 or float64, the same object where it is one already.
 
     ``X`` may have any strides. Only what is of another type, byte order or alignment is copied. ``first`` is the number
-    of its first row, for errors. With ``allow_nan`` NaN and what is masked stand for missing values.
+    of its first row, for errors. With ``allow_missing`` NaN and what is masked stand for missing values.
     """
-    if allow_nan and isinstance(X, np.ma.MaskedArray) and X.dtype.kind in "biuf":
+    if allow_missing and isinstance(X, np.ma.MaskedArray) and X.dtype.kind in "biuf":
         X = np.ma.filled(X.astype(np.result_type(X.dtype, np.float32)), np.nan)
     if type(X) is not np.ndarray or X.dtype.char not in "fd" or not X.flags.aligned or not X.dtype.isnative:
         rows = to_floats(X, "X")
@@ -28,7 +30,7 @@ def as_rows(X: Any, estimator: str, *, min_samples: int = 1, first: int = 0, all
         rows = X
     if rows.ndim != 2:
         _refuse_dimensions(X, rows, estimator)
-    _check_finite(X, rows, estimator, first, allow_nan)
+    _check_finite(X, rows, estimator, first, allow_missing)
     check_size(rows.shape, estimator, min_samples)
     return rows
 
@@ -160,14 +162,14 @@ def check_observed(observed: NDArray[np.bool_], names: list[Any] | None, estimat
     )
 
 
-def _check_finite(X: Any, rows: NDArray[Any], estimator: str, first: int, allow_nan: bool) -> None:
+def _check_finite(X: Any, rows: NDArray[Any], estimator: str, first: int, allow_missing: bool) -> None:
     """Refuse infinity, and NaN if it is not allowed; blocks of rows are searched for the first one."""
     if all_finite(rows):
         return
     mapping, step = Mapping.of(rows), max(1, _BLOCK // rows.shape[1])
     for start in range(0, rows.shape[0], step):
         block = rows[start : start + step]
-        bad = np.isinf(block) if allow_nan else ~np.isfinite(block)
+        bad = np.isinf(block) if allow_missing else ~np.isfinite(block)
         if bad.any():
             row, column = (int(i) for i in np.argwhere(bad)[0])
             value = rows[start + row, column]

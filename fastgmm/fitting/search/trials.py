@@ -10,6 +10,7 @@ import numpy as np
 
 from ...model.parameters import Parameters
 from ...model.structure import Structure
+from ...sources.complete import CompleteSource
 from ...sources.source import Source
 from ..convergence import INTERRUPT, Options
 from ..em import Fit, expectation_maximization
@@ -35,7 +36,7 @@ class Place(NamedTuple):
     """All rows and a sample of them."""
 
     source: Source
-    sample: Source
+    sample: CompleteSource
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from typing import Any
 
 from ...model.parameters import Parameters
 from ...model.structure import Structure
-from ...sources.source import Source
+from ...sources.complete import CompleteSource as Source
 from ..mstep import Maximization
 from .given import from_array, from_callable
 from .kmeans import Random

@@ -9,8 +9,8 @@ import numpy as np
 from ...model.parameters import Parameters
 from ...model.structure import Structure
 from ...sources.array import ArraySource
+from ...sources.complete import CompleteSource as Source
 from ...sources.labels import Known
-from ...sources.source import Source
 from ..mstep import Repair
 from .kmeans import Random
 from .methods import Goal, Start, from_centers, from_labels, from_responsibilities

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...model.structures import STRUCTURES
-from ...sources.labels import Known, MostProbable
-from ...sources.source import Labels, Source
+from ...sources.complete import CompleteSource as Source
+from ...sources.labels import Known, Labels, MostProbable
 from .kmeans import Random, draw_rows
 
 SAMPLE_ROWS = 2000  # the tree needs memory for the square of this

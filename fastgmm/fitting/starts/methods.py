@@ -4,7 +4,7 @@ So several starts can be drawn one after the other and carried out side by side,
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,8 +13,8 @@ from ...model.statistics import Statistics
 from ...model.structure import Structure
 from ...model.structures import STRUCTURES
 from ...sources.array import ArraySource
-from ...sources.labels import Known, Nearest
-from ...sources.source import Labels, Source
+from ...sources.complete import CompleteSource as Source
+from ...sources.labels import Known, Labels, Nearest
 from ..mstep import Maximization
 from .hierarchical import clusters, draw_sample, grow, spread
 from .kmeans import Random, choose_rows, draw, kmeans, seeds
@@ -28,7 +28,7 @@ class Goal(NamedTuple):
     maximize: Maximization  # the M-step
 
 
-Start = Callable[[Source], Parameters]  # of the source it was drawn for
+Start = Callable[[Any], Parameters]  # of the source it was drawn for
 Centers = Callable[[Source], np.ndarray]  # (K, D), likewise
 
 

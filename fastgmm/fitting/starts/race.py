@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from ...model.parameters import Parameters
-from ...sources.source import Source
+from ...sources.complete import CompleteSource as Source
 from ..em import expectation_maximization
 from ..parallel import side_by_side
 from .kmeans import Random, draw_rows

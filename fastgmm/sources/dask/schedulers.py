@@ -1,4 +1,4 @@
-"""Who carries out Dask's tasks: the caller's cluster, or Dask's own scheduler in this process."""
+"""What carries out Dask's tasks: the caller's cluster, or Dask's own scheduler in this process."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Scheduler(Protocol):
         """Apply a function to handles, lists of handles, or plain values; handles of the results."""
 
     def share(self, value: Any, n_bytes: int) -> Any:
-        """What stands for a value in `map` that many tasks take."""
+        """A value that many tasks take, or a handle of it, to be passed to `map`."""
 
     def gather(self, handles: Sequence[Any]) -> list[Any]:
         """The values."""
