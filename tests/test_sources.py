@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 import reference as twin
 
-from fastgmm import GaussianMixture
+from fastgmm import GaussianMixture, kernels
 from fastgmm.fitting.starts import METHODS
 from fastgmm.sources import Chunks, chunks, files, from_array, from_chunks, from_csv, from_parquet, passes
 from fastgmm.sources.array import ArraySource
+from fastgmm.sources.intake import as_source
 from fastgmm.sources.mapped import Mapping
 
 Array = np.ndarray[Any, Any]
@@ -216,6 +217,35 @@ def test_csv_of_another_encoding(tmp_path: Path) -> None:
     with pytest.raises(UnicodeDecodeError):
         list(from_csv(path, ["a"]))
     np.testing.assert_array_equal(next(iter(from_csv(path, ["a"], encoding_errors="replace"))), [[1], [2]])
+
+
+# ---- the door
+
+
+def test_values_are_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether all are finite is asked once of each array or chunk, with missing values allowed or not."""
+    asked: list[int] = []
+
+    def noted(X: Array, look: Any = kernels.CHOSEN.all_finite) -> bool:
+        asked.append(len(X))
+        return bool(look(X))
+
+    monkeypatch.setattr(kernels.CHOSEN, "all_finite", noted)
+    X = rows(1000)
+    gaps = np.where(X > 4, np.nan, X)
+    for data, missing in [(X, "raise"), (X, "em"), (gaps, "em")]:
+        for kind, found in [(data, [1000]), (from_chunks([data[:400], data[400:]]), [400, 600])]:
+            asked.clear()
+            source = as_source(kind, "Test", n_threads=1, missing=missing, learning=True)
+            assert asked == found
+            assert source.has_gaps == (data is gaps)
+
+
+def test_plain_arrays_are_not_taken_for_mapped_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is asked about a file where an array has its memory for itself."""
+    X = rows(500).copy()
+    monkeypatch.setattr(Mapping, "of", lambda _: pytest.fail("the array was looked up"))
+    GaussianMixture(2, n_threads=1, random_state=0, max_iter=2, init_params="random").fit(X).predict(X)
 
 
 # ---- reading ahead
