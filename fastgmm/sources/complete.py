@@ -1,4 +1,4 @@
-"""Rows without gaps: what EM asks of them, and what k-means and starts from labels or responsibilities ask too."""
+"""Sources of rows without gaps, which serve k-means and starts from labels or responsibilities as well as EM."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..model.structure import DigitsLost, KernelModel, Structure
 from ..model.structures import STRUCTURES
 from .labels import Labels
 from .passes import DIAGONAL, ISOTROPIC, TRIANGULAR, Arrays, Group, Pass, Sums, Workspace, allocate
-from .source import Mixture, Model, Source
+from .source import Fitted, Model, Source
 
 if TYPE_CHECKING:
     from .array import ArraySource
@@ -24,7 +24,7 @@ ORIGIN_ROWS = 1024  # whose mean is a point amid all rows
 
 
 class CompleteSource(Source):
-    """Rows of which every value is known; a place where rows come from says how they are read and taken."""
+    """Rows of which every value is known; subclasses say how they are read and taken."""
 
     def complete(self, n_components: int) -> Self:
         return self
@@ -34,7 +34,7 @@ class CompleteSource(Source):
         rows.weights = None if self.weights is None else self.weights[indices]
         return rows
 
-    def model(self, fitted: Mixture) -> KernelModel:
+    def model(self, fitted: Fitted) -> KernelModel:
         return fitted.kernel_model(self.dtype)
 
     def posterior(

@@ -70,7 +70,7 @@ def cut_evenly(n_samples: int, rows: int) -> list[slice]:
 
 
 class Readable(Protocol):
-    """What a pass needs of a source."""
+    """A source, as far as a pass needs it."""
 
     dtype: np.dtype
     workers: Workers

@@ -1,4 +1,4 @@
-"""What all sources of rows have in common: the passes that EM asks for, and questions about rows."""
+"""The base of all sources: statistics for EM, and densities, responsibilities and labels of rows."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Model(Protocol):
         """The arguments of the kernels."""
 
 
-class Mixture(Protocol):
+class Fitted(Protocol):
     """A fitted mixture."""
 
     @property
@@ -166,7 +166,7 @@ class Source(ABC):
     # ---- densities, responsibilities and labels under a mixture
 
     @abstractmethod
-    def model(self, fitted: Mixture) -> Any:
+    def model(self, fitted: Fitted) -> Any:
         """The mixture as the kernels for these rows read it."""
 
     def log_likelihood(self, model: Model) -> float:

@@ -1,4 +1,4 @@
-"""What carries out Dask's tasks: the caller's cluster, or Dask's own scheduler in this process."""
+"""Schedulers of Dask's tasks: the caller's cluster, or Dask's own in this process."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def same(value: Any) -> Any:
 
 
 def scheduler() -> Scheduler:
-    """The one that Dask would take: the caller's `distributed.Client`, if there is one, or its default."""
+    """The scheduler that Dask would take: the caller's `distributed.Client`, if there is one, or its default."""
     from dask.base import get_scheduler
 
     client = getattr(get_scheduler(), "__self__", None)

@@ -90,12 +90,12 @@ class DaskSource(CompleteSource):
 
     @property
     def kind(self) -> type[Partition] | type[IncompletePartition]:
-        """What chunks become."""
+        """The class of the partitions."""
         return IncompletePartition if self.allow_missing else Partition
 
     @cached
     def scheduler(self) -> Scheduler:
-        """What carries out the tasks."""
+        """The scheduler of the tasks, the caller's cluster if there is one."""
         return scheduler()
 
     @cached
@@ -269,7 +269,7 @@ class DaskSource(CompleteSource):
 
 
 def tree(items: list[Any], combine: Callable[[list[list[Any]]], list[Any]]) -> Any:
-    """What is left when items are combined four at a time, neighbors with neighbors, level by level."""
+    """All items combined into one: four neighbors at a time, level by level."""
     while len(items) > 1:
         items = combine([items[i : i + FAN_IN] for i in range(0, len(items), FAN_IN)])
     return items[0]

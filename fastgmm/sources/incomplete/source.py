@@ -25,15 +25,15 @@ from ..passes import (
     allocate,
     work_per_row,
 )
-from ..source import Mixture, Model, Source
+from ..source import Fitted, Model, Source
 from .completed import Completed
 from .patterns import Patterns, find_patterns
 
-GROUP_COMPONENTS = 4  # groups are cut as for so many components: each finds its patterns once, for every mixture
-GAUSSIAN_STEPS = 8  # of EM, for the Gaussian from which gaps are filled before the first M-step
-RIDGE = 1e-6  # that keeps its covariance definite, relative to variances
-SAMPLE_NUMBERS = 1 << 20  # of the rows from which a start is found,
-SAMPLE_ROWS_PER_COMPONENT = 256  # or of so many rows per component where that is more
+GROUP_COMPONENTS = 4  # groups are cut as for so many components, for their patterns to serve every mixture
+GAUSSIAN_STEPS = 8  # steps of EM for the Gaussian from which gaps are filled before the first M-step
+RIDGE = 1e-6  # added to the covariance of that Gaussian, relative to variances
+SAMPLE_NUMBERS = 1 << 20  # values in the sample of rows from which a start is found
+SAMPLE_ROWS_PER_COMPONENT = 256  # rows of that sample per component, where these are more values
 
 
 class Marginals(NamedTuple):
@@ -46,12 +46,12 @@ class Marginals(NamedTuple):
 
 
 def summed_as(structure: Structure) -> Structure:
-    """The structure whose sums the kernels leave: one variance for all features does not help them."""
+    """The structure whose sums the kernels leave: 'diag' for 'spherical', which saves them nothing."""
     return structure if structure.triangular else structure.direct
 
 
 def marginals(structure: Structure, parameters: Parameters, *, dense: bool = False) -> Marginals:
-    """A mixture before rows with gaps; `dense` asks for matrices whatever the structure.
+    """The mixture as the kernels for rows with gaps read it; `dense` asks for matrices whatever the structure.
 
     Covariances follow from their factors, since an extrapolated point has no others.
     """
@@ -71,8 +71,8 @@ def marginals(structure: Structure, parameters: Parameters, *, dense: bool = Fal
 class IncompleteSource(Source):
     """The rows of another source, in which NaN stands for values missing at random.
 
-    Groups of rows in memory find their patterns once; those of files, in each pass. Rows without any value say nothing:
-    they count in `n_samples` alone, and nothing is added for them that would leave the parameters where they are.
+    Groups of rows in memory find their patterns once; those of files, in each pass. Rows without any value
+    count in `n_samples` alone, and nothing is added for them that would leave the parameters where they are.
     """
 
     has_gaps = True
@@ -157,9 +157,9 @@ class IncompleteSource(Source):
         )
         return found if summed is structure else structure.pool(found)
 
-    # ---- densities, responsibilities and labels under a mixture, and what is missing
+    # ---- densities, responsibilities, labels and missing values under a mixture
 
-    def model(self, fitted: Mixture) -> Marginals:
+    def model(self, fitted: Fitted) -> Marginals:
         return marginals(fitted.structure, fitted.parameters)
 
     def posterior(
@@ -203,7 +203,7 @@ class IncompleteSource(Source):
         return self._completed[n_components]
 
     def _complete(self, n_components: int) -> Completed:
-        """The same, to be done once."""
+        """The rows that `complete` keeps."""
         rows = self.source.take(self.sample(n_components))
         gaps, model = IncompleteSource(rows), marginals(STRUCTURES["full"], self.gaussian)
         drawn = gaps.draw(model, np.random.RandomState(0))
