@@ -30,7 +30,7 @@ from fastgmm import kernels
 from fastgmm.model.parameters import Parameters
 from fastgmm.model.structures import STRUCTURES
 from fastgmm.sources.array import ArraySource
-from fastgmm.sources.source import n_sums
+from fastgmm.sources.complete import n_sums
 
 ISOTROPIC = STRUCTURES["spherical"].kind
 EXP = {np.dtype(np.float32): 16, np.dtype(np.float64): 21}  # slots of exp and of the sum over components

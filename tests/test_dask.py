@@ -21,7 +21,7 @@ from fastgmm.fitting.starts import METHODS
 from fastgmm.model.structures import STRUCTURES
 from fastgmm.sources.array import ArraySource
 from fastgmm.sources.dask import source as on_dask
-from fastgmm.sources.dask.blocks import Block, IncompleteBlock
+from fastgmm.sources.dask.partitions import IncompletePartition, Partition
 from fastgmm.sources.dask.source import DaskSource
 from fastgmm.sources.incomplete import source as incomplete
 
@@ -375,14 +375,14 @@ def test_missing_values_refusals(synchronous: None) -> None:
         mixture.fit(chunked(X))
 
 
-@pytest.mark.parametrize("kind", [Block, IncompleteBlock])
-def test_pickle_of_blocks(kind: Any) -> None:
-    """A block is pickled with its rows and weights, and tells Dask its size."""
+@pytest.mark.parametrize("kind", [Partition, IncompletePartition])
+def test_pickle_of_partitions(kind: Any) -> None:
+    """A partition is pickled with its rows and weights, and tells Dask its size."""
     X = sorted_rows(100)
-    block = kind(X, 3, weights=np.arange(100.0))
-    copy = pickle.loads(pickle.dumps(block))
-    assert np.array_equal(copy.X, X) and np.array_equal(copy.weights, block.weights) and copy.workers.n_threads == 3
-    assert sys.getsizeof(block) >= X.nbytes
+    partition = kind(X, 3, weights=np.arange(100.0))
+    copy = pickle.loads(pickle.dumps(partition))
+    assert np.array_equal(copy.X, X) and np.array_equal(copy.weights, partition.weights) and copy.workers.n_threads == 3
+    assert sys.getsizeof(partition) >= X.nbytes
 
 
 def test_tree_reduction_same_bits(synchronous: None, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from fastgmm.datasets import load_iris
 from fastgmm.fitting.starts import hierarchical
 from fastgmm.fitting.starts.hierarchical import MergeTree, clusters, draw_sample, grow, spread, ward
 from fastgmm.sources.array import ArraySource
-from fastgmm.sources.source import Group
+from fastgmm.sources.passes import Group
 
 
 def unequal_groups(n_samples: int, n_features: int, seed: int) -> Array:
@@ -123,7 +123,7 @@ def test_sample_of_large_data(dtype: str, monkeypatch: pytest.MonkeyPatch) -> No
     assert sample is not None and len(set(sample.tolist())) == 100 and np.all(np.diff(sample) > 0)
     hierarchy = grow(source, sample)
     model = clusters(source, hierarchy, 4)
-    labels = model.of(source, Group(slice(0, 1000), X, None))
+    labels = model.of(source, Group(slice(0, 1000), X))
     picked = X[sample].astype(np.float64)
     scale, tree_labels = picked.std(axis=0), hierarchy.tree.labels(4)
     centers = np.stack([picked[tree_labels == k].mean(axis=0) for k in range(4)])

@@ -17,10 +17,10 @@ from fastgmm.model.parameters import Parameters
 from fastgmm.model.structures import STRUCTURES
 from fastgmm.sources import from_chunks
 from fastgmm.sources.array import ArraySource
-from fastgmm.sources.groups import DIAGONAL, ISOTROPIC, TRIANGULAR
 from fastgmm.sources.incomplete import source as sources_incomplete
 from fastgmm.sources.incomplete.patterns import find_patterns
 from fastgmm.sources.incomplete.source import IncompleteSource, marginals
+from fastgmm.sources.passes import DIAGONAL, ISOTROPIC, TRIANGULAR
 
 EPS = {"float64": 2.0**-52, "float32": 2.0**-23}
 

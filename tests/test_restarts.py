@@ -24,7 +24,7 @@ from fastgmm.fitting.settings import Settings
 from fastgmm.mixture.progress import Printed
 from fastgmm.model.structures import STRUCTURES
 from fastgmm.sources.array import ArraySource
-from fastgmm.sources.groups import GROUP_WORK
+from fastgmm.sources.passes import GROUP_WORK
 
 MANY = 8
 

@@ -13,18 +13,19 @@ import pytest
 import reference as twin
 from problems import DTYPES, Array, assert_same_fit, grouped_rows
 
-from fastgmm import GaussianMixture
+from fastgmm import GaussianMixture, kernels
 from fastgmm.fitting.starts import METHODS
-from fastgmm.sources import Chunks, chunks, files, from_array, from_chunks, from_csv, from_parquet, groups
+from fastgmm.sources import Chunks, chunks, files, from_array, from_chunks, from_csv, from_parquet, passes
 from fastgmm.sources.array import ArraySource
+from fastgmm.sources.intake import as_source
 from fastgmm.sources.mapped import Mapping
 
 
 @pytest.fixture(autouse=True)
 def _small_groups(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cut few rows into many groups."""
-    monkeypatch.setattr(groups, "GROUP_WORK", 1 << 14)
-    monkeypatch.setattr(groups, "MOST_GROUP_BYTES", 1 << 15)
+    monkeypatch.setattr(passes, "GROUP_WORK", 1 << 14)
+    monkeypatch.setattr(passes, "MOST_GROUP_BYTES", 1 << 15)
 
 
 def four_groups(n_samples: int = 5000, seed: int = 0, dtype: str = "float64") -> Array:
@@ -208,6 +209,35 @@ def test_csv_of_another_encoding(tmp_path: Path) -> None:
     np.testing.assert_array_equal(next(iter(from_csv(path, ["a"], encoding_errors="replace"))), [[1], [2]])
 
 
+# ---- the door
+
+
+def test_values_are_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether all are finite is asked once of each array or chunk, with missing values allowed or not."""
+    asked: list[int] = []
+
+    def noted(X: Array, look: Any = kernels.CHOSEN.all_finite) -> bool:
+        asked.append(len(X))
+        return bool(look(X))
+
+    monkeypatch.setattr(kernels.CHOSEN, "all_finite", noted)
+    X = four_groups(1000)
+    gaps = np.where(X > 4, np.nan, X)
+    for data, missing in [(X, "raise"), (X, "em"), (gaps, "em")]:
+        for kind, found in [(data, [1000]), (from_chunks([data[:400], data[400:]]), [400, 600])]:
+            asked.clear()
+            source = as_source(kind, "Test", n_threads=1, missing=missing, learning=True)
+            assert asked == found
+            assert source.has_gaps == (data is gaps)
+
+
+def test_plain_arrays_are_not_taken_for_mapped_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is asked about a file where an array has its memory for itself."""
+    X = four_groups(500).copy()
+    monkeypatch.setattr(Mapping, "of", lambda _: pytest.fail("the array was looked up"))
+    GaussianMixture(2, n_threads=1, random_state=0, max_iter=2, init_params="random").fit(X).predict(X)
+
+
 # ---- reading ahead
 
 
@@ -250,7 +280,7 @@ def test_mapped_pages_are_released(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     path = Path("/proc/self/smaps")
     if not path.exists():
         pytest.skip("needs Linux's /proc")
-    monkeypatch.setattr(groups, "MOST_GROUP_BYTES", 1 << 23)
+    monkeypatch.setattr(passes, "MOST_GROUP_BYTES", 1 << 23)
     np.save(tmp_path / "mapped-rows.npy", np.zeros((3 << 19, 4)))
     mapped = np.load(tmp_path / "mapped-rows.npy", mmap_mode="r")
 

@@ -6,8 +6,7 @@ from typing import Generic, NamedTuple, TypeVar
 import numpy as np
 
 from ..model.structure import Structure
-from ..sources.array import ArraySource
-from ..sources.groups import GROUP_WORK
+from ..sources.passes import GROUP_WORK
 from ..sources.source import Source
 
 R = TypeVar("R")
@@ -45,9 +44,9 @@ def share_out(sources: Sequence[Source], jobs: Sequence[Job[R]], *, in_order: bo
 
     Those of long passes, and one alone, come one after the other, on all threads; then each of the rest has a thread,
     the longest first. The shortest are left to the calling thread: others would wait for the interpreter most of the
-    time. Rows that do not lie in memory are read by one job after the other.
+    time. Rows that do not lie in memory, or have gaps, are read by one job after the other.
     """
-    in_order = in_order or not all(isinstance(source, ArraySource) for source in sources)
+    in_order = in_order or not all(source.in_memory and not source.has_gaps for source in sources)
     quiet, handling, results = [source.inline() for source in sources], np.geterr(), dict[int, R]()
     order = sorted(range(len(jobs)), key=lambda i: -jobs[i].work)
     apart = [i for i in order if LEAST_WORK <= jobs[i].work < SHARED_WORK and not in_order]

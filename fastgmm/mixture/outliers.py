@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..sources.blocks import by_blocks
+from ..sources.responsibilities import map_responsibilities
 from .base import BaseMixture, Floats
 from .checks import check_contamination
 
@@ -50,7 +50,7 @@ class Outliers(BaseMixture):
 
         fitted = self._fitted()
         with self._rows(X, fitted) as source:
-            return np.concatenate(by_blocks(source, source.model(fitted), others))
+            return np.concatenate(map_responsibilities(source, source.model(fitted), others))
 
     def anomaly_scores(self, X: Any) -> Floats:
         """Return how unusual each row is.

@@ -18,8 +18,8 @@ from ..model.conditioning import (
 from ..model.fitted import Fitted
 from ..model.structure import KernelModel, Structure
 from ..sources.array import ArraySource
-from ..sources.blocks import by_blocks
 from ..sources.incomplete.source import IncompleteSource, Marginals, marginals
+from ..sources.responsibilities import map_responsibilities
 from ..sources.source import Source
 from .base import BaseMixture, Floats
 from .checks import Features, feature_numbers, other_features
@@ -148,7 +148,7 @@ def _predicted(
             return [mean, conditional_covariances(structure, joint, responsibilities, deviations)]
         return [mean]
 
-    return by_blocks(source, model, task, values=joint.rest.means.shape[1] ** (1 + return_cov))
+    return map_responsibilities(source, model, task, values=joint.rest.means.shape[1] ** (1 + return_cov))
 
 
 def _filled(
@@ -159,7 +159,7 @@ def _filled(
     step = max(1, FILLED // n_features)
     groups = [slice(start, min(start + step, source.n_samples)) for start in range(0, source.n_samples, step)]
     found = []
-    for X in source.blocks(groups):
+    for X in source.read(groups):
         rows = np.full((len(X), n_features), np.nan, source.dtype)
         rows[:, given] = X
         source.release(X)

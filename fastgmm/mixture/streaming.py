@@ -11,8 +11,8 @@ from ..fitting.convergence import PARTIAL
 from ..fitting.em import Fit
 from ..fitting.stream import Stream
 from ..model.fitted import Fitted
-from ..sources.groups import GROUP_WORK
 from ..sources.intake import as_source, total_weight
+from ..sources.passes import GROUP_WORK
 from ..sources.source import Source
 from .checks import check_feature_names, check_n_features, feature_names
 from .estimation import Estimation, warn_of_repairs

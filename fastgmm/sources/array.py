@@ -6,12 +6,12 @@ from typing import Self
 
 import numpy as np
 
+from .complete import CompleteSource
 from .mapped import Mapping
-from .source import Source
 from .threads import Workers
 
 
-class ArraySource(Source):
+class ArraySource(CompleteSource):
     """A two-dimensional float32 or float64 array, read in place; the pages of a mapped file are let go once read."""
 
     def __init__(
@@ -24,10 +24,14 @@ class ArraySource(Source):
         self.X = X
         self.n_samples, self.n_features = X.shape
         self.dtype = X.dtype
-        self.mapping = Mapping.of(X)
+        self.mapping = None if X.base is None else Mapping.of(X)
         super().__init__(weights, n_threads, kernels)
 
-    def blocks(self, groups: list[slice]) -> Iterator[np.ndarray]:
+    @property
+    def in_memory(self) -> bool:
+        return True
+
+    def read(self, groups: list[slice]) -> Iterator[np.ndarray]:
         return iter([self.X[rows] for rows in groups])
 
     def release(self, X: np.ndarray) -> None:

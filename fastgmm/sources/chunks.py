@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from .array import ArraySource
-from .source import Source
+from .complete import CompleteSource
 from .threads import Workers, await_all
 
 T = TypeVar("T")
@@ -85,7 +85,7 @@ class Chunks:
         return (function(chunk) for chunk in ahead(self) if len(chunk))
 
 
-class ChunkSource(Source):
+class ChunkSource(CompleteSource):
     """Rows in chunks, cut again into the groups that the same rows would have in memory: so are all bits.
 
     The next chunk is read while the present one is worked on.
@@ -105,17 +105,17 @@ class ChunkSource(Source):
         self.dtype = dtype
         super().__init__(weights, n_threads, kernels)
 
-    def blocks(self, groups: list[slice]) -> Iterator[np.ndarray]:
-        read, held, parts = 0, 0, list[np.ndarray]()
+    def read(self, groups: list[slice]) -> Iterator[np.ndarray]:
+        n_read, held, parts = 0, 0, list[np.ndarray]()
         chunks = ahead(self._floats())
         for rows in groups:
             wanted = rows.stop - rows.start
             while held < wanted:
                 chunk = next(chunks, None)
                 if chunk is None:
-                    raise self._changed(f"{read} rows")
+                    raise self._changed(f"{n_read} rows")
                 parts.append(chunk)
-                held, read = held + len(chunk), read + len(chunk)
+                held, n_read = held + len(chunk), n_read + len(chunk)
             rest = held - wanted
             last = parts[-1]
             parts[-1] = last[: len(last) - rest]
@@ -126,7 +126,7 @@ class ChunkSource(Source):
 
     def take(self, indices: np.ndarray | None) -> ArraySource:
         if indices is None:
-            everything = next(self.blocks([slice(0, self.n_samples)]))
+            everything = next(self.read([slice(0, self.n_samples)]))
             return ArraySource(everything, self.workers, self.kernels, self.weights)
         order = np.argsort(indices, kind="stable")
         wanted, X = indices[order], np.empty((len(indices), self.n_features), self.dtype)

@@ -1,4 +1,4 @@
-"""What chunks can be made of: sequences, functions, stored arrays, Parquet and CSV files."""
+"""Chunks of rows from sequences, functions, stored arrays, Parquet and CSV files."""
 
 from __future__ import annotations
 
@@ -104,10 +104,10 @@ def from_array(array: Any, chunk_rows: int | None = None) -> Chunks:
 
     def read() -> Iterator[np.ndarray]:
         for start in range(0, shape[0], rows):
-            block = array[start : start + rows]
-            yield np.array(block)
+            part = array[start : start + rows]
+            yield np.array(part)
             if mapping is not None:
-                mapping.release(block)
+                mapping.release(part)
 
     return Chunks(read)
 
@@ -166,10 +166,10 @@ def from_parquet(path: Any, columns: Sequence[str] | None = None, chunk_rows: in
         # With threads, or read ahead, pyarrow holds much of a file in memory.
         batches = dataset.to_batches(columns=names, batch_size=rows, use_threads=False, fragment_scan_options=frugal)
         for batch in batches:
-            block = np.empty((batch.num_rows, len(names)), dtype)
+            values = np.empty((batch.num_rows, len(names)), dtype)
             for i, column in enumerate(batch.columns):
-                block[:, i] = column.to_numpy(zero_copy_only=False)
-            yield block
+                values[:, i] = column.to_numpy(zero_copy_only=False)
+            yield values
 
     return Chunks(read, names, dtype)
 
@@ -274,7 +274,7 @@ def _parsed(
             return numbers(full)
         with suppress(ValueError):
             return numbers(_filled(full, delimiter))
-    block = np.empty((len(full), len(chosen)), dtype)  # line by line, which finds the one that is wrong
+    parsed = np.empty((len(full), len(chosen)), dtype)  # line by line, which finds the one that is wrong
     row = 0
     for line, text in enumerate(lines, number):
         if not text.strip(white):
@@ -285,14 +285,14 @@ def _parsed(
         for i, column in enumerate(chosen):
             cell = cells[column]
             try:
-                block[row, i] = np.nan if cell.lower() in MISSING else float(cell.replace("_", "no digit"))
+                parsed[row, i] = np.nan if cell.lower() in MISSING else float(cell.replace("_", "no digit"))
             except ValueError:
                 raise ValueError(
                     f"{where} {line}: {cell[:40]!r} in column {column} is no number. Mend it, delete the line, or "
                     "leave the column out."
                 ) from None
         row += 1
-    return block
+    return parsed
 
 
 def _even(lines: list[str], delimiter: str, width: int) -> bool:
@@ -311,7 +311,7 @@ def _filled(lines: list[str], delimiter: str) -> list[str]:
 
 @cache
 def _gaps(delimiter: str) -> re.Pattern[str]:
-    """What finds the cells that stand for a missing value."""
+    """The pattern of cells that stand for a missing value."""
     words = "|".join(re.escape(word) for word in MISSING if word)
     if delimiter == " ":
         return re.compile(rf"(?<!\S)(?:{words})(?!\S)", re.IGNORECASE)

@@ -1,22 +1,21 @@
-"""From what a user passes as rows and weights to a source, checked."""
+"""Checks of what users pass as rows and weights, which become a source."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .array import ArraySource
 from .chunks import Chunks, ChunkSource
-from .dask.blocks import Block, IncompleteBlock
 from .dask.incomplete import IncompleteDask
 from .dask.source import DaskSource, is_dask
 from .files import from_array, refuse_iterator
 from .incomplete.source import IncompleteSource
-from .rows import all_finite, as_rows, check_observed, check_size, column_names, observed_columns, to_floats
+from .rows import check_observed, check_size, column_names, observed_columns, rows_and_gaps, to_floats
 from .source import Source
 
 
@@ -34,66 +33,88 @@ def as_source(
     With ``missing='em'`` NaN stands for what is missing. ``learning`` asks for two rows of positive weight at least,
     and for columns of which some value is known.
     """
-    allow_nan, min_samples = missing == "em", 2 if learning else 1
-    if type(X) is not np.ndarray:
-        refuse_iterator(X)
-        if is_dask(X):
-            return _dask_source(X, estimator, n_threads, sample_weight, allow_nan, min_samples)
-        if isinstance(X, np.memmap) and (X.dtype.char not in "fd" or not X.dtype.isnative):
-            X = from_array(X)
-        if isinstance(X, Chunks) and X.spool:
-            X = spooled(X, estimator, allow_nan)
-        if isinstance(X, Chunks):
-            return _chunk_source(X, estimator, n_threads, sample_weight, allow_nan, min_samples)
-    rows = as_rows(X, estimator, min_samples=min_samples, allow_nan=allow_nan)
-    source = ArraySource(rows, n_threads=n_threads, weights=_weights(sample_weight, len(rows), min_samples))
-    if not allow_nan or all_finite(rows):
-        return source
-    if learning:
-        check_observed(observed_columns(rows), column_names(X), estimator)
-    return IncompleteSource(source)
+    return Intake(estimator, n_threads, sample_weight, missing == "em", learning).source(X)
 
 
-def _dask_source(
-    X: Any, estimator: str, n_threads: int | None, sample_weight: Any, allow_nan: bool, min_samples: int
-) -> Source:
-    """Return a source of the rows of a Dask collection."""
-    source = DaskSource(X, estimator, n_threads, min_samples, IncompleteBlock if allow_nan else Block)
-    if sample_weight is not None:
-        source.weigh(scaled(check_sample_weight(sample_weight, source.n_samples, min_samples)))
-    if not allow_nan:
-        return source
-    if min_samples > 1:
-        if source.observed is None:
-            source.close_gaps()
+class Intake(NamedTuple):
+    """Options of a call, by which rows and weights are checked before they become a source."""
+
+    estimator: str  # named in errors
+    n_threads: int | None
+    weights: Any  # as the user gives them
+    allow_missing: bool
+    for_fit: bool
+
+    def source(self, X: Any) -> Source:
+        """Return a source of rows of any kind."""
+        if type(X) is not np.ndarray:
+            refuse_iterator(X)
+            if is_dask(X):
+                return self.dask(X)
+            if isinstance(X, np.memmap) and (X.dtype.char not in "fd" or not X.dtype.isnative):
+                X = from_array(X)
+            if isinstance(X, Chunks) and X.spool:
+                X = spooled(X, self.estimator, self.allow_missing)
+            if isinstance(X, Chunks):
+                return self.chunks(X)
+        return self.array(X)
+
+    def array(self, X: Any) -> Source:
+        """Return a source of rows in memory, or mapped into it."""
+        rows, gaps = rows_and_gaps(X, self.estimator, min_samples=self.min_samples, allow_missing=self.allow_missing)
+        source = ArraySource(rows, n_threads=self.n_threads, weights=self.checked_weights(len(rows)))
+        if not gaps:
             return source
-        check_observed(source.observed, column_names(X), estimator)
-    return IncompleteDask(source)
+        if self.for_fit:
+            check_observed(observed_columns(rows), column_names(X), self.estimator)
+        return IncompleteSource(source)
 
+    def chunks(self, chunks: Chunks) -> Source:
+        """Return a source of rows in chunks, which are read once to be checked."""
+        shape, dtype, observed = survey(chunks, self.estimator, self.min_samples, self.allow_missing)
+        weights = self.checked_weights(shape[0])
+        source = ChunkSource(chunks, shape, dtype, n_threads=self.n_threads, weights=weights)
+        if observed is None:
+            return source
+        if self.for_fit:
+            check_observed(observed, chunks.column_names, self.estimator)
+        return IncompleteSource(source)
 
-def _chunk_source(
-    chunks: Chunks, estimator: str, n_threads: int | None, sample_weight: Any, allow_nan: bool, min_samples: int
-) -> Source:
-    """Return a source of rows in chunks."""
-    shape, dtype, observed = survey(chunks, estimator, min_samples, allow_nan)
-    weights = _weights(sample_weight, shape[0], min_samples)
-    source = ChunkSource(chunks, shape, dtype, n_threads=n_threads, weights=weights)
-    if observed is None:
-        return source
-    if min_samples > 1:
-        check_observed(observed, chunks.column_names, estimator)
-    return IncompleteSource(source)
+    def dask(self, X: Any) -> Source:
+        """Return a source of the rows of a Dask collection."""
+        source = DaskSource(X, self.estimator, self.n_threads, self.min_samples, self.allow_missing)
+        if self.weights is not None:
+            source.weigh(scaled(check_sample_weight(self.weights, source.n_samples, self.min_samples)))
+        if not self.allow_missing:
+            return source
+        if self.for_fit:
+            if source.observed is None:
+                source.close_gaps()
+                return source
+            check_observed(source.observed, column_names(X), self.estimator)
+        return IncompleteDask(source)
+
+    @property
+    def min_samples(self) -> int:
+        """How many rows of positive weight there must be."""
+        return 2 if self.for_fit else 1
+
+    def checked_weights(self, n_samples: int) -> NDArray[np.float64] | None:
+        """Return the weights, checked and scaled, if there are any."""
+        if self.weights is None:
+            return None
+        return scaled(check_sample_weight(self.weights, n_samples, self.min_samples))
 
 
 def survey(
-    chunks: Chunks, estimator: str, min_samples: int, allow_nan: bool
+    chunks: Chunks, estimator: str, min_samples: int, allow_missing: bool
 ) -> tuple[tuple[int, int], np.dtype[Any], NDArray[np.bool_] | None]:
     """Read all chunks once: check them, and return their common shape and type, and which columns hold values.
 
     The last is None where no value is missing.
     """
-    n_samples, n_features, dtypes, observed, gaps = 0, 0, set(), np.zeros(0, dtype=bool), False
-    for number, rows in enumerate(checked(chunks, estimator, allow_nan)):
+    n_samples, n_features, dtypes, observed, any_gaps = 0, 0, set(), np.zeros(0, dtype=bool), False
+    for number, (rows, gaps) in enumerate(checked(chunks, estimator, allow_missing)):
         if number > 0 and rows.shape[1] != n_features:
             raise ValueError(
                 f"Chunk {number} has {rows.shape[1]} features, but those before it have {n_features}. All chunks must "
@@ -101,44 +122,37 @@ def survey(
             )
         n_samples, n_features = n_samples + len(rows), rows.shape[1]
         dtypes.add(rows.dtype)
-        if allow_nan:
+        if allow_missing:
             seen = observed_columns(rows)
             observed = seen | observed if len(observed) else seen
-            gaps = gaps or not all_finite(rows)
+            any_gaps = any_gaps or gaps
     check_size((n_samples, n_features), estimator, min_samples)
     dtype = np.dtype(np.float32 if dtypes == {np.dtype(np.float32)} else np.float64)
-    return (n_samples, n_features), dtype, observed if gaps else None
+    return (n_samples, n_features), dtype, observed if any_gaps else None
 
 
-def checked(chunks: Chunks, estimator: str, allow_nan: bool) -> Iterator[NDArray[Any]]:
-    """Yield the chunks as finite arrays."""
+def checked(chunks: Chunks, estimator: str, allow_missing: bool) -> Iterator[tuple[NDArray[Any], bool]]:
+    """Yield the chunks as arrays, and whether values are missing in each."""
     n_samples = 0
     for chunk in chunks:
-        rows = as_rows(chunk, estimator, min_samples=0, first=n_samples, allow_nan=allow_nan)
+        rows, gaps = rows_and_gaps(chunk, estimator, min_samples=0, first=n_samples, allow_missing=allow_missing)
         n_samples += len(rows)
-        yield rows
+        yield rows, gaps
 
 
-def spooled(chunks: Chunks, estimator: str, allow_nan: bool) -> NDArray[Any]:
+def spooled(chunks: Chunks, estimator: str, allow_missing: bool) -> NDArray[Any]:
     """Write all chunks to a temporary file, and return it as a mapped array; it is gone when the array is."""
     from tempfile import TemporaryFile
 
     n_samples, n_features, dtype = 0, 0, np.dtype(chunks.dtype)
     with TemporaryFile(prefix="fastgmm-") as file:
-        for rows in checked(chunks, estimator, allow_nan):
+        for rows, _ in checked(chunks, estimator, allow_missing):
             file.write(np.ascontiguousarray(rows, dtype).data)
             n_samples, n_features = n_samples + len(rows), rows.shape[1]
         if n_samples == 0:
             return np.empty((0, n_features), dtype)
         file.flush()
         return np.memmap(file, dtype, "r", shape=(n_samples, n_features))
-
-
-def _weights(sample_weight: Any, n_samples: int, min_samples: int) -> NDArray[np.float64] | None:
-    """Return checked weights times a power of two, so that their mean is about one: no rounding, no overflow."""
-    if sample_weight is None:
-        return None
-    return scaled(check_sample_weight(sample_weight, n_samples, min_samples))
 
 
 def check_sample_weight(sample_weight: Any, n_samples: int, min_samples: int = 1) -> NDArray[np.float64]:

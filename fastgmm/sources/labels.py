@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
 
 import numpy as np
 
 from ..model.structure import KernelModel
-from .source import Group, Source
+
+if TYPE_CHECKING:
+    from .complete import CompleteSource
+    from .passes import Group
+
+
+class Labels(Protocol):
+    """The component of each row."""
+
+    def of(self, source: CompleteSource, group: Group) -> np.ndarray:
+        """The components, int32, of a group of rows of a source."""
+
+    def part(self, rows: slice) -> Self:
+        """The same for a source of some consecutive rows only."""
 
 
 class Known(NamedTuple):
@@ -15,7 +28,7 @@ class Known(NamedTuple):
 
     labels: np.ndarray
 
-    def of(self, source: Source, group: Group) -> np.ndarray:
+    def of(self, source: CompleteSource, group: Group) -> np.ndarray:
         return np.ascontiguousarray(self.labels[group.rows], np.int32)
 
     def part(self, rows: slice) -> Known:
@@ -27,7 +40,7 @@ class Nearest(NamedTuple):
 
     centers: np.ndarray
 
-    def of(self, source: Source, group: Group) -> np.ndarray:
+    def of(self, source: CompleteSource, group: Group) -> np.ndarray:
         return source.nearest(group, self.centers)
 
     def part(self, rows: slice) -> Nearest:
@@ -39,7 +52,7 @@ class MostProbable(NamedTuple):
 
     model: KernelModel
 
-    def of(self, source: Source, group: Group) -> np.ndarray:
+    def of(self, source: CompleteSource, group: Group) -> np.ndarray:
         labels = np.empty(len(group.X), np.int64)
         source.posterior(group.X, self.model, None, None, labels)
         return labels.astype(np.int32)

@@ -11,16 +11,26 @@ from numpy.typing import NDArray
 from .. import kernels
 from .mapped import STRETCH_BYTES, Mapping
 
-_BLOCK = 1 << 16  # values looked at together in the search for the one that is not finite
+_STRETCH = 1 << 16  # values looked at together in the search for one that is not finite
 
 
-def as_rows(X: Any, estimator: str, *, min_samples: int = 1, first: int = 0, allow_nan: bool = False) -> NDArray[Any]:
+def as_rows(
+    X: Any, estimator: str, *, min_samples: int = 1, first: int = 0, allow_missing: bool = False
+) -> NDArray[Any]:
     """Return ``X`` as a finite 2-D array of float32 or float64, the same object where it is one already.
 
     ``X`` may have any strides. Only what is of another type, byte order or alignment is copied. ``first`` is the number
-    of its first row, for errors. With ``allow_nan`` NaN and what is masked stand for missing values.
+    of its first row, for errors. With ``allow_missing`` NaN and what is masked stand for missing values.
     """
-    if allow_nan and isinstance(X, np.ma.MaskedArray) and X.dtype.kind in "biuf":
+    rows, _ = rows_and_gaps(X, estimator, min_samples=min_samples, first=first, allow_missing=allow_missing)
+    return rows
+
+
+def rows_and_gaps(
+    X: Any, estimator: str, *, min_samples: int = 1, first: int = 0, allow_missing: bool = False
+) -> tuple[NDArray[Any], bool]:
+    """Return what `as_rows` does, and whether values are missing."""
+    if allow_missing and isinstance(X, np.ma.MaskedArray) and X.dtype.kind in "biuf":
         X = np.ma.filled(X.astype(np.result_type(X.dtype, np.float32)), np.nan)
     if type(X) is not np.ndarray or X.dtype.char not in "fd" or not X.flags.aligned or not X.dtype.isnative:
         rows = to_floats(X, "X")
@@ -28,9 +38,11 @@ def as_rows(X: Any, estimator: str, *, min_samples: int = 1, first: int = 0, all
         rows = X
     if rows.ndim != 2:
         _refuse_dimensions(X, rows, estimator)
-    _check_finite(X, rows, estimator, first, allow_nan)
+    gaps = not all_finite(rows)
+    if gaps:
+        _refuse_values(X, rows, estimator, first, allow_missing)
     check_size(rows.shape, estimator, min_samples)
-    return rows
+    return rows, gaps
 
 
 def check_size(shape: tuple[int, ...], estimator: str, min_samples: int) -> None:
@@ -96,14 +108,14 @@ def _objects_to_floats(values: Any, array: NDArray[Any], name: str) -> NDArray[n
 
 def all_finite(rows: NDArray[Any]) -> bool:
     """Tell whether no value is NaN or infinite, letting go of the pages of a mapped file."""
-    mapping = Mapping.of(rows)
+    mapping = None if rows.base is None else Mapping.of(rows)
     if mapping is None:
         return kernels.CHOSEN.all_finite(rows)
     step = max(1, STRETCH_BYTES // max(1, rows[:1].nbytes))
     for start in range(0, len(rows), step):
-        block = rows[start : start + step]
-        finite = kernels.CHOSEN.all_finite(block)
-        mapping.release(block)
+        part = rows[start : start + step]
+        finite = kernels.CHOSEN.all_finite(part)
+        mapping.release(part)
         if not finite:
             return False
     return True
@@ -140,7 +152,7 @@ def _refuse_dimensions(X: Any, rows: NDArray[Any], estimator: str) -> NoReturn:
 def observed_columns(rows: NDArray[Any]) -> NDArray[np.bool_]:
     """Tell which columns hold a value that is not NaN."""
     observed = np.zeros(rows.shape[1], dtype=bool)
-    step = max(1, _BLOCK // rows.shape[1])
+    step = max(1, _STRETCH // rows.shape[1])
     for start in range(0, rows.shape[0], step):
         observed |= ~np.isnan(rows[start : start + step]).all(axis=0)
         if observed.all():
@@ -160,14 +172,13 @@ def check_observed(observed: NDArray[np.bool_], names: list[Any] | None, estimat
     )
 
 
-def _check_finite(X: Any, rows: NDArray[Any], estimator: str, first: int, allow_nan: bool) -> None:
-    """Refuse infinity, and NaN if it is not allowed; blocks of rows are searched for the first one."""
-    if all_finite(rows):
-        return
-    mapping, step = Mapping.of(rows), max(1, _BLOCK // rows.shape[1])
+def _refuse_values(X: Any, rows: NDArray[Any], estimator: str, first: int, allow_missing: bool) -> None:
+    """Raise the error for infinity, and for NaN if it is not allowed: the first of them is named."""
+    mapping = None if rows.base is None else Mapping.of(rows)
+    step = max(1, _STRETCH // rows.shape[1])
     for start in range(0, rows.shape[0], step):
-        block = rows[start : start + step]
-        bad = np.isinf(block) if allow_nan else ~np.isfinite(block)
+        part = rows[start : start + step]
+        bad = np.isinf(part) if allow_missing else ~np.isfinite(part)
         if bad.any():
             row, column = (int(i) for i in np.argwhere(bad)[0])
             value = rows[start + row, column]

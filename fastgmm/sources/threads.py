@@ -40,8 +40,14 @@ def await_all(futures: Collection[Future[Any]]) -> None:
 class InOrder(Generic[T, R]):
     """Items that several threads work off; results are collected one at a time, in the order of the items."""
 
-    def __init__(self, function: Callable[[T], R], items: Iterable[T], collect: Callable[[R], object]) -> None:
-        self._function, self._collect = function, collect
+    def __init__(
+        self,
+        prepare: Callable[[], Callable[[T], R]],
+        items: Iterable[T],
+        collect: Callable[[R], object],
+        done: Callable[[T], object],
+    ) -> None:
+        self._prepare, self._collect, self._done = prepare, collect, done
         self._items = enumerate(items)
         self._stopped = False
         self._taking, self._handing_in = Lock(), Lock()
@@ -51,13 +57,17 @@ class InOrder(Generic[T, R]):
     def work(self) -> None:
         """Take items until none is left; an error here stops the other threads too."""
         try:
+            function: Callable[[T], R] | None = None
             while not self._stopped:
                 with self._taking:
                     taken = next(self._items, None)
                 if taken is None:
                     return
                 number, item = taken
-                self._hand_in(number, self._function(item))
+                function = function or self._prepare()
+                result = function(item)
+                self._done(item)
+                self._hand_in(number, result)
         except BaseException:
             self.stop()
             raise
@@ -89,15 +99,29 @@ class Workers:
 
     def run(self, function: Callable[[T], R], items: Iterable[T], n_items: int, collect: Callable[[R], object]) -> None:
         """Call `function` for each item, and `collect` with its results in the order of the items."""
+        self.share(lambda: function, items, n_items, collect, lambda _: None)
+
+    def share(
+        self,
+        prepare: Callable[[], Callable[[T], R]],
+        items: Iterable[T],
+        n_items: int,
+        collect: Callable[[R], object],
+        done: Callable[[T], object],
+    ) -> None:
+        """Like `run`, with a function that is prepared once in each thread, and `done` called after each item."""
         if n_items == 1 or self.n_threads == 1:
+            function = prepare()
             for item in items:
-                collect(function(item))
+                result = function(item)
+                done(item)
+                collect(result)
             return
         from concurrent.futures import ThreadPoolExecutor  # half of the time to import fastgmm
 
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self.n_threads - 1, thread_name_prefix="fastgmm")
-        queue = InOrder(function, items, collect)
+        queue = InOrder(prepare, items, collect, done)
         others: list[Future[None]] = []
         try:
             others += [self._pool.submit(queue.work) for _ in range(min(self.n_threads, n_items) - 1)]

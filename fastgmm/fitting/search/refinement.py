@@ -12,6 +12,7 @@ from functools import partial
 
 from ...model.parameters import Parameters
 from ...model.structure import Structure
+from ...sources.complete import CompleteSource
 from ...sources.source import Source
 from ..parallel import Job
 from ..starts.methods import Goal
@@ -80,7 +81,7 @@ class Refinement:
             jobs.append(Job(trials.work(one), partial(self._try_all, one, starts)))
         trials.together(jobs)
 
-    def _try_all(self, candidate: Candidate, starts: Sequence[Begin], source: Source, sample: Source) -> None:
+    def _try_all(self, candidate: Candidate, starts: Sequence[Begin], source: Source, sample: CompleteSource) -> None:
         """Fit a candidate from each of its starts that is promising, or from all where that costs little."""
         outcome = self.outcomes[candidate]
         for start in starts:
@@ -92,7 +93,7 @@ class Refinement:
 
     # ---- insertion and merging
 
-    def _swap_all(self, structure: Structure, source: Source, sample: Source) -> None:
+    def _swap_all(self, structure: Structure, source: Source, sample: CompleteSource) -> None:
         """Insert and merge in the best fit of a structure, for as long as its best becomes better."""
         for _ in range(ROUNDS):
             best = self._best(structure)
@@ -104,7 +105,7 @@ class Refinement:
             if not after < before - self.trials.penalty:
                 return
 
-    def _swap(self, best: Candidate, source: Source, sample: Source) -> None:
+    def _swap(self, best: Candidate, source: Source, sample: CompleteSource) -> None:
         """Insert a component, then merge two again and again."""
         below = [one for one in self.candidates if one.structure is best.structure and one.n_components > 1]
         below = [one for one in below if best.n_components - MERGES_TRIED <= one.n_components <= best.n_components]
@@ -120,7 +121,7 @@ class Refinement:
                 return
             start = partial(from_above, above=found.fit.parameters)
 
-    def _inserted(self, sample: Source, best: Candidate, goal: Goal) -> Parameters:
+    def _inserted(self, sample: CompleteSource, best: Candidate, goal: Goal) -> Parameters:
         """The best fit with one more component, where a short race on the sample finds that best."""
         fit = self.outcomes[best].fit
         assert fit is not None
@@ -155,11 +156,11 @@ class Refinement:
                 jobs.append(Job(self.trials.work(one), partial(self._go_on, one)))
         self.trials.together(jobs)
 
-    def _go_on(self, candidate: Candidate, source: Source, sample: Source) -> None:
+    def _go_on(self, candidate: Candidate, source: Source, sample: CompleteSource) -> None:
         self.trials.go_on(candidate, self.outcomes[candidate], source, TIGHT_TOL * self.trials.settings.tol)
 
 
-def run(goal: Goal, sample: Source, starts: Sequence[Begin]) -> Contender | None:
+def run(goal: Goal, sample: CompleteSource, starts: Sequence[Begin]) -> Contender | None:
     """The start with the highest bound after a few EM iterations on the sample; None if none can be carried out."""
     try:
         contender = best_start(sample, goal, starts, RUNGS)
@@ -178,6 +179,6 @@ def from_above(goal: Goal, above: Parameters) -> Parameters:
     return merged(goal.structure, above, goal.n_components)
 
 
-def from_parameters(rows: Source, goal: Goal, parameters: Parameters) -> Parameters:
+def from_parameters(rows: CompleteSource, goal: Goal, parameters: Parameters) -> Parameters:
     """A start from parameters that are known."""
     return parameters

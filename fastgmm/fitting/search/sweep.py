@@ -16,6 +16,7 @@ import numpy as np
 
 from ...model.parameters import Parameters
 from ...model.structure import Structure
+from ...sources.complete import CompleteSource
 from ...sources.source import Source
 from ..parallel import Job
 from ..settings import Settings
@@ -129,7 +130,7 @@ class Sweep:
     # ---- fits
 
     def _descend(
-        self, chain: Sequence[Candidate], outcomes: dict[Candidate, Outcome], source: Source, sample: Source
+        self, chain: Sequence[Candidate], outcomes: dict[Candidate, Outcome], source: Source, sample: CompleteSource
     ) -> None:
         """Fit candidates of one structure, in falling order, from the fit before with components merged."""
         above: Parameters | None = None
@@ -141,7 +142,7 @@ class Sweep:
                 self.trials.attempt(candidate, outcome, source, partial(from_above, above=above))
             above = above if outcome.fit is None else outcome.fit.parameters
 
-    def _own(self, sample: Source, goal: Goal) -> Parameters:
+    def _own(self, sample: CompleteSource, goal: Goal) -> Parameters:
         """The parameters of a candidate's own start, found on the sample."""
         if goal.n_components > self.n_samples:
             raise ValueError(
@@ -150,30 +151,35 @@ class Sweep:
             )
         return self.starts[goal.n_components](sample, goal=goal._replace(m_step=goal.m_step.on(sample)))
 
-    def _race(self, candidate: Candidate, source: Source, sample: Source) -> Contender | None:
+    def _race(self, candidate: Candidate, source: Source, sample: CompleteSource) -> Contender | None:
         """A candidate's own start after a few EM iterations on the sample; None where it cannot be carried out."""
         if candidate.n_components > self.n_samples:
             return None
         return run(self.trials.goal(candidate, sample), sample, [self.starts[candidate.n_components]])
 
     def _fit(
-        self, candidate: Candidate, outcome: Outcome, contender: Contender | None, source: Source, sample: Source
+        self,
+        candidate: Candidate,
+        outcome: Outcome,
+        contender: Contender | None,
+        source: Source,
+        sample: CompleteSource,
     ) -> None:
         """Fit a candidate from its own start if that is promising."""
         self.trials.attempt_promising(candidate, outcome, Data(source, sample), contender)
         self.on_fitted(candidate, outcome)
 
 
-def prepared(rows: Source, goal: Goal, method: object, seed: int) -> Parameters:
+def prepared(rows: CompleteSource, goal: Goal, method: object, seed: int) -> Parameters:
     """The start that a method finds; the seed is the same for all structures."""
     return prepare(rows, goal, method, np.random.RandomState(seed))(rows)
 
 
-def from_clustering(rows: Source, goal: Goal, draws: Draws) -> Parameters:
+def from_clustering(rows: CompleteSource, goal: Goal, draws: Draws) -> Parameters:
     """Each row belongs to the nearest center of a k-means clustering."""
     return from_centers(rows, goal, kmeans(rows, draws))
 
 
-def cut_tree(rows: Source, goal: Goal, tree: Hierarchy) -> Parameters:
+def cut_tree(rows: CompleteSource, goal: Goal, tree: Hierarchy) -> Parameters:
     """Each row belongs to its cluster in Ward's hierarchy, or to the nearest one."""
     return from_labels(rows, goal, clusters(rows, tree, goal.n_components))

@@ -8,6 +8,7 @@ from typing import NamedTuple, TypeVar
 
 from ...model.parameters import Parameters
 from ...model.structure import Structure
+from ...sources.complete import CompleteSource
 from ...sources.source import Source
 from ..convergence import INTERRUPT
 from ..em import Fit, expectation_maximization
@@ -31,7 +32,7 @@ class Data(NamedTuple):
     """All rows and a sample of them."""
 
     source: Source
-    sample: Source
+    sample: CompleteSource
 
 
 @dataclass(slots=True)

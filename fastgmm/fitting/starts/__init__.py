@@ -10,13 +10,13 @@ To add a method: write a function `(source, goal, random_state) -> Start` and na
 from collections.abc import Callable
 from typing import Any
 
-from ...sources.source import Source
+from ...sources.complete import CompleteSource
 from .given import from_array, from_callable
 from .kmeans import Random
 from .methods import Goal, Start, from_hierarchy, from_kmeans, from_kmeans_seeds, from_random, from_random_rows
 from .race import from_race
 
-METHODS: dict[str, Callable[[Source, Goal, Random], Start]] = {
+METHODS: dict[str, Callable[[CompleteSource, Goal, Random], Start]] = {
     "kmeans": from_kmeans,
     "k-means++": from_kmeans_seeds,
     "random": from_random,
@@ -26,7 +26,7 @@ METHODS: dict[str, Callable[[Source, Goal, Random], Start]] = {
 }
 
 
-def prepare(source: Source, goal: Goal, method: Any, random_state: Random) -> Start:
+def prepare(source: CompleteSource, goal: Goal, method: Any, random_state: Random) -> Start:
     """Draw the random numbers of a start: `method` is a name, a function, or an array of labels or responsibilities."""
     if isinstance(method, str):
         return METHODS[method](source, goal, random_state)

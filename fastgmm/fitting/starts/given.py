@@ -6,36 +6,35 @@ from typing import Any
 import numpy as np
 
 from ...model.parameters import Parameters
-from ...sources.array import ArraySource
+from ...sources.complete import CompleteSource
 from ...sources.labels import Known
-from ...sources.source import Source
 from .kmeans import Random
 from .methods import Goal, Start, from_centers, from_labels, from_responsibilities
 
 BLOCK = 1 << 16  # numbers looked at together
 
 
-def from_array(source: Source, goal: Goal, values: Any) -> Start:
+def from_array(source: CompleteSource, goal: Goal, values: Any) -> Start:
     """Start from labels (N,) or responsibilities (N, K)."""
     parameters = parameters_from(source, goal, values, "init_params", means=False)
     return lambda _: parameters
 
 
-def from_callable(source: Source, goal: Goal, function: Callable[..., Any], random_state: Random) -> Start:
+def from_callable(source: CompleteSource, goal: Goal, function: Callable[..., Any], random_state: Random) -> Start:
     """Start from what a function makes of the rows, the number of components and the stream of random numbers."""
-    if not isinstance(source, ArraySource):
+    if not source.in_memory:
         raise ValueError(
             "A callable init_params is called with all rows, but X does not lie in memory. Call it on some of the rows "
             "and pass the means it finds as means_init, or choose init_params='kmeans'."
         )
-    rows = source.X.view()
+    rows = source.take(None).X.view()
     rows.flags.writeable = False
     values = function(rows, goal.n_components, random_state)
     parameters = parameters_from(source, goal, values, "The array returned by init_params", means=True)
     return lambda _: parameters
 
 
-def parameters_from(source: Source, goal: Goal, values: Any, name: str, *, means: bool) -> Parameters:
+def parameters_from(source: CompleteSource, goal: Goal, values: Any, name: str, *, means: bool) -> Parameters:
     """The M-step from an array, told apart by its shape: (N,), (N, K), or (K, D) where means are allowed."""
     array = np.asarray(values)
     n, k, d = source.n_samples, goal.n_components, source.n_features

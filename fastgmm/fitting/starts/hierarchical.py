@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...model.structures import TIED
-from ...sources.labels import Known, MostProbable
-from ...sources.source import Labels, Source
+from ...sources.complete import CompleteSource
+from ...sources.labels import Known, Labels, MostProbable
 from .kmeans import Random, draw_rows
 
 SAMPLE_ROWS = 2000  # the tree needs memory for the square of this
@@ -126,13 +126,13 @@ def merging_costs(points: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return costs
 
 
-def draw_sample(source: Source, n_clusters: int, random_state: Random) -> np.ndarray | None:
+def draw_sample(source: CompleteSource, n_clusters: int, random_state: Random) -> np.ndarray | None:
     """Indices of the rows that a tree is to be grown from; None means all."""
     size = max(SAMPLE_ROWS, n_clusters)
     return None if source.n_samples <= size else draw_rows(source, size, random_state)
 
 
-def grow(source: Source, sample: np.ndarray | None) -> Hierarchy:
+def grow(source: CompleteSource, sample: np.ndarray | None) -> Hierarchy:
     """Ward's hierarchy of some rows, or of all, with features in units of their spread."""
     rows = source.take(sample)
     points, weights = rows.rows(slice(None)), rows.weights
@@ -143,7 +143,7 @@ def grow(source: Source, sample: np.ndarray | None) -> Hierarchy:
     return Hierarchy(points, weights, scale, ward(points / scale, weights), complete)
 
 
-def clusters(source: Source, hierarchy: Hierarchy, n_clusters: int) -> Labels:
+def clusters(source: CompleteSource, hierarchy: Hierarchy, n_clusters: int) -> Labels:
     """The cluster of each row (N,); the nearest by its mean when the hierarchy is of a sample."""
     labels = hierarchy.tree.labels(n_clusters)
     if hierarchy.complete:

@@ -4,7 +4,7 @@ So several starts can be drawn one after the other and carried out side by side,
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,8 +13,8 @@ from ...model.statistics import Statistics
 from ...model.structure import Structure
 from ...model.structures import SPHERICAL
 from ...sources.array import ArraySource
-from ...sources.labels import Known, Nearest
-from ...sources.source import Labels, Source
+from ...sources.complete import CompleteSource
+from ...sources.labels import Known, Labels, Nearest
 from ..mstep import MStep
 from .hierarchical import clusters, draw_sample, grow, spread
 from .kmeans import Random, choose_rows, draw, kmeans, seeds
@@ -28,29 +28,29 @@ class Goal(NamedTuple):
     m_step: MStep
 
 
-Start = Callable[[Source], Parameters]  # of the source it was drawn for
-Centers = Callable[[Source], np.ndarray]  # (K, D), likewise
+Start = Callable[[Any], Parameters]  # of the source it was drawn for
+Centers = Callable[[CompleteSource], np.ndarray]  # (K, D), likewise
 
 
-def from_kmeans(source: Source, goal: Goal, random_state: Random) -> Start:
+def from_kmeans(source: CompleteSource, goal: Goal, random_state: Random) -> Start:
     """Each row belongs to the nearest center of a k-means clustering."""
     centers = kmeans_centers(source, goal.n_components, random_state)
     return lambda source: nearest(source, goal, centers)
 
 
-def from_kmeans_seeds(source: Source, goal: Goal, random_state: Random) -> Start:
+def from_kmeans_seeds(source: CompleteSource, goal: Goal, random_state: Random) -> Start:
     """Components stand on rows chosen by k-means++."""
     draws = draw(source.n_samples, source.n_features, goal.n_components, random_state)
     return lambda source: from_rows(source, goal, seeds(source, draws))
 
 
-def from_random_rows(source: Source, goal: Goal, random_state: Random) -> Start:
+def from_random_rows(source: CompleteSource, goal: Goal, random_state: Random) -> Start:
     """Components stand on rows chosen at random."""
     rows = choose_rows(source, goal.n_components, random_state)
     return lambda source: from_rows(source, goal, rows)
 
 
-def from_random(source: Source, goal: Goal, random_state: Random) -> Start:
+def from_random(source: CompleteSource, goal: Goal, random_state: Random) -> Start:
     """Responsibilities are uniform random numbers, normalized, drawn row by row: used at once, they are too many."""
 
     def draw(rows: slice) -> np.ndarray:
@@ -62,7 +62,7 @@ def from_random(source: Source, goal: Goal, random_state: Random) -> Start:
     return lambda _: parameters
 
 
-def from_hierarchy(source: Source, goal: Goal, random_state: Random) -> Start:
+def from_hierarchy(source: CompleteSource, goal: Goal, random_state: Random) -> Start:
     """Each row belongs to its cluster in Ward's hierarchy, or to the nearest cluster where that is of a sample."""
     sample = draw_sample(source, goal.n_components, random_state)
     return lambda source: from_labels(source, goal, clusters(source, grow(source, sample), goal.n_components))
@@ -76,13 +76,13 @@ def fixed(parameters: Parameters) -> Start:
 # ---- centers, for k-means and for the race
 
 
-def kmeans_centers(source: Source, n_components: int, random_state: Random) -> Centers:
+def kmeans_centers(source: CompleteSource, n_components: int, random_state: Random) -> Centers:
     """The centers of a k-means clustering."""
     draws = draw(source.n_samples, source.n_features, n_components, random_state)
     return lambda source: kmeans(source, draws)
 
 
-def random_centers(source: Source, n_components: int, random_state: Random) -> Centers:
+def random_centers(source: CompleteSource, n_components: int, random_state: Random) -> Centers:
     """Rows chosen at random."""
     rows = choose_rows(source, n_components, random_state)
     return lambda source: source.take(rows).rows(slice(None))
@@ -91,12 +91,12 @@ def random_centers(source: Source, n_components: int, random_state: Random) -> C
 # ---- what the methods have in common
 
 
-def nearest(source: Source, goal: Goal, centers: Centers) -> Parameters:
+def nearest(source: CompleteSource, goal: Goal, centers: Centers) -> Parameters:
     """Each row belongs to the nearest center."""
     return from_centers(source, goal, centers(source))
 
 
-def nearest_standardized(source: Source, goal: Goal, centers: Centers) -> Parameters:
+def nearest_standardized(source: CompleteSource, goal: Goal, centers: Centers) -> Parameters:
     """Each row belongs to the nearest center where all features have the same spread."""
     rows = source.take(None)
     points = rows.rows(slice(None))
@@ -105,26 +105,28 @@ def nearest_standardized(source: Source, goal: Goal, centers: Centers) -> Parame
     return from_labels(source, goal, Known(scaled.assign(centers(scaled))[0]))
 
 
-def from_rows(source: Source, goal: Goal, indices: np.ndarray) -> Parameters:
+def from_rows(source: CompleteSource, goal: Goal, indices: np.ndarray) -> Parameters:
     """Each component owns one row alone, so that its covariance is `reg_covar` times the identity."""
     rows = source.take(indices)
     own = Known(np.arange(len(indices)))
     return goal.m_step(rows.statistics_labeled(goal.structure, rows.rows(slice(None)), own))
 
 
-def from_centers(source: Source, goal: Goal, centers: np.ndarray) -> Parameters:
+def from_centers(source: CompleteSource, goal: Goal, centers: np.ndarray) -> Parameters:
     """Each row belongs to the nearest center."""
     return goal.m_step(source.statistics_labeled(goal.structure, centers, Nearest(centers)))
 
 
-def from_labels(source: Source, goal: Goal, labels: Labels) -> Parameters:
+def from_labels(source: CompleteSource, goal: Goal, labels: Labels) -> Parameters:
     """Each row belongs to the component of its label."""
     frame = np.tile(source.origin, (goal.n_components, 1))
     means = centroids(source.statistics_labeled(SPHERICAL, frame, labels))
     return goal.m_step(source.statistics_labeled(goal.structure, means, labels))
 
 
-def from_responsibilities(source: Source, goal: Goal, responsibilities: Callable[[slice], np.ndarray]) -> Parameters:
+def from_responsibilities(
+    source: CompleteSource, goal: Goal, responsibilities: Callable[[slice], np.ndarray]
+) -> Parameters:
     """Rows belong to components as a function of a slice of rows says: a pass for the means, and one about them."""
     frame = np.tile(source.origin, (goal.n_components, 1))
     means = centroids(source.statistics_given(SPHERICAL, frame, responsibilities))

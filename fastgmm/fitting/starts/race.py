@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from ...model.parameters import Parameters
-from ...sources.source import Source
+from ...sources.complete import CompleteSource
 from ..em import expectation_maximization
 from ..parallel import side_by_side
 from ..settings import Settings
@@ -24,7 +24,7 @@ SCALES = (nearest, nearest_standardized)  # rows go to the nearest center with f
 RUNGS = (4, 8)  # passes of EM, after each of which the worse half stops
 
 
-def from_race(source: Source, goal: Goal, random_state: Random) -> Start:
+def from_race(source: CompleteSource, goal: Goal, random_state: Random) -> Start:
     """The parameters of the best start after all rungs, on a subsample of the rows when there are many."""
     n_rows = max(RACE_ROWS, RACE_ROWS_PER_COMPONENT * goal.n_components)
     rows = None if source.n_samples <= n_rows else draw_rows(source, n_rows, random_state)
@@ -39,7 +39,7 @@ def from_race(source: Source, goal: Goal, random_state: Random) -> Start:
 
 
 def best_start(
-    subsample: Source, goal: Goal, starts: Sequence[Callable[..., Parameters]], rungs: Sequence[int] = RUNGS
+    subsample: CompleteSource, goal: Goal, starts: Sequence[Callable[..., Parameters]], rungs: Sequence[int] = RUNGS
 ) -> "Contender":
     """The start with the highest bound after all rungs, of some called with `(subsample, goal=)`."""
     contenders = [Contender(goal._replace(m_step=goal.m_step.on(subsample)), start) for start in starts]
@@ -61,7 +61,7 @@ class Contender:
     bound: float = -math.inf
     error: ValueError | None = None
 
-    def run(self, source: Source, n_passes: int) -> None:
+    def run(self, source: CompleteSource, n_passes: int) -> None:
         """Go on for some passes; a covariance that becomes ill-defined puts it last."""
         try:
             if self.parameters is None:

@@ -1,4 +1,4 @@
-"""Rows of dask.array and Dask DataFrame: work is done where the chunks lie, and only statistics travel.
+"""Rows of dask.array and Dask DataFrame: passes run where the chunks lie, and only statistics travel.
 
-It must not import Dask before somebody passes one of its collections.
+It must not import Dask before somebody passes one of its collections, nor know what is fitted to the rows.
 """

@@ -9,6 +9,7 @@ from ...model.parameters import Parameters
 from ...model.statistics import Statistics
 from ...model.structure import Structure
 from ..incomplete.source import IncompleteSource
+from ..source import Model
 from .source import DaskSource
 
 
@@ -23,31 +24,31 @@ class IncompleteDask(IncompleteSource):
     def work(self, structure: Structure, n_components: int) -> int:
         return self.source.work(structure, n_components)
 
-    # ---- what the blocks do
+    # ---- passes over the partitions
 
     def statistics(self, structure: Structure, parameters: Parameters) -> Statistics:
         return self.source.statistics(structure, parameters)
 
-    def log_likelihood(self, model: Any) -> float:
+    def log_likelihood(self, model: Model) -> float:
         return self.source.log_likelihood(model)
 
-    def log_likelihoods(self, model: Any, out: np.ndarray | None = None) -> Any:
+    def log_likelihoods(self, model: Model, out: np.ndarray | None = None) -> Any:
         return self.source.log_likelihoods(model, out)
 
-    def responsibilities(self, model: Any, out: np.ndarray | None = None) -> Any:
+    def responsibilities(self, model: Model, out: np.ndarray | None = None) -> Any:
         return self.source.responsibilities(model, out)
 
-    def labels(self, model: Any, out: np.ndarray | None = None) -> Any:
+    def labels(self, model: Model, out: np.ndarray | None = None) -> Any:
         return self.source.labels(model, out)
 
-    def draw(self, model: Any, random_state: Any) -> NoReturn:
+    def draw(self, model: Model, random_state: Any) -> NoReturn:
         """Not of rows that stay elsewhere."""
         raise TypeError(
             "Draws into the gaps of a Dask collection would have to come here: apply impute to each chunk, with a "
             "random_state of its own."
         )
 
-    # ---- what a sample tells
+    # ---- estimates from a sample
 
     @cached
     def _sampled(self) -> IncompleteSource:

@@ -1,4 +1,4 @@
-"""Who carries out Dask's tasks: the caller's cluster, or Dask's own scheduler in this process."""
+"""Schedulers of Dask's tasks: the caller's cluster, or Dask's own in this process."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Scheduler(Protocol):
         """Apply a function to handles, lists of handles, or plain values; handles of the results."""
 
     def share(self, value: Any, n_bytes: int) -> Any:
-        """What stands for a value in `map` that many tasks take."""
+        """A value that many tasks take, or a handle of it, to be passed to `map`."""
 
     def gather(self, handles: Sequence[Any]) -> list[Any]:
         """The values."""
@@ -91,7 +91,7 @@ def same(value: Any) -> Any:
 
 
 def scheduler() -> Scheduler:
-    """The one that Dask would take: the caller's `distributed.Client`, if there is one, or its default."""
+    """The scheduler that Dask would take: the caller's `distributed.Client`, if there is one, or its default."""
     from dask.base import get_scheduler
 
     client = getattr(get_scheduler(), "__self__", None)

@@ -15,12 +15,14 @@ from ...model.statistics import Statistics
 from ...model.structure import Structure
 from ..array import ArraySource
 from ..chunks import ChunkSource
-from ..groups import GROUP_WORK
+from ..complete import CompleteSource
+from ..labels import Labels
+from ..passes import GROUP_WORK
 from ..rows import as_rows, check_size, to_floats
-from ..source import Labels, Source
-from .blocks import (
-    AnyBlock,
-    Block,
+from ..source import Model, Source
+from .partitions import (
+    IncompletePartition,
+    Partition,
     apply,
     expectation,
     given,
@@ -40,19 +42,20 @@ GATHERED_BYTES = 1 << 22  # up to which statistics are merged here: the same tre
 
 
 class Part(NamedTuple):
-    """A block and which of all rows it holds."""
+    """A partition and which of all rows it holds."""
 
-    block: Any  # a handle
+    partition: Any  # a handle
     rows: slice
     observed: np.ndarray | None  # which columns hold values, (D,), where some are missing
 
 
-class DaskSource(Source):
+class DaskSource(CompleteSource):
     """Rows that lie in the memory of a cluster, or of this process where there is none.
 
-    Chunks become blocks of rows once, which stay where they are. Each pass leaves the statistics of each block; they
-    are merged four at a time in the order of the blocks, so that all bits depend on the chunks alone. Samples of the
-    rows are drawn on the cluster and gathered; weights are known here, since samples are drawn by them.
+    Each chunk becomes a partition of rows once, which stays where it is. Each pass leaves the statistics of each
+    partition; they are merged four at a time in the order of the partitions, so that all bits depend on the chunks
+    alone. Samples of the rows are drawn on the cluster and gathered; weights are known here, since samples are drawn by
+    them. With `allow_missing` values may be missing: `IncompleteDask` then answers for the rows.
     """
 
     def __init__(
@@ -61,15 +64,15 @@ class DaskSource(Source):
         estimator: str,
         n_threads: int | None = None,
         min_samples: int = 1,
-        kind: type[AnyBlock] = Block,
+        allow_missing: bool = False,
     ) -> None:
         self.collection = checked(X)
         self.estimator = estimator
         self.min_samples = min_samples
         self.n_features = int(X.shape[1])
         self.dtype = to_floats(X._meta, "X").dtype
-        self.n_block_threads = n_threads
-        self.kind = kind
+        self.n_partition_threads = n_threads
+        self.allow_missing = allow_missing
         super().__init__(n_threads=n_threads)
         lengths = (float("nan"),) if is_table(X) else self.collection.chunks[0]
         if not np.isnan(lengths).any():
@@ -85,30 +88,35 @@ class DaskSource(Source):
         """Number of rows; where chunks do not tell their lengths, it takes to load them."""
         return self.parts[-1].rows.stop
 
+    @property
+    def kind(self) -> type[Partition] | type[IncompletePartition]:
+        """The class of the partitions."""
+        return IncompletePartition if self.allow_missing else Partition
+
     @cached
     def scheduler(self) -> Scheduler:
-        """Who carries out the tasks."""
+        """The scheduler of the tasks, the caller's cluster if there is one."""
         return scheduler()
 
     @cached
     def parts(self) -> list[Part]:
         """The rows, loaded and checked."""
         chunks = list(np.ravel(self.collection.to_delayed()))
-        n_threads = self.n_block_threads or max(1, self.scheduler.n_threads // len(chunks))
-        blocks = self.scheduler.hold([task(load, chunk, self.dtype, n_threads, self.kind) for chunk in chunks])
-        summaries = self.scheduler.gather(self.scheduler.map(summary, blocks))
+        n_threads = self.n_partition_threads or max(1, self.scheduler.n_threads // len(chunks))
+        partitions = self.scheduler.hold([task(load, chunk, self.dtype, n_threads, self.kind) for chunk in chunks])
+        summaries = self.scheduler.gather(self.scheduler.map(summary, partitions))
         parts, stop = [], 0
-        for chunk, block, (shape, infinite, observed) in zip(chunks, blocks, summaries, strict=True):
+        for chunk, partition, (shape, infinite, observed) in zip(chunks, partitions, summaries, strict=True):
             start, stop = stop, stop + shape[0]
             if shape[1] != self.n_features:
                 raise ValueError(
                     f"The chunk of X from row {start} on has shape {shape}, but X has {self.n_features} features. "
                     "Give the chunks the shapes that they claim."
                 )
-            if infinite or (observed is not None and self.kind is Block):
+            if infinite or (observed is not None and not self.allow_missing):
                 self._refuse(chunk, start)
             if shape[0] > 0:
-                parts.append(Part(block, slice(start, stop), observed))
+                parts.append(Part(partition, slice(start, stop), observed))
         claimed = vars(self).get("n_samples", stop)
         if claimed != stop:
             raise ValueError(
@@ -123,15 +131,15 @@ class DaskSource(Source):
         self._remake()
 
     def close_gaps(self) -> None:
-        """Learn that there are none, so that rows are as good as any."""
-        self.kind = Block
+        """Learn that no value is missing."""
+        self.allow_missing = False
         self._remake()
 
     def _remake(self) -> None:
-        """Make blocks anew."""
+        """Make partitions anew."""
         remake = partial(remade, kind=self.kind)
         vars(self)["parts"] = [
-            part._replace(block=self.scheduler.map(remake, [part.block], [self._weights(part.rows)])[0])
+            part._replace(partition=self.scheduler.map(remake, [part.partition], [self._weights(part.rows)])[0])
             for part in self.parts
         ]
 
@@ -143,9 +151,9 @@ class DaskSource(Source):
         complete = np.ones(self.n_features, dtype=bool)
         return np.any([complete if part.observed is None else part.observed for part in self.parts], axis=0)
 
-    def blocks(self, groups: list[slice]) -> Iterator[np.ndarray]:
-        chunks = (self.scheduler.gather(self.scheduler.map(rows_of, [block]))[0] for block in self.handles)
-        return ChunkSource(chunks, (self.n_samples, self.n_features), self.dtype).blocks(groups)
+    def read(self, groups: list[slice]) -> Iterator[np.ndarray]:
+        chunks = (self.scheduler.gather(self.scheduler.map(rows_of, [partition]))[0] for partition in self.handles)
+        return ChunkSource(chunks, (self.n_samples, self.n_features), self.dtype).read(groups)
 
     def take(self, indices: np.ndarray | None) -> ArraySource:
         if indices is None:
@@ -155,7 +163,7 @@ class DaskSource(Source):
         wanted, X = indices[order], np.empty((len(indices), self.n_features), self.dtype)
         bounds = np.searchsorted(wanted, [part.rows.start for part in self.parts] + [self.n_samples])
         asked = [
-            (part.block, wanted[start:stop] - part.rows.start)
+            (part.partition, wanted[start:stop] - part.rows.start)
             for part, start, stop in zip(self.parts, bounds[:-1], bounds[1:], strict=True)
             if start < stop
         ]
@@ -185,30 +193,30 @@ class DaskSource(Source):
         for part in self.parts:  # one at a time: they may be more than fits into memory here
             own = np.ascontiguousarray(responsibilities(part.rows), self.dtype)
             call = partial(apply, function=given, origin=self.frame, structure=structure, means=means)
-            found += self.scheduler.gather(self.scheduler.map(call, [part.block], [own]))
+            found += self.scheduler.gather(self.scheduler.map(call, [part.partition], [own]))
         return merged_in_order(found)
 
     def statistics_labeled(self, structure: Structure, means: np.ndarray, labels: Labels) -> Statistics:
         own = [labels.part(part.rows) for part in self.parts]
         return self._merged(self._apply(labeled, own, structure=structure, means=means), structure, means)
 
-    def log_likelihood(self, model: Any) -> float:
+    def log_likelihood(self, model: Model) -> float:
         sums = self.scheduler.gather(self._apply(total_log_likelihood, model=model))
         return float(sum(sums)) / self.total
 
-    # ---- what stays lazy
+    # ---- answers for each row, which stay lazy
 
-    def log_likelihoods(self, model: Any, out: np.ndarray | None = None) -> Any:
+    def log_likelihoods(self, model: Model, out: np.ndarray | None = None) -> Any:
         return self._lazily(Source.log_likelihoods, model, self.dtype, out)
 
-    def responsibilities(self, model: Any, out: np.ndarray | None = None) -> Any:
+    def responsibilities(self, model: Model, out: np.ndarray | None = None) -> Any:
         return self._lazily(Source.responsibilities, model, self.dtype, out, len(model.centers))
 
-    def labels(self, model: Any, out: np.ndarray | None = None) -> Any:
+    def labels(self, model: Model, out: np.ndarray | None = None) -> Any:
         return self._lazily(Source.labels, model, np.dtype(np.int64), out)
 
-    def _lazily(self, function: Callable, model: Any, dtype: np.dtype, out: np.ndarray | None, *columns: int) -> Any:
-        """A dask.array of what a function of a block and the model returns."""
+    def _lazily(self, function: Callable, model: Model, dtype: np.dtype, out: np.ndarray | None, *columns: int) -> Any:
+        """A dask.array of what a function of a partition and the model returns."""
         if out is not None:
             raise TypeError("The result for a Dask collection stays lazy: leave `out` away, and see dask.array.store.")
         array = self.collection.to_dask_array() if is_table(self.collection) else self.collection
@@ -217,7 +225,7 @@ class DaskSource(Source):
             function=function,
             model=model,
             estimator=self.estimator,
-            n_threads=self.n_block_threads or 1,
+            n_threads=self.n_partition_threads or 1,
             kind=self.kind,
             dtype=dtype,
             drop_axis=None if columns else 1,
@@ -229,22 +237,22 @@ class DaskSource(Source):
 
     @property
     def handles(self) -> list[Any]:
-        """The blocks, wherever they are."""
-        return [part.block for part in self.parts]
+        """The partitions, wherever they are."""
+        return [part.partition for part in self.parts]
 
     def _apply(self, function: Callable, *columns: list[Any], **arguments: Any) -> list[Any]:
-        """Handles of what a function of blocks returns; each block has its own item of each column."""
+        """Handles of what a function of partitions returns; each partition has its own item of each column."""
         return self.scheduler.map(
             partial(apply, function=function, origin=self.frame, **arguments), self.handles, *columns
         )
 
     @property
     def frame(self) -> np.ndarray | None:
-        """The point that sums over blocks have in common; rows with gaps need none."""
-        return self.origin if self.kind is Block else None
+        """The point that sums over partitions have in common; rows with gaps need none."""
+        return None if self.allow_missing else self.origin
 
     def _merged(self, found: list[Any], structure: Structure, means: np.ndarray) -> Statistics:
-        """The sum of all blocks' statistics: a tree, carried out where that takes least time."""
+        """The sum of all partitions' statistics: a tree, carried out where that takes least time."""
         n_numbers = len(means) + means.size + math.prod(structure.covariance_shape(*means.shape))
         if 8 * n_numbers * len(found) <= GATHERED_BYTES:
             return merged_in_order(self.scheduler.gather(found))
@@ -252,8 +260,7 @@ class DaskSource(Source):
 
     def _refuse(self, chunk: Any, start: int) -> NoReturn:
         """Raise the error for a chunk that holds NaN or infinity, whose column it names."""
-        allow_nan = self.kind is not Block
-        check = task(as_rows, chunk, self.estimator, min_samples=0, first=start, allow_nan=allow_nan)
+        check = task(as_rows, chunk, self.estimator, min_samples=0, first=start, allow_missing=self.allow_missing)
         self.scheduler.gather(self.scheduler.hold([check]))
         raise ValueError(f"The chunk of X from row {start} on changes when it is computed again: persist X before.")
 
@@ -262,19 +269,19 @@ class DaskSource(Source):
 
 
 def tree(items: list[Any], combine: Callable[[list[list[Any]]], list[Any]]) -> Any:
-    """What is left when items are combined four at a time, neighbors with neighbors, level by level."""
+    """All items combined into one: four neighbors at a time, level by level."""
     while len(items) > 1:
         items = combine([items[i : i + FAN_IN] for i in range(0, len(items), FAN_IN)])
     return items[0]
 
 
 def merged(group: list[Statistics]) -> Statistics:
-    """The statistics of a few blocks together."""
+    """The statistics of a few partitions together."""
     return reduce(Statistics.merge, group)
 
 
 def merged_in_order(statistics: list[Statistics]) -> Statistics:
-    """The statistics of all blocks, summed here as the cluster would."""
+    """The statistics of all partitions, summed here as the cluster would."""
     return tree(statistics, lambda groups: [merged(group) for group in groups])
 
 

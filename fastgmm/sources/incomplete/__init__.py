@@ -1,4 +1,5 @@
-"""Rows with gaps (NaN): exact statistics of what is observed, pattern by pattern, and what a mixture says of the rest.
+"""Rows with gaps (NaN): exact statistics of the observed values, pattern by pattern, and imputation of the others.
 
-It must not know by which method a start is sought: `Completed` is the source without gaps that starts see.
+It wraps any source, and must not know by which method a start is sought, nor where rows come from: `Completed` is the
+source without gaps that starts see.
 """

@@ -10,8 +10,8 @@ from ...model.parameters import Parameters
 from ...model.statistics import Statistics
 from ...model.structure import Structure
 from ..array import ArraySource
-from ..labels import Known
-from ..source import Group, Labels
+from ..labels import Known, Labels
+from ..passes import Group
 from ..threads import Workers
 
 
@@ -38,6 +38,12 @@ class Completed(ArraySource):
             return self
         return type(self)(self.X[indices], self.drawn.take(indices), self.workers, self.kernels)
 
+    def subset(self, indices: np.ndarray) -> Self:
+        rows = self.take(indices)
+        rows.weights = None if self.weights is None else self.weights[indices]
+        rows.drawn.weights = rows.weights
+        return rows
+
     def inline(self) -> Self:
         quiet = super().inline()
         quiet.drawn = self.drawn.inline()
@@ -52,5 +58,5 @@ class Completed(ArraySource):
         return self.drawn.statistics_given(structure, means, responsibilities)
 
     def statistics_labeled(self, structure: Structure, means: np.ndarray, labels: Labels) -> Statistics:
-        everything = Group(slice(0, self.n_samples), self.X, None)
+        everything = Group(slice(0, self.n_samples), self.X)
         return self.drawn.statistics_labeled(structure, means, Known(labels.of(self, everything)))

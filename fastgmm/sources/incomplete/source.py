@@ -1,27 +1,40 @@
 """Rows some of whose values are missing (NaN): exact statistics of what is observed, pattern by pattern."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 
 from ...model.cached import cached
 from ...model.factors import inverse
+from ...model.fitted import Fitted
 from ...model.parameters import Parameters
 from ...model.statistics import Statistics
 from ...model.structure import DigitsLost, Structure
 from ...model.structures import STRUCTURES, check_digits
 from ..array import ArraySource
-from ..groups import DIAGONAL, ISOTROPIC, TRIANGULAR, cut, work_per_row
-from ..source import Source
+from ..passes import (
+    DIAGONAL,
+    ISOTROPIC,
+    TRIANGULAR,
+    Arrays,
+    Group,
+    Pass,
+    Sums,
+    Workspace,
+    allocate,
+    work_per_row,
+)
+from ..source import Model, Source
 from .completed import Completed
 from .patterns import Patterns, find_patterns
 
-GROUP_COMPONENTS = 4  # groups are cut as for so many components: each finds its patterns once, for every mixture
-GAUSSIAN_STEPS = 8  # of EM, for the Gaussian from which gaps are filled before the first M-step
-RIDGE = 1e-6  # that keeps its covariance definite, relative to variances
-SAMPLE_NUMBERS = 1 << 20  # of the rows from which a start is found,
-SAMPLE_ROWS_PER_COMPONENT = 256  # or of so many rows per component where that is more
+GROUP_COMPONENTS = 4  # groups are cut as for so many components, for their patterns to serve every mixture
+GAUSSIAN_STEPS = 8  # steps of EM for the Gaussian from which gaps are filled before the first M-step
+RIDGE = 1e-6  # added to the covariance of that Gaussian, relative to variances
+SAMPLE_NUMBERS = 1 << 20  # values in the sample of rows from which a start is found
+SAMPLE_ROWS_PER_COMPONENT = 256  # rows of that sample per component, where these are more values
 
 
 class Marginals(NamedTuple):
@@ -34,12 +47,12 @@ class Marginals(NamedTuple):
 
 
 def summed_as(structure: Structure) -> Structure:
-    """The structure whose sums the kernels leave: one variance for all features does not help them."""
+    """The structure whose sums the kernels leave: 'diag' for 'spherical', which saves them nothing."""
     return structure if structure.triangular else structure.direct
 
 
 def marginals(structure: Structure, parameters: Parameters, *, dense: bool = False) -> Marginals:
-    """A mixture before rows with gaps; `dense` asks for matrices whatever the structure.
+    """The mixture as the kernels for rows with gaps read it; `dense` asks for matrices whatever the structure.
 
     Covariances follow from their factors, since an extrapolated point has no others.
     """
@@ -59,9 +72,11 @@ def marginals(structure: Structure, parameters: Parameters, *, dense: bool = Fal
 class IncompleteSource(Source):
     """The rows of another source, in which NaN stands for values missing at random.
 
-    Groups of rows in memory find their patterns once; those of files, in each pass. Rows without any value say nothing:
-    they count in `n_samples` alone, and nothing is added for them that would leave the parameters where they are.
+    Groups of rows in memory find their patterns once; those of files, in each pass. Rows without any value
+    count in `n_samples` alone, and nothing is added for them that would leave the parameters where they are.
     """
+
+    has_gaps = True
 
     def __init__(self, rows: Source) -> None:
         self.source = rows
@@ -74,8 +89,12 @@ class IncompleteSource(Source):
         """Number of rows."""
         return self.source.n_samples
 
-    def blocks(self, groups: list[slice]) -> Iterator[np.ndarray]:
-        return self.source.blocks(groups)
+    @property
+    def in_memory(self) -> bool:
+        return self.source.in_memory
+
+    def read(self, groups: list[slice]) -> Iterator[np.ndarray]:
+        return self.source.read(groups)
 
     def release(self, X: np.ndarray) -> None:
         self.source.release(X)
@@ -84,38 +103,40 @@ class IncompleteSource(Source):
         """Some rows with their gaps."""
         return self.source.take(indices)
 
+    def subset(self, indices: np.ndarray) -> "IncompleteSource":
+        return IncompleteSource(self.source.subset(indices))
+
     def inline(self) -> Self:
         quiet = super().inline()
         quiet.source = self.source.inline()
         quiet._completed = {n: rows.inline() for n, rows in self._completed.items()}
         return quiet
 
+    # ---- EM
+
     def work(self, structure: Structure, n_components: int) -> int:
         return self.n_samples * work_per_row(summed_as(structure).kind, self.n_features, n_components)
 
-    # ---- what EM asks for
-
     def statistics(self, structure: Structure, parameters: Parameters) -> Statistics:
         """Expected statistics of the complete rows given what is observed."""
+        model = marginals(structure, parameters)
+        sums = Sums(n_sums(model))
+        self._pass_over_patterns(model, accumulating=True).run(partial(self._accumulate, model, sums), sums.add)
         try:
-            return self._statistics(structure, parameters)
+            return self._moments(structure, parameters, model, sums.total)
         except DigitsLost:
-            return structure.pool(self._statistics(structure.direct, structure.split(parameters)))
+            return structure.pool(self.statistics(structure.direct, structure.split(parameters)))
 
-    def _statistics(self, structure: Structure, parameters: Parameters) -> Statistics:
-        """The same, or DigitsLost where scatters would be poor."""
-        summed, model = summed_as(structure), marginals(structure, parameters)
-        n_components, n_features = model.centers.shape
-        n_pairs = n_features * (n_features + 1) // 2
-        n_own = 1 + n_features + {TRIANGULAR: n_pairs, DIAGONAL: n_features, ISOTROPIC: 0}[model.kind]
-        total = np.zeros(n_components * n_own + (n_pairs + 2 if model.kind == ISOTROPIC else 0) + 1)
+    def _accumulate(self, model: Marginals, sums: Sums, workspace: Workspace, group: Group) -> np.ndarray:
+        """The sums over one group."""
+        patterns, weights, out = self._patterns(group), self._weights(group.rows), sums.part()
+        self.kernels.accumulate_patterns(group.X, *patterns, weights, *model, *workspace, out)
+        return out
 
-        def task(rows: slice, X: np.ndarray, patterns: Patterns, *workspaces: np.ndarray) -> np.ndarray:
-            out = np.empty_like(total)
-            self.kernels.accumulate_patterns(X, *patterns, self._weights(rows), *model, *workspaces, out)
-            return out
-
-        self._each_group(task, model, True, lambda sums: np.add(total, sums, out=total))
+    def _moments(self, structure: Structure, parameters: Parameters, model: Marginals, total: np.ndarray) -> Statistics:
+        """Statistics from the sums over all groups; DigitsLost where scatters would be poor."""
+        summed, (n_components, n_features) = summed_as(structure), model.centers.shape
+        n_own = n_sums_of_component(model)
         sums = total[: n_components * n_own].reshape(n_components, n_own)
         second = sums[:, 1 + n_features :]
         if model.kind == ISOTROPIC:
@@ -137,13 +158,17 @@ class IncompleteSource(Source):
         )
         return found if summed is structure else structure.pool(found)
 
-    # ---- what a mixture says of each row
+    # ---- densities, responsibilities, labels and missing values under a mixture
 
-    def posterior(self, X: np.ndarray, model: Any, *outputs: np.ndarray | None) -> None:
-        """Log-likelihoods, responsibilities and labels of some rows, where wanted."""
-        sizes = self._sizes(model, False)
-        workspaces = np.empty(sizes[0], self.dtype), np.empty(sizes[1])
-        self.kernels.posterior_patterns(X, *find_patterns(X), *model, *workspaces, *outputs)
+    def model(self, fitted: Fitted) -> Marginals:
+        return marginals(fitted.structure, fitted.parameters)
+
+    def posterior(
+        self, X: np.ndarray, model: Model, *outputs: np.ndarray | None, workspace: Workspace | None = None
+    ) -> None:
+        if workspace is None:
+            workspace = allocate(self.arrays(model.kind, len(model.centers), accumulating=False))
+        self.kernels.posterior_patterns(X, *find_patterns(X), *model, *workspace, *outputs)
 
     def impute(self, model: Marginals, deviations: bool = False) -> tuple[np.ndarray, np.ndarray | None]:
         """The rows with conditional means in their gaps, and if asked for their standard deviations; `dense` model."""
@@ -179,7 +204,7 @@ class IncompleteSource(Source):
         return self._completed[n_components]
 
     def _complete(self, n_components: int) -> Completed:
-        """The same, to be done once."""
+        """The rows that `complete` keeps."""
         rows = self.source.take(self.sample(n_components))
         gaps, model = IncompleteSource(rows), marginals(STRUCTURES["full"], self.gaussian)
         drawn = gaps.draw(model, np.random.RandomState(0))
@@ -228,7 +253,7 @@ class IncompleteSource(Source):
         totals: list[np.ndarray] = []
         for about in (None, 0):
             counts, sums = np.zeros((2, self.n_features))
-            for rows, X in zip(self.groups, self.blocks(self.groups), strict=True):
+            for rows, X in zip(self.groups, self.read(self.groups), strict=True):
                 weights = self._weights(rows)
                 seen = ~np.isnan(X) if weights is None else ~np.isnan(X) * weights[:, None].astype(np.float64)
                 values = X if about is None else (X - totals[0]) ** 2
@@ -249,62 +274,69 @@ class IncompleteSource(Source):
     @cached
     def groups(self) -> list[slice]:
         """Groups of rows, the same whatever the mixture."""
-        work = work_per_row(TRIANGULAR, self.n_features, GROUP_COMPONENTS)
-        return cut(self.n_samples, work, self.n_features * self.dtype.itemsize)
+        return self._cut(TRIANGULAR, GROUP_COMPONENTS)
 
     @cached
     def _found(self) -> dict[int, Patterns]:
         """Patterns of the groups, by their first rows."""
         return {}
 
-    def _patterns(self, rows: slice, X: np.ndarray) -> Patterns:
-        """The patterns of a group."""
-        if not isinstance(self.source, ArraySource):
-            return find_patterns(X)
-        if rows.start not in self._found:
-            self._found[rows.start] = find_patterns(X)
-        return self._found[rows.start]
+    def _patterns(self, group: Group) -> Patterns:
+        """The patterns of one of the `groups`."""
+        if not self.in_memory:
+            return find_patterns(group.X)
+        start = group.rows.start
+        if start not in self._found:
+            self._found[start] = find_patterns(group.X)
+        return self._found[start]
 
-    def _posterior(self, model: Any, *outputs: np.ndarray | None) -> None:
+    def _posterior(self, model: Model, *outputs: np.ndarray | None) -> None:
         """Run `posterior_patterns` over all groups, each filling its rows of the outputs."""
 
-        def task(rows: slice, X: np.ndarray, patterns: Patterns, *workspaces: np.ndarray) -> None:
-            parts = (None if out is None else out[rows] for out in outputs)
-            self.kernels.posterior_patterns(X, *patterns, *model, *workspaces, *parts)
+        def task(workspace: Workspace, group: Group) -> None:
+            parts = (None if out is None else out[group.rows] for out in outputs)
+            self.kernels.posterior_patterns(group.X, *self._patterns(group), *model, *workspace, *parts)
 
-        self._each_group(task, model, False, lambda _: None)
+        self._pass_over_patterns(model, accumulating=False).run(task, lambda _: None)
 
     def _impute(self, model: Marginals, *arrays: np.ndarray | None) -> None:
         """Run `impute_patterns` over all groups, with their rows of labels, normals, output and deviations."""
 
-        def task(rows: slice, X: np.ndarray, patterns: Patterns, _: np.ndarray, scratch: np.ndarray) -> None:
-            parts = (None if array is None else array[rows] for array in arrays)
-            self.kernels.impute_patterns(X, *patterns, *model, scratch, *parts)
+        def task(workspace: Workspace, group: Group) -> None:
+            parts = (None if array is None else array[group.rows] for array in arrays)
+            self.kernels.impute_patterns(group.X, *self._patterns(group), *model, workspace[1], *parts)
 
-        self._each_group(task, model, False, lambda _: None)
+        self._pass_over_patterns(model, accumulating=False).run(task, lambda _: None)
 
-    def _each_group(
-        self, task: Callable, model: Marginals, accumulating: bool, collect: Callable[[Any], object]
-    ) -> None:
-        """`task(rows, X, patterns, workspace, scratch)` for every group, in parallel; results in order."""
-        sizes = self._sizes(model, accumulating)
-        idle: list[tuple[np.ndarray, np.ndarray]] = []
+    def _pass_over_patterns(self, model: Model, *, accumulating: bool) -> Pass:
+        """A pass over the `groups`, whose patterns are known from one pass to the next."""
+        arrays = self.arrays(model.kind, len(model.centers), accumulating=accumulating)
+        return Pass(self, self.groups, arrays)
 
-        def run(group: tuple[slice, np.ndarray]) -> object:
-            rows, X = group
-            try:
-                workspaces = idle.pop()
-            except IndexError:
-                workspaces = np.empty(sizes[0], self.dtype), np.empty(sizes[1])
-            result = task(rows, X, self._patterns(rows, X), *workspaces)
-            idle.append(workspaces)
-            self.release(X)
-            return result
-
-        blocks = zip(self.groups, self.blocks(self.groups), strict=True)
-        self.workers.run(run, blocks, len(self.groups), collect)
-
-    def _sizes(self, model: Marginals, accumulating: bool) -> tuple[int, int]:
-        """How many numbers the kernels' two workspaces must hold."""
+    def arrays(self, kind: int, n_components: int, *, accumulating: bool) -> Arrays:
         itemsize = self.dtype.itemsize
-        return self.kernels.patterns_sizes(model.kind, self.n_features, len(model.centers), accumulating, itemsize)
+        workspace, scratch = self.kernels.patterns_sizes(kind, self.n_features, n_components, accumulating, itemsize)
+        return (workspace, self.dtype), (scratch, np.dtype(np.float64))
+
+
+def n_sums_of_component(model: Marginals) -> int:
+    """How many numbers `accumulate_patterns` leaves for each component."""
+    n_features = model.centers.shape[1]
+    return 1 + n_features + {TRIANGULAR: n_pairs(n_features), DIAGONAL: n_features, ISOTROPIC: 0}[model.kind]
+
+
+def n_sums(model: Marginals) -> int:
+    """How many numbers `accumulate_patterns` leaves."""
+    n_components, n_features = model.centers.shape
+    common = n_pairs(n_features) + 2 if model.kind == ISOTROPIC else 0
+    return n_components * n_sums_of_component(model) + common + 1
+
+
+def n_pairs(n_features: int) -> int:
+    """How many numbers a symmetric matrix has."""
+    return n_features * (n_features + 1) // 2
+
+
+def as_incomplete(source: Source) -> IncompleteSource:
+    """A source as one with gaps, though there may be none."""
+    return source if isinstance(source, IncompleteSource) else IncompleteSource(source)

@@ -1,0 +1,190 @@
+"""Sources of rows without gaps, which serve k-means and starts from labels or responsibilities as well as EM."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+
+from ..model.cached import cached
+from ..model.fitted import Fitted
+from ..model.parameters import Parameters
+from ..model.statistics import Statistics
+from ..model.structure import DigitsLost, KernelModel, Structure
+from ..model.structures import STRUCTURES
+from .labels import Labels
+from .passes import DIAGONAL, ISOTROPIC, TRIANGULAR, Arrays, Group, Pass, Sums, Workspace, allocate
+from .source import Model, Source
+
+if TYPE_CHECKING:
+    from .array import ArraySource
+
+ORIGIN_ROWS = 1024  # whose mean is a point amid all rows
+
+
+class CompleteSource(Source):
+    """Rows of which every value is known; subclasses say how they are read and taken."""
+
+    def complete(self, n_components: int) -> Self:
+        return self
+
+    def subset(self, indices: np.ndarray) -> ArraySource:
+        rows = self.take(indices)
+        rows.weights = None if self.weights is None else self.weights[indices]
+        return rows
+
+    def model(self, fitted: Fitted) -> KernelModel:
+        return fitted.kernel_model(self.dtype)
+
+    def posterior(
+        self, X: np.ndarray, model: Model, *outputs: np.ndarray | None, workspace: Workspace | None = None
+    ) -> None:
+        if workspace is None:
+            ((size, dtype),) = self.arrays(model.kind, len(model.centers), accumulating=False)
+            workspace = (np.empty(size, dtype),)
+        self.kernels.posterior(X, *model, *workspace, *outputs)
+
+    # ---- what does not depend on parameters
+
+    @cached
+    def origin(self) -> np.ndarray:
+        """A point amid the rows (D,): the mean of up to 1024 of them."""
+        if self.weights is None:
+            indices = np.arange(0, self.n_samples, max(1, self.n_samples // ORIGIN_ROWS))
+        else:
+            indices = self.at((np.arange(ORIGIN_ROWS) + 0.5) / ORIGIN_ROWS)
+        return self.take(indices).X.mean(axis=0, dtype=np.float64)
+
+    @cached
+    def scatter(self) -> np.ndarray:
+        """Scatter of all rows about the origin, (D, D), in double precision whatever that of the rows."""
+        identity, double = np.eye(self.n_features)[None], np.dtype(np.float64)
+        model = STRUCTURES["full"].kernel_model(Parameters(np.ones(1), self.origin[None], identity, identity), double)
+        sums = Sums(n_sums(model))
+
+        def task(workspace: Workspace, group: Group) -> np.ndarray:
+            weights, out = self._weights(group.rows), sums.part()
+            weights = weights if weights is None else weights.astype(np.float64)
+            X, labels = group.X.astype(np.float64, copy=False), np.zeros(len(group.X), np.int32)
+            self.kernels.accumulate(X, None, labels, weights, *model, *workspace, out)
+            return out
+
+        arrays = self.arrays(TRIANGULAR, 1, dtype=double)
+        Pass(self, self._cut(TRIANGULAR, 1), arrays).run(task, sums.add)
+        lower = np.zeros((self.n_features, self.n_features))
+        lower[np.tril_indices(self.n_features)] = sums.total[1 + self.n_features : -1]
+        return lower + np.tril(lower, -1).T
+
+    # ---- statistics
+
+    def statistics(self, structure: Structure, parameters: Parameters) -> Statistics:
+        model = self._framed(structure, parameters)
+        sums = Sums(n_sums(model))
+        self._pass(model.kind, len(model.centers)).run(partial(self._accumulate, model, sums, None), sums.add)
+        try:
+            return self._moments(structure, parameters, model, sums)
+        except DigitsLost:
+            return structure.pool(self.statistics(structure.direct, structure.split(parameters)))
+
+    def statistics_given(
+        self, structure: Structure, means: np.ndarray, responsibilities: Callable[[slice], np.ndarray]
+    ) -> Statistics:
+        """Statistics about `means` for responsibilities from outside, asked for group by group in the order of rows."""
+        return self._assigned(structure, means, None, responsibilities)
+
+    def statistics_labeled(self, structure: Structure, means: np.ndarray, labels: Labels) -> Statistics:
+        """Statistics about `means` where each row belongs to one component."""
+        return self._assigned(structure, means, labels, None)
+
+    def _assigned(
+        self,
+        structure: Structure,
+        means: np.ndarray,
+        labels: Labels | None,
+        responsibilities: Callable[[slice], np.ndarray] | None,
+    ) -> Statistics:
+        """Statistics about `means` for labels or responsibilities."""
+        direct = structure.direct
+        parameters = direct.unit(means)
+        model = self._framed(direct, parameters)
+        sums = Sums(n_sums(model))
+        task = partial(self._accumulate, model, sums, labels)
+        self._pass(model.kind, len(model.centers)).run(task, sums.add, responsibilities)
+        return structure.pool(self._moments(direct, parameters, model, sums))
+
+    def _framed(self, structure: Structure, parameters: Parameters) -> KernelModel:
+        """The mixture as the kernels read it, about the origin where its components share a frame."""
+        return structure.kernel_model(parameters, self.dtype, self.origin if structure.framed else None)
+
+    def _accumulate(
+        self, model: KernelModel, sums: Sums, labels: Labels | None, workspace: Workspace, group: Group
+    ) -> np.ndarray:
+        """The sums over one group."""
+        owners = None if labels is None else labels.of(self, group)
+        weights, out = self._weights(group.rows), sums.part()
+        self.kernels.accumulate(group.X, group.given, owners, weights, *model, *workspace, out)
+        return out
+
+    def _moments(self, structure: Structure, parameters: Parameters, model: KernelModel, sums: Sums) -> Statistics:
+        """Statistics from the sums over all groups; DigitsLost where they would be poor."""
+        resolution = float(np.finfo(self.dtype).eps)
+        return structure.statistics(parameters, model, sums.total, self, self.total, resolution)
+
+    # ---- k-means
+
+    def assign(self, centers: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+        """Nearest centers (N,), the weight that each has, the sums of these rows about it, and the inertia."""
+        labels, n_centers = np.empty(self.n_samples, np.int32), len(centers)
+        sums = Sums(n_centers * (1 + self.n_features) + 1)
+
+        def task(workspace: Workspace, group: Group) -> np.ndarray:
+            out = sums.part()
+            labels[group.rows] = self.nearest(group, centers, workspace, out)
+            return out
+
+        self._pass(ISOTROPIC, n_centers).run(task, sums.add)
+        counts, first = sums.total[:n_centers], sums.total[n_centers:-1].reshape(centers.shape)
+        return labels, counts, first - counts[:, None] * (centers - self.origin), float(sums.total[-1])
+
+    def nearest(
+        self, group: Group, centers: np.ndarray, workspace: Workspace | None = None, out: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Nearest centers (n,) of a group; `out` takes their weights, the sums about the origin, and the inertia."""
+        if workspace is None:
+            workspace = allocate(self.arrays(ISOTROPIC, len(centers)))
+        if out is None:
+            out = np.empty(len(centers) * (1 + self.n_features) + 1)
+        labels = np.empty(len(group.X), np.int32)
+        about = (centers - self.origin).astype(self.dtype)
+        self.kernels.assign(group.X, self._weights(group.rows), about, self.origin, *workspace, labels, out)
+        return labels
+
+    def potentials(self, candidates: np.ndarray, closest: np.ndarray, update: bool = False) -> np.ndarray:
+        """Sum over rows of min(closest, squared distance to a candidate), for each; `update` keeps the minimum."""
+        about, sums = (candidates - self.origin).astype(self.dtype), Sums(len(candidates))
+
+        def task(workspace: Workspace, group: Group) -> np.ndarray:
+            weights, near, out = self._weights(group.rows), closest[group.rows], sums.part()
+            self.kernels.potentials(group.X, weights, about, self.origin, *workspace, near, update, out)
+            return out
+
+        self._pass(ISOTROPIC, len(candidates)).run(task, sums.add)
+        return sums.total
+
+    # ---- passes over the rows
+
+    def arrays(
+        self, kind: int, n_components: int, *, accumulating: bool = True, dtype: np.dtype | None = None
+    ) -> Arrays:
+        dtype = dtype or self.dtype
+        size = self.kernels.workspace_size(kind, self.n_features, n_components, accumulating, dtype.itemsize)
+        return ((size, dtype),)
+
+
+def n_sums(model: KernelModel) -> int:
+    """How many numbers `accumulate` leaves."""
+    n_components, n_features = model.centers.shape
+    second = {TRIANGULAR: n_features * (n_features + 1) // 2, DIAGONAL: n_features, ISOTROPIC: 1}[model.kind]
+    return n_components * (1 + n_features + second) + 1

@@ -1,0 +1,152 @@
+"""A pass over rows: they are read in groups, threads work on the groups, and results are collected in their order.
+
+Groups depend on the number of rows, their size and the model alone, so that bits do not depend on threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import NamedTuple, Protocol, TypeVar
+
+import numpy as np
+
+from .threads import Workers
+
+R = TypeVar("R")
+
+TRIANGULAR, DIAGONAL, ISOTROPIC = range(3)  # kinds of kernels.pyx
+
+GROUP_WORK = 1 << 23  # multiply-adds below which cutting rows into groups costs more than threads bring
+MOST_GROUPS = 64
+MOST_GROUP_WORK = 1 << 30  # above which Ctrl-C would have to wait too long
+MOST_GROUP_BYTES = 1 << 24  # above which a few groups would be much memory where rows are read from files
+BLOCK = 512  # groups are whole blocks of the kernels
+
+Workspace = tuple[np.ndarray, ...]  # the arrays that a kernel works in
+Arrays = tuple[tuple[int, np.dtype], ...]  # their sizes and types
+
+
+def allocate(arrays: Arrays) -> Workspace:
+    """New arrays of these sizes and types."""
+    return tuple([np.empty(size, dtype) for size, dtype in arrays])
+
+
+# ---- groups
+
+
+class Group(NamedTuple):
+    """Consecutive rows: where they stand, the rows themselves, and responsibilities where these are given."""
+
+    rows: slice
+    X: np.ndarray
+    given: np.ndarray | None = None
+
+
+def work_per_row(kind: int, n_features: int, n_components: int) -> int:
+    """Multiply-adds for one row, with 20 for exp and the sum over components."""
+    per_component = ((n_features + 5) * n_features, 6 * n_features, 3 * n_features)  # by kind
+    return n_components * (per_component[kind] + 20)
+
+
+def cut(n_samples: int, work: int, row_bytes: int) -> list[slice]:
+    """Groups of whole blocks: a power of two of them, so that they spread evenly over threads."""
+    if n_samples * work < GROUP_WORK and n_samples * row_bytes <= MOST_GROUP_BYTES:
+        return [slice(0, n_samples)]
+    wanted = n_samples * work // GROUP_WORK
+    most = max(BLOCK, MOST_GROUP_BYTES // row_bytes // BLOCK * BLOCK)
+    n_groups = min(1 << wanted.bit_length(), MOST_GROUPS)
+    rows = max(BLOCK, min(-(-n_samples // n_groups), MOST_GROUP_WORK // work))
+    rows = min(-(-rows // BLOCK) * BLOCK, most)
+    return cut_evenly(n_samples, rows)
+
+
+def cut_evenly(n_samples: int, rows: int) -> list[slice]:
+    """Groups of so many rows each, the last of what is left."""
+    return [slice(start, min(start + rows, n_samples)) for start in range(0, n_samples, rows)]
+
+
+# ---- passes
+
+
+class Readable(Protocol):
+    """A source, as far as a pass needs it."""
+
+    dtype: np.dtype
+    workers: Workers
+    idle: dict[Arrays, list[Workspace]]
+
+    def read(self, groups: list[slice]) -> Iterator[np.ndarray]:
+        """The rows of consecutive groups, one group after the other."""
+
+    def release(self, X: np.ndarray) -> None:
+        """Learn that a group of rows is no longer needed in this pass."""
+
+
+class Pass:
+    """One reading of all rows, in groups, with a workspace for each thread that is kept from pass to pass."""
+
+    def __init__(self, source: Readable, groups: list[slice], arrays: Arrays = ()) -> None:
+        self.source, self.groups, self.arrays = source, groups, arrays
+
+    def run(
+        self,
+        task: Callable[[Workspace, Group], R],
+        collect: Callable[[R], object],
+        given: Callable[[slice], np.ndarray] | None = None,
+    ) -> None:
+        """`task(workspace, group)` for every group, in parallel when there are several; results in order.
+
+        Responsibilities that are `given` are asked for group by group in the order of the rows.
+        """
+        source, groups = self.source, self.groups
+        idle = source.idle.setdefault(self.arrays, [])
+        if len(groups) == 1:  # perhaps a few rows, that have no time for more
+            (rows,), (X,) = groups, source.read(groups)
+            workspace = self._workspace(idle)
+            result = task(workspace, self._group(rows, X, given))
+            idle.append(workspace)
+            source.release(X)
+            collect(result)
+            return
+        lent: list[Workspace] = []
+
+        def prepare() -> Callable[[Group], R]:
+            workspace = self._workspace(idle)
+            lent.append(workspace)
+            return partial(task, workspace)
+
+        items = (self._group(rows, X, given) for rows, X in zip(groups, source.read(groups), strict=True))
+        source.workers.share(prepare, items, len(groups), collect, lambda group: source.release(group.X))
+        idle += lent  # not after an error, when other threads may still be at work
+
+    def _group(self, rows: slice, X: np.ndarray, given: Callable[[slice], np.ndarray] | None) -> Group:
+        """A group of rows, with the responsibilities that are given for it."""
+        return Group(rows, X, None if given is None else np.ascontiguousarray(given(rows), self.source.dtype))
+
+    def _workspace(self, idle: list[Workspace]) -> Workspace:
+        """A workspace that nobody uses, or a new one."""
+        try:
+            return idle.pop()
+        except IndexError:
+            return allocate(self.arrays)
+
+
+class Sums:
+    """Numbers that each group of rows leaves, added up in the order of the groups."""
+
+    def __init__(self, size: int) -> None:
+        self.total = np.zeros(size)
+        self._spare: list[np.ndarray] = []  # arrays that have been added, to be used again
+
+    def part(self) -> np.ndarray:
+        """An array for what one group leaves."""
+        try:
+            return self._spare.pop()
+        except IndexError:
+            return np.empty(len(self.total))
+
+    def add(self, part: np.ndarray) -> None:
+        """Add what one group has left."""
+        np.add(self.total, part, out=self.total)
+        self._spare.append(part)
