@@ -140,11 +140,12 @@ def em(
     tol: float,
     max_iter: int,
     reg_covar: float = 0.0,
+    acceleration: str | None = None,
     **others: Any,
 ) -> Fit:
-    """The library's EM loop by maximum likelihood, without the estimator; `others` are further settings."""
-    settings = Settings(tol=tol, max_iter=max_iter, **others)
-    return expectation_maximization(source, m_step(source, structure, reg_covar), parameters, settings)
+    """The library's EM loop by maximum likelihood, without the estimator."""
+    settings = Settings(tol=tol, max_iter=max_iter, acceleration=acceleration)
+    return expectation_maximization(source, m_step(source, structure, reg_covar), parameters, settings, **others)
 
 
 def m_step(source: Any, structure: Structure, reg_covar: float = 0.0, degenerate: str = "raise") -> MaximumLikelihood:

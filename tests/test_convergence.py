@@ -17,6 +17,7 @@ from fastgmm import ConvergenceWarning, GaussianMixture
 from fastgmm.cli.reports import fit_report
 from fastgmm.cli.tables import Table
 from fastgmm.fitting.convergence import RULES, AitkenRule, ParametersRule
+from fastgmm.mixture import estimation
 from fastgmm.model.parameters import Parameters
 from fastgmm.model.structures import STRUCTURES
 from fastgmm.sources.array import ArraySource
@@ -212,21 +213,20 @@ def test_interruption_keeps_the_best() -> None:
     assert model.lower_bounds_ == expected.lower_bounds_
 
 
-def test_interruption_in_a_later_start() -> None:
+def test_interruption_in_a_later_start(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C while the second start is sought keeps the first fit."""
     X, _ = rows_and_start()
-    starts: list[int] = []
+    starts, draw = list[int](), estimation.completed
 
-    class Interrupting(GaussianMixture):
-        """Is interrupted in its second initialization."""
+    def interrupted(*args: Any) -> Any:
+        """Draw starts of which the second is interrupted."""
+        starts.append(1)
+        return interrupt if len(starts) == 2 else draw(*args)
 
-        def _start(self, *args: Any) -> Any:
-            """Draw starts of which the second is interrupted."""
-            starts.append(1)
-            return interrupt if len(starts) == 2 else super()._start(*args)
-
+    monkeypatch.setattr(estimation, "completed", interrupted)
     with pytest.warns(ConvergenceWarning, match="interrupted"):
-        model = Interrupting(3, n_init=5, drop_restarts=False, random_state=0).fit(X)
+        model = GaussianMixture(3, n_init=5, drop_restarts=False, random_state=0).fit(X)
+    monkeypatch.undo()
     assert model.stop_reason_ == "interrupt"
     assert [record.n_iter > 0 for record in model.fits_] == [True, False, False, False, False]
     np.testing.assert_array_equal(model.means_, GaussianMixture(3, random_state=0).fit(X).means_)
@@ -237,7 +237,7 @@ def test_interruption_before_the_first_iteration(monkeypatch: pytest.MonkeyPatch
     X, _ = rows_and_start()
     model = GaussianMixture(3)
 
-    monkeypatch.setattr(model, "_start", interrupt)
+    monkeypatch.setattr(estimation, "completed", lambda *_: interrupt)
     with pytest.raises(KeyboardInterrupt):
         model.fit(X)
     assert not hasattr(model, "means_")

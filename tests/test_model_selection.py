@@ -79,7 +79,7 @@ def test_criteria_against_scikit_learn() -> None:
             mixture.GaussianMixture(model.n_components, covariance_type=model.covariance_type), model
         )
         assert (row["bic"], row["aic"]) == pytest.approx((other.bic(IRIS), other.aic(IRIS)), rel=1e-9)
-        assert row["n_parameters"] == fitted(other).n_parameters
+        assert row["n_parameters"] == other._n_parameters()
         largest = other.predict_proba(IRIS).max(axis=1)
         assert row["icl"] == pytest.approx(other.bic(IRIS) - 2 * np.log(largest).sum(), rel=1e-9)
 
@@ -174,7 +174,7 @@ def test_small_tight_groups_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
     ideal = GaussianMixture(5, covariance_type="spherical", init_params=labels).fit(X)
     assert (best.covariance_type, best.n_components) == ("spherical", 5)
     assert best.bic(X) == pytest.approx(ideal.bic(X), abs=0.1)
-    monkeypatch.setattr(refinement, "BEHIND", -1.0)
+    monkeypatch.setattr(refinement, "SCORE_WINDOW", -1.0)
     assert select(X, range(1, 9), random_state=0).table_["bic"][0] > ideal.bic(X) + 1000
 
 
@@ -187,7 +187,7 @@ def test_best_is_fitted_to_convergence(monkeypatch: pytest.MonkeyPatch) -> None:
     left = best.bic(X) - GaussianMixture(best.n_components, tol=1e-7, max_iter=5000, **start).fit(X).bic(X)
     assert best.converged_ and np.diff(best.lower_bounds_[-2:]) < 1e-5 and left > 0
     assert (np.diff(best.lower_bounds_) > -1e-12).all() and best.n_iter_ == len(best.lower_bounds_)
-    monkeypatch.setattr(refinement, "FINE", 1.0)
+    monkeypatch.setattr(refinement, "TIGHT_TOL", 1.0)
     coarse = select(X, range(3, 6), "full", random_state=0)
     assert coarse.best_estimator_.n_components == best.n_components
     assert coarse.table_["bic"][0] - selection.table_["bic"][0] > 2 * left
@@ -552,8 +552,8 @@ def test_interrupt_ends_other_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fits on other threads end with the sweep, however long they would go on."""
     running = threading.Event()
 
-    def endless(source: Any, structure: Any, parameters: Any, *, on_iteration: Any, **rest: Any) -> None:
-        if structure.name == "tied":
+    def endless(source: Any, m_step: Any, *others: Any, on_iteration: Any) -> None:
+        if m_step.structure.name == "tied":
             assert running.wait(20)
             raise KeyboardInterrupt
         while True:

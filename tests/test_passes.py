@@ -13,6 +13,8 @@ import pytest
 
 from fastgmm import kernels
 from fastgmm.fitting.em import expectation_maximization
+from fastgmm.fitting.mstep import MaximumLikelihood
+from fastgmm.fitting.settings import Settings
 from fastgmm.model.structures import STRUCTURES
 from fastgmm.sources import passes
 from fastgmm.sources.array import ArraySource
@@ -92,7 +94,8 @@ def test_few_frames_between_the_loop_and_the_kernel(
     X, structure = rows(), STRUCTURES["full"]
     parameters = structure.from_covariances(np.full(2, 0.5), X[:2], np.tile(np.eye(3), (2, 1, 1)))
     with source_of(X, gaps, n_threads, watched) as source:
-        expectation_maximization(source, structure, parameters, tol=0.0, max_iter=2)
+        m_step = MaximumLikelihood(source, structure)
+        expectation_maximization(source, m_step, parameters, Settings(tol=0.0, max_iter=2))
     assert watched.n_calls >= (8 if several else 2)
     assert watched.depths and max(watched.depths) <= MOST_FRAMES
 

@@ -22,12 +22,12 @@ from .checks import (
     check_n_features,
     check_out,
     check_parameters,
+    fitted_attributes,
     is_upper_triangular,
-    refuse_unfitted,
 )
 from .protocol import Estimator
 
-__all__ = ["BaseMixture", "Floats", "check_shapes", "fitted", "rows_of"]
+__all__ = ["FITTED", "BaseMixture", "Floats", "check_shapes", "fitted", "rows_of"]
 
 Floats = NDArray[np.floating[Any]]  # of single precision where rows are, else of double precision
 
@@ -195,9 +195,9 @@ class BaseMixture(Estimator):
         """Refuse constructor arguments of the wrong type or out of range."""
         check_parameters(cls._constraints, params, cls.__name__)
 
-    def _structure(self) -> Structure:
+    def _structure(self, attributes: Mapping[str, Any] | None = None) -> Structure:
         """Return the covariance structure asked for."""
-        name: Any = self.covariance_type
+        name: Any = (vars(self) if attributes is None else attributes)["covariance_type"]
         if not (isinstance(name, str) and name in STRUCTURES):
             self._check_params({"covariance_type": name})
         return STRUCTURES[name]
@@ -205,15 +205,12 @@ class BaseMixture(Estimator):
     def _fitted(self, attributes: Mapping[str, Any] | None = None) -> Fitted:
         """Return the mixture of these attributes, or as it is; covariances that nobody has set are NaN.
 
-        A fit in another thread replaces all attributes in one step, so that they are read from one dictionary.
+        A fit in another thread replaces all attributes in one step: they are read from one dictionary, and once.
         """
         state = vars(self) if attributes is None else attributes
-        try:
-            weights, means, factors = [np.asarray(state[name], np.float64) for name in FITTED]
-        except KeyError:
-            refuse_unfitted(self, FITTED)
+        weights, means, factors = fitted_attributes(self, state, *FITTED)
         covariances = np.asarray(state.get("covariances_", np.nan), np.float64)
-        structure = self._structure()
+        structure = self._structure(state)
         arrays = (weights, means, factors, covariances)
         if factors.nbytes + means.nbytes > SMALL:
             found = _checked(structure, *arrays)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import lru_cache
 from numbers import Integral, Real
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -302,22 +302,16 @@ def _symmetric(array: NDArray[Any], structure: Structure, name: str) -> Iterator
 # Fitted attributes, which may also have been set by hand
 
 
-def fitted_attributes(estimator: Any, *names: str) -> list[NDArray[np.float64]]:
-    """Return the named attributes in double precision, or raise NotFittedError."""
-    state = vars(estimator)
+def fitted_attributes(estimator: Any, attributes: Mapping[str, Any], *names: str) -> list[NDArray[np.float64]]:
+    """Return the named ones of an estimator's attributes in double precision, or raise NotFittedError."""
     try:
-        return [np.asarray(state[name], dtype=np.float64) for name in names]
+        return [np.asarray(attributes[name], dtype=np.float64) for name in names]
     except KeyError:
-        refuse_unfitted(estimator, names)
-
-
-def refuse_unfitted(estimator: Any, names: Sequence[str]) -> NoReturn:
-    """Raise NotFittedError for an estimator that lacks some of the named attributes."""
-    missing = [name for name in names if not hasattr(estimator, name)]
-    raise compatible(NotFittedError)(
-        f"This {type(estimator).__name__} instance is not fitted yet. Call 'fit' with appropriate arguments before "
-        f"using this estimator, or set what it lacks by hand: {', '.join(missing)}."
-    ) from None
+        missing = [name for name in names if name not in attributes]
+        raise compatible(NotFittedError)(
+            f"This {type(estimator).__name__} instance is not fitted yet. Call 'fit' with appropriate arguments before "
+            f"using this estimator, or set what it lacks by hand: {', '.join(missing)}."
+        ) from None
 
 
 def check_attribute_shape(name: str, shape: tuple[int, ...], expected: tuple[int, ...]) -> None:

@@ -137,8 +137,9 @@ class Distribution(BaseMixture):
         >>> X.shape, y
         ((5, 1), array([0, 0, 0, 1, 1]))
         """
-        weights, means, covariances = fitted_attributes(self, "weights_", "means_", "covariances_")
-        structure = self._structure()
+        state = vars(self)
+        weights, means, covariances = fitted_attributes(self, state, "weights_", "means_", "covariances_")
+        structure = self._structure(state)
         check_shapes(structure, weights, means, covariances_=covariances)
         seed = self.random_state if random_state is None else random_state
         self._check_params({"random_state": seed})
@@ -252,7 +253,7 @@ class Distribution(BaseMixture):
         """Return a mixture of some of the features of this one."""
         mixture = type(self)().set_params(
             n_components=len(parameters.weights),
-            covariance_type=self.covariance_type,
+            covariance_type=fitted.structure.name,
             random_state=self.random_state,
             missing=self.missing,
             n_threads=self.n_threads,

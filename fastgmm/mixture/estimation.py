@@ -166,7 +166,7 @@ class Estimation(BaseMixture):
         """
         with self._rows_to_fit(X, sample_weight) as source:
             attributes = self._estimate(source, X, sample_weight)
-            labels = source.labels(source.model(self._fitted(attributes)))
+            labels = source.labels(source.model(self._fitted(vars(self) | attributes)))
         self._adopt(attributes)
         return labels
 

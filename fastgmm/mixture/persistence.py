@@ -17,7 +17,7 @@ from ..fitting.repair import Repair
 from ..fitting.restarts import FitRecord
 from ..model.conditioning import marginal
 from ..model.structure import Structure
-from .base import BaseMixture, check_shapes
+from .base import FITTED, BaseMixture, check_shapes
 from .checks import check_weights, fitted_attributes, is_upper_triangular
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ class Persistent(BaseMixture):
         }
         dtype = _floats(own["means_"]).dtype
         mixture = kind()
-        params = self.get_params() | {"covariance_type": structure.in_sklearn}
+        params = {name: own[name] for name in self.get_params()} | {"covariance_type": structure.in_sklearn}
         mixture.set_params(**{n: params[n] for n in mixture.get_params() if n in params and _is_known(n, params[n])})
         vars(mixture).update({name: np.array(values, dtype=dtype) for name, values in found.items()})
         kept = ("converged_", "n_iter_", "lower_bound_", "lower_bounds_", "feature_names_in_")
@@ -226,7 +226,7 @@ class Persistent(BaseMixture):
                 "mixtures of Gaussians, use GaussianMixture.from_parameters."
             )
         ours = cls().set_params(**mixture.get_params())
-        fitted_attributes(mixture, "weights_", "means_", "precisions_cholesky_")
+        fitted_attributes(mixture, vars(mixture), *FITTED)
         kept = (*ARRAYS, *NUMBERS, "feature_names_in_")
         vars(ours).update({name: copy(getattr(mixture, name)) for name in kept if hasattr(mixture, name)})
         ours._fitted()
@@ -253,9 +253,9 @@ def _is_known(name: str, value: Any) -> bool:
 
 def _contents(model: Any, state: dict[str, Any]) -> tuple[dict[str, Any], Arrays]:
     """Return the header and the arrays of the file of a mixture with these attributes."""
-    fitted_attributes(model, "weights_", "means_", "precisions_cholesky_")
+    fitted_attributes(model, state, *FITTED)
     arrays = {name: _floats(state[name]) for name in ARRAYS if name in state}
-    plain = {name: _plain(value) for name, value in model.get_params().items()}
+    plain = {name: _plain(state[name]) for name in model.get_params()}
     fitted = {name: _plain(state[name]) for name in NUMBERS if name in state}
     for name in RECORDS:
         if name in state:

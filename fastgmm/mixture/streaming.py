@@ -119,7 +119,7 @@ class Streaming(Estimation):
             with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
                 fit, records = self._best_fit(source, self._plans(source, structure, settings), settings)
                 begun = self._attributes(structure, fit, source.dtype, 0.0, names, records)
-            learned = self._learned(self._fitted(begun), begun, source, pending.weights.sum() / source.total)
+            learned = self._learned(self._fitted(state | begun), begun, source, pending.weights.sum() / source.total)
         return self._adopt(learned)
 
     def _learned(self, fitted: Fitted, state: dict[str, Any], source: Source, scale: float) -> dict[str, Any]:

@@ -76,7 +76,7 @@ def read(path: Path) -> tuple[dict[str, Any], Arrays]:
         if not zipfile.is_zipfile(stream):
             raise ModelFileError(
                 f"{path} is not a model saved by fastgmm, or is cut off: it starts with {_start(stream)!r} and holds "
-                "no list of its contents. Give a file that `save` wrote, or save the model again."
+                "no list of its contents. Give a file written by GaussianMixture.save, or save the model again."
             )
         try:
             with zipfile.ZipFile(stream) as archive:
@@ -100,8 +100,8 @@ def _read(archive: zipfile.ZipFile, size: int) -> tuple[dict[str, Any], Arrays]:
     members = {member.filename: member for member in archive.infolist()}
     if HEADER not in members:
         raise _Refused(
-            f"is not a model saved by fastgmm: it holds {sorted(members)[:5]}, but no {HEADER}. Give a file that "
-            "`save` wrote."
+            f"is not a model saved by fastgmm: it holds {sorted(members)[:5]}, but no {HEADER}. Give a file written by "
+            "Statistics.save or GaussianMixture.save."
         )
     for member in archive.infolist():
         if member.compress_type != zipfile.ZIP_STORED or member.file_size != member.compress_size:
@@ -124,7 +124,9 @@ def _header(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> dict[str, Any]
         raise _Refused(f"is damaged: its header takes {member.file_size} bytes. {_DAMAGED}")
     content = json.loads(archive.read(member).decode())
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise _Refused("is not a model saved by fastgmm: its header names none. Give a file that `save` wrote.")
+        raise _Refused(
+            "is not a model saved by fastgmm: its header names none. Give a file written by GaussianMixture.save."
+        )
     if content.get("format_version") != FORMAT_VERSION:
         raise _Refused(
             f"has the format version {content.get('format_version')!r}, but fastgmm {VERSION} reads version "

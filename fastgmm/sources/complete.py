@@ -13,7 +13,7 @@ from ..model.fitted import Fitted
 from ..model.parameters import Parameters
 from ..model.statistics import Statistics
 from ..model.structure import DigitsLost, KernelModel, Structure
-from ..model.structures import STRUCTURES
+from ..model.structures import FULL
 from .labels import Labels
 from .passes import DIAGONAL, ISOTROPIC, TRIANGULAR, Arrays, Group, Pass, Sums, Workspace, allocate
 from .source import Model, Source
@@ -61,7 +61,7 @@ class CompleteSource(Source):
     def scatter(self) -> np.ndarray:
         """Scatter of all rows about the origin, (D, D), in double precision whatever that of the rows."""
         identity, double = np.eye(self.n_features)[None], np.dtype(np.float64)
-        model = STRUCTURES["full"].kernel_model(Parameters(np.ones(1), self.origin[None], identity, identity), double)
+        model = FULL.kernel_model(Parameters(np.ones(1), self.origin[None], identity, identity), double)
         sums = Sums(n_sums(model))
 
         def task(workspace: Workspace, group: Group) -> np.ndarray:

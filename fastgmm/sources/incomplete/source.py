@@ -12,7 +12,7 @@ from ...model.fitted import Fitted
 from ...model.parameters import Parameters
 from ...model.statistics import Statistics
 from ...model.structure import DigitsLost, Structure
-from ...model.structures import STRUCTURES, check_digits
+from ...model.structures import FULL, check_digits
 from ..array import ArraySource
 from ..passes import (
     DIAGONAL,
@@ -206,7 +206,7 @@ class IncompleteSource(Source):
     def _complete(self, n_components: int) -> Completed:
         """The rows that `complete` keeps."""
         rows = self.source.take(self.sample(n_components))
-        gaps, model = IncompleteSource(rows), marginals(STRUCTURES["full"], self.gaussian)
+        gaps, model = IncompleteSource(rows), marginals(FULL, self.gaussian)
         drawn = gaps.draw(model, np.random.RandomState(0))
         means, _ = gaps.impute(model)
         workers, kernels, weights = self.workers, self.kernels, rows.weights
@@ -225,7 +225,7 @@ class IncompleteSource(Source):
                 f"mean is as large as {np.abs(means).max():.3g}). Divide each column by its standard deviation, or "
                 "drop outliers."
             )
-        structure, constant = STRUCTURES["full"], self._constant
+        structure, constant = FULL, self._constant
         scale = np.where(constant, 1.0, variances)
         gaussian = structure.from_covariances(np.ones(1), means[None], np.diag(scale)[None])
         for _ in range(GAUSSIAN_STEPS):
