@@ -3,7 +3,7 @@ from libc.stdint cimport int32_t
 from libc.string cimport memset
 
 from blocks cimport TRIANGULAR, Layout
-from tiles cimport LANES_F32, LANES_F64, floating, moments, products, triangle, weights
+from tiles cimport LANES_F32, LANES_F64, floating, moments, products, sum_weights, triangle
 
 
 cdef inline void flush(
@@ -14,8 +14,8 @@ cdef inline void flush(
 ) noexcept nogil:
     """Add the waiting whitened samples of component k to its sums: a symmetric product, tile by tile."""
     cdef Py_ssize_t D = at.D, P = at.P, lanes = LANES_F64 if floating is double else LANES_F32
-    cdef Py_ssize_t* fill = <Py_ssize_t*> (work + at.fill)
-    cdef Py_ssize_t n = fill[k], i, i0, j0, whole = (n + lanes - 1) // lanes * lanes
+    cdef Py_ssize_t* n_buffered = <Py_ssize_t*> (work + at.n_buffered)
+    cdef Py_ssize_t n = n_buffered[k], i, i0, j0, whole = (n + lanes - 1) // lanes * lanes
     cdef int m, a, b
     cdef floating* y = work + at.y + k * D * P
     cdef floating* r = work + at.r + k * P
@@ -24,7 +24,7 @@ cdef inline void flush(
     cdef double* row
     if n == 0:
         return
-    fill[k] = 0
+    n_buffered[k] = 0
     if whole > n:
         memset(r + n, 0, (whole - n) * sizeof(floating))
         for i in range(D):
@@ -50,7 +50,7 @@ cdef inline void flush(
 cdef inline void accumulate_triangular(const Layout* at, floating* work, double* out) noexcept nogil:
     """Keep the block's samples of each component in its buffer, and flush the buffers that are full."""
     cdef Py_ssize_t k, n, i, D = at.D, B = at.B, P = at.P, stride = 1 + D + D * (D + 1) // 2
-    cdef Py_ssize_t* fill = <Py_ssize_t*> (work + at.fill)
+    cdef Py_ssize_t* n_buffered = <Py_ssize_t*> (work + at.n_buffered)
     cdef int32_t active
     cdef int32_t[256] chosen     # at least B
     cdef const floating* restrict p
@@ -59,7 +59,7 @@ cdef inline void accumulate_triangular(const Layout* at, floating* work, double*
     for k in range(at.K):
         p = work + at.p + k * B
         active = 0
-        r = work + at.r + k * P + fill[k]
+        r = work + at.r + k * P + n_buffered[k]
         for n in range(B):
             r[n] = p[n]
             active += p[n] > 0
@@ -74,12 +74,12 @@ cdef inline void accumulate_triangular(const Layout* at, floating* work, double*
                 i += p[n] > 0
             for n in range(active):
                 r[n] = p[chosen[n]]
-            y = work + at.y + k * D * P + fill[k]
+            y = work + at.y + k * D * P + n_buffered[k]
             for i in range(D):
                 for n in range(active):
                     y[i * P + n] = y[i * P + chosen[n]]
-        fill[k] += active
-        if fill[k] + B > at.C:
+        n_buffered[k] += active
+        if n_buffered[k] + B > at.C:
             flush(at, k, work, out + k * stride)
 
 
@@ -95,7 +95,7 @@ cdef inline void accumulate_diagonal(
     cdef floating[16] sums
     for k0 in range(0, at.K, 4):
         m = <int> min(4, at.K - k0)
-        weights(m, B, work + at.p + k0 * B, B, work + at.p + k0 * B, B, sums)
+        sum_weights(m, B, work + at.p + k0 * B, B, work + at.p + k0 * B, B, sums)
         for a in range(m):
             out[(k0 + a) * stride] += sums[a]
     for i0 in range(0, D, 4):       # four features of the block stay in the first-level cache
@@ -107,7 +107,7 @@ cdef inline void accumulate_diagonal(
                 out[k * stride + 1 + D + i0 + a] += sums[4 + a]
 
 
-cdef inline void accumulate_isotropic(const Layout* at, floating* work, double* out) noexcept nogil:
+cdef inline void accumulate_common_frame(const Layout* at, floating* work, double* out) noexcept nogil:
     """Sums in the common frame: a product of responsibilities and samples, and the radial moment."""
     cdef Py_ssize_t k0, i0, D = at.D, B = at.B, stride = 2 + D
     cdef int m, width, a, b
@@ -116,7 +116,7 @@ cdef inline void accumulate_isotropic(const Layout* at, floating* work, double* 
     for k0 in range(0, at.K, 4):
         m = <int> min(4, at.K - k0)
         p = work + at.p + k0 * B
-        weights(m, B, p, B, work + at.d2 + k0 * B, B, sums)
+        sum_weights(m, B, p, B, work + at.d2 + k0 * B, B, sums)
         for a in range(m):
             out[(k0 + a) * stride] += sums[a]
             out[(k0 + a) * stride + 1 + D] += sums[4 + a]
@@ -134,13 +134,13 @@ cdef inline void accumulate_labeled(
     const floating* row_weights,    # IN   (rows,) or NULL
     Py_ssize_t rows,
     const floating[:, ::1] centers,
-    const floating[:, ::1] residues,
+    const floating[:, ::1] center_rounding,
     floating* work,
     double* out,
 ) noexcept nogil:
     """Each row belongs to one component: a step per row, not per row and component; W_k is taken as the identity."""
     cdef Py_ssize_t n, k, i, D = at.D, B = at.B, P = at.P
-    cdef Py_ssize_t* fill = <Py_ssize_t*> (work + at.fill)
+    cdef Py_ssize_t* n_buffered = <Py_ssize_t*> (work + at.n_buffered)
     cdef const floating* x
     cdef floating* y
     cdef double* sums
@@ -152,12 +152,12 @@ cdef inline void accumulate_labeled(
         if row_weights != NULL:
             w = row_weights[n]
         if at.kind == TRIANGULAR:
-            y = work + at.y + k * D * P + fill[k]
+            y = work + at.y + k * D * P + n_buffered[k]
             for i in range(D):
-                y[i * P] = x[i * B] - centers[k, i] + residues[k, i]
-            (work + at.r)[k * P + fill[k]] = w
-            fill[k] += 1
-            if fill[k] == at.C:
+                y[i * P] = x[i * B] - centers[k, i] + center_rounding[k, i]
+            (work + at.r)[k * P + n_buffered[k]] = w
+            n_buffered[k] += 1
+            if n_buffered[k] == at.C:
                 flush(at, k, work, out + k * (1 + D + D * (D + 1) // 2))
         else:
             sums = out + k * (1 + 2 * D)

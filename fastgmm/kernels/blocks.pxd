@@ -4,7 +4,7 @@ from tiles cimport LANES_F32, LANES_F64, TILE_COLUMNS, floating, transpose, whit
 cdef enum:
     TRIANGULAR = 0
     DIAGONAL = 1
-    ISOTROPIC = 2
+    COMMON_FRAME = 2
 
 cdef enum:
     PADDING_BYTES = 512
@@ -16,17 +16,17 @@ cdef struct Layout:
     int kind
     Py_ssize_t D, K, B, C
     Py_ssize_t P            # C padded: a row of a buffer must not be a power of two away from the next
-    Py_ssize_t x            # (D, B)     the block, transposed; for ISOTROPIC in its frame
+    Py_ssize_t x            # (D, B)     the block, transposed; for COMMON_FRAME in its frame
     Py_ssize_t p            # (K, B)     log densities, then responsibilities
-    Py_ssize_t d2           # (K, B)     squared distances (ISOTROPIC)
-    Py_ssize_t best         # (B,)       largest log density, or smallest distance, of each sample
-    Py_ssize_t row          # (B,)       the component that has it, an integer of the size of the numbers
+    Py_ssize_t d2           # (K, B)     squared distances (COMMON_FRAME)
+    Py_ssize_t extreme      # (B,)       largest log density, or smallest distance, of each sample
+    Py_ssize_t component    # (B,)       the component that has it, an integer of the size of the numbers
     Py_ssize_t scores       # (B,)       log-likelihood of each sample
-    Py_ssize_t frame        # (D, T), (D, T) and (T,) in double, T a tile's width: to enter the frame of ISOTROPIC
-    Py_ssize_t y            # (K, D, P)  whitened samples waiting to be added to the scatter (TRIANGULAR)
+    Py_ssize_t frame        # (D, T), (D, T) and (T,) in double, T a tile's width: to enter the frame of COMMON_FRAME
+    Py_ssize_t y            # (K, D, P)  buffers of whitened samples, to be added to the scatter (TRIANGULAR)
     Py_ssize_t r            # (K, P)     their responsibilities
     Py_ssize_t u            # (4, P)     four rows of r y
-    Py_ssize_t fill         # (K,)       columns waiting, as Py_ssize_t
+    Py_ssize_t n_buffered   # (K,)       samples in each buffer, as Py_ssize_t
     Py_ssize_t size
 
 
@@ -52,19 +52,19 @@ cdef inline Layout layout(int kind, Py_ssize_t D, Py_ssize_t K, bint accumulatin
     at.C = at.P = at.B
     at.x = take(&size, D * at.B, pad)
     at.p = take(&size, K * at.B, pad)
-    at.d2 = take(&size, K * at.B if kind == ISOTROPIC else 0, pad)
-    at.best = take(&size, at.B, pad)
-    at.row = take(&size, at.B, pad)
+    at.d2 = take(&size, K * at.B if kind == COMMON_FRAME else 0, pad)
+    at.extreme = take(&size, at.B, pad)
+    at.component = take(&size, at.B, pad)
     at.scores = take(&size, at.B, pad)
     doubles = (2 * D + 1) * TILE_COLUMNS * LANES_F64
-    at.frame = take(&size, doubles * 8 // itemsize if kind == ISOTROPIC else 0, pad)
+    at.frame = take(&size, doubles * 8 // itemsize if kind == COMMON_FRAME else 0, pad)
     if kind == TRIANGULAR and accumulating:
         at.C = min(max(BUFFER_BYTES // (K * D * itemsize), 2 * at.B), 512) // at.B * at.B
         at.P = at.C + PADDING_BYTES // itemsize
     at.y = take(&size, (K if accumulating else 1) * D * at.P if kind == TRIANGULAR else 0, pad)
     at.r = take(&size, K * at.P if kind == TRIANGULAR else 0, pad)
     at.u = take(&size, 4 * at.P if kind == TRIANGULAR else 0, pad)
-    at.fill = take(&size, 2 * K, pad)
+    at.n_buffered = take(&size, 2 * K, pad)
     at.size = size
     return at
 
@@ -77,13 +77,14 @@ cdef inline floating* aligned(floating* p) noexcept nogil:
 cdef inline Py_ssize_t whole_vectors(
     Py_ssize_t row_stride,
     Py_ssize_t rows,
-    Py_ssize_t left,
+    Py_ssize_t rows_ahead,
     Py_ssize_t D,
     floating zero,              # tells the type
 ) noexcept nogil:
     """How many of the rows `transpose` may take: whole vectors of them, and no number read past the last row."""
     cdef Py_ssize_t lanes = LANES_F64 if floating is double else LANES_F32
-    cdef Py_ssize_t n = rows // lanes * lanes, readable = (left - 1) * row_stride + D * <Py_ssize_t> sizeof(floating)
+    cdef Py_ssize_t n = rows // lanes * lanes
+    cdef Py_ssize_t readable = (rows_ahead - 1) * row_stride + D * <Py_ssize_t> sizeof(floating)
     if D >= lanes:
         return n
     if row_stride <= 0:
@@ -98,7 +99,7 @@ cdef inline void load_block(
     Py_ssize_t row_stride,      # IN   in bytes, any sign
     Py_ssize_t column_stride,
     Py_ssize_t rows,            # IN   1 .. B
-    Py_ssize_t left,            # IN   rows from here to the end of the array
+    Py_ssize_t rows_ahead,      # IN   rows from here to the end of the array
     Py_ssize_t D,
     Py_ssize_t B,
     floating* x,                # OUT  (D, B); lanes past the last row repeat it, so that they stay finite
@@ -108,7 +109,7 @@ cdef inline void load_block(
     cdef const char* p
     cdef floating last
     if column_stride == sizeof(floating):
-        done = whole_vectors(row_stride, rows, left, D, <floating> 0)
+        done = whole_vectors(row_stride, rows, rows_ahead, D, <floating> 0)
         transpose(done, D, X, row_stride, x, B)
     for i in range(D):
         p = X + i * column_stride
@@ -144,23 +145,23 @@ cdef inline void pack_triangle(
 cdef inline void enter_frame(
     const Layout* at,
     const double* origin,           # IN     (D,)
-    const double* rotation,         # IN     packed W, or NULL
+    const double* whitener,         # IN     packed W, or NULL
     floating* work,                 # INOUT  x
 ) noexcept nogil:
-    """ISOTROPIC: replace the block by W (x - origin), or x - origin without a rotation; a tile of samples at a time."""
+    """COMMON_FRAME: replace the block, tile by tile, by W (x - origin), or x - origin without a whitener."""
     cdef Py_ssize_t n, i, tile, D = at.D, B = at.B, width = TILE_COLUMNS * LANES_F64
     cdef floating* x
     cdef double* z = <double*> (work + at.frame)
     cdef double* y = z + D * width
     cdef double* q = y + D * width
-    cdef const double* entered = z if rotation == NULL else y
+    cdef const double* entered = z if whitener == NULL else y
     for tile in range(B // width):
         x = work + at.x + tile * width
         for i in range(D):
             for n in range(width):
                 z[i * width + n] = x[i * B + n] - origin[i]
-        if rotation != NULL:
-            whiten(width, D, <double> 0, rotation, <const double*> NULL, <const double*> NULL,
+        if whitener != NULL:
+            whiten(width, D, <double> 0, whitener, <const double*> NULL, <const double*> NULL,
                    z, width, y, width, q)
         for i in range(D):
             for n in range(width):

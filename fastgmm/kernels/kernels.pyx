@@ -10,18 +10,18 @@ The log of weight times density of component k at a sample x is, for the three g
 
     log p_k = c_k - 1/2 |W_k (x - mu_k)|^2           TRIANGULAR   W_k lower triangular
     log p_k = c_k - 1/2 |s_k * (x - mu_k)|^2         DIAGONAL     s_k a vector
-    log p_k = c_k - 1/2 s_k^2 |y - m_k|^2            ISOTROPIC    y = W (x - origin), one W for all or none
+    log p_k = c_k - 1/2 s_k^2 |y - m_k|^2            COMMON_FRAME    y = W (x - origin), one W for all or none
 
 with c_k = log pi_k + log det(factor) - D/2 log 2 pi. Sums over rows (`accumulate`) are, per component,
 
     TRIANGULAR  sum r,  sum r y (D),  sum r y y^T (lower triangle by rows)      y = W_k (x - mu_k)
     DIAGONAL    sum r,  sum r z (D),  sum r z^2 (D)                             z = x - mu_k
-    ISOTROPIC   sum r,  sum r y (D),  sum r |y - m_k|^2
+    COMMON_FRAME   sum r,  sum r y (D),  sum r |y - m_k|^2
 
 followed by one number, the log-likelihood: in the precision of the rows inside a block, in double across blocks.
 Rows may have weights w_n: r_nk then stands for w_n r_nk in sums, and the log-likelihood is sum_n w_n log p(x_n).
 In float32 the rounding of mu_k itself would show in the narrow directions of W_k: TRIANGULAR takes it back by
-y = residue_k + W_k (x - center_k), residue_k = -W_k (mu_k - center_k). The frame of ISOTROPIC, entered once per
+y = rounding_k + W_k (x - center_k), rounding_k = -W_k (mu_k - center_k). The frame of COMMON_FRAME, entered once per
 row and not once per component, is computed in double precision.
 
 Nothing here validates, allocates, or keeps state: callers size `workspace` by `workspace_size` and own every output.
@@ -31,10 +31,10 @@ algebra.pxd, and the register tiles behind tiles.pxd.
 from libc.stdint cimport int32_t, int64_t, uint8_t
 from libc.string cimport memcpy, memset
 
-from accumulation cimport (accumulate_diagonal, accumulate_isotropic, accumulate_labeled, accumulate_triangular,
+from accumulation cimport (accumulate_diagonal, accumulate_common_frame, accumulate_labeled, accumulate_triangular,
                            flush)
 from algebra cimport cholesky, congruence, copy_rows, invert_upper, padded
-from blocks cimport DIAGONAL, ISOTROPIC, TRIANGULAR, Layout, aligned, enter_frame, layout, load_block, pack_triangle
+from blocks cimport DIAGONAL, COMMON_FRAME, TRIANGULAR, Layout, aligned, enter_frame, layout, load_block, pack_triangle
 from densities cimport clear_lanes, given_responsibilities, log_densities, weigh
 from pattern_blocks cimport (
     FEW,
@@ -103,29 +103,29 @@ def accumulate(
     const floating[:, ::1] responsibilities,    # IN     (N, K), or None: given by labels or the E-step
     const int32_t[::1] labels,                  # IN     (N,) the component that owns each row, or None
     const floating[::1] weights,                # IN     (N,), or None: 1 each
-    int kind,                                   # IN     TRIANGULAR, DIAGONAL or ISOTROPIC (for the E-step only)
+    int kind,                                   # IN     TRIANGULAR, DIAGONAL or COMMON_FRAME (for the E-step only)
     const floating[::1] offsets,                # IN     (K,)    c_k
     const floating[:, ::1] centers,             # IN     (K, D)  mu_k or m_k
-    const floating[:, ::1] residues,            # IN     (K, D)  TRIANGULAR only
+    const floating[:, ::1] center_rounding,            # IN     (K, D)  TRIANGULAR only
     const floating[::1] factors,                # IN     packed W_k (see `pack`), s_k (K, D) flat, or s_k (K,)
-    const double[::1] origin,                   # IN     (D,)    ISOTROPIC only
-    const double[::1] rotation,                 # IN     packed W, or empty: ISOTROPIC only
+    const double[::1] origin,                   # IN     (D,)    COMMON_FRAME only
+    const double[::1] whitener,                 # IN     packed W, or empty: COMMON_FRAME only
     floating[::1] workspace,                    # SCRATCH
     double[::1] out,                            # OUT    sums per component, then the log-likelihood
 ):
     """One fused pass: expectation and accumulation, block by block, without any N x K array."""
     cdef Py_ssize_t N = X.shape[0], K = centers.shape[0], n, block, n0, rows, B, stride
-    cdef bint pooled
+    cdef bint summed
     cdef const floating* w = NULL
     cdef Layout at = layout(kind, centers.shape[1], K, True, sizeof(floating))
     cdef floating* work = aligned(&workspace[0])
     cdef floating cut = <floating> ((1.1102230246251565e-16 if floating is double else 5.9604645e-08) / K)  # u / K
-    cdef const double* turn = &rotation[0] if rotation.shape[0] > 0 else NULL
+    cdef const double* W = &whitener[0] if whitener.shape[0] > 0 else NULL
     cdef double* log_likelihood = &out[out.shape[0] - 1]
     with nogil:
         B = at.B
         memset(&out[0], 0, out.shape[0] * sizeof(double))
-        memset(work + at.fill, 0, at.K * sizeof(Py_ssize_t))
+        memset(work + at.n_buffered, 0, at.K * sizeof(Py_ssize_t))
         for block in range((N + B - 1) // B):
             n0 = block * B
             rows = min(B, N - n0)
@@ -133,27 +133,27 @@ def accumulate(
             if weights is not None:
                 w = &weights[n0]
             if labels is not None:
-                accumulate_labeled(&at, &labels[n0], w, rows, centers, residues, work, &out[0])
+                accumulate_labeled(&at, &labels[n0], w, rows, centers, center_rounding, work, &out[0])
                 continue
-            if kind == ISOTROPIC:
-                enter_frame(&at, &origin[0], turn, work)
+            if kind == COMMON_FRAME:
+                enter_frame(&at, &origin[0], W, work)
             if responsibilities is None:
-                pooled = rows == B and w == NULL
-                log_densities(&at, &offsets[0], &centers[0, 0], &residues[0, 0], &factors[0], work)
-                normalize(pooled, B, K, cut, work + at.p, B, work + at.scores)
+                summed = rows == B and w == NULL
+                log_densities(&at, &offsets[0], &centers[0, 0], &center_rounding[0, 0], &factors[0], work)
+                normalize(summed, B, K, cut, work + at.p, B, work + at.scores)
                 if rows < B:
                     clear_lanes(&at, rows, work)
                 if w != NULL:
                     weigh(&at, w, rows, work)
-                log_likelihood[0] += total(work + at.scores, B // TILE_COLUMNS if pooled else rows)
+                log_likelihood[0] += total(work + at.scores, B // TILE_COLUMNS if summed else rows)
             else:
-                given_responsibilities(&at, &responsibilities[n0, 0], w, rows, centers, residues, work)
+                given_responsibilities(&at, &responsibilities[n0, 0], w, rows, centers, center_rounding, work)
             if kind == TRIANGULAR:
                 accumulate_triangular(&at, work, &out[0])
             elif kind == DIAGONAL:
                 accumulate_diagonal(&at, &centers[0, 0], work, &out[0])
             else:
-                accumulate_isotropic(&at, work, &out[0])
+                accumulate_common_frame(&at, work, &out[0])
         if kind == TRIANGULAR:
             stride = 1 + at.D + at.D * (at.D + 1) // 2
             for n in range(K):
@@ -165,10 +165,10 @@ def posterior(
     int kind,                                   # IN     the model as in `accumulate`
     const floating[::1] offsets,
     const floating[:, ::1] centers,
-    const floating[:, ::1] residues,
+    const floating[:, ::1] center_rounding,
     const floating[::1] factors,
     const double[::1] origin,
-    const double[::1] rotation,
+    const double[::1] whitener,
     floating[::1] workspace,                    # SCRATCH
     floating[::1] log_likelihoods,              # OUT    (N,)   or None
     floating[:, ::1] responsibilities,          # OUT    (N, K) or None
@@ -179,22 +179,22 @@ def posterior(
     cdef Layout at = layout(kind, centers.shape[1], K, False, sizeof(floating))
     cdef floating* work = aligned(&workspace[0])
     cdef floating* p
-    cdef const double* turn = &rotation[0] if rotation.shape[0] > 0 else NULL
+    cdef const double* W = &whitener[0] if whitener.shape[0] > 0 else NULL
     cdef bint normalized = log_likelihoods is not None or responsibilities is not None
     with nogil:
         B = at.B
-        memset(work + at.fill, 0, at.K * sizeof(Py_ssize_t))
+        memset(work + at.n_buffered, 0, at.K * sizeof(Py_ssize_t))
         for block in range((N + B - 1) // B):
             n0 = block * B
             rows = min(B, N - n0)
             load_block(<const char*> &X[n0, 0], X.strides[0], X.strides[1], rows, N - n0, at.D, B, work + at.x)
-            if kind == ISOTROPIC:
-                enter_frame(&at, &origin[0], turn, work)
-            log_densities(&at, &offsets[0], &centers[0, 0], &residues[0, 0], &factors[0], work)
+            if kind == COMMON_FRAME:
+                enter_frame(&at, &origin[0], W, work)
+            log_densities(&at, &offsets[0], &centers[0, 0], &center_rounding[0, 0], &factors[0], work)
             if labels is not None:
-                largest(B, K, work + at.p, B, work + at.best, work + at.row)
+                largest(B, K, work + at.p, B, work + at.extreme, work + at.component)
                 for n in range(rows):
-                    labels[n0 + n] = integer(work + at.row, n)
+                    labels[n0 + n] = integer(work + at.component, n)
             if normalized:
                 normalize(False, B, K, <floating> 0, work + at.p, B, work + at.scores)
             if log_likelihoods is not None:
@@ -290,13 +290,13 @@ def assign(
     const floating[::1] weights,                # IN     (N,), or None: 1 each
     const floating[:, ::1] centers,             # IN     (K, D)  about `origin`
     const double[::1] origin,                   # IN     (D,)
-    floating[::1] workspace,                    # SCRATCH  as for ISOTROPIC
+    floating[::1] workspace,                    # SCRATCH  as for COMMON_FRAME
     int32_t[::1] labels,                        # OUT    (N,)  nearest center
     double[::1] out,                            # OUT    counts (K), sums of rows about the origin (K, D), inertia
 ):
     """Lloyd's pass: nearest centers, and the sums from which the next centers follow."""
     cdef Py_ssize_t N = X.shape[0], D = centers.shape[1], K = centers.shape[0], n, k, block, n0, rows, B
-    cdef Layout at = layout(ISOTROPIC, D, K, True, sizeof(floating))
+    cdef Layout at = layout(COMMON_FRAME, D, K, True, sizeof(floating))
     cdef floating* work = aligned(&workspace[0])
     cdef bint in_rows = D >= 8 and X.strides[1] == sizeof(floating)     # long rows are quicker read where they lie
     cdef double weight = 1
@@ -309,13 +309,13 @@ def assign(
             load_block(<const char*> &X[n0, 0], X.strides[0], X.strides[1], rows, N - n0, D, B, work + at.x)
             enter_frame(&at, &origin[0], NULL, work)
             distances(B, K, D, work + at.x, B, &centers[0, 0], <const floating*> NULL, work + at.d2, B)
-            smallest(B, K, work + at.d2, B, work + at.best, work + at.row)
+            smallest(B, K, work + at.d2, B, work + at.extreme, work + at.component)
             if weights is None:
-                out[K + K * D] += total(work + at.best, rows)
+                out[K + K * D] += total(work + at.extreme, rows)
             else:
-                out[K + K * D] += weighted_total(work + at.best, &weights[n0], rows)
+                out[K + K * D] += weighted_total(work + at.extreme, &weights[n0], rows)
             for n in range(rows):
-                k = integer(work + at.row, n)
+                k = integer(work + at.component, n)
                 labels[n0 + n] = <int32_t> k
                 if weights is not None:
                     weight = weights[n0 + n]
@@ -331,14 +331,14 @@ def potentials(
     const floating[::1] weights,                # IN     (N,), or None: 1 each
     const floating[:, ::1] candidates,          # IN     (T, D)  about `origin`
     const double[::1] origin,                   # IN     (D,)
-    floating[::1] workspace,                    # SCRATCH  as for ISOTROPIC with T components
+    floating[::1] workspace,                    # SCRATCH  as for COMMON_FRAME with T components
     floating[::1] closest,                      # INOUT  (N,)  squared distance to the nearest center so far
     bint update,                                # IN     lower `closest` by the (only) candidate
     double[::1] out,                            # OUT    (T,)  weighted sum of min(closest, distance^2 to candidate t)
 ):
     """k-means++: what each candidate for the next center would leave as the sum of squared distances."""
     cdef Py_ssize_t N = X.shape[0], D = candidates.shape[1], T = candidates.shape[0], t, block, n0, rows, B
-    cdef Layout at = layout(ISOTROPIC, D, T, True, sizeof(floating))
+    cdef Layout at = layout(COMMON_FRAME, D, T, True, sizeof(floating))
     cdef floating* work = aligned(&workspace[0])
     cdef floating* d2
     with nogil:
@@ -350,14 +350,14 @@ def potentials(
             load_block(<const char*> &X[n0, 0], X.strides[0], X.strides[1], rows, N - n0, D, B, work + at.x)
             enter_frame(&at, &origin[0], NULL, work)
             distances(B, T, D, work + at.x, B, &candidates[0, 0], <const floating*> NULL, work + at.d2, B)
-            memset(work + at.best, 0, B * sizeof(floating))
-            memcpy(work + at.best, &closest[n0], rows * sizeof(floating))
+            memset(work + at.extreme, 0, B * sizeof(floating))
+            memcpy(work + at.extreme, &closest[n0], rows * sizeof(floating))
             for t in range(T):
                 d2 = work + at.d2 + t * B
                 if weights is None:
-                    out[t] += minimum(B, work + at.best, d2, d2)
+                    out[t] += minimum(B, work + at.extreme, d2, d2)
                 else:
-                    minimum(B, work + at.best, d2, d2)
+                    minimum(B, work + at.extreme, d2, d2)
                     out[t] += weighted_total(d2, &weights[n0], rows)
             if update:
                 memcpy(&closest[n0], work + at.d2, rows * sizeof(floating))
@@ -423,8 +423,8 @@ def unwhiten(
 
 # ---- rows with gaps, pattern by pattern ---------------------------------------------------------------
 
-# Patterns are of features observed. X may hold anything where a feature is missing. ISOTROPIC are components that share
-# a covariance, which makes them so.
+# A pattern is a set of observed features. X may hold anything where a feature is missing. COMMON_FRAME here means that
+# components share one covariance.
 
 
 def patterns_sizes(int kind, Py_ssize_t n_features, Py_ssize_t n_components, bint accumulating, Py_ssize_t itemsize):
@@ -442,7 +442,7 @@ def accumulate_patterns(
     const Py_ssize_t[::1] starts,               # IN     (P + 1,)  where each pattern starts in `order`
     const uint8_t[:, ::1] masks,                # IN     (P, D)  features observed, in lexicographic order
     const floating[::1] weights,                # IN     (N,)  how often each row counts, or None: once
-    int kind,                                   # IN     TRIANGULAR, DIAGONAL or ISOTROPIC
+    int kind,                                   # IN     TRIANGULAR, DIAGONAL or COMMON_FRAME
     const double[::1] log_weights,              # IN     (K,)
     const double[:, ::1] means,                 # IN     (K, D)
     const double[::1] covariances,              # IN     (K, D, D), (K, D) or (D, D), flat
@@ -452,7 +452,7 @@ def accumulate_patterns(
 ):
     """Expected sums of complete rows given what is observed, about the means and in the units of the data.
 
-    As those that `accumulate` leaves with W_k = 1; where components share a covariance (ISOTROPIC)
+    As those that `accumulate` leaves with W_k = 1; where components share a covariance (COMMON_FRAME)
 
         sum r, sum r z (D) of each,  sum r z z^T of all (lower triangle by rows),  sum r |y - m_k|^2,  sum r |y|^2
 
@@ -465,8 +465,8 @@ def accumulate_patterns(
     cdef Frame f = frame(kind, D, K, aligned(&scratch[0]))
     cdef floating* offsets = aligned(&workspace[0])
     cdef floating* centers = offsets + K
-    cdef floating* residues = centers + K * D
-    cdef floating* factors = residues + K * D
+    cdef floating* center_rounding = centers + K * D
+    cdef floating* factors = center_rounding + K * D
     cdef floating* dense = factors + K * max(D, D * (D + 1) // 2)
     cdef floating* work = offsets + model_size(D, K)
     cdef const floating* w = NULL if weights is None else &weights[0]
@@ -489,21 +489,21 @@ def accumulate_patterns(
             o = f.n_observed
             at = block_layout(kind, o, K, True, sizeof(floating))
             longest = at.B
-            stride = 2 + o if kind == ISOTROPIC else width(kind, o)
+            stride = 2 + o if kind == COMMON_FRAME else width(kind, o)
             memset(f.sums, 0, K * stride * sizeof(double))
-            if kind == ISOTROPIC:
+            if kind == COMMON_FRAME:
                 memset(f.pooled, 0, width(TRIANGULAR, o) * sizeof(double))
-            memset(work + at.fill, 0, K * sizeof(Py_ssize_t))
-            marginal(&f, offsets, centers, residues, factors, dense)
+            memset(work + at.n_buffered, 0, K * sizeof(Py_ssize_t))
+            marginal(&f, offsets, centers, center_rounding, factors, dense)
             for block in range((stop - first + longest - 1) // longest):
                 n0 = first + block * longest
                 rows = min(longest, stop - n0)
                 shorten(&at, rows, sizeof(floating))
                 B = at.B
                 gather_block(&f, base, down, across, &order[n0], rows, N - n0 - rows, B, work + at.x)
-                if kind == ISOTROPIC:
-                    enter_frame(&at, f.corner, f.rotation, work)
-                log_densities(&at, offsets, centers, residues, factors, work)
+                if kind == COMMON_FRAME:
+                    enter_frame(&at, f.observed_origin, f.whitener, work)
+                log_densities(&at, offsets, centers, center_rounding, factors, work)
                 normalize(rows == B and w == NULL, B, K, cut, work + at.p, B, work + at.scores)
                 if rows < B:
                     clear_lanes(&at, rows, work)
@@ -541,14 +541,14 @@ def posterior_patterns(
 ):
     """What a mixture says of each row by the features observed; by its weights alone where there are none."""
     cdef Py_ssize_t N = X.shape[0], D = X.shape[1], K = means.shape[0], n, k, n0, rows, pattern, block, first, stop, B
-    cdef Py_ssize_t across, down, longest, best
+    cdef Py_ssize_t across, down, longest, top
     cdef int32_t row
     cdef Layout at
     cdef Frame f = frame(kind, D, K, aligned(&scratch[0]))
     cdef floating* offsets = aligned(&workspace[0])
     cdef floating* centers = offsets + K
-    cdef floating* residues = centers + K * D
-    cdef floating* factors = residues + K * D
+    cdef floating* center_rounding = centers + K * D
+    cdef floating* factors = center_rounding + K * D
     cdef floating* dense = factors + K * max(D, D * (D + 1) // 2)
     cdef floating* work = offsets + model_size(D, K)
     cdef const char* base
@@ -566,32 +566,32 @@ def posterior_patterns(
                     score = posterior_of_row(&f)
                     if log_likelihoods is not None:
                         log_likelihoods[row] = <floating> (score if f.n_observed > 0 else 0)
-                    best = 0
+                    top = 0
                     for k in range(K):
-                        if f.p[k] > f.p[best]:
-                            best = k
+                        if f.p[k] > f.p[top]:
+                            top = k
                         if responsibilities is not None:
                             responsibilities[row, k] = <floating> f.r[k]
                     if labels is not None:
-                        labels[row] = best
+                        labels[row] = top
                 continue
             at = block_layout(kind, f.n_observed, K, False, sizeof(floating))
             longest = at.B
-            memset(work + at.fill, 0, K * sizeof(Py_ssize_t))
-            marginal(&f, offsets, centers, residues, factors, dense)
+            memset(work + at.n_buffered, 0, K * sizeof(Py_ssize_t))
+            marginal(&f, offsets, centers, center_rounding, factors, dense)
             for block in range((stop - first + longest - 1) // longest):
                 n0 = first + block * longest
                 rows = min(longest, stop - n0)
                 shorten(&at, rows, sizeof(floating))
                 B = at.B
                 gather_block(&f, base, down, across, &order[n0], rows, N - n0 - rows, B, work + at.x)
-                if kind == ISOTROPIC:
-                    enter_frame(&at, f.corner, f.rotation, work)
-                log_densities(&at, offsets, centers, residues, factors, work)
+                if kind == COMMON_FRAME:
+                    enter_frame(&at, f.observed_origin, f.whitener, work)
+                log_densities(&at, offsets, centers, center_rounding, factors, work)
                 if labels is not None:
-                    largest(B, K, work + at.p, B, work + at.best, work + at.row)
+                    largest(B, K, work + at.p, B, work + at.extreme, work + at.component)
                     for n in range(rows):
-                        labels[order[n0 + n]] = integer(work + at.row, n)
+                        labels[order[n0 + n]] = integer(work + at.component, n)
                 if log_likelihoods is None and responsibilities is None:
                     continue
                 normalize(False, B, K, <floating> 0, work + at.p, B, work + at.scores)
@@ -609,7 +609,7 @@ def impute_patterns(
     const int32_t[::1] order,
     const Py_ssize_t[::1] starts,
     const uint8_t[:, ::1] masks,
-    int kind,                                   # IN     TRIANGULAR or ISOTROPIC
+    int kind,                                   # IN     TRIANGULAR or COMMON_FRAME
     const double[::1] log_weights,
     const double[:, ::1] means,
     const double[::1] covariances,

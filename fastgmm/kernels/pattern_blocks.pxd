@@ -2,9 +2,9 @@
 from libc.stdint cimport int32_t
 from libc.string cimport memcpy, memset
 
-from accumulation cimport accumulate_isotropic, flush
+from accumulation cimport accumulate_common_frame, flush
 from algebra cimport congruence, invert_upper, padded, product
-from blocks cimport DIAGONAL, ISOTROPIC, TRIANGULAR, Layout, layout, pack_triangle, take
+from blocks cimport DIAGONAL, COMMON_FRAME, TRIANGULAR, Layout, layout, pack_triangle, take
 from patterns cimport Frame, add_conditional, fetch, second_moments, spreads, width
 from tiles cimport LANES_F32, LANES_F64, TILE_COLUMNS, floating
 
@@ -20,10 +20,10 @@ cdef inline Py_ssize_t model_size(Py_ssize_t D, Py_ssize_t K) noexcept nogil:
 cdef inline Layout block_layout(
     int kind, Py_ssize_t D, Py_ssize_t K, bint accumulating, Py_ssize_t itemsize
 ) noexcept nogil:
-    """The layout for rows of a pattern; of ISOTROPIC the block is the buffer of all components together, too."""
+    """The layout for rows of a pattern; of COMMON_FRAME the block is the buffer of all components together, too."""
     cdef Py_ssize_t tile = TILE_COLUMNS * (LANES_F64 if itemsize == 8 else LANES_F32)
     cdef Layout at = layout(kind, D, K, accumulating, itemsize)
-    if kind == ISOTROPIC:
+    if kind == COMMON_FRAME:
         at.y = at.x
         at.r = take(&at.size, at.B, tile)
         at.u = take(&at.size, 4 * at.B, tile)
@@ -34,7 +34,7 @@ cdef inline void shorten(Layout* at, Py_ssize_t rows, Py_ssize_t itemsize) noexc
     """Make the block no longer than its rows need."""
     cdef Py_ssize_t tile = TILE_COLUMNS * (LANES_F64 if itemsize == 8 else LANES_F32)
     at.B = (rows + tile - 1) // tile * tile
-    if at.kind == ISOTROPIC:
+    if at.kind == COMMON_FRAME:
         at.P = at.B
 
 
@@ -42,15 +42,15 @@ cdef inline void marginal(
     const Frame* f,
     floating* offsets,          # OUT  (K,)
     floating* centers,          # OUT  (K, o)
-    floating* residues,         # OUT  (K, o)
+    floating* center_rounding,         # OUT  (K, o)
     floating* factors,          # OUT  packed, (K, o) or (K,)
     floating* dense,            # SCRATCH (o, o)
 ) noexcept nogil:
     """The mixture of the observed features as the kernels for complete rows read it."""
-    if f.kind == ISOTROPIC:
+    if f.kind == COMMON_FRAME:
         shared_marginal(f, offsets, centers, factors)
     else:
-        marginals(f, offsets, centers, residues, factors, dense)
+        marginals(f, offsets, centers, center_rounding, factors, dense)
 
 
 cdef inline void invert_root(const Frame* f, Py_ssize_t k) noexcept nogil:
@@ -77,16 +77,16 @@ cdef inline void shared_marginal(
             centers[k * o + a] = <floating> f.whitened[a * f.Q + k]
     invert_root(f, 0)
     for a in range(o):
-        f.corner[a] = f.origin[f.observed[a]]
+        f.observed_origin[a] = f.origin[f.observed[a]]
         memcpy(f.second + a * o, f.inverse + a * P, o * sizeof(double))
-    pack_triangle(f.second, o, f.rotation)
+    pack_triangle(f.second, o, f.whitener)
 
 
 cdef inline void marginals(
     const Frame* f,
     floating* offsets,
     floating* centers,
-    floating* residues,
+    floating* center_rounding,
     floating* factors,
     floating* dense,
 ) noexcept nogil:
@@ -104,7 +104,7 @@ cdef inline void marginals(
             continue
         invert_root(f, k)
         for a in range(o):
-            residues[k * o + a] = 0
+            center_rounding[k * o + a] = 0
             for b in range(o):
                 dense[a * o + b] = <floating> f.inverse[a * P + b]
         pack_triangle(dense, o, factors + k * (o * (o + 1) // 2))
@@ -114,7 +114,7 @@ cdef inline void marginals(
                 for a in range(b + 1):
                     i = f.observed[a]
                     lost += (f.means[k * D + i] - centers[k * o + a]) * f.inverse[a * P + b]
-                residues[k * o + b] = <floating> -lost
+                center_rounding[k * o + b] = <floating> -lost
             memset(f.upper, 0, o * P * sizeof(double))
             for a in range(o):
                 for b in range(a, o):
@@ -199,14 +199,14 @@ cdef inline void accumulate_shared(
             row = work + (at.x + i * B if i < at.D else at.d2 + (i - at.D) * B)
             for n in range(B):
                 row[n] = row[n] if owned[n] > 0 else 0
-    accumulate_isotropic(at, work, sums)
-    (<Py_ssize_t*> (work + at.fill))[0] = B
+    accumulate_common_frame(at, work, sums)
+    (<Py_ssize_t*> (work + at.n_buffered))[0] = B
     flush(at, 0, work, pooled)
 
 
 cdef inline void map_sums(const Frame* f, floating zero, double* out) noexcept nogil:
     """Add the sums over blocks of the present pattern to those of all features; `zero` tells the type of the rows."""
-    if f.kind == ISOTROPIC:
+    if f.kind == COMMON_FRAME:
         map_shared(f, out)
     elif f.kind == DIAGONAL:
         map_diagonal(f, zero, out)
@@ -260,7 +260,7 @@ cdef inline void map_triangular(const Frame* f, floating zero, double* out) noex
 
 cdef inline void map_shared(const Frame* f, double* out) noexcept nogil:
     """The same of sums about a common origin: S = sum r y y^T - sum_k (q_k m_k^T + m_k q_k^T - n_k m_k m_k^T)."""
-    cdef Py_ssize_t k, k0, a, a0, b, i, D = f.D, K = f.K, P = f.P, o = f.n_observed, stride = width(ISOTROPIC, D)
+    cdef Py_ssize_t k, k0, a, a0, b, i, D = f.D, K = f.K, P = f.P, o = f.n_observed, stride = width(COMMON_FRAME, D)
     cdef const double* sums
     cdef double* s
     cdef double* among = spreads(f, out)
@@ -309,7 +309,7 @@ cdef inline void unfold(const double* lower, Py_ssize_t o, double* second) noexc
 cdef inline void map_second(const Frame* f, Py_ssize_t k, double* out) noexcept nogil:
     """Add H second H^T to the second moments of component k."""
     cdef Py_ssize_t i, i0, b, D = f.D, P = f.P, o = f.n_observed
-    cdef const double* H = f.columns + k * f.own * D * P
+    cdef const double* H = f.columns + k * f.cov_stride * D * P
     cdef double* second = second_moments(f, k, out)
     cdef double* rows = f.scratch + D * P
     cdef int m

@@ -5,8 +5,8 @@ from libc.stdint cimport int32_t
 from libc.string cimport memset
 
 from accumulation cimport flush
-from blocks cimport DIAGONAL, ISOTROPIC, TRIANGULAR
-from patterns cimport CHUNK, Frame, add_conditional, fetch, left, remainder, second_moments, spreads, width
+from blocks cimport DIAGONAL, COMMON_FRAME, TRIANGULAR
+from patterns cimport CHUNK, Frame, add_conditional, fetch, remainder, schur, second_moments, spreads, width
 from tiles cimport exp_all, floating
 
 
@@ -26,7 +26,7 @@ cdef inline void squares(const Frame* f, Py_ssize_t first, Py_ssize_t stop) noex
     cdef const double* column
     cdef double* z
     cdef double y
-    if f.kind == ISOTROPIC:
+    if f.kind == COMMON_FRAME:
         squares_shared(f, first, stop)
         return
     for k in range(first, stop):
@@ -62,7 +62,7 @@ cdef inline void squares(const Frame* f, Py_ssize_t first, Py_ssize_t stop) noex
 
 
 cdef inline void squares_shared(const Frame* f, Py_ssize_t first, Py_ssize_t stop) noexcept nogil:
-    """p = |y - m_k|^2 of all components, from one pass over the row, and z of some (ISOTROPIC)."""
+    """p = |y - m_k|^2 of all components, from one pass over the row, and z of some (COMMON_FRAME)."""
     cdef Py_ssize_t a, i, k, t, c, S = f.S, Q = f.Q
     cdef const double* column
     cdef const double* centers
@@ -125,21 +125,21 @@ cdef inline double posterior_of_row(const Frame* f) noexcept nogil:
 
 cdef inline void gather(const Frame* f, Py_ssize_t k, double r, double* out) noexcept nogil:
     """Let the mapped row wait to be added to the sums of component k, or of all together."""
-    cdef Py_ssize_t i, buffer = k * f.own, D = f.D, P = f.gathering.P
-    cdef Py_ssize_t* fill = <Py_ssize_t*> (f.buffers + f.gathering.fill)
-    cdef double* y = f.buffers + f.gathering.y + buffer * D * P + fill[buffer]
+    cdef Py_ssize_t i, buffer = k * f.cov_stride, D = f.D, P = f.gathering.P
+    cdef Py_ssize_t* n_buffered = <Py_ssize_t*> (f.buffers + f.gathering.n_buffered)
+    cdef double* y = f.buffers + f.gathering.y + buffer * D * P + n_buffered[buffer]
     cdef const double* z = f.z + k * f.S
     for i in range(D):
         y[i * P] = z[i]
-    (f.buffers + f.gathering.r)[buffer * P + fill[buffer]] = r
-    fill[buffer] += 1
-    if fill[buffer] == f.gathering.C:
+    (f.buffers + f.gathering.r)[buffer * P + n_buffered[buffer]] = r
+    n_buffered[buffer] += 1
+    if n_buffered[buffer] == f.gathering.C:
         flush_buffer(f, buffer, out)
 
 
 cdef inline void flush_buffer(const Frame* f, Py_ssize_t buffer, double* out) noexcept nogil:
     """Add the mapped rows that wait in a buffer."""
-    flush(&f.gathering, buffer, f.buffers, out + buffer * width(f.kind, f.D) if f.own else f.gathered)
+    flush(&f.gathering, buffer, f.buffers, out + buffer * width(f.kind, f.D) if f.cov_stride else f.gathered)
 
 
 cdef inline double accumulate_rows(
@@ -187,7 +187,7 @@ cdef inline double accumulate_rows(
                 second = first + f.D
                 for i in range(f.D):
                     second[i] += r * z[i] * z[i]
-            elif f.kind == ISOTROPIC:
+            elif f.kind == COMMON_FRAME:
                 sums = spreads(f, out)
                 sums[0] += 2 * r * (f.offsets[k] - f.p[k])
                 for a in range(f.n_observed):
@@ -208,7 +208,7 @@ cdef inline void flush_rows(const Frame* f, double* out) noexcept nogil:
         return
     for k in range(f.M):
         flush_buffer(f, k, out)
-    if f.kind == ISOTROPIC:
+    if f.kind == COMMON_FRAME:
         second = second_moments(f, 0, out)
         for i in range(f.D * (f.D + 1) // 2):
             second[i] += f.gathered[1 + f.D + i]
@@ -220,7 +220,7 @@ cdef inline void flush_rows(const Frame* f, double* out) noexcept nogil:
 cdef inline void draw(const Frame* f, Py_ssize_t k, const double* normals) noexcept nogil:
     """Add to z of component k what its conditional covariance makes of standard normals (D,)."""
     cdef Py_ssize_t a, b, c, i, m = f.n_missing, S = f.S
-    cdef const double* C = left(f, f.n_observed, k)
+    cdef const double* C = schur(f, f.n_observed, k)
     cdef double* L = f.scratch
     cdef double t
     for a in range(m):
@@ -232,7 +232,7 @@ cdef inline void draw(const Frame* f, Py_ssize_t k, const double* normals) noexc
             if b < a:
                 L[a * m + b] = t / L[b * m + b]
             else:
-                L[a * m + a] = sqrt(max(t, DBL_EPSILON * f.variances[k * f.own * f.D + i]))
+                L[a * m + a] = sqrt(max(t, DBL_EPSILON * f.variances[k * f.cov_stride * f.D + i]))
             f.z[k * S + i] += L[a * m + b] * normals[f.missing[b]]
 
 
@@ -244,6 +244,6 @@ cdef inline double filled(const Frame* f, Py_ssize_t i, double* deviation) noexc
         mean += f.r[k] * (f.means[k * f.D + i] + f.z[k * f.S + i])
     for k in range(f.K):
         away = f.means[k * f.D + i] + f.z[k * f.S + i] - mean
-        variance += f.r[k] * (max(left(f, f.n_observed, k)[i * f.S + i], 0) + away * away)
+        variance += f.r[k] * (max(schur(f, f.n_observed, k)[i * f.S + i], 0) + away * away)
     deviation[0] = sqrt(variance)
     return mean

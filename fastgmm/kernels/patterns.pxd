@@ -11,13 +11,13 @@ from Sigma by eliminating the observed features one by one: the columns of H on 
 lexicographic order, and the states on the way are kept in a stack, so that a pattern begins where it parts from the
 one before: with many patterns, where only small matrices are left.
 
-Components that share one covariance (ISOTROPIC) share L_o, H and C: one elimination serves all, and a row is whitened
-once, y = L_o^-1 (x_o - origin_o) about the mean of the mixture. The means mu_k - origin are eliminated with Sigma, as
-rows below it: they leave their coordinates m_k = L_o^-1 (mu_ko - origin_o) on the way, and their own part of what is
-missing, mu_k - origin - H m_k, at the end.
+Components that share one covariance (COMMON_FRAME) share L_o, H and C: one elimination serves all, and a row is
+whitened once, y = L_o^-1 (x_o - origin_o) about the mean of the mixture. The means mu_k - origin are eliminated with
+Sigma, as rows below it: the columns on the way are their coordinates m_k = L_o^-1 (mu_ko - origin_o), and at the end
+mu_k - origin - H m_k is left in the missing features.
 
 Of a pattern of many rows, blocks are whitened and summed by the kernels for complete rows, in |o| dimensions, and the
-sums are mapped by H once (pattern_blocks.pxd). Of a pattern of few, each row is mapped on its own (pattern_rows.pxd).
+sums are mapped by H once (pattern_blocks.pxd). Of a pattern of few, each row is mapped alone (pattern_rows.pxd).
 Everything but blocks of rows is in double precision. The notation is that of kernels.pyx.
 """
 from libc.float cimport DBL_EPSILON
@@ -26,7 +26,7 @@ from libc.stdint cimport int32_t, uint8_t
 from libc.string cimport memset
 
 from algebra cimport copy_rows, padded
-from blocks cimport DIAGONAL, ISOTROPIC, TRIANGULAR, Layout, layout, take
+from blocks cimport DIAGONAL, COMMON_FRAME, TRIANGULAR, Layout, layout, take
 from tiles cimport PREFETCH, floating
 
 cdef enum:
@@ -47,37 +47,37 @@ cdef struct Frame:
     int kind
     Py_ssize_t D, K
     Py_ssize_t M                # covariances: K, or 1 that components share
-    Py_ssize_t own              # 1, or 0 where they share it: component k has covariance k * own
+    Py_ssize_t cov_stride       # 1, or 0 where they share it: component k has covariance k * cov_stride
     Py_ssize_t states           # rows of a state: D of Sigma, and K of means where components share it
     Py_ssize_t Q                # K in whole chunks
     Py_ssize_t S                # D in whole chunks: length of a row of `stack`
     Py_ssize_t P                # padded(S): length of a row of the other matrices
     Py_ssize_t slots            # states that the stack keeps, beside the last
-    Py_ssize_t known            # features of `path` that hold
+    Py_ssize_t n_valid          # features of `path` that hold
     Py_ssize_t n_observed, n_missing
     const double* means         # (K, D)
     const double* log_weights   # (K,)
-    double* origin              # (S,)              mean of the mixture (ISOTROPIC)
+    double* origin              # (S,)              mean of the mixture (COMMON_FRAME)
     double* variances           # (M, D)
     double* scales              # (M, D)            1 / deviation; by the place in `observed`, of DIAGONAL by feature
     double* logs                # (M, D + 1)        sums of log(scales); of DIAGONAL the logarithms themselves
     double* offsets             # (K,)              c_k of the marginal density
     double* x                   # (S,)              one row
-    double* g                   # (S,)              H y, what the row itself adds to x - mu (ISOTROPIC)
-    double* y                   # (D,)              the row whitened (ISOTROPIC)
+    double* g                   # (S,)              H y, what the row itself adds to x - mu (COMMON_FRAME)
+    double* y                   # (D,)              the row whitened (COMMON_FRAME)
     double* z                   # (K, S)            x - mu, missing features at their conditional means
     double* p                   # (Q,)              log densities of the row
     double* r                   # (K,)              its responsibilities
     double* counts              # (K,)              sums of these
     double* sums                # (K, 1 + D + D (D + 1) / 2), (K, 1 + 2 D) or (K, 2 + D), sums over blocks
-    double* pooled              # (1 + D + D (D + 1) / 2,)  of all components together (ISOTROPIC)
+    double* pooled              # (1 + D + D (D + 1) / 2,)  of all components together (COMMON_FRAME)
     double* gathered            # (1 + D + D (D + 1) / 2,)  the same of mapped rows
     double* stack               # (slots + 1, M, states, S)  what is left of Sigma after so many eliminations
     double* columns             # (M, D, P)         H^T, a row for each observed feature
-    double* whitened            # (D, Q)            m_k, a row for each observed feature (ISOTROPIC)
-    double* moments             # (K, P)            sums of r (y - m_k) (ISOTROPIC)
-    double* rotation            # packed L_o^-1 (ISOTROPIC)
-    double* corner              # (D,)              origin_o (ISOTROPIC)
+    double* whitened            # (D, Q)            m_k, a row for each observed feature (COMMON_FRAME)
+    double* moments             # (K, P)            sums of r (y - m_k) (COMMON_FRAME)
+    double* whitener            # packed L_o^-1 (COMMON_FRAME)
+    double* observed_origin              # (D,)              origin_o (COMMON_FRAME)
     double* applied             # (K, D, P)         by what rounding changed L_o (TRIANGULAR)
     double* upper               # (D, P)
     double* inverse             # (D, P)
@@ -98,12 +98,12 @@ cdef inline Frame frame(int kind, Py_ssize_t D, Py_ssize_t K, double* start) noe
     cdef Frame f
     cdef Py_ssize_t S = (D + CHUNK - 1) // CHUNK * CHUNK, P = padded(S), Q = (K + CHUNK - 1) // CHUNK * CHUNK, size = 0
     cdef Py_ssize_t record = 1 + D + D * (D + 1) // 2
-    cdef bint matrices = kind != DIAGONAL, shared = kind == ISOTROPIC
+    cdef bint matrices = kind != DIAGONAL, shared = kind == COMMON_FRAME
     cdef Py_ssize_t M = 1 if shared else K
     f.kind, f.D, f.K, f.M, f.S, f.P, f.Q = kind, D, K, M, S, P, Q
-    f.own, f.states = not shared, D + K if shared else D
+    f.cov_stride, f.states = not shared, D + K if shared else D
     f.slots = max(1, min(D, STACK_BYTES // (M * f.states * S * 8)))
-    f.known = f.n_observed = f.n_missing = 0
+    f.n_valid = f.n_observed = f.n_missing = 0
     f.origin = start + take(&size, S if shared else 0, CHUNK)
     f.variances = start + take(&size, M * D, CHUNK)
     f.scales = start + take(&size, M * D, CHUNK)
@@ -123,8 +123,8 @@ cdef inline Frame frame(int kind, Py_ssize_t D, Py_ssize_t K, double* start) noe
     f.columns = start + take(&size, M * D * P if matrices else 0, CHUNK)
     f.whitened = start + take(&size, D * Q if shared else 0, CHUNK)
     f.moments = start + take(&size, K * P if shared else 0, CHUNK)
-    f.rotation = start + take(&size, record if shared else 0, CHUNK)
-    f.corner = start + take(&size, D if shared else 0, CHUNK)
+    f.whitener = start + take(&size, record if shared else 0, CHUNK)
+    f.observed_origin = start + take(&size, D if shared else 0, CHUNK)
     f.applied = start + take(&size, K * D * P if kind == TRIANGULAR else 0, CHUNK)
     f.upper = start + take(&size, D * P if matrices else 0, CHUNK)
     f.inverse = start + take(&size, D * P if matrices else 0, CHUNK)
@@ -136,8 +136,8 @@ cdef inline Frame frame(int kind, Py_ssize_t D, Py_ssize_t K, double* start) noe
     f.gathering.y = 0
     f.gathering.r = M * D * f.gathering.P
     f.gathering.u = f.gathering.r + M * f.gathering.P
-    f.gathering.fill = f.gathering.u + 4 * f.gathering.P
-    f.buffers = start + take(&size, f.gathering.fill + M if matrices else 0, CHUNK)
+    f.gathering.n_buffered = f.gathering.u + 4 * f.gathering.P
+    f.buffers = start + take(&size, f.gathering.n_buffered + M if matrices else 0, CHUNK)
     f.observed = <Py_ssize_t*> (start + take(&size, D, CHUNK))
     f.missing = <Py_ssize_t*> (start + take(&size, D, CHUNK))
     f.eliminated = <Py_ssize_t*> (start + take(&size, D + 1, CHUNK))
@@ -164,9 +164,9 @@ cdef inline void begin(
             f.scales[i] = 1.0 / sqrt(covariances[i])
             f.logs[i] = log(f.scales[i])
         return
-    memset(f.buffers + f.gathering.fill, 0, f.M * sizeof(double))
+    memset(f.buffers + f.gathering.n_buffered, 0, f.M * sizeof(double))
     memset(f.columns, 0, f.M * D * f.P * sizeof(double))
-    if f.kind == ISOTROPIC:
+    if f.kind == COMMON_FRAME:
         memset(f.gathered, 0, (1 + D + D * (D + 1) // 2) * sizeof(double))
         memset(f.whitened, 0, D * f.Q * sizeof(double))
         memset(f.origin, 0, f.S * sizeof(double))
@@ -180,20 +180,20 @@ cdef inline void begin(
             for i in range(D):
                 moved[k * f.S + i] = means[k * D + i] - f.origin[i]
     for k in range(f.M):
-        copy_rows(covariances + k * D * D, D, D, left(f, 0, k), f.S)
+        copy_rows(covariances + k * D * D, D, D, schur(f, 0, k), f.S)
         f.logs[k * (D + 1)] = 0
         for i in range(D):
             f.variances[k * D + i] = covariances[(k * D + i) * D + i]
 
 
-cdef inline double* left(const Frame* f, Py_ssize_t n_eliminated, Py_ssize_t k) noexcept nogil:
+cdef inline double* schur(const Frame* f, Py_ssize_t n_eliminated, Py_ssize_t k) noexcept nogil:
     """What is left of Sigma_k (D, S) after so many eliminations."""
-    return f.stack + (min(n_eliminated, f.slots) * f.M + k * f.own) * f.states * f.S
+    return f.stack + (min(n_eliminated, f.slots) * f.M + k * f.cov_stride) * f.states * f.S
 
 
 cdef inline double* remainder(const Frame* f, Py_ssize_t n_eliminated, Py_ssize_t k) noexcept nogil:
-    """What is left of mu_k - origin (S,) after so many eliminations (ISOTROPIC)."""
-    return left(f, n_eliminated, 0) + (f.D + k) * f.S
+    """What is left of mu_k - origin (S,) after so many eliminations (COMMON_FRAME)."""
+    return schur(f, n_eliminated, 0) + (f.D + k) * f.S
 
 
 cdef inline double eliminate(
@@ -234,7 +234,7 @@ cdef inline void condition(Frame* f, const uint8_t* observed) noexcept nogil:
     """Turn to another pattern, from where it parts from the present one."""
     cdef Py_ssize_t i = 0, a, k, parted, D = f.D
     cdef double scale
-    while i < f.known and f.path[i] == observed[i]:
+    while i < f.n_valid and f.path[i] == observed[i]:
         i += 1
     while f.eliminated[i] >= f.slots:       # the last state has been overwritten
         i -= 1
@@ -248,12 +248,12 @@ cdef inline void condition(Frame* f, const uint8_t* observed) noexcept nogil:
         for k in range(f.M):
             for a in range(parted, f.eliminated[D]):
                 i = f.observed[a]
-                scale = eliminate(left(f, a, k), left(f, a + 1, k), f.path, i, D, f.states, f.S,
+                scale = eliminate(schur(f, a, k), schur(f, a + 1, k), f.path, i, D, f.states, f.S,
                                   DBL_EPSILON * f.variances[k * D + i], f.columns + (k * D + a) * f.P,
                                   f.whitened + a * f.Q)
                 f.scales[k * D + a] = scale
                 f.logs[k * (D + 1) + a + 1] = f.logs[k * (D + 1) + a] + log(scale)
-    f.known = D
+    f.n_valid = D
     f.n_observed, f.n_missing = f.eliminated[D], 0
     for i in range(D):
         if not f.path[i]:
@@ -262,7 +262,7 @@ cdef inline void condition(Frame* f, const uint8_t* observed) noexcept nogil:
     for k in range(f.K):
         f.offsets[k] = f.log_weights[k] - f.n_observed * HALF_LOG_2_PI
         if f.kind != DIAGONAL:
-            f.offsets[k] += f.logs[k * f.own * (D + 1) + f.n_observed]
+            f.offsets[k] += f.logs[k * f.cov_stride * (D + 1) + f.n_observed]
         else:
             for a in range(f.n_observed):
                 f.offsets[k] += f.logs[k * D + f.observed[a]]
@@ -275,11 +275,11 @@ cdef inline Py_ssize_t width(int kind, Py_ssize_t D) noexcept nogil:
 
 cdef inline double* second_moments(const Frame* f, Py_ssize_t k, double* out) noexcept nogil:
     """Where those of component k stand among all sums; shared ones stand behind those of all components."""
-    return out + (k * width(f.kind, f.D) + 1 + f.D if f.own else f.K * width(f.kind, f.D))
+    return out + (k * width(f.kind, f.D) + 1 + f.D if f.cov_stride else f.K * width(f.kind, f.D))
 
 
 cdef inline double* spreads(const Frame* f, double* out) noexcept nogil:
-    """Where the sums of r |y - m_k|^2 and r |y|^2 stand (ISOTROPIC)."""
+    """Where the sums of r |y - m_k|^2 and r |y|^2 stand (COMMON_FRAME)."""
     return second_moments(f, 0, out) + f.D * (f.D + 1) // 2
 
 
@@ -292,7 +292,7 @@ cdef inline void add_conditional(const Frame* f, Py_ssize_t k, double count, dou
         for a in range(f.n_missing):
             second[f.missing[a]] += count * f.variances[k * D + f.missing[a]]
         return
-    C = left(f, f.n_observed, k)
+    C = schur(f, f.n_observed, k)
     for a in range(f.n_missing):
         i = f.missing[a]
         for b in range(a + 1):
