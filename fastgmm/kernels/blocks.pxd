@@ -1,7 +1,10 @@
-"""Blocks of rows and where their tiles stand in a workspace. The notation is that of kernels.pyx."""
-from tiles cimport LANES_F32, LANES_F64, TILE_COLUMNS, floating, transpose, whiten
+"""A block of rows in its workspace: the layout, reading rows, log densities. The notation is that of kernels.pyx."""
+from libc.stdint cimport int32_t, int64_t
+from libc.string cimport memset
 
-cdef enum:
+from tiles cimport LANES_F32, LANES_F64, TILE_COLUMNS, distances, floating, transpose, whiten
+
+cdef enum:                      # the kinds of geometry
     TRIANGULAR = 0
     DIAGONAL = 1
     COMMON_FRAME = 2
@@ -9,6 +12,16 @@ cdef enum:
 cdef enum:
     PADDING_BYTES = 512
     BUFFER_BYTES = 1 << 23      # the buffers of all components together should stay in a third-level cache
+
+
+cdef inline Py_ssize_t packed_size(Py_ssize_t D) noexcept nogil:
+    """How many numbers a triangle of a (D, D) matrix has."""
+    return D * (D + 1) // 2
+
+
+cdef inline Py_ssize_t width(int kind, Py_ssize_t D) noexcept nogil:
+    """How many sums each component has: of responsibilities, first moments, second moments."""
+    return 1 + D + (packed_size(D) if kind == TRIANGULAR else D if kind == DIAGONAL else 1)
 
 
 cdef struct Layout:
@@ -149,20 +162,139 @@ cdef inline void enter_frame(
     floating* work,                 # INOUT  x
 ) noexcept nogil:
     """COMMON_FRAME: replace the block, tile by tile, by W (x - origin), or x - origin without a whitener."""
-    cdef Py_ssize_t n, i, tile, D = at.D, B = at.B, width = TILE_COLUMNS * LANES_F64
+    cdef Py_ssize_t n, i, tile, D = at.D, B = at.B, T = TILE_COLUMNS * LANES_F64
     cdef floating* x
     cdef double* z = <double*> (work + at.frame)
-    cdef double* y = z + D * width
-    cdef double* q = y + D * width
+    cdef double* y = z + D * T
+    cdef double* q = y + D * T
     cdef const double* entered = z if whitener == NULL else y
-    for tile in range(B // width):
-        x = work + at.x + tile * width
+    for tile in range(B // T):
+        x = work + at.x + tile * T
         for i in range(D):
-            for n in range(width):
-                z[i * width + n] = x[i * B + n] - origin[i]
+            for n in range(T):
+                z[i * T + n] = x[i * B + n] - origin[i]
         if whitener != NULL:
-            whiten(width, D, <double> 0, whitener, <const double*> NULL, <const double*> NULL,
-                   z, width, y, width, q)
+            whiten(T, D, <double> 0, whitener, <const double*> NULL, <const double*> NULL,
+                   z, T, y, T, q)
         for i in range(D):
-            for n in range(width):
-                x[i * B + n] = <floating> entered[i * width + n]
+            for n in range(T):
+                x[i * B + n] = <floating> entered[i * T + n]
+
+
+# ---- log densities and responsibilities -------------------------------------------------------------------
+
+
+cdef inline void log_densities(
+    const Layout* at,
+    const floating* offsets,            # IN   (K,)  c_k
+    const floating* centers,            # IN   (K, D)
+    const floating* center_rounding,    # IN   (K, D), TRIANGULAR
+    const floating* factors,            # IN   packed W_k, s_k of DIAGONAL (K, D) or COMMON_FRAME (K,)
+    floating* work,                     # INOUT  fills p, and y (TRIANGULAR) or d2 (COMMON_FRAME)
+) noexcept nogil:
+    """p[k, n] = log of weight times density of component k at sample n."""
+    cdef Py_ssize_t k, n, D = at.D, B = at.B, packed = packed_size(D)
+    cdef Py_ssize_t* n_buffered = <Py_ssize_t*> (work + at.n_buffered)
+    cdef floating* x = work + at.x
+    cdef floating* restrict p
+    cdef const floating* restrict d2
+    cdef floating c, s
+    if at.kind == TRIANGULAR:
+        for k in range(at.K):
+            whiten(B, D, offsets[k], factors + k * packed, center_rounding + k * D, centers + k * D, x, B,
+                   work + at.y + (k * D * at.P + n_buffered[k] if at.P > B else 0), at.P, work + at.p + k * B)
+    elif at.kind == DIAGONAL:
+        distances(B, at.K, D, x, B, centers, factors, work + at.p, B)
+        for k in range(at.K):
+            p = work + at.p + k * B
+            c = offsets[k]
+            for n in range(B):
+                p[n] = c - <floating> 0.5 * p[n]
+    else:
+        distances(B, at.K, D, x, B, centers, <const floating*> NULL, work + at.d2, B)
+        for k in range(at.K):
+            p = work + at.p + k * B
+            d2 = work + at.d2 + k * B
+            c = offsets[k]
+            s = <floating> -0.5 * factors[k] * factors[k]
+            for n in range(B):
+                p[n] = c + s * d2[n]
+
+
+cdef inline void clear_lanes(const Layout* at, Py_ssize_t rows, floating* work) noexcept nogil:
+    """Zero the responsibilities of lanes without a row."""
+    cdef Py_ssize_t k
+    for k in range(at.K):
+        memset(work + at.p + k * at.B + rows, 0, (at.B - rows) * sizeof(floating))
+
+
+cdef inline void weigh(const Layout* at, const floating* weights, Py_ssize_t rows, floating* work) noexcept nogil:
+    """Multiply responsibilities and log-likelihoods by the weights of their rows; a weight of zero leaves nothing."""
+    cdef Py_ssize_t k, n
+    cdef floating* restrict p
+    cdef floating* restrict d2
+    cdef floating* restrict scores = work + at.scores
+    for n in range(rows):
+        scores[n] = weights[n] * scores[n] if weights[n] > 0 else 0
+    for k in range(at.K):
+        p = work + at.p + k * at.B
+        for n in range(rows):
+            p[n] = p[n] * weights[n]
+        if at.kind == COMMON_FRAME:
+            d2 = work + at.d2 + k * at.B
+            for n in range(rows):
+                d2[n] = d2[n] if weights[n] > 0 else 0
+
+
+cdef inline void given_responsibilities(
+    const Layout* at,
+    const floating* responsibilities,   # IN   (rows, K)
+    const floating* weights,            # IN   (rows,) or NULL
+    Py_ssize_t rows,
+    const floating[:, ::1] centers,
+    const floating[:, ::1] center_rounding,
+    floating* work,                     # INOUT  fills p, and y (TRIANGULAR)
+) noexcept nogil:
+    """Responsibilities from outside instead of from densities; W_k is taken as the identity."""
+    cdef Py_ssize_t k, n, i, D = at.D, B = at.B
+    cdef Py_ssize_t* n_buffered = <Py_ssize_t*> (work + at.n_buffered)
+    cdef floating* y
+    for k in range(at.K):
+        for n in range(rows):
+            (work + at.p)[k * B + n] = responsibilities[n * at.K + k] * (weights[n] if weights != NULL else 1)
+        for n in range(rows, B):
+            (work + at.p)[k * B + n] = 0
+    if at.kind == TRIANGULAR:
+        for k in range(at.K):
+            y = work + at.y + k * D * at.P + n_buffered[k]
+            for i in range(D):
+                for n in range(B):
+                    y[i * at.P + n] = (work + at.x)[i * B + n] - centers[k, i] + center_rounding[k, i]
+
+
+cdef inline void store_responsibilities(
+    const Layout* at,
+    const floating* work,
+    Py_ssize_t rows,
+    floating* restrict out,             # OUT  (rows, K)
+) noexcept nogil:
+    """Transpose the responsibilities of a block."""
+    cdef Py_ssize_t k, n, K = at.K
+    cdef const floating* restrict p
+    for k in range(K):
+        p = work + at.p + k * at.B
+        for n in range(rows):
+            out[n * K + k] = p[n]
+
+
+cdef inline floating below_rounding(Py_ssize_t K, floating zero) noexcept nogil:
+    """u / K: responsibilities below it, even K of them, are rounding beside 1. `zero` tells the type."""
+    return <floating> ((1.1102230246251565e-16 if floating is double else 5.9604645e-08) / K)
+
+
+cdef inline Py_ssize_t integer(const floating* numbers, Py_ssize_t n) noexcept nogil:
+    """Number n of an array of integers as large as the floating-point numbers."""
+    if floating is double:
+        return (<const int64_t*> numbers)[n]
+    else:
+        return (<const int32_t*> numbers)[n]
