@@ -1,6 +1,10 @@
 """How rows are cut into groups: by number, size and model alone, so that bits do not depend on threads."""
 
-TRIANGULAR, DIAGONAL, ISOTROPIC = range(3)  # kinds of kernels.pyx
+from ..kernels import COMMON_FRAME, DIAGONAL, TRIANGULAR
+
+__all__ = ["BLOCK", "DIAGONAL", "GROUP_WORK", "ISOTROPIC", "TRIANGULAR", "cut", "work_per_row"]
+
+ISOTROPIC = COMMON_FRAME
 
 GROUP_WORK = 1 << 23  # multiply-adds below which cutting rows into groups costs more than threads bring
 MOST_GROUPS = 64

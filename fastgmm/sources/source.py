@@ -16,7 +16,7 @@ from ..model.parameters import Parameters
 from ..model.statistics import Statistics
 from ..model.structure import DigitsLost, KernelModel, Structure
 from ..model.structures import STRUCTURES
-from .groups import BLOCK, DIAGONAL, ISOTROPIC, TRIANGULAR, cut, work_per_row
+from .groups import BLOCK, ISOTROPIC, TRIANGULAR, cut, work_per_row
 from .threads import Workers
 
 if TYPE_CHECKING:
@@ -381,6 +381,4 @@ def reused(spare: list[np.ndarray], size: int, dtype: DTypeLike) -> np.ndarray:
 
 def n_sums(model: KernelModel) -> int:
     """How many numbers `accumulate` leaves."""
-    n_components, n_features = model.centers.shape
-    second = {TRIANGULAR: n_features * (n_features + 1) // 2, DIAGONAL: n_features, ISOTROPIC: 1}[model.kind]
-    return n_components * (1 + n_features + second) + 1
+    return int(compiled.CHOSEN.n_sums(model.kind, model.centers.shape[1], len(model.centers)))
