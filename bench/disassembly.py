@@ -19,7 +19,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
-TILES = r"^(whiten|products|triangle|distances|moments|weights|normalize)_f(32|64)|^multiply"
+TILES = r"^(whiten|products|triangle|distances|moments|sum_weights|normalize)_f(32|64)|^multiply"
 WITHOUT = re.compile(r"normalize")  # functions with loops that have no multiply-add by nature
 FUSED = ("v3", "v4")  # variants whose instruction set has fused multiply-adds: these must be clean
 

@@ -30,9 +30,7 @@ from fastgmm import kernels
 from fastgmm.model.parameters import Parameters
 from fastgmm.model.structures import STRUCTURES
 from fastgmm.sources.array import ArraySource
-from fastgmm.sources.complete import n_sums
 
-ISOTROPIC = STRUCTURES["spherical"].kind
 EXP = {np.dtype(np.float32): 16, np.dtype(np.float64): 21}  # slots of exp and of the sum over components
 BRANCHES = 2  # slots of a comparison and what follows from it
 CASES = [(2, 8), (8, 16), (16, 16), (32, 16), (64, 16), (128, 16)]
@@ -183,7 +181,7 @@ def tasks(module: ModuleType, dtype: np.dtype[Any], d: int, k: int, work: float)
         source = sized(k * (expectation + accumulation + c))
         n = source.n_samples
         model = structure.kernel_model(parameters, dtype, source.origin)
-        sums = np.empty(n_sums(model))
+        sums = np.empty(module.n_sums(model.kind, d, k))
         shares, labels = np.empty((n, k), dtype), np.empty(n, np.int64)
         scratch, small = (
             np.empty(module.workspace_size(model.kind, d, k, accumulating, dtype.itemsize), dtype)
@@ -201,7 +199,7 @@ def tasks(module: ModuleType, dtype: np.dtype[Any], d: int, k: int, work: float)
         slots = len(centers) * (2 * d + BRANCHES)
         source = sized(slots)
         n = source.n_samples
-        scratch = np.empty(module.workspace_size(ISOTROPIC, d, len(centers), True, dtype.itemsize), dtype)
+        scratch = np.empty(module.workspace_size(module.COMMON_FRAME, d, len(centers), True, dtype.itemsize), dtype)
         about = (centers - source.origin).astype(dtype)
         run = bind(getattr(module, kernel), source.X, None, about, source.origin, scratch)
         if kernel == "assign":

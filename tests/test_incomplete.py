@@ -13,6 +13,7 @@ import reference as twin
 from problems import DTYPES, VARIANTS, em, parameters_of, unit_covariances
 
 from fastgmm import GaussianMixture, kernels
+from fastgmm.kernels import COMMON_FRAME, DIAGONAL, TRIANGULAR
 from fastgmm.model.parameters import Parameters
 from fastgmm.model.structures import STRUCTURES
 from fastgmm.sources import from_chunks
@@ -20,7 +21,6 @@ from fastgmm.sources.array import ArraySource
 from fastgmm.sources.incomplete import source as sources_incomplete
 from fastgmm.sources.incomplete.patterns import find_patterns
 from fastgmm.sources.incomplete.source import IncompleteSource, marginals
-from fastgmm.sources.passes import DIAGONAL, ISOTROPIC, TRIANGULAR
 
 EPS = {"float64": 2.0**-52, "float32": 2.0**-23}
 
@@ -74,7 +74,9 @@ def kernel_sums(kernel: ModuleType, X: Any, model: twin.Model, weights: Any = No
     read = marginals(STRUCTURES[model.structure], parameters_of(model))
     work, scratch = kernel.patterns_sizes(read.kind, D, K, True, X.itemsize)
     pairs = D * (D + 1) // 2
-    size = {TRIANGULAR: K * (1 + D + pairs), DIAGONAL: K * (1 + D + D), ISOTROPIC: K * (1 + D) + pairs + 2}[read.kind]
+    size = {TRIANGULAR: K * (1 + D + pairs), DIAGONAL: K * (1 + D + D), COMMON_FRAME: K * (1 + D) + pairs + 2}[
+        read.kind
+    ]
     out = np.full(size + 1, np.nan)
     kernel.accumulate_patterns(
         X, *find_patterns(X), weights, *read, np.full(work, np.nan, X.dtype), np.full(scratch, np.nan), out
@@ -608,6 +610,6 @@ def test_allow_nan_tag() -> None:
 
 def test_kernel_kind_of_structures() -> None:
     """full is summed as triangular, tied as isotropic, diag and spherical as diagonal."""
-    for name, kind in (("full", TRIANGULAR), ("tied", ISOTROPIC), ("diag", DIAGONAL), ("spherical", DIAGONAL)):
+    for name, kind in (("full", TRIANGULAR), ("tied", COMMON_FRAME), ("diag", DIAGONAL), ("spherical", DIAGONAL)):
         model, _ = model_and_rows(19, name, 3, 2, 2, "few")
         assert marginals(STRUCTURES[name], parameters_of(model)).kind == kind

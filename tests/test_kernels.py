@@ -354,6 +354,18 @@ def test_number_of_parameters(structure: str, n_free: int) -> None:
     assert STRUCTURES[structure].n_parameters(3, 5) == 2 + 15 + n_free
 
 
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_kernels_tell_the_size_of_their_sums(variant: str) -> None:
+    """Counts, first and second moments of K = 3 components with D = 4 features, and the log-likelihood."""
+    module = kernels.load(variant)
+    kinds = (kernels.TRIANGULAR, kernels.DIAGONAL, kernels.COMMON_FRAME)
+    assert kinds == (module.TRIANGULAR, module.DIAGONAL, module.COMMON_FRAME)
+    sums = [module.n_sums(kind, 4, 3) for kind in kinds]
+    assert sums == [3 * (1 + 4 + 10) + 1, 3 * (1 + 4 + 4) + 1, 3 * (1 + 4 + 1) + 1]
+    sums = [module.patterns_sums(kind, 4, 3) for kind in kinds]
+    assert sums == [3 * (1 + 4 + 10) + 1, 3 * (1 + 4 + 4) + 1, 3 * (1 + 4) + 10 + 2 + 1]
+
+
 class Guarded:
     """A kernel module whose every workspace is full of NaN and lies between guards that must stay untouched."""
 

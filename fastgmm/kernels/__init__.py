@@ -1,7 +1,17 @@
-"""The compiled kernels, in the fastest variant this processor runs.
+"""The compiled kernels: passes over rows and small dense algebra, in the fastest variant this processor runs.
+
+Everything that loops over rows stands here, and nothing else does. Kernels fill arrays that they are given: they do not
+validate, warn, allocate results, keep state or start threads, and they know no covariance type, estimator or other
+public name, only kinds of geometry. What they compute, and the notation, stands at the head of kernels.pyx.
 
 Each variant is the same source compiled for another instruction set. ``FASTGMM_SIMD`` set to ``base``, ``v3`` or
 ``v4`` before the import forces one: for tests, or for the same bits on different machines.
+
+To add an instruction set: its flags in meson.build, how it is detected in cpu.pyx, the level it needs in `LEVELS`
+below, and the width of its vectors in tiles.h. To add a geometry: its kind, the number of its sums (`width`), what it
+needs of a workspace (`layout`) and its log densities in blocks.pxd; its sums in accumulation.pxd; its formulae at the
+head of kernels.pyx, and its name at the end of this file and in kernels.pyi; where it serves rows with gaps,
+patterns.pxd, pattern_blocks.pxd and pattern_rows.pxd too.
 """
 
 import importlib
@@ -35,4 +45,8 @@ def load(name: str) -> ModuleType:
 
 VARIANT = os.environ.get("FASTGMM_SIMD") or variants_available()[0]
 CHOSEN = load(VARIANT)
-TRIANGULAR, DIAGONAL, COMMON_FRAME = range(3)
+
+# The kinds of geometry, the same in every variant.
+TRIANGULAR: int = CHOSEN.TRIANGULAR
+DIAGONAL: int = CHOSEN.DIAGONAL
+COMMON_FRAME: int = CHOSEN.COMMON_FRAME

@@ -2,20 +2,20 @@
 from libc.stdint cimport int32_t
 from libc.string cimport memset
 
-from blocks cimport TRIANGULAR, Layout
-from tiles cimport LANES_F32, LANES_F64, floating, moments, products, triangle, weights
+from blocks cimport COMMON_FRAME, DIAGONAL, TRIANGULAR, Layout, width
+from tiles cimport LANES_F32, LANES_F64, floating, moments, products, sum_weights, triangle
 
 
 cdef inline void flush(
     const Layout* at,
     Py_ssize_t k,
-    floating* work,     # INOUT  the buffer of component k is emptied
+    floating* work,     # INOUT  empties the buffer of component k
     double* out,        # INOUT  (1 + D + D (D + 1) / 2,)  sums of component k
 ) noexcept nogil:
-    """Add the waiting whitened samples of component k to its sums: a symmetric product, tile by tile."""
+    """Add the buffered samples of component k to its sums: a symmetric product, tile by tile."""
     cdef Py_ssize_t D = at.D, P = at.P, lanes = LANES_F64 if floating is double else LANES_F32
-    cdef Py_ssize_t* fill = <Py_ssize_t*> (work + at.fill)
-    cdef Py_ssize_t n = fill[k], i, i0, j0, whole = (n + lanes - 1) // lanes * lanes
+    cdef Py_ssize_t* n_buffered = <Py_ssize_t*> (work + at.n_buffered)
+    cdef Py_ssize_t n = n_buffered[k], i, i0, j0, whole = (n + lanes - 1) // lanes * lanes
     cdef int m, a, b
     cdef floating* y = work + at.y + k * D * P
     cdef floating* r = work + at.r + k * P
@@ -24,7 +24,7 @@ cdef inline void flush(
     cdef double* row
     if n == 0:
         return
-    fill[k] = 0
+    n_buffered[k] = 0
     if whole > n:
         memset(r + n, 0, (whole - n) * sizeof(floating))
         for i in range(D):
@@ -47,10 +47,18 @@ cdef inline void flush(
                     row[b] += sums[4 * a + b]
 
 
+cdef inline void flush_all(const Layout* at, floating* work, double* out) noexcept nogil:
+    """Empty the buffers of all components (TRIANGULAR)."""
+    cdef Py_ssize_t k
+    if at.kind == TRIANGULAR:
+        for k in range(at.K):
+            flush(at, k, work, out + k * width(TRIANGULAR, at.D))
+
+
 cdef inline void accumulate_triangular(const Layout* at, floating* work, double* out) noexcept nogil:
     """Keep the block's samples of each component in its buffer, and flush the buffers that are full."""
-    cdef Py_ssize_t k, n, i, D = at.D, B = at.B, P = at.P, stride = 1 + D + D * (D + 1) // 2
-    cdef Py_ssize_t* fill = <Py_ssize_t*> (work + at.fill)
+    cdef Py_ssize_t k, n, i, D = at.D, B = at.B, P = at.P, stride = width(TRIANGULAR, at.D)
+    cdef Py_ssize_t* n_buffered = <Py_ssize_t*> (work + at.n_buffered)
     cdef int32_t active
     cdef int32_t[256] chosen     # at least B
     cdef const floating* restrict p
@@ -59,7 +67,7 @@ cdef inline void accumulate_triangular(const Layout* at, floating* work, double*
     for k in range(at.K):
         p = work + at.p + k * B
         active = 0
-        r = work + at.r + k * P + fill[k]
+        r = work + at.r + k * P + n_buffered[k]
         for n in range(B):
             r[n] = p[n]
             active += p[n] > 0
@@ -74,12 +82,12 @@ cdef inline void accumulate_triangular(const Layout* at, floating* work, double*
                 i += p[n] > 0
             for n in range(active):
                 r[n] = p[chosen[n]]
-            y = work + at.y + k * D * P + fill[k]
+            y = work + at.y + k * D * P + n_buffered[k]
             for i in range(D):
                 for n in range(active):
                     y[i * P + n] = y[i * P + chosen[n]]
-        fill[k] += active
-        if fill[k] + B > at.C:
+        n_buffered[k] += active
+        if n_buffered[k] + B > at.C:
             flush(at, k, work, out + k * stride)
 
 
@@ -90,12 +98,12 @@ cdef inline void accumulate_diagonal(
     double* out,
 ) noexcept nogil:
     """First and second moments of each feature about each mean."""
-    cdef Py_ssize_t k, k0, i0, D = at.D, B = at.B, stride = 1 + 2 * D
+    cdef Py_ssize_t k, k0, i0, D = at.D, B = at.B, stride = width(DIAGONAL, at.D)
     cdef int m, a
     cdef floating[16] sums
     for k0 in range(0, at.K, 4):
         m = <int> min(4, at.K - k0)
-        weights(m, B, work + at.p + k0 * B, B, work + at.p + k0 * B, B, sums)
+        sum_weights(m, B, work + at.p + k0 * B, B, work + at.p + k0 * B, B, sums)
         for a in range(m):
             out[(k0 + a) * stride] += sums[a]
     for i0 in range(0, D, 4):       # four features of the block stay in the first-level cache
@@ -107,25 +115,40 @@ cdef inline void accumulate_diagonal(
                 out[k * stride + 1 + D + i0 + a] += sums[4 + a]
 
 
-cdef inline void accumulate_isotropic(const Layout* at, floating* work, double* out) noexcept nogil:
+cdef inline void accumulate_common_frame(const Layout* at, floating* work, double* out) noexcept nogil:
     """Sums in the common frame: a product of responsibilities and samples, and the radial moment."""
-    cdef Py_ssize_t k0, i0, D = at.D, B = at.B, stride = 2 + D
-    cdef int m, width, a, b
+    cdef Py_ssize_t k0, i0, D = at.D, B = at.B, stride = width(COMMON_FRAME, at.D)
+    cdef int m, columns, a, b
     cdef floating* p
     cdef floating[16] sums
     for k0 in range(0, at.K, 4):
         m = <int> min(4, at.K - k0)
         p = work + at.p + k0 * B
-        weights(m, B, p, B, work + at.d2 + k0 * B, B, sums)
+        sum_weights(m, B, p, B, work + at.d2 + k0 * B, B, sums)
         for a in range(m):
             out[(k0 + a) * stride] += sums[a]
             out[(k0 + a) * stride + 1 + D] += sums[4 + a]
         for i0 in range(0, D, 4):
-            width = <int> min(4, D - i0)
-            products(m, width, B, p, B, work + at.x + i0 * B, B, sums)
+            columns = <int> min(4, D - i0)
+            products(m, columns, B, p, B, work + at.x + i0 * B, B, sums)
             for a in range(m):
-                for b in range(width):
+                for b in range(columns):
                     out[(k0 + a) * stride + 1 + i0 + b] += sums[4 * a + b]
+
+
+cdef inline void accumulate_block(
+    const Layout* at,
+    const floating* centers,        # IN     (K, D), DIAGONAL only
+    floating* work,                 # INOUT  TRIANGULAR: samples stay in their buffers until `flush_all`
+    double* out,                    # INOUT  (K, width)
+) noexcept nogil:
+    """Add a block under its responsibilities to the sums of each component."""
+    if at.kind == TRIANGULAR:
+        accumulate_triangular(at, work, out)
+    elif at.kind == DIAGONAL:
+        accumulate_diagonal(at, centers, work, out)
+    else:
+        accumulate_common_frame(at, work, out)
 
 
 cdef inline void accumulate_labeled(
@@ -134,13 +157,13 @@ cdef inline void accumulate_labeled(
     const floating* row_weights,    # IN   (rows,) or NULL
     Py_ssize_t rows,
     const floating[:, ::1] centers,
-    const floating[:, ::1] residues,
+    const floating[:, ::1] center_rounding,
     floating* work,
     double* out,
 ) noexcept nogil:
     """Each row belongs to one component: a step per row, not per row and component; W_k is taken as the identity."""
     cdef Py_ssize_t n, k, i, D = at.D, B = at.B, P = at.P
-    cdef Py_ssize_t* fill = <Py_ssize_t*> (work + at.fill)
+    cdef Py_ssize_t* n_buffered = <Py_ssize_t*> (work + at.n_buffered)
     cdef const floating* x
     cdef floating* y
     cdef double* sums
@@ -152,17 +175,69 @@ cdef inline void accumulate_labeled(
         if row_weights != NULL:
             w = row_weights[n]
         if at.kind == TRIANGULAR:
-            y = work + at.y + k * D * P + fill[k]
+            y = work + at.y + k * D * P + n_buffered[k]
             for i in range(D):
-                y[i * P] = x[i * B] - centers[k, i] + residues[k, i]
-            (work + at.r)[k * P + fill[k]] = w
-            fill[k] += 1
-            if fill[k] == at.C:
-                flush(at, k, work, out + k * (1 + D + D * (D + 1) // 2))
+                y[i * P] = x[i * B] - centers[k, i] + center_rounding[k, i]
+            (work + at.r)[k * P + n_buffered[k]] = w
+            n_buffered[k] += 1
+            if n_buffered[k] == at.C:
+                flush(at, k, work, out + k * width(TRIANGULAR, D))
         else:
-            sums = out + k * (1 + 2 * D)
+            sums = out + k * width(DIAGONAL, D)
             sums[0] += w
             for i in range(D):
                 z = x[i * B] - centers[k, i]
                 sums[1 + i] += w * z
                 sums[1 + D + i] += w * z * z
+
+
+# ---- scores of rows ----------------------------------------------------------------------------------------
+
+
+cdef inline double total(const floating* scores, Py_ssize_t n) noexcept nogil:
+    """Sum in double precision, by eight partial sums so that additions need not wait for each other."""
+    cdef double[8] parts
+    cdef Py_ssize_t i, m
+    memset(parts, 0, sizeof(parts))
+    for m in range(n // 8):
+        for i in range(8):
+            parts[i] += scores[8 * m + i]
+    for i in range(n % 8):
+        parts[i] += scores[n // 8 * 8 + i]
+    return ((parts[0] + parts[1]) + (parts[2] + parts[3])) + ((parts[4] + parts[5]) + (parts[6] + parts[7]))
+
+
+cdef inline double weighted_total(
+    const floating* values, const floating* weights, Py_ssize_t n
+) noexcept nogil:
+    """Sum of weights times values, in double precision."""
+    cdef Py_ssize_t i
+    cdef double sum = 0
+    for i in range(n):
+        sum += <double> weights[i] * values[i]
+    return sum
+
+
+# ---- sums of the rows nearest to a center ------------------------------------------------------------------
+
+
+cdef inline void add_row(
+    const floating* x,              # IN     (D,)
+    const double* origin,           # IN     (D,)
+    Py_ssize_t D,
+    double weight,
+    double* restrict sums,          # INOUT  (D,)
+) noexcept nogil:
+    """Add a row about the origin to the sums of its center."""
+    cdef Py_ssize_t i
+    for i in range(D):
+        sums[i] += weight * <floating> (x[i] - origin[i])
+
+
+cdef inline void add_column(
+    const floating* x, Py_ssize_t step, Py_ssize_t D, double weight, double* sums
+) noexcept nogil:
+    """The same from a column of a block that is about the origin."""
+    cdef Py_ssize_t i
+    for i in range(D):
+        sums[i] += weight * x[i * step]

@@ -1,14 +1,27 @@
-"""Blocks of rows and where their tiles stand in a workspace. The notation is that of kernels.pyx."""
-from tiles cimport LANES_F32, LANES_F64, TILE_COLUMNS, floating, transpose, whiten
+"""A block of rows in its workspace: the layout, reading rows, log densities. The notation is that of kernels.pyx."""
+from libc.stdint cimport int32_t, int64_t
+from libc.string cimport memset
 
-cdef enum:
+from tiles cimport LANES_F32, LANES_F64, TILE_COLUMNS, distances, floating, transpose, whiten
+
+cdef enum:                      # the kinds of geometry
     TRIANGULAR = 0
     DIAGONAL = 1
-    ISOTROPIC = 2
+    COMMON_FRAME = 2
 
 cdef enum:
     PADDING_BYTES = 512
     BUFFER_BYTES = 1 << 23      # the buffers of all components together should stay in a third-level cache
+
+
+cdef inline Py_ssize_t packed_size(Py_ssize_t D) noexcept nogil:
+    """How many numbers a triangle of a (D, D) matrix has."""
+    return D * (D + 1) // 2
+
+
+cdef inline Py_ssize_t width(int kind, Py_ssize_t D) noexcept nogil:
+    """How many sums each component has: of responsibilities, first moments, second moments."""
+    return 1 + D + (packed_size(D) if kind == TRIANGULAR else D if kind == DIAGONAL else 1)
 
 
 cdef struct Layout:
@@ -16,17 +29,17 @@ cdef struct Layout:
     int kind
     Py_ssize_t D, K, B, C
     Py_ssize_t P            # C padded: a row of a buffer must not be a power of two away from the next
-    Py_ssize_t x            # (D, B)     the block, transposed; for ISOTROPIC in its frame
+    Py_ssize_t x            # (D, B)     the block, transposed; for COMMON_FRAME in its frame
     Py_ssize_t p            # (K, B)     log densities, then responsibilities
-    Py_ssize_t d2           # (K, B)     squared distances (ISOTROPIC)
-    Py_ssize_t best         # (B,)       largest log density, or smallest distance, of each sample
-    Py_ssize_t row          # (B,)       the component that has it, an integer of the size of the numbers
+    Py_ssize_t d2           # (K, B)     squared distances (COMMON_FRAME)
+    Py_ssize_t extreme      # (B,)       largest log density, or smallest distance, of each sample
+    Py_ssize_t component    # (B,)       the component that has it, an integer of the size of the numbers
     Py_ssize_t scores       # (B,)       log-likelihood of each sample
-    Py_ssize_t frame        # (D, T), (D, T) and (T,) in double, T a tile's width: to enter the frame of ISOTROPIC
-    Py_ssize_t y            # (K, D, P)  whitened samples waiting to be added to the scatter (TRIANGULAR)
+    Py_ssize_t frame        # (D, T), (D, T) and (T,) in double, T a tile's width: to enter the frame of COMMON_FRAME
+    Py_ssize_t y            # (K, D, P)  buffers of whitened samples, to be added to the scatter (TRIANGULAR)
     Py_ssize_t r            # (K, P)     their responsibilities
     Py_ssize_t u            # (4, P)     four rows of r y
-    Py_ssize_t fill         # (K,)       columns waiting, as Py_ssize_t
+    Py_ssize_t n_buffered   # (K,)       samples in each buffer, as Py_ssize_t
     Py_ssize_t size
 
 
@@ -52,19 +65,19 @@ cdef inline Layout layout(int kind, Py_ssize_t D, Py_ssize_t K, bint accumulatin
     at.C = at.P = at.B
     at.x = take(&size, D * at.B, pad)
     at.p = take(&size, K * at.B, pad)
-    at.d2 = take(&size, K * at.B if kind == ISOTROPIC else 0, pad)
-    at.best = take(&size, at.B, pad)
-    at.row = take(&size, at.B, pad)
+    at.d2 = take(&size, K * at.B if kind == COMMON_FRAME else 0, pad)
+    at.extreme = take(&size, at.B, pad)
+    at.component = take(&size, at.B, pad)
     at.scores = take(&size, at.B, pad)
     doubles = (2 * D + 1) * TILE_COLUMNS * LANES_F64
-    at.frame = take(&size, doubles * 8 // itemsize if kind == ISOTROPIC else 0, pad)
+    at.frame = take(&size, doubles * 8 // itemsize if kind == COMMON_FRAME else 0, pad)
     if kind == TRIANGULAR and accumulating:
         at.C = min(max(BUFFER_BYTES // (K * D * itemsize), 2 * at.B), 512) // at.B * at.B
         at.P = at.C + PADDING_BYTES // itemsize
     at.y = take(&size, (K if accumulating else 1) * D * at.P if kind == TRIANGULAR else 0, pad)
     at.r = take(&size, K * at.P if kind == TRIANGULAR else 0, pad)
     at.u = take(&size, 4 * at.P if kind == TRIANGULAR else 0, pad)
-    at.fill = take(&size, 2 * K, pad)
+    at.n_buffered = take(&size, 2 * K, pad)
     at.size = size
     return at
 
@@ -77,13 +90,14 @@ cdef inline floating* aligned(floating* p) noexcept nogil:
 cdef inline Py_ssize_t whole_vectors(
     Py_ssize_t row_stride,
     Py_ssize_t rows,
-    Py_ssize_t left,
+    Py_ssize_t rows_ahead,
     Py_ssize_t D,
     floating zero,              # tells the type
 ) noexcept nogil:
     """How many of the rows `transpose` may take: whole vectors of them, and no number read past the last row."""
     cdef Py_ssize_t lanes = LANES_F64 if floating is double else LANES_F32
-    cdef Py_ssize_t n = rows // lanes * lanes, readable = (left - 1) * row_stride + D * <Py_ssize_t> sizeof(floating)
+    cdef Py_ssize_t n = rows // lanes * lanes
+    cdef Py_ssize_t readable = (rows_ahead - 1) * row_stride + D * <Py_ssize_t> sizeof(floating)
     if D >= lanes:
         return n
     if row_stride <= 0:
@@ -98,7 +112,7 @@ cdef inline void load_block(
     Py_ssize_t row_stride,      # IN   in bytes, any sign
     Py_ssize_t column_stride,
     Py_ssize_t rows,            # IN   1 .. B
-    Py_ssize_t left,            # IN   rows from here to the end of the array
+    Py_ssize_t rows_ahead,      # IN   rows from here to the end of the array
     Py_ssize_t D,
     Py_ssize_t B,
     floating* x,                # OUT  (D, B); lanes past the last row repeat it, so that they stay finite
@@ -108,7 +122,7 @@ cdef inline void load_block(
     cdef const char* p
     cdef floating last
     if column_stride == sizeof(floating):
-        done = whole_vectors(row_stride, rows, left, D, <floating> 0)
+        done = whole_vectors(row_stride, rows, rows_ahead, D, <floating> 0)
         transpose(done, D, X, row_stride, x, B)
     for i in range(D):
         p = X + i * column_stride
@@ -144,24 +158,143 @@ cdef inline void pack_triangle(
 cdef inline void enter_frame(
     const Layout* at,
     const double* origin,           # IN     (D,)
-    const double* rotation,         # IN     packed W, or NULL
+    const double* whitener,         # IN     packed W, or NULL
     floating* work,                 # INOUT  x
 ) noexcept nogil:
-    """ISOTROPIC: replace the block by W (x - origin), or x - origin without a rotation; a tile of samples at a time."""
-    cdef Py_ssize_t n, i, tile, D = at.D, B = at.B, width = TILE_COLUMNS * LANES_F64
+    """COMMON_FRAME: replace the block, tile by tile, by W (x - origin), or x - origin without a whitener."""
+    cdef Py_ssize_t n, i, tile, D = at.D, B = at.B, T = TILE_COLUMNS * LANES_F64
     cdef floating* x
     cdef double* z = <double*> (work + at.frame)
-    cdef double* y = z + D * width
-    cdef double* q = y + D * width
-    cdef const double* entered = z if rotation == NULL else y
-    for tile in range(B // width):
-        x = work + at.x + tile * width
+    cdef double* y = z + D * T
+    cdef double* q = y + D * T
+    cdef const double* entered = z if whitener == NULL else y
+    for tile in range(B // T):
+        x = work + at.x + tile * T
         for i in range(D):
-            for n in range(width):
-                z[i * width + n] = x[i * B + n] - origin[i]
-        if rotation != NULL:
-            whiten(width, D, <double> 0, rotation, <const double*> NULL, <const double*> NULL,
-                   z, width, y, width, q)
+            for n in range(T):
+                z[i * T + n] = x[i * B + n] - origin[i]
+        if whitener != NULL:
+            whiten(T, D, <double> 0, whitener, <const double*> NULL, <const double*> NULL,
+                   z, T, y, T, q)
         for i in range(D):
-            for n in range(width):
-                x[i * B + n] = <floating> entered[i * width + n]
+            for n in range(T):
+                x[i * B + n] = <floating> entered[i * T + n]
+
+
+# ---- log densities and responsibilities -------------------------------------------------------------------
+
+
+cdef inline void log_densities(
+    const Layout* at,
+    const floating* offsets,            # IN   (K,)  c_k
+    const floating* centers,            # IN   (K, D)
+    const floating* center_rounding,    # IN   (K, D), TRIANGULAR
+    const floating* factors,            # IN   packed W_k, s_k of DIAGONAL (K, D) or COMMON_FRAME (K,)
+    floating* work,                     # INOUT  fills p, and y (TRIANGULAR) or d2 (COMMON_FRAME)
+) noexcept nogil:
+    """p[k, n] = log of weight times density of component k at sample n."""
+    cdef Py_ssize_t k, n, D = at.D, B = at.B, packed = packed_size(D)
+    cdef Py_ssize_t* n_buffered = <Py_ssize_t*> (work + at.n_buffered)
+    cdef floating* x = work + at.x
+    cdef floating* restrict p
+    cdef const floating* restrict d2
+    cdef floating c, s
+    if at.kind == TRIANGULAR:
+        for k in range(at.K):
+            whiten(B, D, offsets[k], factors + k * packed, center_rounding + k * D, centers + k * D, x, B,
+                   work + at.y + (k * D * at.P + n_buffered[k] if at.P > B else 0), at.P, work + at.p + k * B)
+    elif at.kind == DIAGONAL:
+        distances(B, at.K, D, x, B, centers, factors, work + at.p, B)
+        for k in range(at.K):
+            p = work + at.p + k * B
+            c = offsets[k]
+            for n in range(B):
+                p[n] = c - <floating> 0.5 * p[n]
+    else:
+        distances(B, at.K, D, x, B, centers, <const floating*> NULL, work + at.d2, B)
+        for k in range(at.K):
+            p = work + at.p + k * B
+            d2 = work + at.d2 + k * B
+            c = offsets[k]
+            s = <floating> -0.5 * factors[k] * factors[k]
+            for n in range(B):
+                p[n] = c + s * d2[n]
+
+
+cdef inline void clear_lanes(const Layout* at, Py_ssize_t rows, floating* work) noexcept nogil:
+    """Zero the responsibilities of lanes without a row."""
+    cdef Py_ssize_t k
+    for k in range(at.K):
+        memset(work + at.p + k * at.B + rows, 0, (at.B - rows) * sizeof(floating))
+
+
+cdef inline void weigh(const Layout* at, const floating* weights, Py_ssize_t rows, floating* work) noexcept nogil:
+    """Multiply responsibilities and log-likelihoods by the weights of their rows; a weight of zero leaves nothing."""
+    cdef Py_ssize_t k, n
+    cdef floating* restrict p
+    cdef floating* restrict d2
+    cdef floating* restrict scores = work + at.scores
+    for n in range(rows):
+        scores[n] = weights[n] * scores[n] if weights[n] > 0 else 0
+    for k in range(at.K):
+        p = work + at.p + k * at.B
+        for n in range(rows):
+            p[n] = p[n] * weights[n]
+        if at.kind == COMMON_FRAME:
+            d2 = work + at.d2 + k * at.B
+            for n in range(rows):
+                d2[n] = d2[n] if weights[n] > 0 else 0
+
+
+cdef inline void given_responsibilities(
+    const Layout* at,
+    const floating* responsibilities,   # IN   (rows, K)
+    const floating* weights,            # IN   (rows,) or NULL
+    Py_ssize_t rows,
+    const floating[:, ::1] centers,
+    const floating[:, ::1] center_rounding,
+    floating* work,                     # INOUT  fills p, and y (TRIANGULAR)
+) noexcept nogil:
+    """Responsibilities from outside instead of from densities; W_k is taken as the identity."""
+    cdef Py_ssize_t k, n, i, D = at.D, B = at.B
+    cdef Py_ssize_t* n_buffered = <Py_ssize_t*> (work + at.n_buffered)
+    cdef floating* y
+    for k in range(at.K):
+        for n in range(rows):
+            (work + at.p)[k * B + n] = responsibilities[n * at.K + k] * (weights[n] if weights != NULL else 1)
+        for n in range(rows, B):
+            (work + at.p)[k * B + n] = 0
+    if at.kind == TRIANGULAR:
+        for k in range(at.K):
+            y = work + at.y + k * D * at.P + n_buffered[k]
+            for i in range(D):
+                for n in range(B):
+                    y[i * at.P + n] = (work + at.x)[i * B + n] - centers[k, i] + center_rounding[k, i]
+
+
+cdef inline void store_responsibilities(
+    const Layout* at,
+    const floating* work,
+    Py_ssize_t rows,
+    floating* restrict out,             # OUT  (rows, K)
+) noexcept nogil:
+    """Transpose the responsibilities of a block."""
+    cdef Py_ssize_t k, n, K = at.K
+    cdef const floating* restrict p
+    for k in range(K):
+        p = work + at.p + k * at.B
+        for n in range(rows):
+            out[n * K + k] = p[n]
+
+
+cdef inline floating below_rounding(Py_ssize_t K, floating zero) noexcept nogil:
+    """u / K: responsibilities below it, even K of them, are rounding beside 1. `zero` tells the type."""
+    return <floating> ((1.1102230246251565e-16 if floating is double else 5.9604645e-08) / K)
+
+
+cdef inline Py_ssize_t integer(const floating* numbers, Py_ssize_t n) noexcept nogil:
+    """Number n of an array of integers as large as the floating-point numbers."""
+    if floating is double:
+        return (<const int64_t*> numbers)[n]
+    else:
+        return (<const int32_t*> numbers)[n]

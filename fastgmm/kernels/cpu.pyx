@@ -1,4 +1,4 @@
-"""What this build and this processor are: compiled for the baseline instruction set only."""
+"""The version and compiler of this build, and the level of this processor; for the baseline instruction set."""
 
 cdef extern from *:
     """

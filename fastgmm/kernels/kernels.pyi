@@ -1,4 +1,4 @@
-"""What every variant (_base, _v3, _v4) offers; the meaning of the arguments stands in kernels.pyx."""
+"""The functions of every variant (_base, _v3, _v4); the meaning of the arguments stands in kernels.pyx."""
 
 from typing import Any
 
@@ -7,6 +7,11 @@ from numpy.typing import NDArray
 
 Rows = NDArray[Any]  # float32 or float64, the same for all arguments of a call
 
+TRIANGULAR: int
+DIAGONAL: int
+COMMON_FRAME: int
+
+def n_sums(kind: int, n_features: int, n_components: int) -> int: ...
 def workspace_size(kind: int, n_features: int, n_components: int, accumulating: bool, itemsize: int) -> int: ...
 def pack(factors: Rows, packed: Rows) -> None: ...
 def accumulate(
@@ -17,10 +22,10 @@ def accumulate(
     kind: int,
     offsets: Rows,
     centers: Rows,
-    residues: Rows,
+    center_rounding: Rows,
     factors: Rows,
     origin: NDArray[np.float64],
-    rotation: NDArray[np.float64],
+    whitener: NDArray[np.float64],
     workspace: Rows,
     out: NDArray[np.float64],
 ) -> None: ...
@@ -29,10 +34,10 @@ def posterior(
     kind: int,
     offsets: Rows,
     centers: Rows,
-    residues: Rows,
+    center_rounding: Rows,
     factors: Rows,
     origin: NDArray[np.float64],
-    rotation: NDArray[np.float64],
+    whitener: NDArray[np.float64],
     workspace: Rows,
     log_likelihoods: Rows | None,
     responsibilities: Rows | None,
@@ -73,6 +78,7 @@ def unwhiten(
 def patterns_sizes(
     kind: int, n_features: int, n_components: int, accumulating: bool, itemsize: int
 ) -> tuple[int, int]: ...
+def patterns_sums(kind: int, n_features: int, n_components: int) -> int: ...
 def accumulate_patterns(
     X: Rows,
     order: NDArray[np.int32],

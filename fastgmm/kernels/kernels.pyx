@@ -6,49 +6,42 @@ Notation
     C           columns of a component's buffer of whitened samples (see `Layout`)
     r_nk        responsibility;  u the unit roundoff
 
-The log of weight times density of component k at a sample x is, for the three geometries,
+The log of weight times density of component k at a sample x is, for the three kinds of geometry,
 
-    log p_k = c_k - 1/2 |W_k (x - mu_k)|^2           TRIANGULAR   W_k lower triangular
-    log p_k = c_k - 1/2 |s_k * (x - mu_k)|^2         DIAGONAL     s_k a vector
-    log p_k = c_k - 1/2 s_k^2 |y - m_k|^2            ISOTROPIC    y = W (x - origin), one W for all or none
+    TRIANGULAR      log p_k = c_k - 1/2 |W_k (x - mu_k)|^2      W_k lower triangular
+    DIAGONAL        log p_k = c_k - 1/2 |s_k * (x - mu_k)|^2    s_k a vector
+    COMMON_FRAME    log p_k = c_k - 1/2 s_k^2 |y - m_k|^2       y = W (x - origin), one whitener W for all, or none
 
 with c_k = log pi_k + log det(factor) - D/2 log 2 pi. Sums over rows (`accumulate`) are, per component,
 
-    TRIANGULAR  sum r,  sum r y (D),  sum r y y^T (lower triangle by rows)      y = W_k (x - mu_k)
-    DIAGONAL    sum r,  sum r z (D),  sum r z^2 (D)                             z = x - mu_k
-    ISOTROPIC   sum r,  sum r y (D),  sum r |y - m_k|^2
+    TRIANGULAR      sum r,  sum r y (D),  sum r y y^T (lower triangle by rows)      y = W_k (x - mu_k)
+    DIAGONAL        sum r,  sum r z (D),  sum r z^2 (D)                             z = x - mu_k
+    COMMON_FRAME    sum r,  sum r y (D),  sum r |y - m_k|^2
 
 followed by one number, the log-likelihood: in the precision of the rows inside a block, in double across blocks.
 Rows may have weights w_n: r_nk then stands for w_n r_nk in sums, and the log-likelihood is sum_n w_n log p(x_n).
 In float32 the rounding of mu_k itself would show in the narrow directions of W_k: TRIANGULAR takes it back by
-y = residue_k + W_k (x - center_k), residue_k = -W_k (mu_k - center_k). The frame of ISOTROPIC, entered once per
+y = rounding_k + W_k (x - center_k), rounding_k = -W_k (mu_k - center_k). The frame of COMMON_FRAME, entered once per
 row and not once per component, is computed in double precision.
 
-Nothing here validates, allocates, or keeps state: callers size `workspace` by `workspace_size` and own every output.
-The pieces: blocks.pxd (workspace, reading rows), densities.pxd, accumulation.pxd, patterns.pxd (rows with gaps),
-algebra.pxd, and the register tiles behind tiles.pxd.
+Nothing here validates, allocates, or keeps state: callers size `workspace` by `workspace_size` and `out` by `n_sums`,
+and own every output. The pieces: blocks.pxd (workspace, reading rows, log densities), accumulation.pxd (sums),
+algebra.pxd (small matrices), the register tiles behind tiles.pxd, and for rows with gaps patterns.pxd,
+pattern_blocks.pxd and pattern_rows.pxd.
 """
 from libc.stdint cimport int32_t, int64_t, uint8_t
 from libc.string cimport memcpy, memset
 
-from accumulation cimport (accumulate_diagonal, accumulate_isotropic, accumulate_labeled, accumulate_triangular,
-                           flush)
+from accumulation cimport (accumulate_block, accumulate_labeled, add_column, add_row, flush_all, total,
+                           weighted_total)
 from algebra cimport cholesky, congruence, copy_rows, invert_upper, padded
-from blocks cimport DIAGONAL, ISOTROPIC, TRIANGULAR, Layout, aligned, enter_frame, layout, load_block, pack_triangle
-from densities cimport clear_lanes, given_responsibilities, log_densities, weigh
-from pattern_blocks cimport (
-    FEW,
-    accumulate_shared,
-    block_layout,
-    gather_block,
-    map_sums,
-    marginal,
-    model_size,
-    shorten,
-    weigh_block,
-)
+from blocks cimport (COMMON_FRAME, DIAGONAL, TRIANGULAR, Layout, aligned, below_rounding, clear_lanes, enter_frame,
+                     given_responsibilities, integer, layout, load_block, log_densities, pack_triangle,
+                     packed_size, store_responsibilities, weigh, width)
+from pattern_blocks cimport (FEW, MarginalModel, accumulate_pattern_block, begin_block, begin_pattern, end_pattern,
+                             marginal_model, pattern_layout, weigh_block)
 from pattern_rows cimport accumulate_rows, draw, filled, flush_rows, posterior_of_row, read_row, squares
-from patterns cimport Frame, begin, condition, frame, width
+from patterns cimport PatternMixture, SortedRows, condition, own_width, pattern_mixture, set_mixture, sorted_rows
 from tiles cimport TILE_COLUMNS, distances, exp_all, floating, largest, log_all, minimum, normalize, smallest
 
 cdef extern from *:
@@ -59,11 +52,18 @@ cdef extern from *:
     const int64_t INFINITE_F64
     const int32_t INFINITE_F32
 
+globals().update(TRIANGULAR=TRIANGULAR, DIAGONAL=DIAGONAL, COMMON_FRAME=COMMON_FRAME)  # for Python
+
 
 def workspace_size(int kind, Py_ssize_t n_features, Py_ssize_t n_components, bint accumulating,
                    Py_ssize_t itemsize):
     """How many numbers a workspace must hold."""
     return layout(kind, n_features, n_components, accumulating, itemsize).size + 64 // itemsize
+
+
+def n_sums(int kind, Py_ssize_t n_features, Py_ssize_t n_components):
+    """How many numbers `accumulate` leaves: of each component, then the log-likelihood."""
+    return n_components * width(kind, n_features) + 1
 
 
 def pack(
@@ -77,55 +77,34 @@ def pack(
             pack_triangle(&factors[k, 0, 0], D, &packed[k, 0])
 
 
-cdef inline Py_ssize_t integer(const floating* numbers, Py_ssize_t n) noexcept nogil:
-    """Number n of an array of integers as large as the floating-point numbers."""
-    if floating is double:
-        return (<const int64_t*> numbers)[n]
-    else:
-        return (<const int32_t*> numbers)[n]
-
-
-cdef double total(const floating* scores, Py_ssize_t n) noexcept nogil:
-    """Sum in double precision, by eight partial sums so that additions need not wait for each other."""
-    cdef double[8] parts
-    cdef Py_ssize_t i, m
-    memset(parts, 0, sizeof(parts))
-    for m in range(n // 8):
-        for i in range(8):
-            parts[i] += scores[8 * m + i]
-    for i in range(n % 8):
-        parts[i] += scores[n // 8 * 8 + i]
-    return ((parts[0] + parts[1]) + (parts[2] + parts[3])) + ((parts[4] + parts[5]) + (parts[6] + parts[7]))
-
-
 def accumulate(
     const floating[:, :] X,                     # IN     (N, D) rows of any strides
     const floating[:, ::1] responsibilities,    # IN     (N, K), or None: given by labels or the E-step
     const int32_t[::1] labels,                  # IN     (N,) the component that owns each row, or None
     const floating[::1] weights,                # IN     (N,), or None: 1 each
-    int kind,                                   # IN     TRIANGULAR, DIAGONAL or ISOTROPIC (for the E-step only)
+    int kind,                                   # IN     TRIANGULAR, DIAGONAL or COMMON_FRAME (for the E-step only)
     const floating[::1] offsets,                # IN     (K,)    c_k
     const floating[:, ::1] centers,             # IN     (K, D)  mu_k or m_k
-    const floating[:, ::1] residues,            # IN     (K, D)  TRIANGULAR only
+    const floating[:, ::1] center_rounding,     # IN     (K, D)  rounding_k; TRIANGULAR only
     const floating[::1] factors,                # IN     packed W_k (see `pack`), s_k (K, D) flat, or s_k (K,)
-    const double[::1] origin,                   # IN     (D,)    ISOTROPIC only
-    const double[::1] rotation,                 # IN     packed W, or empty: ISOTROPIC only
+    const double[::1] origin,                   # IN     (D,)    COMMON_FRAME only
+    const double[::1] whitener,                 # IN     packed W, or empty: COMMON_FRAME only
     floating[::1] workspace,                    # SCRATCH
     double[::1] out,                            # OUT    sums per component, then the log-likelihood
 ):
     """One fused pass: expectation and accumulation, block by block, without any N x K array."""
-    cdef Py_ssize_t N = X.shape[0], K = centers.shape[0], n, block, n0, rows, B, stride
-    cdef bint pooled
+    cdef Py_ssize_t N = X.shape[0], K = centers.shape[0], block, n0, rows, B
+    cdef bint summed
     cdef const floating* w = NULL
     cdef Layout at = layout(kind, centers.shape[1], K, True, sizeof(floating))
     cdef floating* work = aligned(&workspace[0])
-    cdef floating cut = <floating> ((1.1102230246251565e-16 if floating is double else 5.9604645e-08) / K)  # u / K
-    cdef const double* turn = &rotation[0] if rotation.shape[0] > 0 else NULL
+    cdef floating cut = below_rounding(K, <floating> 0)
+    cdef const double* W = &whitener[0] if whitener.shape[0] > 0 else NULL
     cdef double* log_likelihood = &out[out.shape[0] - 1]
     with nogil:
         B = at.B
         memset(&out[0], 0, out.shape[0] * sizeof(double))
-        memset(work + at.fill, 0, at.K * sizeof(Py_ssize_t))
+        memset(work + at.n_buffered, 0, at.K * sizeof(Py_ssize_t))
         for block in range((N + B - 1) // B):
             n0 = block * B
             rows = min(B, N - n0)
@@ -133,31 +112,23 @@ def accumulate(
             if weights is not None:
                 w = &weights[n0]
             if labels is not None:
-                accumulate_labeled(&at, &labels[n0], w, rows, centers, residues, work, &out[0])
+                accumulate_labeled(&at, &labels[n0], w, rows, centers, center_rounding, work, &out[0])
                 continue
-            if kind == ISOTROPIC:
-                enter_frame(&at, &origin[0], turn, work)
+            if kind == COMMON_FRAME:
+                enter_frame(&at, &origin[0], W, work)
             if responsibilities is None:
-                pooled = rows == B and w == NULL
-                log_densities(&at, &offsets[0], &centers[0, 0], &residues[0, 0], &factors[0], work)
-                normalize(pooled, B, K, cut, work + at.p, B, work + at.scores)
+                summed = rows == B and w == NULL
+                log_densities(&at, &offsets[0], &centers[0, 0], &center_rounding[0, 0], &factors[0], work)
+                normalize(summed, B, K, cut, work + at.p, B, work + at.scores)
                 if rows < B:
                     clear_lanes(&at, rows, work)
                 if w != NULL:
                     weigh(&at, w, rows, work)
-                log_likelihood[0] += total(work + at.scores, B // TILE_COLUMNS if pooled else rows)
+                log_likelihood[0] += total(work + at.scores, B // TILE_COLUMNS if summed else rows)
             else:
-                given_responsibilities(&at, &responsibilities[n0, 0], w, rows, centers, residues, work)
-            if kind == TRIANGULAR:
-                accumulate_triangular(&at, work, &out[0])
-            elif kind == DIAGONAL:
-                accumulate_diagonal(&at, &centers[0, 0], work, &out[0])
-            else:
-                accumulate_isotropic(&at, work, &out[0])
-        if kind == TRIANGULAR:
-            stride = 1 + at.D + at.D * (at.D + 1) // 2
-            for n in range(K):
-                flush(&at, n, work, &out[n * stride])
+                given_responsibilities(&at, &responsibilities[n0, 0], w, rows, centers, center_rounding, work)
+            accumulate_block(&at, &centers[0, 0], work, &out[0])
+        flush_all(&at, work, &out[0])
 
 
 def posterior(
@@ -165,45 +136,41 @@ def posterior(
     int kind,                                   # IN     the model as in `accumulate`
     const floating[::1] offsets,
     const floating[:, ::1] centers,
-    const floating[:, ::1] residues,
+    const floating[:, ::1] center_rounding,
     const floating[::1] factors,
     const double[::1] origin,
-    const double[::1] rotation,
+    const double[::1] whitener,
     floating[::1] workspace,                    # SCRATCH
     floating[::1] log_likelihoods,              # OUT    (N,)   or None
     floating[:, ::1] responsibilities,          # OUT    (N, K) or None
     int64_t[::1] labels,                        # OUT    (N,)   or None
 ):
-    """What a model says of each row: log-likelihood, responsibilities, most probable component."""
-    cdef Py_ssize_t N = X.shape[0], K = centers.shape[0], n, k, block, n0, rows, B
+    """Log-likelihood, responsibilities and most probable component of each row, where wanted."""
+    cdef Py_ssize_t N = X.shape[0], K = centers.shape[0], n, block, n0, rows, B
     cdef Layout at = layout(kind, centers.shape[1], K, False, sizeof(floating))
     cdef floating* work = aligned(&workspace[0])
-    cdef floating* p
-    cdef const double* turn = &rotation[0] if rotation.shape[0] > 0 else NULL
+    cdef const double* W = &whitener[0] if whitener.shape[0] > 0 else NULL
     cdef bint normalized = log_likelihoods is not None or responsibilities is not None
     with nogil:
         B = at.B
-        memset(work + at.fill, 0, at.K * sizeof(Py_ssize_t))
+        memset(work + at.n_buffered, 0, at.K * sizeof(Py_ssize_t))
         for block in range((N + B - 1) // B):
             n0 = block * B
             rows = min(B, N - n0)
             load_block(<const char*> &X[n0, 0], X.strides[0], X.strides[1], rows, N - n0, at.D, B, work + at.x)
-            if kind == ISOTROPIC:
-                enter_frame(&at, &origin[0], turn, work)
-            log_densities(&at, &offsets[0], &centers[0, 0], &residues[0, 0], &factors[0], work)
+            if kind == COMMON_FRAME:
+                enter_frame(&at, &origin[0], W, work)
+            log_densities(&at, &offsets[0], &centers[0, 0], &center_rounding[0, 0], &factors[0], work)
             if labels is not None:
-                largest(B, K, work + at.p, B, work + at.best, work + at.row)
+                largest(B, K, work + at.p, B, work + at.extreme, work + at.component)
                 for n in range(rows):
-                    labels[n0 + n] = integer(work + at.row, n)
+                    labels[n0 + n] = integer(work + at.component, n)
             if normalized:
                 normalize(False, B, K, <floating> 0, work + at.p, B, work + at.scores)
             if log_likelihoods is not None:
                 memcpy(&log_likelihoods[n0], work + at.scores, rows * sizeof(floating))
             if responsibilities is not None:
-                for k in range(K):
-                    p = work + at.p + k * B
-                    for n in range(rows):
-                        responsibilities[n0 + n, k] = p[n]
+                store_responsibilities(&at, work, rows, &responsibilities[n0, 0])
 
 
 cdef bint finite_row(const char* row, Py_ssize_t n, Py_ssize_t stride, floating zero) noexcept nogil:
@@ -252,51 +219,18 @@ def all_finite(const floating[:, :] X):
 # ---- k-means ------------------------------------------------------------------------------------------
 
 
-cdef inline void add_row(
-    const floating* x,              # IN     (D,)
-    const double* origin,           # IN     (D,)
-    Py_ssize_t D,
-    double weight,
-    double* restrict sums,          # INOUT  (D,)
-) noexcept nogil:
-    """Add a row about the origin to the sums of its center."""
-    cdef Py_ssize_t i
-    for i in range(D):
-        sums[i] += weight * <floating> (x[i] - origin[i])
-
-
-cdef inline void add_column(
-    const floating* x, Py_ssize_t step, Py_ssize_t D, double weight, double* sums
-) noexcept nogil:
-    """The same from a column of a block that is about the origin."""
-    cdef Py_ssize_t i
-    for i in range(D):
-        sums[i] += weight * x[i * step]
-
-
-cdef inline double weighted_total(
-    const floating* values, const floating* weights, Py_ssize_t n
-) noexcept nogil:
-    """Sum of weights times values, in double precision."""
-    cdef Py_ssize_t i
-    cdef double sum = 0
-    for i in range(n):
-        sum += <double> weights[i] * values[i]
-    return sum
-
-
 def assign(
     const floating[:, :] X,                     # IN     (N, D)
     const floating[::1] weights,                # IN     (N,), or None: 1 each
     const floating[:, ::1] centers,             # IN     (K, D)  about `origin`
     const double[::1] origin,                   # IN     (D,)
-    floating[::1] workspace,                    # SCRATCH  as for ISOTROPIC
+    floating[::1] workspace,                    # SCRATCH  as for COMMON_FRAME
     int32_t[::1] labels,                        # OUT    (N,)  nearest center
     double[::1] out,                            # OUT    counts (K), sums of rows about the origin (K, D), inertia
 ):
     """Lloyd's pass: nearest centers, and the sums from which the next centers follow."""
     cdef Py_ssize_t N = X.shape[0], D = centers.shape[1], K = centers.shape[0], n, k, block, n0, rows, B
-    cdef Layout at = layout(ISOTROPIC, D, K, True, sizeof(floating))
+    cdef Layout at = layout(COMMON_FRAME, D, K, True, sizeof(floating))
     cdef floating* work = aligned(&workspace[0])
     cdef bint in_rows = D >= 8 and X.strides[1] == sizeof(floating)     # long rows are quicker read where they lie
     cdef double weight = 1
@@ -309,13 +243,13 @@ def assign(
             load_block(<const char*> &X[n0, 0], X.strides[0], X.strides[1], rows, N - n0, D, B, work + at.x)
             enter_frame(&at, &origin[0], NULL, work)
             distances(B, K, D, work + at.x, B, &centers[0, 0], <const floating*> NULL, work + at.d2, B)
-            smallest(B, K, work + at.d2, B, work + at.best, work + at.row)
+            smallest(B, K, work + at.d2, B, work + at.extreme, work + at.component)
             if weights is None:
-                out[K + K * D] += total(work + at.best, rows)
+                out[K + K * D] += total(work + at.extreme, rows)
             else:
-                out[K + K * D] += weighted_total(work + at.best, &weights[n0], rows)
+                out[K + K * D] += weighted_total(work + at.extreme, &weights[n0], rows)
             for n in range(rows):
-                k = integer(work + at.row, n)
+                k = integer(work + at.component, n)
                 labels[n0 + n] = <int32_t> k
                 if weights is not None:
                     weight = weights[n0 + n]
@@ -331,14 +265,14 @@ def potentials(
     const floating[::1] weights,                # IN     (N,), or None: 1 each
     const floating[:, ::1] candidates,          # IN     (T, D)  about `origin`
     const double[::1] origin,                   # IN     (D,)
-    floating[::1] workspace,                    # SCRATCH  as for ISOTROPIC with T components
+    floating[::1] workspace,                    # SCRATCH  as for COMMON_FRAME with T components
     floating[::1] closest,                      # INOUT  (N,)  squared distance to the nearest center so far
     bint update,                                # IN     lower `closest` by the (only) candidate
     double[::1] out,                            # OUT    (T,)  weighted sum of min(closest, distance^2 to candidate t)
 ):
-    """k-means++: what each candidate for the next center would leave as the sum of squared distances."""
+    """k-means++: the sum of squared distances to the nearest center if each candidate were the next."""
     cdef Py_ssize_t N = X.shape[0], D = candidates.shape[1], T = candidates.shape[0], t, block, n0, rows, B
-    cdef Layout at = layout(ISOTROPIC, D, T, True, sizeof(floating))
+    cdef Layout at = layout(COMMON_FRAME, D, T, True, sizeof(floating))
     cdef floating* work = aligned(&workspace[0])
     cdef floating* d2
     with nogil:
@@ -350,14 +284,14 @@ def potentials(
             load_block(<const char*> &X[n0, 0], X.strides[0], X.strides[1], rows, N - n0, D, B, work + at.x)
             enter_frame(&at, &origin[0], NULL, work)
             distances(B, T, D, work + at.x, B, &candidates[0, 0], <const floating*> NULL, work + at.d2, B)
-            memset(work + at.best, 0, B * sizeof(floating))
-            memcpy(work + at.best, &closest[n0], rows * sizeof(floating))
+            memset(work + at.extreme, 0, B * sizeof(floating))
+            memcpy(work + at.extreme, &closest[n0], rows * sizeof(floating))
             for t in range(T):
                 d2 = work + at.d2 + t * B
                 if weights is None:
-                    out[t] += minimum(B, work + at.best, d2, d2)
+                    out[t] += minimum(B, work + at.extreme, d2, d2)
                 else:
-                    minimum(B, work + at.best, d2, d2)
+                    minimum(B, work + at.extreme, d2, d2)
                     out[t] += weighted_total(d2, &weights[n0], rows)
             if update:
                 memcpy(&closest[n0], work + at.d2, rows * sizeof(floating))
@@ -423,17 +357,23 @@ def unwhiten(
 
 # ---- rows with gaps, pattern by pattern ---------------------------------------------------------------
 
-# Patterns are of features observed. X may hold anything where a feature is missing. ISOTROPIC are components that share
-# a covariance, which makes them so.
+# A pattern is a set of observed features. X may hold anything where a feature is missing. COMMON_FRAME here means that
+# components share one covariance.
 
 
 def patterns_sizes(int kind, Py_ssize_t n_features, Py_ssize_t n_components, bint accumulating, Py_ssize_t itemsize):
     """How many numbers `workspace`, and how many doubles `scratch`, must hold."""
     cdef Py_ssize_t d, size = 0
     for d in range(1, n_features + 1):
-        size = max(size, block_layout(kind, d, n_components, accumulating, itemsize).size)
-    return (size + model_size(n_features, n_components) + 64 // itemsize,
-            frame(kind, n_features, n_components, NULL).size + 8)
+        size = max(size, pattern_layout(kind, d, n_components, accumulating, itemsize).size)
+    return (marginal_model(n_features, n_components).size + size + 64 // itemsize,
+            pattern_mixture(kind, n_features, n_components, NULL).size + 8)
+
+
+def patterns_sums(int kind, Py_ssize_t n_features, Py_ssize_t n_components):
+    """How many numbers `accumulate_patterns` leaves: of each component, of all, then the log-likelihood."""
+    cdef Py_ssize_t shared = packed_size(n_features) + 2 if kind == COMMON_FRAME else 0
+    return n_components * own_width(kind, n_features) + shared + 1
 
 
 def accumulate_patterns(
@@ -442,7 +382,7 @@ def accumulate_patterns(
     const Py_ssize_t[::1] starts,               # IN     (P + 1,)  where each pattern starts in `order`
     const uint8_t[:, ::1] masks,                # IN     (P, D)  features observed, in lexicographic order
     const floating[::1] weights,                # IN     (N,)  how often each row counts, or None: once
-    int kind,                                   # IN     TRIANGULAR, DIAGONAL or ISOTROPIC
+    int kind,                                   # IN     TRIANGULAR, DIAGONAL or COMMON_FRAME
     const double[::1] log_weights,              # IN     (K,)
     const double[:, ::1] means,                 # IN     (K, D)
     const double[::1] covariances,              # IN     (K, D, D), (K, D) or (D, D), flat
@@ -452,76 +392,50 @@ def accumulate_patterns(
 ):
     """Expected sums of complete rows given what is observed, about the means and in the units of the data.
 
-    As those that `accumulate` leaves with W_k = 1; where components share a covariance (ISOTROPIC)
+    As those that `accumulate` leaves with W_k = 1; where components share a covariance (COMMON_FRAME)
 
         sum r, sum r z (D) of each,  sum r z z^T of all (lower triangle by rows),  sum r |y - m_k|^2,  sum r |y|^2
 
     of which the last two, in the frame of each pattern, tell how many digits the scatter may have lost as a difference.
     Rows of which nothing is observed add nothing.
     """
-    cdef Py_ssize_t N = X.shape[0], D = X.shape[1], K = means.shape[0], n, n0, rows, pattern, block, first, stop, B
-    cdef Py_ssize_t o, stride, across, down, longest
+    cdef Py_ssize_t D = X.shape[1], K = means.shape[0], pattern, start, stop, block, longest, n0, rows
+    cdef PatternMixture mix = pattern_mixture(kind, D, K, aligned(&scratch[0]))
+    cdef MarginalModel model = marginal_model(D, K)
+    cdef SortedRows data = sorted_rows(X, order)
     cdef Layout at
-    cdef Frame f = frame(kind, D, K, aligned(&scratch[0]))
-    cdef floating* offsets = aligned(&workspace[0])
-    cdef floating* centers = offsets + K
-    cdef floating* residues = centers + K * D
-    cdef floating* factors = residues + K * D
-    cdef floating* dense = factors + K * max(D, D * (D + 1) // 2)
-    cdef floating* work = offsets + model_size(D, K)
+    cdef floating* memory = aligned(&workspace[0])
+    cdef floating* work = memory + model.size
     cdef const floating* w = NULL if weights is None else &weights[0]
-    cdef floating cut = <floating> ((1.1102230246251565e-16 if floating is double else 5.9604645e-08) / K)  # u / K
+    cdef floating cut = below_rounding(K, <floating> 0)
     cdef double* log_likelihood = &out[out.shape[0] - 1]
-    cdef const char* base
     with nogil:
         memset(&out[0], 0, out.shape[0] * sizeof(double))
-        begin(&f, &log_weights[0], &means[0, 0], &covariances[0])
-        base, down, across = <const char*> &X[0, 0], X.strides[0], X.strides[1]
+        set_mixture(&mix, &log_weights[0], &means[0, 0], &covariances[0])
         for pattern in range(masks.shape[0]):
-            first, stop = starts[pattern], starts[pattern + 1]
-            condition(&f, &masks[pattern, 0])
-            if f.n_observed == 0:
+            start, stop = starts[pattern], starts[pattern + 1]
+            condition(&mix, &masks[pattern, 0])
+            if mix.n_observed == 0:
                 continue
-            if stop - first < FEW:
-                log_likelihood[0] += accumulate_rows(&f, base, down, across, &order[first], stop - first,
-                                                     N - stop, w, cut, &out[0])
+            if stop - start < FEW:
+                log_likelihood[0] += accumulate_rows(&mix, &data, start, stop, w, cut, &out[0])
                 continue
-            o = f.n_observed
-            at = block_layout(kind, o, K, True, sizeof(floating))
+            at = begin_pattern(&mix, &model, True, memory)
             longest = at.B
-            stride = 2 + o if kind == ISOTROPIC else width(kind, o)
-            memset(f.sums, 0, K * stride * sizeof(double))
-            if kind == ISOTROPIC:
-                memset(f.pooled, 0, width(TRIANGULAR, o) * sizeof(double))
-            memset(work + at.fill, 0, K * sizeof(Py_ssize_t))
-            marginal(&f, offsets, centers, residues, factors, dense)
-            for block in range((stop - first + longest - 1) // longest):
-                n0 = first + block * longest
+            for block in range((stop - start + longest - 1) // longest):
+                n0 = start + block * longest
                 rows = min(longest, stop - n0)
-                shorten(&at, rows, sizeof(floating))
-                B = at.B
-                gather_block(&f, base, down, across, &order[n0], rows, N - n0 - rows, B, work + at.x)
-                if kind == ISOTROPIC:
-                    enter_frame(&at, f.corner, f.rotation, work)
-                log_densities(&at, offsets, centers, residues, factors, work)
-                normalize(rows == B and w == NULL, B, K, cut, work + at.p, B, work + at.scores)
-                if rows < B:
+                begin_block(&mix, &model, &data, n0, rows, &at, memory)
+                normalize(rows == at.B and w == NULL, at.B, K, cut, work + at.p, at.B, work + at.scores)
+                if rows < at.B:
                     clear_lanes(&at, rows, work)
                 if w != NULL:
-                    log_likelihood[0] += weigh_block(w, &order[n0], rows, B, K, work + at.scores, work + at.p)
+                    log_likelihood[0] += weigh_block(w, &order[n0], rows, &at, work)
                 else:
-                    log_likelihood[0] += total(work + at.scores, rows if rows < B else B // TILE_COLUMNS)
-                if kind == TRIANGULAR:
-                    accumulate_triangular(&at, work, f.sums)
-                elif kind == DIAGONAL:
-                    accumulate_diagonal(&at, centers, work, f.sums)
-                else:
-                    accumulate_shared(&at, work, f.sums, f.pooled)
-            if kind == TRIANGULAR:
-                for n in range(K):
-                    flush(&at, n, work, f.sums + n * stride)
-            map_sums(&f, <floating> 0, &out[0])
-        flush_rows(&f, &out[0])
+                    log_likelihood[0] += total(work + at.scores, rows if rows < at.B else at.B // TILE_COLUMNS)
+                accumulate_pattern_block(&mix, &model, &at, memory)
+            end_pattern(&mix, &at, work, &out[0])
+        flush_rows(&mix, &out[0])
 
 
 def posterior_patterns(
@@ -539,69 +453,57 @@ def posterior_patterns(
     floating[:, ::1] responsibilities,          # OUT    (N, K) or None
     int64_t[::1] labels,                        # OUT    (N,)   or None
 ):
-    """What a mixture says of each row by the features observed; by its weights alone where there are none."""
-    cdef Py_ssize_t N = X.shape[0], D = X.shape[1], K = means.shape[0], n, k, n0, rows, pattern, block, first, stop, B
-    cdef Py_ssize_t across, down, longest, best
+    """As `posterior`, given the features observed; by the weights alone where there are none."""
+    cdef Py_ssize_t D = X.shape[1], K = means.shape[0], pattern, start, stop, block, longest, n0, rows, n, k, top
     cdef int32_t row
+    cdef PatternMixture mix = pattern_mixture(kind, D, K, aligned(&scratch[0]))
+    cdef MarginalModel model = marginal_model(D, K)
+    cdef SortedRows data = sorted_rows(X, order)
     cdef Layout at
-    cdef Frame f = frame(kind, D, K, aligned(&scratch[0]))
-    cdef floating* offsets = aligned(&workspace[0])
-    cdef floating* centers = offsets + K
-    cdef floating* residues = centers + K * D
-    cdef floating* factors = residues + K * D
-    cdef floating* dense = factors + K * max(D, D * (D + 1) // 2)
-    cdef floating* work = offsets + model_size(D, K)
-    cdef const char* base
+    cdef floating* memory = aligned(&workspace[0])
+    cdef floating* work = memory + model.size
     cdef double score
     with nogil:
-        begin(&f, &log_weights[0], &means[0, 0], &covariances[0])
-        base, down, across = <const char*> &X[0, 0], X.strides[0], X.strides[1]
+        set_mixture(&mix, &log_weights[0], &means[0, 0], &covariances[0])
         for pattern in range(masks.shape[0]):
-            first, stop = starts[pattern], starts[pattern + 1]
-            condition(&f, &masks[pattern, 0])
-            if stop - first < FEW or f.n_observed == 0:
-                for n in range(first, stop):
+            start, stop = starts[pattern], starts[pattern + 1]
+            condition(&mix, &masks[pattern, 0])
+            if stop - start < FEW or mix.n_observed == 0:
+                for n in range(start, stop):
                     row = order[n]
-                    read_row(&f, base + row * down, across, <floating> 0)
-                    score = posterior_of_row(&f)
+                    read_row(&mix, &data, n, <floating> 0)
+                    score = posterior_of_row(&mix)
                     if log_likelihoods is not None:
-                        log_likelihoods[row] = <floating> (score if f.n_observed > 0 else 0)
-                    best = 0
+                        log_likelihoods[row] = <floating> (score if mix.n_observed > 0 else 0)
+                    top = 0
                     for k in range(K):
-                        if f.p[k] > f.p[best]:
-                            best = k
+                        if mix.row.p[k] > mix.row.p[top]:
+                            top = k
                         if responsibilities is not None:
-                            responsibilities[row, k] = <floating> f.r[k]
+                            responsibilities[row, k] = <floating> mix.row.r[k]
                     if labels is not None:
-                        labels[row] = best
+                        labels[row] = top
                 continue
-            at = block_layout(kind, f.n_observed, K, False, sizeof(floating))
+            at = begin_pattern(&mix, &model, False, memory)
             longest = at.B
-            memset(work + at.fill, 0, K * sizeof(Py_ssize_t))
-            marginal(&f, offsets, centers, residues, factors, dense)
-            for block in range((stop - first + longest - 1) // longest):
-                n0 = first + block * longest
+            for block in range((stop - start + longest - 1) // longest):
+                n0 = start + block * longest
                 rows = min(longest, stop - n0)
-                shorten(&at, rows, sizeof(floating))
-                B = at.B
-                gather_block(&f, base, down, across, &order[n0], rows, N - n0 - rows, B, work + at.x)
-                if kind == ISOTROPIC:
-                    enter_frame(&at, f.corner, f.rotation, work)
-                log_densities(&at, offsets, centers, residues, factors, work)
+                begin_block(&mix, &model, &data, n0, rows, &at, memory)
                 if labels is not None:
-                    largest(B, K, work + at.p, B, work + at.best, work + at.row)
+                    largest(at.B, K, work + at.p, at.B, work + at.extreme, work + at.component)
                     for n in range(rows):
-                        labels[order[n0 + n]] = integer(work + at.row, n)
+                        labels[order[n0 + n]] = integer(work + at.component, n)
                 if log_likelihoods is None and responsibilities is None:
                     continue
-                normalize(False, B, K, <floating> 0, work + at.p, B, work + at.scores)
+                normalize(False, at.B, K, <floating> 0, work + at.p, at.B, work + at.scores)
                 for n in range(rows):
                     row = order[n0 + n]
                     if log_likelihoods is not None:
                         log_likelihoods[row] = (work + at.scores)[n]
                     if responsibilities is not None:
                         for k in range(K):
-                            responsibilities[row, k] = (work + at.p)[k * B + n]
+                            responsibilities[row, k] = (work + at.p)[k * at.B + n]
 
 
 def impute_patterns(
@@ -609,7 +511,7 @@ def impute_patterns(
     const int32_t[::1] order,
     const Py_ssize_t[::1] starts,
     const uint8_t[:, ::1] masks,
-    int kind,                                   # IN     TRIANGULAR or ISOTROPIC
+    int kind,                                   # IN     TRIANGULAR or COMMON_FRAME
     const double[::1] log_weights,
     const double[:, ::1] means,
     const double[::1] covariances,
@@ -620,39 +522,38 @@ def impute_patterns(
     floating[:, ::1] deviations,                # OUT    (N, D) standard deviations given the row, or None
 ):
     """Fill gaps by conditional means under the whole mixture, or by draws from one component of each row."""
-    cdef Py_ssize_t D = X.shape[1], K = means.shape[0], n, k, a, i, pattern, across, down
+    cdef Py_ssize_t D = X.shape[1], K = means.shape[0], n, k, a, i, pattern
     cdef int32_t row
-    cdef Frame f = frame(kind, D, K, aligned(&scratch[0]))
-    cdef const char* base
+    cdef PatternMixture mix = pattern_mixture(kind, D, K, aligned(&scratch[0]))
+    cdef SortedRows data = sorted_rows(X, order)
     cdef double mean, deviation = 0
     with nogil:
-        begin(&f, &log_weights[0], &means[0, 0], &covariances[0])
-        base, down, across = <const char*> &X[0, 0], X.strides[0], X.strides[1]
+        set_mixture(&mix, &log_weights[0], &means[0, 0], &covariances[0])
         for pattern in range(masks.shape[0]):
-            condition(&f, &masks[pattern, 0])
+            condition(&mix, &masks[pattern, 0])
             for n in range(starts[pattern], starts[pattern + 1]):
                 row = order[n]
                 for i in range(D):
                     out[row, i] = X[row, i]
                     if deviations is not None:
                         deviations[row, i] = 0
-                if f.n_missing == 0:
+                if mix.n_missing == 0:
                     continue
-                read_row(&f, base + row * down, across, <floating> 0)
+                read_row(&mix, &data, n, <floating> 0)
                 if labels is None:
-                    posterior_of_row(&f)
+                    posterior_of_row(&mix)
                 else:
                     k = labels[row]
-                    squares(&f, k, k + 1)
-                    draw(&f, k, &normals[row, 0])
-                for a in range(f.n_missing):
-                    i = f.missing[a]
+                    squares(&mix, k, k + 1)
+                    draw(&mix, k, &normals[row, 0])
+                for a in range(mix.n_missing):
+                    i = mix.missing[a]
                     if labels is None:
-                        mean = filled(&f, i, &deviation)
+                        mean = filled(&mix, i, &deviation)
                         if deviations is not None:
                             deviations[row, i] = <floating> deviation
                     else:
-                        mean = f.means[k * D + i] + f.z[k * f.S + i]
+                        mean = mix.means[k * D + i] + mix.row.z[k * mix.S + i]
                     out[row, i] = <floating> mean
 
 

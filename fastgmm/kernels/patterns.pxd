@@ -1,4 +1,4 @@
-"""Rows with gaps: what a mixture says of the features that are observed, and given these, of those that are missing.
+"""Rows with gaps: the density of the observed features under a mixture, and given these, that of the missing ones.
 
 Rows with the same features observed make a pattern. With o observed and m missing, Sigma_oo = L_o L_o^T and
 y = L_o^-1 (x_o - mu_o), the marginal density of x_o has the exponent -|y|^2 / 2, and given x_o the whole of x has the
@@ -8,16 +8,16 @@ mean mu + H y and the covariance C:
 
 (Z. Ghahramani, M. I. Jordan, Supervised learning from incomplete data via an EM approach, NIPS 6, 1994). Both follow
 from Sigma by eliminating the observed features one by one: the columns of H on the way, C at the end. Patterns come in
-lexicographic order, and the states on the way are kept in a stack, so that a pattern begins where it parts from the
-one before: with many patterns, where only small matrices are left.
+lexicographic order, and the states on the way are kept in a stack, so that a pattern goes on from the last state that
+it shares with the one before: with many patterns, from where only small matrices are left.
 
-Components that share one covariance (ISOTROPIC) share L_o, H and C: one elimination serves all, and a row is whitened
-once, y = L_o^-1 (x_o - origin_o) about the mean of the mixture. The means mu_k - origin are eliminated with Sigma, as
-rows below it: they leave their coordinates m_k = L_o^-1 (mu_ko - origin_o) on the way, and their own part of what is
-missing, mu_k - origin - H m_k, at the end.
+Components that share one covariance (COMMON_FRAME) share L_o, H and C: one elimination serves all, and a row is
+whitened once, y = L_o^-1 (x_o - origin_o) about the mean of the mixture. The means mu_k - origin are eliminated with
+Sigma, as rows below it: the columns on the way are their coordinates m_k = L_o^-1 (mu_ko - origin_o), and at the end
+mu_k - origin - H m_k is left in the missing features.
 
 Of a pattern of many rows, blocks are whitened and summed by the kernels for complete rows, in |o| dimensions, and the
-sums are mapped by H once (pattern_blocks.pxd). Of a pattern of few, each row is mapped on its own (pattern_rows.pxd).
+sums are mapped by H once (pattern_blocks.pxd). Of a pattern of few, each row is mapped alone (pattern_rows.pxd).
 Everything but blocks of rows is in double precision. The notation is that of kernels.pyx.
 """
 from libc.float cimport DBL_EPSILON
@@ -26,14 +26,14 @@ from libc.stdint cimport int32_t, uint8_t
 from libc.string cimport memset
 
 from algebra cimport copy_rows, padded
-from blocks cimport DIAGONAL, ISOTROPIC, TRIANGULAR, Layout, layout, take
+from blocks cimport COMMON_FRAME, DIAGONAL, TRIANGULAR, Layout, layout, packed_size, take, width
 from tiles cimport PREFETCH, floating
 
 cdef enum:
     STACK_BYTES = 1 << 23       # for the states of an elimination
     AHEAD = 8                   # rows from the one that is read to the one that is fetched
-    GATHERED = 64               # mapped rows of a component that wait to be summed together
-    CHUNK = 8                   # rows of the matrices below are whole chunks: loops over them have no tails
+    BUFFERED = 64               # completed rows of a component that are summed together
+    CHUNK = 8                   # numbers; rows of matrices are whole chunks, so that loops over them have no tails
 
 cdef extern from *:
     """
@@ -42,171 +42,253 @@ cdef extern from *:
     const double HALF_LOG_2_PI
 
 
-cdef struct Frame:
-    # A mixture as the present pattern sees it. DIAGONAL has no use for the matrices.
-    int kind
-    Py_ssize_t D, K
-    Py_ssize_t M                # covariances: K, or 1 that components share
-    Py_ssize_t own              # 1, or 0 where they share it: component k has covariance k * own
-    Py_ssize_t states           # rows of a state: D of Sigma, and K of means where components share it
-    Py_ssize_t Q                # K in whole chunks
-    Py_ssize_t S                # D in whole chunks: length of a row of `stack`
-    Py_ssize_t P                # padded(S): length of a row of the other matrices
-    Py_ssize_t slots            # states that the stack keeps, beside the last
-    Py_ssize_t known            # features of `path` that hold
-    Py_ssize_t n_observed, n_missing
-    const double* means         # (K, D)
-    const double* log_weights   # (K,)
-    double* origin              # (S,)              mean of the mixture (ISOTROPIC)
-    double* variances           # (M, D)
-    double* scales              # (M, D)            1 / deviation; by the place in `observed`, of DIAGONAL by feature
-    double* logs                # (M, D + 1)        sums of log(scales); of DIAGONAL the logarithms themselves
-    double* offsets             # (K,)              c_k of the marginal density
-    double* x                   # (S,)              one row
-    double* g                   # (S,)              H y, what the row itself adds to x - mu (ISOTROPIC)
-    double* y                   # (D,)              the row whitened (ISOTROPIC)
+# ---- where things stand -----------------------------------------------------------------------------------
+
+
+cdef struct SortedRows:
+    # Rows of any strides (in bytes), sorted by pattern.
+    const char* X
+    Py_ssize_t row_stride, column_stride, N
+    const int32_t* order        # (N,)
+
+
+cdef struct EliminationStates:
+    # Each Sigma, and of COMMON_FRAME the means as rows below it, after each elimination of an observed feature.
+    Py_ssize_t n_rows           # D of Sigma, and K of means (COMMON_FRAME)
+    Py_ssize_t n_kept           # states on the stack, beside the last
+    Py_ssize_t n_valid          # features of `path` for which the states hold
+    uint8_t* path               # (D,)              whether each feature is observed
+    Py_ssize_t* n_eliminated    # (D + 1,)          how many of the first i features are observed
+    double* stack               # (n_kept + 1, M, n_rows, S)
+
+
+cdef struct Row:
+    # One row, its posterior, and its completions.
+    double* x                   # (S,)              the row
+    double* y                   # (D,)              whitened (COMMON_FRAME)
+    double* g                   # (S,)              H y, what the row itself adds to x - mu (COMMON_FRAME)
     double* z                   # (K, S)            x - mu, missing features at their conditional means
-    double* p                   # (Q,)              log densities of the row
-    double* r                   # (K,)              its responsibilities
-    double* counts              # (K,)              sums of these
-    double* sums                # (K, 1 + D + D (D + 1) / 2), (K, 1 + 2 D) or (K, 2 + D), sums over blocks
-    double* pooled              # (1 + D + D (D + 1) / 2,)  of all components together (ISOTROPIC)
-    double* gathered            # (1 + D + D (D + 1) / 2,)  the same of mapped rows
-    double* stack               # (slots + 1, M, states, S)  what is left of Sigma after so many eliminations
-    double* columns             # (M, D, P)         H^T, a row for each observed feature
-    double* whitened            # (D, Q)            m_k, a row for each observed feature (ISOTROPIC)
-    double* moments             # (K, P)            sums of r (y - m_k) (ISOTROPIC)
-    double* rotation            # packed L_o^-1 (ISOTROPIC)
-    double* corner              # (D,)              origin_o (ISOTROPIC)
+    double* p                   # (Q,)              log densities
+    double* r                   # (K,)              responsibilities
+
+
+cdef struct BufferedRows:
+    # Completed rows (see `Row.z`) of all patterns, buffered to be summed many at once.
+    Layout at                   # where the buffers stand in `work`, as TRIANGULAR of M components
+    double* work
+    double* pooled              # (1 + D + D (D + 1) / 2,)  sums over all components (COMMON_FRAME)
+    double* counts              # (K,)              sums of r over the rows of a pattern
+
+
+cdef struct BlockSums:
+    # Sums over the blocks of a pattern, and what maps them to all features.
+    double* sums                # (K, width of o)   as `accumulate` leaves them
+    double* pooled              # (1 + o + o (o + 1) / 2,)  over all components, about `origin` (COMMON_FRAME)
+    double* origin              # (o,)              origin_o (COMMON_FRAME)
+    double* whitener            # packed L_o^-1 (COMMON_FRAME)
+    double* moments             # (K, P)            sums of r (y - m_k) (COMMON_FRAME)
     double* applied             # (K, D, P)         by what rounding changed L_o (TRIANGULAR)
     double* upper               # (D, P)
     double* inverse             # (D, P)
     double* first               # (D,)
     double* second              # (D, D)
-    double* scratch             # (2 D + 4, P)
-    double* buffers             # of `gathering`
-    Layout gathering            # where mapped rows wait
-    Py_ssize_t* observed        # (D,)
+
+
+cdef struct PatternMixture:
+    # A mixture, conditioned on the observed features of the present pattern. DIAGONAL has no use for the matrices.
+    int kind
+    Py_ssize_t D, K
+    Py_ssize_t M                # covariances: K, or 1 that components share
+    Py_ssize_t cov_stride       # 1, or 0 where they share it: component k has covariance k * cov_stride
+    Py_ssize_t Q                # K in whole chunks
+    Py_ssize_t S                # D in whole chunks: length of a row of a state
+    Py_ssize_t P                # padded(S): length of a row of the other matrices
+    const double* means         # (K, D)
+    const double* log_weights   # (K,)
+    double* variances           # (M, D)
+    double* origin              # (S,)              mean of the mixture (COMMON_FRAME)
+    Py_ssize_t n_observed, n_missing
+    Py_ssize_t* observed        # (D,)              the features
     Py_ssize_t* missing         # (D,)
-    Py_ssize_t* eliminated      # (D + 1,)          how many of the first i features are observed
-    uint8_t* path               # (D,)              the features observed
+    double* offsets             # (K,)              c_k of the marginal density
+    double* scales              # (M, D)            1 / deviation; by the place in `observed`, of DIAGONAL by feature
+    double* logs                # (M, D + 1)        sums of log(scales); of DIAGONAL the logarithms themselves
+    double* columns             # (M, D, P)         H^T, a row for each observed feature
+    double* whitened            # (D, Q)            m_k, a row for each observed feature (COMMON_FRAME)
+    EliminationStates states
+    Row row
+    BufferedRows buffered
+    BlockSums block
+    double* scratch             # (2 D + 4, P)
     Py_ssize_t size             # of all this, in doubles
 
 
-cdef inline Frame frame(int kind, Py_ssize_t D, Py_ssize_t K, double* start) noexcept nogil:
-    """Lay a frame out in a workspace."""
-    cdef Frame f
+cdef inline PatternMixture pattern_mixture(int kind, Py_ssize_t D, Py_ssize_t K, double* start) noexcept nogil:
+    """Lay a mixture out in a workspace."""
+    cdef PatternMixture mix
     cdef Py_ssize_t S = (D + CHUNK - 1) // CHUNK * CHUNK, P = padded(S), Q = (K + CHUNK - 1) // CHUNK * CHUNK, size = 0
-    cdef Py_ssize_t record = 1 + D + D * (D + 1) // 2
-    cdef bint matrices = kind != DIAGONAL, shared = kind == ISOTROPIC
-    cdef Py_ssize_t M = 1 if shared else K
-    f.kind, f.D, f.K, f.M, f.S, f.P, f.Q = kind, D, K, M, S, P, Q
-    f.own, f.states = not shared, D + K if shared else D
-    f.slots = max(1, min(D, STACK_BYTES // (M * f.states * S * 8)))
-    f.known = f.n_observed = f.n_missing = 0
-    f.origin = start + take(&size, S if shared else 0, CHUNK)
-    f.variances = start + take(&size, M * D, CHUNK)
-    f.scales = start + take(&size, M * D, CHUNK)
-    f.logs = start + take(&size, M * (D + 1), CHUNK)
-    f.offsets = start + take(&size, K, CHUNK)
-    f.x = start + take(&size, S, CHUNK)
-    f.g = start + take(&size, S if shared else 0, CHUNK)
-    f.y = start + take(&size, D if shared else 0, CHUNK)
-    f.z = start + take(&size, K * S, CHUNK)
-    f.p = start + take(&size, K, CHUNK)
-    f.r = start + take(&size, K, CHUNK)
-    f.counts = start + take(&size, K, CHUNK)
-    f.sums = start + take(&size, K * max(1 + 2 * D, record), CHUNK)
-    f.pooled = start + take(&size, record if shared else 0, CHUNK)
-    f.gathered = start + take(&size, record if shared else 0, CHUNK)
-    f.stack = start + take(&size, (f.slots + 1) * M * f.states * S if matrices else 0, CHUNK)
-    f.columns = start + take(&size, M * D * P if matrices else 0, CHUNK)
-    f.whitened = start + take(&size, D * Q if shared else 0, CHUNK)
-    f.moments = start + take(&size, K * P if shared else 0, CHUNK)
-    f.rotation = start + take(&size, record if shared else 0, CHUNK)
-    f.corner = start + take(&size, D if shared else 0, CHUNK)
-    f.applied = start + take(&size, K * D * P if kind == TRIANGULAR else 0, CHUNK)
-    f.upper = start + take(&size, D * P if matrices else 0, CHUNK)
-    f.inverse = start + take(&size, D * P if matrices else 0, CHUNK)
-    f.first = start + take(&size, D, CHUNK)
-    f.second = start + take(&size, D * D if matrices else 0, CHUNK)
-    f.scratch = start + take(&size, (2 * D + 4) * P if matrices else 0, CHUNK)
-    f.gathering = layout(TRIANGULAR, D, M, True, 8)
-    f.gathering.C, f.gathering.P = GATHERED, GATHERED + CHUNK
-    f.gathering.y = 0
-    f.gathering.r = M * D * f.gathering.P
-    f.gathering.u = f.gathering.r + M * f.gathering.P
-    f.gathering.fill = f.gathering.u + 4 * f.gathering.P
-    f.buffers = start + take(&size, f.gathering.fill + M if matrices else 0, CHUNK)
-    f.observed = <Py_ssize_t*> (start + take(&size, D, CHUNK))
-    f.missing = <Py_ssize_t*> (start + take(&size, D, CHUNK))
-    f.eliminated = <Py_ssize_t*> (start + take(&size, D + 1, CHUNK))
-    f.path = <uint8_t*> (start + take(&size, D, CHUNK))
-    f.size = size
-    return f
+    cdef bint matrices = kind != DIAGONAL, shared = kind == COMMON_FRAME
+    cdef Py_ssize_t M = 1 if shared else K, pooled = width(TRIANGULAR, D), state
+    mix.kind, mix.D, mix.K, mix.M, mix.S, mix.P, mix.Q = kind, D, K, M, S, P, Q
+    mix.cov_stride = not shared
+    mix.n_observed = mix.n_missing = 0
+    mix.variances = start + take(&size, M * D, CHUNK)
+    mix.origin = start + take(&size, S if shared else 0, CHUNK)
+    mix.observed = <Py_ssize_t*> (start + take(&size, D, CHUNK))
+    mix.missing = <Py_ssize_t*> (start + take(&size, D, CHUNK))
+    mix.offsets = start + take(&size, K, CHUNK)
+    mix.scales = start + take(&size, M * D, CHUNK)
+    mix.logs = start + take(&size, M * (D + 1), CHUNK)
+    mix.columns = start + take(&size, M * D * P if matrices else 0, CHUNK)
+    mix.whitened = start + take(&size, D * Q if shared else 0, CHUNK)
+    mix.scratch = start + take(&size, (2 * D + 4) * P if matrices else 0, CHUNK)
+
+    mix.states.n_rows = D + K if shared else D
+    state = M * mix.states.n_rows * S
+    mix.states.n_kept = max(1, min(D, STACK_BYTES // (state * 8)))
+    mix.states.n_valid = 0
+    mix.states.path = <uint8_t*> (start + take(&size, D, CHUNK))
+    mix.states.n_eliminated = <Py_ssize_t*> (start + take(&size, D + 1, CHUNK))
+    mix.states.stack = start + take(&size, (mix.states.n_kept + 1) * state if matrices else 0, CHUNK)
+
+    mix.row.x = start + take(&size, S, CHUNK)
+    mix.row.y = start + take(&size, D if shared else 0, CHUNK)
+    mix.row.g = start + take(&size, S if shared else 0, CHUNK)
+    mix.row.z = start + take(&size, K * S, CHUNK)
+    mix.row.p = start + take(&size, Q, CHUNK)
+    mix.row.r = start + take(&size, K, CHUNK)
+
+    mix.buffered.at = layout(TRIANGULAR, D, M, True, 8)
+    mix.buffered.at.C, mix.buffered.at.P = BUFFERED, BUFFERED + CHUNK
+    mix.buffered.at.y = 0
+    mix.buffered.at.r = M * D * mix.buffered.at.P
+    mix.buffered.at.u = mix.buffered.at.r + M * mix.buffered.at.P
+    mix.buffered.at.n_buffered = mix.buffered.at.u + 4 * mix.buffered.at.P
+    mix.buffered.work = start + take(&size, mix.buffered.at.n_buffered + M if matrices else 0, CHUNK)
+    mix.buffered.pooled = start + take(&size, pooled if shared else 0, CHUNK)
+    mix.buffered.counts = start + take(&size, K, CHUNK)
+
+    mix.block.sums = start + take(&size, K * width(kind, D), CHUNK)
+    mix.block.pooled = start + take(&size, pooled if shared else 0, CHUNK)
+    mix.block.origin = start + take(&size, D if shared else 0, CHUNK)
+    mix.block.whitener = start + take(&size, packed_size(D) if shared else 0, CHUNK)
+    mix.block.moments = start + take(&size, K * P if shared else 0, CHUNK)
+    mix.block.applied = start + take(&size, K * D * P if kind == TRIANGULAR else 0, CHUNK)
+    mix.block.upper = start + take(&size, D * P if matrices else 0, CHUNK)
+    mix.block.inverse = start + take(&size, D * P if matrices else 0, CHUNK)
+    mix.block.first = start + take(&size, D, CHUNK)
+    mix.block.second = start + take(&size, D * D if matrices else 0, CHUNK)
+    mix.size = size
+    return mix
 
 
-cdef inline void begin(
-    Frame* f,
+cdef inline Py_ssize_t own_width(int kind, Py_ssize_t D) noexcept nogil:
+    """How many sums each component has of its own in `out`: without second moments where a covariance is shared."""
+    return 1 + D if kind == COMMON_FRAME else width(kind, D)
+
+
+cdef inline double* second_moments(const PatternMixture* mix, Py_ssize_t k, double* out) noexcept nogil:
+    """Where those of component k stand in `out`; shared ones stand behind the sums of all components."""
+    cdef Py_ssize_t own = own_width(mix.kind, mix.D)
+    return out + (k * own + 1 + mix.D if mix.cov_stride else mix.K * own)
+
+
+cdef inline double* distance_sums(const PatternMixture* mix, double* out) noexcept nogil:
+    """Where the sums of r |y - m_k|^2 and r |y|^2 stand in `out` (COMMON_FRAME)."""
+    return second_moments(mix, 0, out) + packed_size(mix.D)
+
+
+# ---- rows of a pattern ------------------------------------------------------------------------------------
+
+
+cdef inline SortedRows sorted_rows(const floating[:, :] X, const int32_t[::1] order) noexcept nogil:
+    """The rows of an array in an order."""
+    cdef SortedRows data
+    data.X, data.row_stride, data.column_stride, data.N = <const char*> &X[0, 0], X.strides[0], X.strides[1], X.shape[0]
+    data.order = &order[0]
+    return data
+
+
+cdef inline const char* row_at(const SortedRows* data, Py_ssize_t n) noexcept nogil:
+    """Address of row n of the order."""
+    return data.X + data.order[n] * data.row_stride
+
+
+cdef inline void fetch(const PatternMixture* mix, const SortedRows* data, Py_ssize_t n, floating zero) noexcept nogil:
+    """Ask for a row that comes soon after row n: rows of a pattern are apart in memory. `zero` tells their type."""
+    cdef Py_ssize_t t
+    cdef const char* row
+    if n + AHEAD < data.N:
+        row = row_at(data, n + AHEAD)
+        for t in range(mix.D * <Py_ssize_t> sizeof(floating) // 64 + 1):
+            PREFETCH(row + 64 * t)
+
+
+# ---- conditioning on a pattern ----------------------------------------------------------------------------
+
+
+cdef inline void set_mixture(
+    PatternMixture* mix,
     const double* log_weights,      # IN  (K,)
     const double* means,            # IN  (K, D)
     const double* covariances,      # IN  (M, D, D), or (K, D) of DIAGONAL
 ) noexcept nogil:
-    """Put a mixture into its frame."""
-    cdef Py_ssize_t k, i, D = f.D, K = f.K
+    """Take a mixture: nothing of it is eliminated yet."""
+    cdef Py_ssize_t k, i, D = mix.D, K = mix.K
     cdef double* moved
     cdef double weight
-    f.means, f.log_weights = means, log_weights
-    f.eliminated[0] = 0
-    if f.kind == DIAGONAL:
+    mix.means, mix.log_weights = means, log_weights
+    mix.states.n_eliminated[0] = 0
+    if mix.kind == DIAGONAL:
         for i in range(K * D):
-            f.variances[i] = covariances[i]
-            f.scales[i] = 1.0 / sqrt(covariances[i])
-            f.logs[i] = log(f.scales[i])
+            mix.variances[i] = covariances[i]
+            mix.scales[i] = 1.0 / sqrt(covariances[i])
+            mix.logs[i] = log(mix.scales[i])
         return
-    memset(f.buffers + f.gathering.fill, 0, f.M * sizeof(double))
-    memset(f.columns, 0, f.M * D * f.P * sizeof(double))
-    if f.kind == ISOTROPIC:
-        memset(f.gathered, 0, (1 + D + D * (D + 1) // 2) * sizeof(double))
-        memset(f.whitened, 0, D * f.Q * sizeof(double))
-        memset(f.origin, 0, f.S * sizeof(double))
+    memset(mix.buffered.work + mix.buffered.at.n_buffered, 0, mix.M * sizeof(double))
+    memset(mix.columns, 0, mix.M * D * mix.P * sizeof(double))
+    if mix.kind == COMMON_FRAME:
+        memset(mix.buffered.pooled, 0, width(TRIANGULAR, D) * sizeof(double))
+        memset(mix.whitened, 0, D * mix.Q * sizeof(double))
+        memset(mix.origin, 0, mix.S * sizeof(double))
         for k in range(K):
             weight = exp(log_weights[k])
             for i in range(D):
-                f.origin[i] += weight * means[k * D + i]
-        moved = remainder(f, 0, 0)
-        memset(moved, 0, K * f.S * sizeof(double))
+                mix.origin[i] += weight * means[k * D + i]
+        moved = remainder(mix, 0, 0)
+        memset(moved, 0, K * mix.S * sizeof(double))
         for k in range(K):
             for i in range(D):
-                moved[k * f.S + i] = means[k * D + i] - f.origin[i]
-    for k in range(f.M):
-        copy_rows(covariances + k * D * D, D, D, left(f, 0, k), f.S)
-        f.logs[k * (D + 1)] = 0
+                moved[k * mix.S + i] = means[k * D + i] - mix.origin[i]
+    for k in range(mix.M):
+        copy_rows(covariances + k * D * D, D, D, schur(mix, 0, k), mix.S)
+        mix.logs[k * (D + 1)] = 0
         for i in range(D):
-            f.variances[k * D + i] = covariances[(k * D + i) * D + i]
+            mix.variances[k * D + i] = covariances[(k * D + i) * D + i]
 
 
-cdef inline double* left(const Frame* f, Py_ssize_t n_eliminated, Py_ssize_t k) noexcept nogil:
-    """What is left of Sigma_k (D, S) after so many eliminations."""
-    return f.stack + (min(n_eliminated, f.slots) * f.M + k * f.own) * f.states * f.S
+cdef inline double* schur(const PatternMixture* mix, Py_ssize_t n_eliminated, Py_ssize_t k) noexcept nogil:
+    """Sigma_k (D, S) after so many eliminations: the Schur complement of the observed features."""
+    cdef Py_ssize_t state = min(n_eliminated, mix.states.n_kept)
+    return mix.states.stack + (state * mix.M + k * mix.cov_stride) * mix.states.n_rows * mix.S
 
 
-cdef inline double* remainder(const Frame* f, Py_ssize_t n_eliminated, Py_ssize_t k) noexcept nogil:
-    """What is left of mu_k - origin (S,) after so many eliminations (ISOTROPIC)."""
-    return left(f, n_eliminated, 0) + (f.D + k) * f.S
+cdef inline double* remainder(const PatternMixture* mix, Py_ssize_t n_eliminated, Py_ssize_t k) noexcept nogil:
+    """mu_k - origin (S,) after so many eliminations (COMMON_FRAME)."""
+    return schur(mix, n_eliminated, 0) + (mix.D + k) * mix.S
 
 
 cdef inline double eliminate(
-    const double* before,           # IN     (states, S)
-    double* after,                  # OUT    (states, S), may be `before`
+    const double* before,           # IN     (n_rows, S)
+    double* after,                  # OUT    (n_rows, S), may be `before`
     const uint8_t* path,            # IN     (j,)  the features before j that are observed
     Py_ssize_t j,
     Py_ssize_t D,
-    Py_ssize_t states,
+    Py_ssize_t n_rows,
     Py_ssize_t S,
     double least,                   # IN     below which a pivot is rounding
     double* restrict column,        # OUT    (S,)  column of H
-    double* whitened,               # OUT    (states - D,)  coordinate of each mean
+    double* whitened,               # OUT    (n_rows - D,)  coordinate of each mean
 ) noexcept nogil:
     """Condition on one more feature; returns the reciprocal of its deviation."""
     cdef Py_ssize_t i, t, c
@@ -217,7 +299,7 @@ cdef inline double eliminate(
         for c in range(CHUNK):
             column[CHUNK * t + c] = before[j * S + CHUNK * t + c] * scale
     column[j] = root
-    for i in range(states):
+    for i in range(n_rows):
         if i > j or (i < j and not path[i]):
             old, rest = before + i * S, after + i * S
             factor = old[j] * scale
@@ -230,83 +312,56 @@ cdef inline double eliminate(
     return scale
 
 
-cdef inline void condition(Frame* f, const uint8_t* observed) noexcept nogil:
-    """Turn to another pattern, from where it parts from the present one."""
-    cdef Py_ssize_t i = 0, a, k, parted, D = f.D
+cdef inline void condition(PatternMixture* mix, const uint8_t* observed) noexcept nogil:
+    """Condition on another pattern: eliminate from the first feature on that the present one has otherwise."""
+    cdef EliminationStates* states = &mix.states
+    cdef Py_ssize_t i = 0, a, k, first, D = mix.D
     cdef double scale
-    while i < f.known and f.path[i] == observed[i]:
+    while i < states.n_valid and states.path[i] == observed[i]:
         i += 1
-    while f.eliminated[i] >= f.slots:       # the last state has been overwritten
+    while states.n_eliminated[i] >= states.n_kept:     # the last state has been overwritten
         i -= 1
-    parted = f.eliminated[i]
+    first = states.n_eliminated[i]
     for i in range(i, D):
-        f.path[i] = observed[i]
-        f.eliminated[i + 1] = f.eliminated[i] + (observed[i] != 0)
+        states.path[i] = observed[i]
+        states.n_eliminated[i + 1] = states.n_eliminated[i] + (observed[i] != 0)
         if observed[i]:
-            f.observed[f.eliminated[i]] = i
-    if f.kind != DIAGONAL:
-        for k in range(f.M):
-            for a in range(parted, f.eliminated[D]):
-                i = f.observed[a]
-                scale = eliminate(left(f, a, k), left(f, a + 1, k), f.path, i, D, f.states, f.S,
-                                  DBL_EPSILON * f.variances[k * D + i], f.columns + (k * D + a) * f.P,
-                                  f.whitened + a * f.Q)
-                f.scales[k * D + a] = scale
-                f.logs[k * (D + 1) + a + 1] = f.logs[k * (D + 1) + a] + log(scale)
-    f.known = D
-    f.n_observed, f.n_missing = f.eliminated[D], 0
+            mix.observed[states.n_eliminated[i]] = i
+    if mix.kind != DIAGONAL:
+        for k in range(mix.M):
+            for a in range(first, states.n_eliminated[D]):
+                i = mix.observed[a]
+                scale = eliminate(schur(mix, a, k), schur(mix, a + 1, k), states.path, i, D, states.n_rows, mix.S,
+                                  DBL_EPSILON * mix.variances[k * D + i], mix.columns + (k * D + a) * mix.P,
+                                  mix.whitened + a * mix.Q)
+                mix.scales[k * D + a] = scale
+                mix.logs[k * (D + 1) + a + 1] = mix.logs[k * (D + 1) + a] + log(scale)
+    states.n_valid = D
+    mix.n_observed, mix.n_missing = states.n_eliminated[D], 0
     for i in range(D):
-        if not f.path[i]:
-            f.missing[f.n_missing] = i
-            f.n_missing += 1
-    for k in range(f.K):
-        f.offsets[k] = f.log_weights[k] - f.n_observed * HALF_LOG_2_PI
-        if f.kind != DIAGONAL:
-            f.offsets[k] += f.logs[k * f.own * (D + 1) + f.n_observed]
+        if not states.path[i]:
+            mix.missing[mix.n_missing] = i
+            mix.n_missing += 1
+    for k in range(mix.K):
+        mix.offsets[k] = mix.log_weights[k] - mix.n_observed * HALF_LOG_2_PI
+        if mix.kind != DIAGONAL:
+            mix.offsets[k] += mix.logs[k * mix.cov_stride * (D + 1) + mix.n_observed]
         else:
-            for a in range(f.n_observed):
-                f.offsets[k] += f.logs[k * D + f.observed[a]]
+            for a in range(mix.n_observed):
+                mix.offsets[k] += mix.logs[k * D + mix.observed[a]]
 
 
-cdef inline Py_ssize_t width(int kind, Py_ssize_t D) noexcept nogil:
-    """How many sums each component has."""
-    return 1 + D + (D if kind == DIAGONAL else D * (D + 1) // 2 if kind == TRIANGULAR else 0)
-
-
-cdef inline double* second_moments(const Frame* f, Py_ssize_t k, double* out) noexcept nogil:
-    """Where those of component k stand among all sums; shared ones stand behind those of all components."""
-    return out + (k * width(f.kind, f.D) + 1 + f.D if f.own else f.K * width(f.kind, f.D))
-
-
-cdef inline double* spreads(const Frame* f, double* out) noexcept nogil:
-    """Where the sums of r |y - m_k|^2 and r |y|^2 stand (ISOTROPIC)."""
-    return second_moments(f, 0, out) + f.D * (f.D + 1) // 2
-
-
-cdef inline void add_conditional(const Frame* f, Py_ssize_t k, double count, double* out) noexcept nogil:
+cdef inline void add_conditional(const PatternMixture* mix, Py_ssize_t k, double count, double* out) noexcept nogil:
     """Add the conditional covariance of so many rows to the second moments of component k."""
-    cdef Py_ssize_t a, b, i, D = f.D
+    cdef Py_ssize_t a, b, i, D = mix.D
     cdef const double* C
-    cdef double* second = second_moments(f, k, out)
-    if f.kind == DIAGONAL:
-        for a in range(f.n_missing):
-            second[f.missing[a]] += count * f.variances[k * D + f.missing[a]]
+    cdef double* second = second_moments(mix, k, out)
+    if mix.kind == DIAGONAL:
+        for a in range(mix.n_missing):
+            second[mix.missing[a]] += count * mix.variances[k * D + mix.missing[a]]
         return
-    C = left(f, f.n_observed, k)
-    for a in range(f.n_missing):
-        i = f.missing[a]
+    C = schur(mix, mix.n_observed, k)
+    for a in range(mix.n_missing):
+        i = mix.missing[a]
         for b in range(a + 1):
-            second[i * (i + 1) // 2 + f.missing[b]] += count * C[i * f.S + f.missing[b]]
-
-
-cdef inline void fetch(
-    const Frame* f, const char* X, Py_ssize_t row_stride, const int32_t* order, Py_ssize_t n, Py_ssize_t stop,
-    floating zero
-) noexcept nogil:
-    """Ask for a row that comes soon: rows of a pattern do not lie side by side. `zero` tells their type."""
-    cdef Py_ssize_t t
-    cdef const char* row
-    if n + AHEAD < stop:
-        row = X + order[n + AHEAD] * row_stride
-        for t in range(f.D * <Py_ssize_t> sizeof(floating) // 64 + 1):
-            PREFETCH(row + 64 * t)
+            second[i * (i + 1) // 2 + mix.missing[b]] += count * C[i * mix.S + mix.missing[b]]

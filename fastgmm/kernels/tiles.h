@@ -1,5 +1,5 @@
-/* The register tiles: what Cython cannot say. Everything here is compiled once per
- * instruction set and once per precision; the loops around it are in kernels.pyx.
+/* The register tiles, in C because Cython has no vector types. Everything here is compiled once
+ * per instruction set and once per precision; the loops around it are in the .pxd files.
  *
  * A vector holds LANES numbers. With GCC and Clang it is a GNU vector type, as wide as the
  * registers of the instruction set the file is compiled for. Any other compiler gets vectors of

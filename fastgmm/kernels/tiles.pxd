@@ -25,9 +25,9 @@ cdef extern from "tiles.h" nogil:
                        double* x, Py_ssize_t ldx)
     void transpose_f32(Py_ssize_t n, Py_ssize_t d, const char* rows, Py_ssize_t row_stride,
                        float* x, Py_ssize_t ldx)
-    void normalize_f64(int pooled, Py_ssize_t n, Py_ssize_t k, double cut, double lowest, double smallest,
+    void normalize_f64(int summed, Py_ssize_t n, Py_ssize_t k, double cut, double lowest, double smallest,
                        double* p, Py_ssize_t ldp, double* scores)
-    void normalize_f32(int pooled, Py_ssize_t n, Py_ssize_t k, float cut, float lowest, float smallest,
+    void normalize_f32(int summed, Py_ssize_t n, Py_ssize_t k, float cut, float lowest, float smallest,
                        float* p, Py_ssize_t ldp, float* scores)
     void whiten_f64(Py_ssize_t n, Py_ssize_t d, double offset, const double* w, const double* c, const double* center,
                     const double* x, Py_ssize_t ldx, double* y, Py_ssize_t ldy, double* p)
@@ -49,14 +49,14 @@ cdef extern from "tiles.h" nogil:
                      const double* center, double* out)
     void moments_f32(int m, Py_ssize_t n, const float* r, const float* x, Py_ssize_t ldx,
                      const float* center, float* out)
-    void weights_f64(int m, Py_ssize_t n, const double* r, Py_ssize_t ldr,
-                     const double* d, Py_ssize_t ldd, double* out)
-    void weights_f32(int m, Py_ssize_t n, const float* r, Py_ssize_t ldr,
-                     const float* d, Py_ssize_t ldd, float* out)
-    void largest_f64(Py_ssize_t n, Py_ssize_t k, const double* p, Py_ssize_t ldp, double* best, int64_t* row)
-    void largest_f32(Py_ssize_t n, Py_ssize_t k, const float* p, Py_ssize_t ldp, float* best, int32_t* row)
-    void smallest_f64(Py_ssize_t n, Py_ssize_t k, const double* p, Py_ssize_t ldp, double* best, int64_t* row)
-    void smallest_f32(Py_ssize_t n, Py_ssize_t k, const float* p, Py_ssize_t ldp, float* best, int32_t* row)
+    void sum_weights_f64(int m, Py_ssize_t n, const double* r, Py_ssize_t ldr,
+                         const double* d, Py_ssize_t ldd, double* out)
+    void sum_weights_f32(int m, Py_ssize_t n, const float* r, Py_ssize_t ldr,
+                         const float* d, Py_ssize_t ldd, float* out)
+    void largest_f64(Py_ssize_t n, Py_ssize_t k, const double* p, Py_ssize_t ldp, double* extreme, int64_t* component)
+    void largest_f32(Py_ssize_t n, Py_ssize_t k, const float* p, Py_ssize_t ldp, float* extreme, int32_t* component)
+    void smallest_f64(Py_ssize_t n, Py_ssize_t k, const double* p, Py_ssize_t ldp, double* extreme, int64_t* component)
+    void smallest_f32(Py_ssize_t n, Py_ssize_t k, const float* p, Py_ssize_t ldp, float* extreme, int32_t* component)
     double minimum_f64(Py_ssize_t n, const double* a, const double* b, double* out)
     double minimum_f32(Py_ssize_t n, const float* a, const float* b, float* out)
 
@@ -86,13 +86,13 @@ cdef inline void transpose(Py_ssize_t n, Py_ssize_t d, const char* rows, Py_ssiz
         transpose_f32(n, d, rows, row_stride, x, ldx)
 
 
-cdef inline void normalize(int pooled, Py_ssize_t n, Py_ssize_t k, floating cut, floating* p, Py_ssize_t ldp,
+cdef inline void normalize(int summed, Py_ssize_t n, Py_ssize_t k, floating cut, floating* p, Py_ssize_t ldp,
                            floating* scores) noexcept nogil:
     """With a cut, a sample infinitely far from every component takes no part in a sum; without, it has NaN."""
     if floating is double:
-        normalize_f64(pooled, n, k, cut, -DBL_MAX, DBL_MIN if cut > 0 else 0, p, ldp, scores)
+        normalize_f64(summed, n, k, cut, -DBL_MAX, DBL_MIN if cut > 0 else 0, p, ldp, scores)
     else:
-        normalize_f32(pooled, n, k, cut, -FLT_MAX, FLT_MIN if cut > 0 else 0, p, ldp, scores)
+        normalize_f32(summed, n, k, cut, -FLT_MAX, FLT_MIN if cut > 0 else 0, p, ldp, scores)
 
 
 cdef inline void whiten(Py_ssize_t n, Py_ssize_t d, floating offset, const floating* w, const floating* c,
@@ -137,30 +137,30 @@ cdef inline void moments(int m, Py_ssize_t n, const floating* r, const floating*
         moments_f32(m, n, r, x, ldx, center, out)
 
 
-cdef inline void weights(int m, Py_ssize_t n, const floating* r, Py_ssize_t ldr,
-                         const floating* d, Py_ssize_t ldd, floating* out) noexcept nogil:
+cdef inline void sum_weights(int m, Py_ssize_t n, const floating* r, Py_ssize_t ldr,
+                             const floating* d, Py_ssize_t ldd, floating* out) noexcept nogil:
     if floating is double:
-        weights_f64(m, n, r, ldr, d, ldd, out)
+        sum_weights_f64(m, n, r, ldr, d, ldd, out)
     else:
-        weights_f32(m, n, r, ldr, d, ldd, out)
+        sum_weights_f32(m, n, r, ldr, d, ldd, out)
 
 
 cdef inline void largest(Py_ssize_t n, Py_ssize_t k, const floating* p, Py_ssize_t ldp,
-                         floating* best, void* row) noexcept nogil:
-    """`row` holds integers of the size of the numbers."""
+                         floating* extreme, void* component) noexcept nogil:
+    """`component` holds integers of the size of the numbers."""
     if floating is double:
-        largest_f64(n, k, p, ldp, best, <int64_t*> row)
+        largest_f64(n, k, p, ldp, extreme, <int64_t*> component)
     else:
-        largest_f32(n, k, p, ldp, best, <int32_t*> row)
+        largest_f32(n, k, p, ldp, extreme, <int32_t*> component)
 
 
 cdef inline void smallest(Py_ssize_t n, Py_ssize_t k, const floating* p, Py_ssize_t ldp,
-                          floating* best, void* row) noexcept nogil:
-    """`row` holds integers of the size of the numbers."""
+                          floating* extreme, void* component) noexcept nogil:
+    """`component` holds integers of the size of the numbers."""
     if floating is double:
-        smallest_f64(n, k, p, ldp, best, <int64_t*> row)
+        smallest_f64(n, k, p, ldp, extreme, <int64_t*> component)
     else:
-        smallest_f32(n, k, p, ldp, best, <int32_t*> row)
+        smallest_f32(n, k, p, ldp, extreme, <int32_t*> component)
 
 
 cdef inline double minimum(Py_ssize_t n, const floating* a, const floating* b, floating* out) noexcept nogil:

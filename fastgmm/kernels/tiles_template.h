@@ -285,7 +285,7 @@ NO_INLINE void NAME(moments)(
 
 /* ---- m components: out[a], out[4 + a] = sum r_a, sum r_a d_a ---- */
 
-ALWAYS_INLINE void NAME(weight_tile)(
+ALWAYS_INLINE void NAME(sum_weights_tile)(
     const int m, ptrdiff_t n, const REAL *r, ptrdiff_t ldr, const REAL *d, ptrdiff_t ldd, REAL *out)
 {
     VEC acc[16];
@@ -300,45 +300,47 @@ ALWAYS_INLINE void NAME(weight_tile)(
     NAME(sum_lanes)(acc, out);
 }
 
-NO_INLINE void NAME(weights)(
+NO_INLINE void NAME(sum_weights)(
     int m, ptrdiff_t n, const REAL *r, ptrdiff_t ldr, const REAL *d, ptrdiff_t ldd, REAL *out)
 {
     switch (m) {
-    case 1: NAME(weight_tile)(1, n, r, ldr, d, ldd, out); break;
-    case 2: NAME(weight_tile)(2, n, r, ldr, d, ldd, out); break;
-    case 3: NAME(weight_tile)(3, n, r, ldr, d, ldd, out); break;
-    default: NAME(weight_tile)(4, n, r, ldr, d, ldd, out);
+    case 1: NAME(sum_weights_tile)(1, n, r, ldr, d, ldd, out); break;
+    case 2: NAME(sum_weights_tile)(2, n, r, ldr, d, ldd, out); break;
+    case 3: NAME(sum_weights_tile)(3, n, r, ldr, d, ldd, out); break;
+    default: NAME(sum_weights_tile)(4, n, r, ldr, d, ldd, out);
     }
 }
 
-/* ---- which of k rows is best at each sample ---- */
+/* ---- the component with the largest, or smallest, number at each sample ---- */
 
-/* The largest (or smallest) of p (k, n) at each of n samples, a multiple of LANES, and its row: the first among equals. */
+/* The extreme of p (k, n) over components at each of n samples, a multiple of LANES, and the component that has it:
+ * the first among equals. */
 ALWAYS_INLINE void NAME(extreme)(
-    const int largest, ptrdiff_t n, ptrdiff_t n_rows, const REAL *p, ptrdiff_t ldp, REAL *best, BITS *row)
+    const int largest, ptrdiff_t n, ptrdiff_t n_components, const REAL *p, ptrdiff_t ldp, REAL *extreme,
+    BITS *component)
 {
     for (ptrdiff_t s = 0; s < n; s += LANES) {
         VEC value = NAME(load)(p + s);
         MASK found = {0};
-        for (ptrdiff_t k = 1; k < n_rows; k++) {
+        for (ptrdiff_t k = 1; k < n_components; k++) {
             VEC t = NAME(load)(p + k * ldp + s);
             MASK better = largest ? MASK_OF(t > value) : MASK_OF(t < value);
             value = SELECT(better, t, value);
             found = (better & (BITS)k) | (~better & found);
         }
-        NAME(store)(best + s, value);
-        memcpy(row + s, &found, sizeof found);
+        NAME(store)(extreme + s, value);
+        memcpy(component + s, &found, sizeof found);
     }
 }
 NO_INLINE void NAME(largest)(
-    ptrdiff_t n, ptrdiff_t n_rows, const REAL *p, ptrdiff_t ldp, REAL *best, BITS *row)
+    ptrdiff_t n, ptrdiff_t n_components, const REAL *p, ptrdiff_t ldp, REAL *extreme, BITS *component)
 {
-    NAME(extreme)(1, n, n_rows, p, ldp, best, row);
+    NAME(extreme)(1, n, n_components, p, ldp, extreme, component);
 }
 NO_INLINE void NAME(smallest)(
-    ptrdiff_t n, ptrdiff_t n_rows, const REAL *p, ptrdiff_t ldp, REAL *best, BITS *row)
+    ptrdiff_t n, ptrdiff_t n_components, const REAL *p, ptrdiff_t ldp, REAL *extreme, BITS *component)
 {
-    NAME(extreme)(0, n, n_rows, p, ldp, best, row);
+    NAME(extreme)(0, n, n_components, p, ldp, extreme, component);
 }
 
 /* out = min(a, b) of n numbers, a multiple of LANES; returns their sum. */

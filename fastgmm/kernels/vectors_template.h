@@ -139,10 +139,10 @@ ALWAYS_INLINE VEC NAME(log)(VEC x)
 }
 
 /* Log densities p (k, n) of one tile become responsibilities, those below `cut` 0. scores[v] = log sum_k exp p[k, n] of
- * each vector v of samples or, pooled, scores[0] the sum of these: one logarithm, of the product of the totals.
+ * each vector v of samples or, summed, scores[0] the sum of these: one logarithm, of the product of the totals.
  * A sample infinitely far from every component has the score -inf and, below a total of `smallest`, no share in any. */
 ALWAYS_INLINE void NAME(normalize_tile)(
-    const int pooled, ptrdiff_t n_components, REAL cut, REAL lowest, REAL smallest, REAL *p, ptrdiff_t ldp, REAL *scores)
+    const int summed, ptrdiff_t n_components, REAL cut, REAL lowest, REAL smallest, REAL *p, ptrdiff_t ldp, REAL *scores)
 {
     VEC peak[TILE_COLUMNS], top[TILE_COLUMNS], total[TILE_COLUMNS], product = (VEC){0} + (REAL)1;
     for (int v = 0; v < TILE_COLUMNS; v++) {
@@ -165,12 +165,12 @@ ALWAYS_INLINE void NAME(normalize_tile)(
         }
     for (int v = 0; v < TILE_COLUMNS; v++) {
         VEC t = SELECT(total[v] < smallest, (VEC){0} + smallest, total[v]);
-        if (!pooled)
+        if (!summed)
             NAME(store)(scores + v * LANES, peak[v] + NAME(log)(t));
         product *= SELECT(t < 1, (VEC){0} + (REAL)1, t);
         total[v] = 1 / t;
     }
-    if (pooled) {
+    if (summed) {
         for (int v = 1; v < TILE_COLUMNS; v++)
             peak[0] += peak[v];
         NAME(store)(scores, peak[0] + NAME(log)(product));
@@ -183,12 +183,12 @@ ALWAYS_INLINE void NAME(normalize_tile)(
         }
 }
 
-/* n samples, a multiple of the tile's width; n scores or, pooled, as many as there are columns of tiles. */
+/* n samples, a multiple of the tile's width; n scores or, summed, as many as there are columns of tiles. */
 NO_INLINE void NAME(normalize)(
-    int pooled, ptrdiff_t n, ptrdiff_t n_components, REAL cut, REAL lowest, REAL smallest, REAL *p, ptrdiff_t ldp,
+    int summed, ptrdiff_t n, ptrdiff_t n_components, REAL cut, REAL lowest, REAL smallest, REAL *p, ptrdiff_t ldp,
     REAL *scores)
 {
-    if (pooled)
+    if (summed)
         for (ptrdiff_t s = 0; s < n; s += TILE_COLUMNS * LANES, scores += LANES)
             NAME(normalize_tile)(1, n_components, cut, lowest, smallest, p + s, ldp, scores);
     else

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
+from ..kernels import COMMON_FRAME, TRIANGULAR
 from ..model.cached import cached
 from ..model.fitted import Fitted
 from ..model.parameters import Parameters
@@ -15,7 +16,7 @@ from ..model.statistics import Statistics
 from ..model.structure import DigitsLost, KernelModel, Structure
 from ..model.structures import FULL
 from .labels import Labels
-from .passes import DIAGONAL, ISOTROPIC, TRIANGULAR, Arrays, Group, Pass, Sums, Workspace, allocate
+from .passes import Arrays, Group, Pass, Sums, Workspace, allocate
 from .source import Model, Source
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class CompleteSource(Source):
         """Scatter of all rows about the origin, (D, D), in double precision whatever that of the rows."""
         identity, double = np.eye(self.n_features)[None], np.dtype(np.float64)
         model = FULL.kernel_model(Parameters(np.ones(1), self.origin[None], identity, identity), double)
-        sums = Sums(n_sums(model))
+        sums = Sums(self._n_sums(model))
 
         def task(workspace: Workspace, group: Group) -> np.ndarray:
             weights, out = self._weights(group.rows), sums.part()
@@ -81,7 +82,7 @@ class CompleteSource(Source):
 
     def statistics(self, structure: Structure, parameters: Parameters) -> Statistics:
         model = self._framed(structure, parameters)
-        sums = Sums(n_sums(model))
+        sums = Sums(self._n_sums(model))
         self._pass(model.kind, len(model.centers)).run(partial(self._accumulate, model, sums, None), sums.add)
         try:
             return self._moments(structure, parameters, model, sums)
@@ -109,7 +110,7 @@ class CompleteSource(Source):
         direct = structure.direct
         parameters = direct.unit(means)
         model = self._framed(direct, parameters)
-        sums = Sums(n_sums(model))
+        sums = Sums(self._n_sums(model))
         task = partial(self._accumulate, model, sums, labels)
         self._pass(model.kind, len(model.centers)).run(task, sums.add, responsibilities)
         return structure.pool(self._moments(direct, parameters, model, sums))
@@ -144,7 +145,7 @@ class CompleteSource(Source):
             labels[group.rows] = self.nearest(group, centers, workspace, out)
             return out
 
-        self._pass(ISOTROPIC, n_centers).run(task, sums.add)
+        self._pass(COMMON_FRAME, n_centers).run(task, sums.add)
         counts, first = sums.total[:n_centers], sums.total[n_centers:-1].reshape(centers.shape)
         return labels, counts, first - counts[:, None] * (centers - self.origin), float(sums.total[-1])
 
@@ -153,7 +154,7 @@ class CompleteSource(Source):
     ) -> np.ndarray:
         """Nearest centers (n,) of a group; `out` takes their weights, the sums about the origin, and the inertia."""
         if workspace is None:
-            workspace = allocate(self.arrays(ISOTROPIC, len(centers)))
+            workspace = allocate(self.arrays(COMMON_FRAME, len(centers)))
         if out is None:
             out = np.empty(len(centers) * (1 + self.n_features) + 1)
         labels = np.empty(len(group.X), np.int32)
@@ -170,10 +171,15 @@ class CompleteSource(Source):
             self.kernels.potentials(group.X, weights, about, self.origin, *workspace, near, update, out)
             return out
 
-        self._pass(ISOTROPIC, len(candidates)).run(task, sums.add)
+        self._pass(COMMON_FRAME, len(candidates)).run(task, sums.add)
         return sums.total
 
     # ---- passes over the rows
+
+    def _n_sums(self, model: KernelModel) -> int:
+        """How many numbers `accumulate` leaves of a group."""
+        n_components, n_features = model.centers.shape
+        return self.kernels.n_sums(model.kind, n_features, n_components)
 
     def arrays(
         self, kind: int, n_components: int, *, accumulating: bool = True, dtype: np.dtype | None = None
@@ -181,10 +187,3 @@ class CompleteSource(Source):
         dtype = dtype or self.dtype
         size = self.kernels.workspace_size(kind, self.n_features, n_components, accumulating, dtype.itemsize)
         return ((size, dtype),)
-
-
-def n_sums(model: KernelModel) -> int:
-    """How many numbers `accumulate` leaves."""
-    n_components, n_features = model.centers.shape
-    second = {TRIANGULAR: n_features * (n_features + 1) // 2, DIAGONAL: n_features, ISOTROPIC: 1}[model.kind]
-    return n_components * (1 + n_features + second) + 1

@@ -15,8 +15,6 @@ from .threads import Workers
 
 R = TypeVar("R")
 
-TRIANGULAR, DIAGONAL, ISOTROPIC = range(3)  # kinds of kernels.pyx
-
 GROUP_WORK = 1 << 23  # multiply-adds below which cutting rows into groups costs more than threads bring
 MOST_GROUPS = 64
 MOST_GROUP_WORK = 1 << 30  # above which Ctrl-C would have to wait too long

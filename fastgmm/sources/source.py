@@ -32,7 +32,7 @@ class Model(Protocol):
 
     @property
     def kind(self) -> int:
-        """TRIANGULAR, DIAGONAL or ISOTROPIC."""
+        """The geometry of the kernels: TRIANGULAR, DIAGONAL or COMMON_FRAME."""
 
     @property
     def centers(self) -> np.ndarray:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
+from ...kernels import COMMON_FRAME, TRIANGULAR
 from ...model.cached import cached
 from ...model.factors import inverse
 from ...model.fitted import Fitted
@@ -15,9 +16,6 @@ from ...model.structure import DigitsLost, Structure
 from ...model.structures import FULL, check_digits
 from ..array import ArraySource
 from ..passes import (
-    DIAGONAL,
-    ISOTROPIC,
-    TRIANGULAR,
     Arrays,
     Group,
     Pass,
@@ -43,7 +41,7 @@ class Marginals(NamedTuple):
     kind: int
     log_weights: np.ndarray  # (K,)
     centers: np.ndarray  # (K, D)
-    covariances: np.ndarray  # (K, D, D) if TRIANGULAR, (K, D) if DIAGONAL, (D, D) if ISOTROPIC; flat
+    covariances: np.ndarray  # (K, D, D) if TRIANGULAR, (K, D) if DIAGONAL, (D, D) if COMMON_FRAME; flat
 
 
 def summed_as(structure: Structure) -> Structure:
@@ -120,7 +118,8 @@ class IncompleteSource(Source):
     def statistics(self, structure: Structure, parameters: Parameters) -> Statistics:
         """Expected statistics of the complete rows given what is observed."""
         model = marginals(structure, parameters)
-        sums = Sums(n_sums(model))
+        n_components, n_features = model.centers.shape
+        sums = Sums(self.kernels.patterns_sums(model.kind, n_features, n_components))
         self._pass_over_patterns(model, accumulating=True).run(partial(self._accumulate, model, sums), sums.add)
         try:
             return self._moments(structure, parameters, model, sums.total)
@@ -136,10 +135,10 @@ class IncompleteSource(Source):
     def _moments(self, structure: Structure, parameters: Parameters, model: Marginals, total: np.ndarray) -> Statistics:
         """Statistics from the sums over all groups; DigitsLost where scatters would be poor."""
         summed, (n_components, n_features) = summed_as(structure), model.centers.shape
-        n_own = n_sums_of_component(model)
+        n_own = 1 + n_features if model.kind == COMMON_FRAME else (len(total) - 1) // n_components
         sums = total[: n_components * n_own].reshape(n_components, n_own)
         second = sums[:, 1 + n_features :]
-        if model.kind == ISOTROPIC:
+        if model.kind == COMMON_FRAME:
             check_digits(total[-3], total[-2], self.dtype)
             second = total[sums.size : -3]
         if summed.triangular:
@@ -317,24 +316,6 @@ class IncompleteSource(Source):
         itemsize = self.dtype.itemsize
         workspace, scratch = self.kernels.patterns_sizes(kind, self.n_features, n_components, accumulating, itemsize)
         return (workspace, self.dtype), (scratch, np.dtype(np.float64))
-
-
-def n_sums_of_component(model: Marginals) -> int:
-    """How many numbers `accumulate_patterns` leaves for each component."""
-    n_features = model.centers.shape[1]
-    return 1 + n_features + {TRIANGULAR: n_pairs(n_features), DIAGONAL: n_features, ISOTROPIC: 0}[model.kind]
-
-
-def n_sums(model: Marginals) -> int:
-    """How many numbers `accumulate_patterns` leaves."""
-    n_components, n_features = model.centers.shape
-    common = n_pairs(n_features) + 2 if model.kind == ISOTROPIC else 0
-    return n_components * n_sums_of_component(model) + common + 1
-
-
-def n_pairs(n_features: int) -> int:
-    """How many numbers a symmetric matrix has."""
-    return n_features * (n_features + 1) // 2
 
 
 def as_incomplete(source: Source) -> IncompleteSource:
