@@ -43,8 +43,9 @@ class CompleteSource(Source):
         self, X: np.ndarray, model: Model, *outputs: np.ndarray | None, workspace: Workspace | None = None
     ) -> None:
         if workspace is None:
-            ((size, dtype),) = self.arrays(model.kind, len(model.centers), accumulating=False)
-            workspace = (np.empty(size, dtype),)
+            kind, n_components, itemsize = model.kind, len(model.centers), self.dtype.itemsize
+            size = self.kernels.workspace_size(kind, self.n_features, n_components, False, itemsize)
+            workspace = (np.empty(size, self.dtype),)
         self.kernels.posterior(X, *model, *workspace, *outputs)
 
     # ---- what does not depend on parameters

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,14 +36,27 @@ def as_source(
     return Intake(estimator, n_threads, sample_weight, missing == "em", learning).source(X)
 
 
-class Intake(NamedTuple):
-    """Options of a call, by which rows and weights are checked before they become a source."""
+class Intake:
+    """Options of a call, by which rows and weights are checked before they become a source.
 
-    estimator: str  # named in errors
-    n_threads: int | None
-    weights: Any  # as the user gives them
-    allow_missing: bool
-    for_fit: bool
+    Attributes
+    ----------
+    estimator : str
+        Named in errors.
+    n_threads : int or None
+    weights : array-like or None
+        As the user gives them.
+    allow_missing : bool
+        Whether NaN stands for what is missing.
+    for_fit : bool
+        Whether some value must be known of each column.
+    min_samples : int
+        How many rows of positive weight there must be.
+    """
+
+    def __init__(self, estimator: str, n_threads: int | None, weights: Any, allow_missing: bool, for_fit: bool) -> None:
+        self.estimator, self.n_threads, self.weights = estimator, n_threads, weights
+        self.allow_missing, self.for_fit, self.min_samples = allow_missing, for_fit, 2 if for_fit else 1
 
     def source(self, X: Any) -> Source:
         """Return a source of rows of any kind."""
@@ -62,7 +75,8 @@ class Intake(NamedTuple):
     def array(self, X: Any) -> Source:
         """Return a source of rows in memory, or mapped into it."""
         rows, gaps = rows_and_gaps(X, self.estimator, min_samples=self.min_samples, allow_missing=self.allow_missing)
-        source = ArraySource(rows, n_threads=self.n_threads, weights=self.checked_weights(len(rows)))
+        weights = None if self.weights is None else self.checked_weights(len(rows))
+        source = ArraySource(rows, self.n_threads, weights=weights)
         if not gaps:
             return source
         if self.for_fit:
@@ -72,8 +86,8 @@ class Intake(NamedTuple):
     def chunks(self, chunks: Chunks) -> Source:
         """Return a source of rows in chunks, which are read once to be checked."""
         shape, dtype, observed = survey(chunks, self.estimator, self.min_samples, self.allow_missing)
-        weights = self.checked_weights(shape[0])
-        source = ChunkSource(chunks, shape, dtype, n_threads=self.n_threads, weights=weights)
+        weights = None if self.weights is None else self.checked_weights(shape[0])
+        source = ChunkSource(chunks, shape, dtype, self.n_threads, weights=weights)
         if observed is None:
             return source
         if self.for_fit:
@@ -84,7 +98,7 @@ class Intake(NamedTuple):
         """Return a source of the rows of a Dask collection."""
         source = DaskSource(X, self.estimator, self.n_threads, self.min_samples, self.allow_missing)
         if self.weights is not None:
-            source.weigh(scaled(check_sample_weight(self.weights, source.n_samples, self.min_samples)))
+            source.weigh(self.checked_weights(source.n_samples))
         if not self.allow_missing:
             return source
         if self.for_fit:
@@ -94,15 +108,8 @@ class Intake(NamedTuple):
             check_observed(source.observed, column_names(X), self.estimator)
         return IncompleteDask(source)
 
-    @property
-    def min_samples(self) -> int:
-        """How many rows of positive weight there must be."""
-        return 2 if self.for_fit else 1
-
-    def checked_weights(self, n_samples: int) -> NDArray[np.float64] | None:
-        """Return the weights, checked and scaled, if there are any."""
-        if self.weights is None:
-            return None
+    def checked_weights(self, n_samples: int) -> NDArray[np.float64]:
+        """Return the weights, checked and scaled."""
         return scaled(check_sample_weight(self.weights, n_samples, self.min_samples))
 
 

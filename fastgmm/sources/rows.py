@@ -108,7 +108,8 @@ def _objects_to_floats(values: Any, array: NDArray[Any], name: str) -> NDArray[n
 
 def all_finite(rows: NDArray[Any]) -> bool:
     """Tell whether no value is NaN or infinite, letting go of the pages of a mapped file."""
-    mapping = None if rows.base is None else Mapping.of(rows)
+    small = rows.base is None or rows.nbytes <= STRETCH_BYTES  # whose pages are let go by the passes that follow
+    mapping = None if small else Mapping.of(rows)
     if mapping is None:
         return kernels.CHOSEN.all_finite(rows)
     step = max(1, STRETCH_BYTES // max(1, rows[:1].nbytes))
