@@ -241,7 +241,7 @@ class _Search:
     def judge(self, entries: Sequence[_Entry], source: Source, n: float) -> None:
         """Work out the information criteria of the fitted models on the ``n`` rows they were fitted to."""
         models = [(entry, entry.model) for entry in entries if entry.model is not None]
-        jobs = [Job(source.work(*entry.candidate), partial(_certainty, value=fitted(model))) for entry, model in models]
+        jobs = [Job(source.work(*entry.candidate), partial(_icl_terms, value=fitted(model))) for entry, model in models]
         for (entry, _), (log_likelihood, certainty) in zip(models, share_out([source], jobs), strict=True):
             p = entry.values["n_parameters"]
             deviance, penalty = -2 * n * log_likelihood, p * math.log(n)
@@ -276,9 +276,9 @@ class _Search:
         self.count.step(told)
 
 
-def _certainty(source: Source, value: Fitted) -> tuple[float, float]:
+def _icl_terms(source: Source, value: Fitted) -> tuple[float, float]:
     """Return the mean log-likelihood per row, and the mean log of the largest responsibility."""
-    return source.certainty(source.model(value))
+    return source.icl_terms(source.model(value))
 
 
 def _score(source: Source, value: Fitted | None) -> float:

@@ -20,7 +20,7 @@ from fastgmm.sources import from_chunks
 from fastgmm.sources.array import ArraySource
 from fastgmm.sources.incomplete import source as sources_incomplete
 from fastgmm.sources.incomplete.patterns import find_patterns
-from fastgmm.sources.incomplete.source import IncompleteSource, marginals
+from fastgmm.sources.incomplete.source import IncompleteSource, incomplete_model
 
 EPS = {"float64": 2.0**-52, "float32": 2.0**-23}
 
@@ -71,7 +71,7 @@ def kernel_moments(kernel: ModuleType, X: Any, model: twin.Model, weights: Any =
 def kernel_sums(kernel: ModuleType, X: Any, model: twin.Model, weights: Any = None) -> Any:
     """The kernel's array of sums as it comes, computed in workspaces full of NaN."""
     K, D = model.means.shape
-    read = marginals(STRUCTURES[model.structure], parameters_of(model))
+    read = incomplete_model(STRUCTURES[model.structure], parameters_of(model))
     work, scratch = kernel.patterns_sizes(read.kind, D, K, True, X.itemsize)
     pairs = D * (D + 1) // 2
     size = {TRIANGULAR: K * (1 + D + pairs), DIAGONAL: K * (1 + D + D), COMMON_FRAME: K * (1 + D) + pairs + 2}[
@@ -373,7 +373,7 @@ def test_imputed_rows_for_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Gaps are filled from one Gaussian, by means and by draws; of many rows there is a sample."""
     _, X = model_and_rows(12, "full", 500, 3, 2, "random")
     source = incomplete_source(X)
-    rows = source.complete(2)
+    rows = source.imputed(2)
     whole, _ = incomplete.impute(X, twin.Model("full", *gaussian_arrays(source)))
     np.testing.assert_allclose(rows.X, whole, atol=1e-10)
     seen = ~np.isnan(X)
@@ -381,7 +381,7 @@ def test_imputed_rows_for_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     assert rows.drawn.X[~seen].std() > rows.X[~seen].std()
     monkeypatch.setattr(sources_incomplete, "SAMPLE_NUMBERS", 300)
     monkeypatch.setattr(sources_incomplete, "SAMPLE_ROWS_PER_COMPONENT", 30)
-    few, sample = incomplete_source(X).complete(2), incomplete_source(X).sample(2)
+    few, sample = incomplete_source(X).imputed(2), incomplete_source(X).start_indices(2)
     assert sample is not None and len(sample) == 100 and few.X.shape == (100, 3)
     np.testing.assert_array_equal(few.X[seen[sample]], X[sample][seen[sample]])
 
@@ -418,7 +418,7 @@ def test_constant_and_nearly_empty_columns() -> None:
     X[rng.random(X.shape) < 0.2] = np.nan
     X[:, 4] = np.nan
     X[17, 4] = 3.0
-    filled = incomplete_source(X).complete(2).X
+    filled = incomplete_source(X).imputed(2).X
     np.testing.assert_array_equal(filled[:, [2, 4]], np.broadcast_to([7.0, 3.0], (300, 2)))
     with pytest.warns(UserWarning, match="Components were repaired"):
         mixture = GaussianMixture(2, missing="em", reg_covar=0, random_state=0).fit(X)
@@ -612,4 +612,4 @@ def test_kernel_kind_of_structures() -> None:
     """full is summed as triangular, tied as isotropic, diag and spherical as diagonal."""
     for name, kind in (("full", TRIANGULAR), ("tied", COMMON_FRAME), ("diag", DIAGONAL), ("spherical", DIAGONAL)):
         model, _ = model_and_rows(19, name, 3, 2, 2, "few")
-        assert marginals(STRUCTURES[name], parameters_of(model)).kind == kind
+        assert incomplete_model(STRUCTURES[name], parameters_of(model)).kind == kind

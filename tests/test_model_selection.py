@@ -332,8 +332,8 @@ def test_merging_keeps_moments(kind: str) -> None:
     after = merge_closest(structure, before)
 
     def moments(parameters: Any) -> tuple[Array, Array]:
-        parts = structure.split(parameters)
-        covariances = parts.covariances if structure.direct.triangular else parts.covariances[..., None] * np.eye(3)
+        parts = structure.expand(parameters)
+        covariances = parts.covariances if structure.expanded.triangular else parts.covariances[..., None] * np.eye(3)
         if kind == "spherical":
             covariances = covariances[:, :, :3] if covariances.ndim == 3 else covariances
         mean = parts.weights @ parts.means
@@ -357,7 +357,7 @@ def test_closest_pair_is_merged(kind: str) -> None:
     labels[200:400:2] = 4  # every other row of the second group
     model = GaussianMixture(5, covariance_type=kind, init_params=labels, max_iter=0).fit(X)
     structure = STRUCTURES[kind]
-    assert closest_pair(structure.direct, structure.split(fitted(model).parameters)) == (1, 4)
+    assert closest_pair(structure.expanded, structure.expand(fitted(model).parameters)) == (1, 4)
     whole = GaussianMixture(4, covariance_type=kind, init_params=np.repeat(np.arange(4), 200), max_iter=0).fit(X)
     joined = merged(structure, fitted(model).parameters, 4)
     np.testing.assert_allclose(joined.means, whole.means_, rtol=1e-9)
@@ -463,7 +463,7 @@ def test_certainty_and_log_likelihood_in_one_pass() -> None:
         options = {"max_iter": 2, "tol": 0, "init_params": "random_from_data", "random_state": 0}
         model = quiet_fit(X, n_components=n_components, **options)
         source, mixture = ArraySource(X), fitted(model).kernel_model(X.dtype)
-        mean, certainty = source.certainty(mixture)
+        mean, certainty = source.icl_terms(mixture)
         assert mean == source.log_likelihood(mixture)
         assert certainty == pytest.approx(np.log(model.predict_proba(X).max(axis=1)).mean(), rel=1e-12, abs=1e-300)
 

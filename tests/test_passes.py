@@ -19,7 +19,7 @@ from fastgmm.model.structures import STRUCTURES
 from fastgmm.sources import passes
 from fastgmm.sources.array import ArraySource
 from fastgmm.sources.complete import CompleteSource
-from fastgmm.sources.incomplete.source import IncompleteSource, marginals
+from fastgmm.sources.incomplete.source import IncompleteSource, incomplete_model
 from fastgmm.sources.passes import Group, Pass, Sums, cut_evenly
 from fastgmm.sources.source import Source
 
@@ -186,7 +186,7 @@ def test_what_sources_tell_of_themselves() -> None:
     assert whole.in_memory and gaps.in_memory
     for ours, theirs in zip(whole.model(fitted), fitted.kernel_model(whole.dtype), strict=True):
         np.testing.assert_array_equal(ours, theirs)
-    for ours, theirs in zip(gaps.model(fitted), marginals(fitted.structure, fitted.parameters), strict=True):
+    for ours, theirs in zip(gaps.model(fitted), incomplete_model(fitted.structure, fitted.parameters), strict=True):
         np.testing.assert_array_equal(ours, theirs)
     for name in ("assign", "nearest", "potentials", "statistics_given", "statistics_labeled"):
         assert hasattr(whole, name) and not hasattr(gaps, name)
@@ -212,7 +212,7 @@ def test_subsets_have_weights_and_gaps(gaps: bool) -> None:
 def test_subsets_of_completed_rows_keep_both_fillings() -> None:
     """Draws and means of rows whose gaps have been filled are chosen together."""
     gaps = IncompleteSource(ArraySource(with_gaps(rows(300)), 1, None, np.linspace(0.5, 1.5, 300)))
-    whole, chosen = gaps.complete(2), np.arange(0, 300, 2)
+    whole, chosen = gaps.imputed(2), np.arange(0, 300, 2)
     part = whole.subset(chosen)
     np.testing.assert_array_equal(part.X, whole.X[chosen])
     np.testing.assert_array_equal(part.drawn.X, whole.drawn.X[chosen])

@@ -36,10 +36,10 @@ class SharedDiagonal(Diagonal):
     def n_covariance_parameters(self, n_components: int, n_features: int) -> int:
         return n_features
 
-    def squared(self, u: Array) -> Array:
+    def outer(self, u: Array) -> Array:
         return (u**2).sum(axis=0)
 
-    def crossed(self, u: Array, v: Array) -> Array:
+    def outer_sym(self, u: Array, v: Array) -> Array:
         return 2 * (u * v).sum(axis=0)
 
     def diagonals(self, values: Array) -> Array:
@@ -49,10 +49,10 @@ class SharedDiagonal(Diagonal):
         return scatters / counts.sum()
 
     @property
-    def direct(self) -> Structure:
+    def expanded(self) -> Structure:
         return DIAG
 
-    def split(self, parameters: Parameters) -> Parameters:
+    def expand(self, parameters: Parameters) -> Parameters:
         shape = parameters.means.shape
         covariances, factors = (
             np.broadcast_to(values, shape) for values in (parameters.covariances, parameters.precisions_cholesky)
@@ -63,12 +63,12 @@ class SharedDiagonal(Diagonal):
         return replace(statistics, scatters=statistics.scatters.sum(axis=0), covariance_type=self.name)
 
     def kernel_model(self, parameters: Parameters, dtype: np.dtype, origin: Array | None = None) -> KernelModel:
-        return DIAG.kernel_model(self.split(parameters), dtype)
+        return DIAG.kernel_model(self.expand(parameters), dtype)
 
     def moments(
         self, parameters: Parameters, model: KernelModel, sums: Array, totals: Totals
     ) -> tuple[Array, Array, Array]:
-        means, first, second = DIAG.moments(self.split(parameters), model, sums, totals)
+        means, first, second = DIAG.moments(self.expand(parameters), model, sums, totals)
         return means, first, second.sum(axis=0)
 
 
@@ -214,7 +214,7 @@ def test_pictures() -> None:
 
 
 def test_condition_and_regress() -> None:
-    """Marginals, conditionals and regression are those of the same mixture as 'tied'."""
+    """IncompleteModel, conditionals and regression are those of the same mixture as 'tied'."""
     mixture, X = fitted(), clusters(seed=1)
     tied = as_tied(mixture)
     part, whole = mixture.marginal([2, 0]), tied.marginal([2, 0])

@@ -160,7 +160,7 @@ class Degeneracy:
         """Standard deviations (K, D) that are no more than rounding, or whose precision the rows' type cannot hold."""
         noise = ROUNDING * EPS * np.abs(means)
         noise += SMALLEST[resolution > EPS]
-        if self.structure.framed:
+        if self.structure.common_frame:
             noise += ROUNDING * resolution * np.abs(means - self.rows.origin)
         return noise
 

@@ -96,12 +96,12 @@ class Stream:
         parameters = averaged = m_step(remembered, self.parameters, t)
         if average is not remembered:
             averaged = m_step.on(PooledRows(structure, average), m_step.constraints)(average, self.parameters, t)
-        kept = structure.about(remembered, parameters.means)
+        kept = structure.recentered(remembered, parameters.means)
         return Stream(
             parameters,
             averaged,
             kept,
-            kept if average is remembered else structure.about(average, parameters.means),
+            kept if average is remembered else structure.recentered(average, parameters.means),
             n_samples,
             t,
             [*self.repairs, *m_step.repairs],

@@ -6,7 +6,7 @@ from typing import Any, Literal, TypeAlias, overload
 
 import numpy as np
 
-from ..sources.incomplete.source import as_incomplete, marginals
+from ..sources.incomplete.source import as_incomplete, incomplete_model
 from .base import BaseMixture, Floats
 from .checks import check_random_state
 
@@ -75,7 +75,7 @@ class Imputation(BaseMixture):
             raise ValueError("return_std=True gives the spread about conditional means: leave random_state at None.")
         fitted = self._fitted()
         with as_incomplete(self._rows(X, fitted, missing="em")) as gaps:
-            model = marginals(fitted.structure, fitted.parameters, dense=True)
+            model = incomplete_model(fitted.structure, fitted.parameters, dense=True)
             if random_state is not None:
                 return gaps.draw(model, check_random_state(random_state))
             filled, std = gaps.impute(model, return_std)

@@ -18,7 +18,7 @@ from ..model.conditioning import (
 from ..model.fitted import Fitted
 from ..model.structure import KernelModel, Structure
 from ..sources.array import ArraySource
-from ..sources.incomplete.source import IncompleteSource, Marginals, marginals
+from ..sources.incomplete.source import IncompleteModel, IncompleteSource, incomplete_model
 from ..sources.responsibilities import map_responsibilities
 from ..sources.source import Source
 from .base import BaseMixture, Floats
@@ -127,7 +127,7 @@ class Regression(BaseMixture):
                     "covariances of one row by condition."
                 )
             else:
-                whole = marginals(structure, fitted.parameters, dense=True)
+                whole = incomplete_model(structure, fitted.parameters, dense=True)
                 blocks = _filled(source, whole, given, rest, return_std)
         found = [np.concatenate(parts).astype(source.dtype, copy=False) for parts in zip(*blocks, strict=True)]
         if isinstance(targets, (str, Integral)):
@@ -152,7 +152,7 @@ def _predicted(
 
 
 def _filled(
-    source: Source, model: Marginals, given: list[int], rest: list[int], return_std: bool
+    source: Source, model: IncompleteModel, given: list[int], rest: list[int], return_std: bool
 ) -> list[list[NDArray[Any]]]:
     """Return the same for rows with gaps: the targets are further gaps."""
     n_features = len(given) + len(rest)

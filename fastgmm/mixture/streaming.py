@@ -135,7 +135,7 @@ class Streaming(Estimation):
             if stream is None:
                 stream, earlier = self._stream_after(fitted, state), []
             serial = source.work(structure, self.n_components) < SERIAL_WORK
-            rows = source.inline() if serial else source
+            rows = source.single_threaded() if serial else source
             batch = rows.statistics(structure, stream.parameters).scaled(scale)
             bound = settings.m_step(source, structure).value(batch, stream.parameters)
             after = stream.step(structure, batch, self.learning_decay, settings.m_step)

@@ -22,8 +22,8 @@ from .statistics import Statistics
 LOG_2_PI = math.log(2 * math.pi)
 
 
-class DigitsLost(ArithmeticError):
-    """Scatters that follow from a difference would be poor: use the structure's `direct` accumulation."""
+class CancellationError(ArithmeticError):
+    """Scatters that follow from a difference would be poor: accumulate by the `expanded` structure."""
 
 
 class KernelModel(NamedTuple):
@@ -32,10 +32,10 @@ class KernelModel(NamedTuple):
     kind: int
     offsets: np.ndarray  # (K,) log pi_k + log det(factor) - D/2 log 2 pi
     centers: np.ndarray  # (K, D)
-    residues: np.ndarray  # (K, D), or nothing
+    center_rounding: np.ndarray  # (K, D), or nothing
     factors: np.ndarray  # packed (K, D (D + 1) / 2), (K, D) or (K,); flat
     origin: np.ndarray  # (D,) float64, or nothing
-    rotation: np.ndarray  # packed (D (D + 1) / 2,) float64, or nothing
+    whitener: np.ndarray  # packed (D (D + 1) / 2,) float64, or nothing
 
 
 def center(parameters: Parameters) -> np.ndarray:
@@ -63,11 +63,11 @@ class Structure(ABC):
     """
 
     name: str
-    in_sklearn: str  # covariance_type of scikit-learn: `name`, or that of `direct` where scikit-learn lacks it
+    in_sklearn: str  # covariance_type of scikit-learn: `name`, or that of `expanded` where scikit-learn lacks it
     kind: int  # the geometry of the kernels
     triangular: bool  # whether a precision factor is a matrix, not numbers along its diagonal
     shared: bool  # whether all components have one covariance
-    framed: bool  # whether kernels put rows into a frame that components share, with its rounding
+    common_frame: bool  # whether kernels put rows into a frame that components share, with its rounding
 
     @abstractmethod
     def covariance_shape(self, n_components: int, n_features: int) -> tuple[int, ...]:
@@ -78,11 +78,11 @@ class Structure(ABC):
         """Free parameters of the covariances."""
 
     @abstractmethod
-    def squared(self, u: np.ndarray) -> np.ndarray:
+    def outer(self, u: np.ndarray) -> np.ndarray:
         """u_k u_k^T of each component, (K, D), in the shape of `Statistics.scatters`."""
 
     @abstractmethod
-    def crossed(self, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    def outer_sym(self, u: np.ndarray, v: np.ndarray) -> np.ndarray:
         """u_k v_k^T + v_k u_k^T of each component, (K, D) each, in the shape of `Statistics.scatters`."""
 
     @abstractmethod
@@ -117,7 +117,10 @@ class Structure(ABC):
     def moments(
         self, parameters: Parameters, model: KernelModel, sums: np.ndarray, totals: Totals
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The means used, sums and scatters about them, from the kernel's sums; DigitsLost where they would be poor."""
+        """The means used, and sums and scatters about them, from the kernel's sums.
+
+        Raises CancellationError where they would be poor.
+        """
 
     def n_parameters(self, n_components: int, n_features: int) -> int:
         """Free parameters of the whole mixture."""
@@ -198,7 +201,7 @@ class Structure(ABC):
         With S_k the scatters about the means, it is sum_k n_k c_k - tr(P_k^T S_k P_k) / 2. Where the statistics are of
         the same parameters, the log-likelihood less this is the entropy of the responsibilities.
         """
-        scatters = self.about(statistics, parameters.means).scatters
+        scatters = self.recentered(statistics, parameters.means).scatters
         squares = float((self.precisions(parameters.precisions_cholesky) * scatters).sum())
         present = statistics.counts > 0  # a component of no weight has -inf for its logarithm
         return float((statistics.counts * self.offsets(parameters))[present].sum()) - 0.5 * squares
@@ -243,7 +246,7 @@ class Structure(ABC):
         """Weights, means and covariances of the M-step, whether positive definite or not."""
         counts = statistics.counts + 10 * statistics.resolution
         shifts = statistics.sums / counts[:, None]
-        between = self.squared(np.sqrt(counts)[:, None] * shifts)
+        between = self.outer(np.sqrt(counts)[:, None] * shifts)
         scatters = np.subtract(statistics.scatters, between, out=between)
         covariances = self.regularize(self.divide(scatters, counts, shifts.shape[1]), reg_covar)
         return counts / counts.sum(), statistics.reference + shifts, covariances
@@ -259,16 +262,16 @@ class Structure(ABC):
         return Parameters(np.full(n_components, 1 / n_components), means, ones, ones)
 
     @property
-    def direct(self) -> Structure:
+    def expanded(self) -> Structure:
         """The structure that accumulates this one's scatters for each component, or for each feature (see `pool`)."""
         return self
 
-    def split(self, parameters: Parameters) -> Parameters:
-        """The mixture in the arrays of `direct`."""
+    def expand(self, parameters: Parameters) -> Parameters:
+        """The mixture in the arrays of `expanded`."""
         return parameters
 
     def pool(self, statistics: Statistics) -> Statistics:
-        """This structure's statistics from those of `direct`."""
+        """This structure's statistics from those of `expanded`."""
         return statistics
 
     def statistics(
@@ -288,7 +291,7 @@ class Structure(ABC):
         counts = components[:, 0].copy()
         used, first, second = self.moments(parameters, model, components, totals)
         found = Statistics(used, counts, first, second, float(sums[-1]), n_samples, resolution, self.name)
-        return self.about(found, parameters.means)
+        return self.recentered(found, parameters.means)
 
     def equivalent(self, parameters: Parameters, n_samples: float, resolution: float) -> Statistics:
         """Statistics of so many rows of which the parameters are the M-step without regularization."""
@@ -304,17 +307,17 @@ class Structure(ABC):
         Without matrices there is nothing but variances, and with one variance for all features nothing but their mean.
         """
         n_features = len(origin)
-        scatters = self.about(statistics, np.broadcast_to(origin, statistics.reference.shape)).scatters
+        scatters = self.recentered(statistics, np.broadcast_to(origin, statistics.reference.shape)).scatters
         if self.triangular:
             return self.matrices(scatters).sum(axis=0)
         along = self.diagonals(scatters).sum(axis=0)
         return np.diag(np.full(n_features, along / (n_features // len(along))))
 
-    def about(self, statistics: Statistics, means: np.ndarray) -> Statistics:
+    def recentered(self, statistics: Statistics, means: np.ndarray) -> Statistics:
         """The statistics with their moments about other means."""
         shifts = means - statistics.reference
         if not shifts.any():
             return statistics
         moved = statistics.counts[:, None] * shifts
-        scatters = statistics.scatters - self.crossed(statistics.sums - 0.5 * moved, shifts)
+        scatters = statistics.scatters - self.outer_sym(statistics.sums - 0.5 * moved, shifts)
         return replace(statistics, reference=means, sums=statistics.sums - moved, scatters=scatters)

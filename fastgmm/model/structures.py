@@ -18,7 +18,7 @@ from .factors import (
 )
 from .parameters import Parameters
 from .statistics import Statistics
-from .structure import DigitsLost, KernelModel, Structure, Totals, center
+from .structure import CancellationError, KernelModel, Structure, Totals, center
 
 NOTHING = np.empty(0)
 
@@ -30,7 +30,7 @@ LARGEST_RATIO = {np.dtype(np.float64): 1e6, np.dtype(np.float32): 1e2}
 def check_digits(within: float, spread: float, dtype: np.dtype) -> None:
     """Refuse a scatter within components that follows from one about a point, by their traces in a common frame."""
     if spread > within * LARGEST_RATIO[dtype]:
-        raise DigitsLost
+        raise CancellationError
 
 
 class Full(Structure):
@@ -40,7 +40,7 @@ class Full(Structure):
     kind = TRIANGULAR
     shared = False
     triangular = True
-    framed = False
+    common_frame = False
 
     def covariance_shape(self, n_components: int, n_features: int) -> tuple[int, ...]:
         return n_components, n_features, n_features
@@ -48,10 +48,10 @@ class Full(Structure):
     def n_covariance_parameters(self, n_components: int, n_features: int) -> int:
         return n_components * n_features * (n_features + 1) // 2
 
-    def squared(self, u: np.ndarray) -> np.ndarray:
+    def outer(self, u: np.ndarray) -> np.ndarray:
         return u[:, :, None] * u[:, None, :]
 
-    def crossed(self, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    def outer_sym(self, u: np.ndarray, v: np.ndarray) -> np.ndarray:
         products = u[:, :, None] * v[:, None, :]
         return products + np.swapaxes(products, 1, 2)
 
@@ -78,12 +78,12 @@ class Full(Structure):
         factors = parameters.precisions_cholesky
         centers = parameters.means.astype(dtype)
         lost = parameters.means - centers
-        residues = -np.einsum("ki,kij->kj", lost, factors) if lost.any() else np.zeros_like(lost)
+        center_rounding = -np.einsum("ki,kij->kj", lost, factors) if lost.any() else np.zeros_like(lost)
         return KernelModel(
             self.kind,
             self.offsets(parameters).astype(dtype),
             np.ascontiguousarray(centers),
-            np.ascontiguousarray(residues, dtype),
+            np.ascontiguousarray(center_rounding, dtype),
             packed(factors.astype(dtype)),
             NOTHING,
             NOTHING,
@@ -113,7 +113,7 @@ class Tied(Structure):
     kind = COMMON_FRAME
     shared = True
     triangular = True
-    framed = True
+    common_frame = True
 
     def covariance_shape(self, n_components: int, n_features: int) -> tuple[int, ...]:
         return n_features, n_features
@@ -121,10 +121,10 @@ class Tied(Structure):
     def n_covariance_parameters(self, n_components: int, n_features: int) -> int:
         return n_features * (n_features + 1) // 2
 
-    def squared(self, u: np.ndarray) -> np.ndarray:
-        return 0.5 * self.crossed(u, u)
+    def outer(self, u: np.ndarray) -> np.ndarray:
+        return 0.5 * self.outer_sym(u, u)
 
-    def crossed(self, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    def outer_sym(self, u: np.ndarray, v: np.ndarray) -> np.ndarray:
         products = np.einsum("ki,kj->ij", u, v)
         return products + products.T
 
@@ -148,9 +148,9 @@ class Tied(Structure):
         return Parameters(weights, means, covariances[0], factors[0])
 
     def kernel_model(self, parameters: Parameters, dtype: np.dtype, origin: np.ndarray | None = None) -> KernelModel:
-        rotation = parameters.precisions_cholesky
+        whitener = parameters.precisions_cholesky
         origin = center(parameters) if origin is None else origin
-        centers = np.einsum("ki,ij->kj", parameters.means - origin, rotation)
+        centers = np.einsum("ki,ij->kj", parameters.means - origin, whitener)
         return KernelModel(
             self.kind,
             self.offsets(parameters).astype(dtype),
@@ -158,7 +158,7 @@ class Tied(Structure):
             np.empty((0, 0), dtype),
             np.ones(len(centers), dtype),
             origin,
-            packed(rotation[None]),
+            packed(whitener[None]),
         )
 
     def moments(
@@ -171,15 +171,15 @@ class Tied(Structure):
         first = np.einsum("ki,ij->kj", first, inverse(parameters.precisions_cholesky[None])[0])
         means = parameters.means - totals.origin
         moved = counts[:, None] * means
-        within = totals.scatter - self.crossed(first - 0.5 * moved, means)
+        within = totals.scatter - self.outer_sym(first - 0.5 * moved, means)
         return parameters.means, first - moved, within
 
     @property
-    def direct(self) -> Structure:
+    def expanded(self) -> Structure:
         return FULL
 
-    def split(self, parameters: Parameters) -> Parameters:
-        shape = self.direct.covariance_shape(*parameters.means.shape)
+    def expand(self, parameters: Parameters) -> Parameters:
+        shape = self.expanded.covariance_shape(*parameters.means.shape)
         covariances = np.broadcast_to(parameters.covariances, shape)
         factors = np.broadcast_to(parameters.precisions_cholesky, shape)
         return replace(parameters, covariances=covariances, precisions_cholesky=factors)
@@ -195,7 +195,7 @@ class Diagonal(Structure):
     kind = DIAGONAL
     shared = False
     triangular = False
-    framed = False
+    common_frame = False
 
     def covariance_shape(self, n_components: int, n_features: int) -> tuple[int, ...]:
         return n_components, n_features
@@ -203,10 +203,10 @@ class Diagonal(Structure):
     def n_covariance_parameters(self, n_components: int, n_features: int) -> int:
         return n_components * n_features
 
-    def squared(self, u: np.ndarray) -> np.ndarray:
+    def outer(self, u: np.ndarray) -> np.ndarray:
         return u**2
 
-    def crossed(self, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    def outer_sym(self, u: np.ndarray, v: np.ndarray) -> np.ndarray:
         return 2 * u * v
 
     def diagonals(self, values: np.ndarray) -> np.ndarray:
@@ -253,7 +253,7 @@ class Spherical(Diagonal):
 
     name = in_sklearn = "spherical"
     kind = COMMON_FRAME
-    framed = True
+    common_frame = True
 
     def covariance_shape(self, n_components: int, n_features: int) -> tuple[int, ...]:
         return (n_components,)
@@ -261,10 +261,10 @@ class Spherical(Diagonal):
     def n_covariance_parameters(self, n_components: int, n_features: int) -> int:
         return n_components
 
-    def squared(self, u: np.ndarray) -> np.ndarray:
+    def outer(self, u: np.ndarray) -> np.ndarray:
         return (u**2).sum(axis=1)
 
-    def crossed(self, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    def outer_sym(self, u: np.ndarray, v: np.ndarray) -> np.ndarray:
         return 2 * (u * v).sum(axis=1)
 
     def diagonals(self, values: np.ndarray) -> np.ndarray:
@@ -283,11 +283,11 @@ class Spherical(Diagonal):
         return scatters / (counts * n_features)
 
     @property
-    def direct(self) -> Structure:
+    def expanded(self) -> Structure:
         return DIAG
 
-    def split(self, parameters: Parameters) -> Parameters:
-        shape = self.direct.covariance_shape(*parameters.means.shape)
+    def expand(self, parameters: Parameters) -> Parameters:
+        shape = self.expanded.covariance_shape(*parameters.means.shape)
         covariances = np.broadcast_to(parameters.covariances.reshape(-1, 1), shape)
         factors = np.broadcast_to(parameters.precisions_cholesky[:, None], shape)
         return replace(parameters, covariances=covariances, precisions_cholesky=factors)

@@ -3,8 +3,8 @@
 from .components import ComponentsDisplay, PairsDisplay, plot_components
 from .curves import ConvergenceDisplay, CriterionDisplay
 from .density import DensityDisplay
-from .marginals import marginal_covariances
 from .style import COLORS, MARKERS, MAX_POINTS
+from .view import marginal_covariances
 
 __all__ = [
     "COLORS",

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .histogram import draw_histogram
-from .marginals import View, checked_labels, view
 from .scatter import draw_scatter
 from .style import MAX_LEGEND, Display, enlarge, legend_beside
+from .view import View, checked_labels, view
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..model.structures import STRUCTURES
-from .marginals import check_fitted
 from .style import Display, color, marker
+from .view import check_fitted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

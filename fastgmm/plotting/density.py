@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .histogram import draw_histogram
-from .marginals import View, view
 from .style import MAX_LEGEND, MAX_POINTS, Display, legend_beside
+from .view import View, view
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

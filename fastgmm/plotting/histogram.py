@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .marginals import View
 from .style import DASHES, color
+from .view import View
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from .marginals import View
 from .style import MAX_POINTS, color, dark, marker, outlined
+from .view import View
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

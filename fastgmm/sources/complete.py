@@ -13,7 +13,7 @@ from ..model.cached import cached
 from ..model.fitted import Fitted
 from ..model.parameters import Parameters
 from ..model.statistics import Statistics
-from ..model.structure import DigitsLost, KernelModel, Structure
+from ..model.structure import CancellationError, KernelModel, Structure
 from ..model.structures import FULL
 from .labels import Labels
 from .passes import Arrays, Group, Pass, Sums, Workspace, allocate
@@ -28,7 +28,7 @@ ORIGIN_ROWS = 1024  # whose mean is a point amid all rows
 class CompleteSource(Source):
     """Rows of which every value is known; subclasses say how they are read and taken."""
 
-    def complete(self, n_components: int) -> Self:
+    def imputed(self, n_components: int) -> Self:
         return self
 
     def subset(self, indices: np.ndarray) -> ArraySource:
@@ -56,7 +56,7 @@ class CompleteSource(Source):
         if self.weights is None:
             indices = np.arange(0, self.n_samples, max(1, self.n_samples // ORIGIN_ROWS))
         else:
-            indices = self.at((np.arange(ORIGIN_ROWS) + 0.5) / ORIGIN_ROWS)
+            indices = self.weighted_quantile_rows((np.arange(ORIGIN_ROWS) + 0.5) / ORIGIN_ROWS)
         return self.take(indices).X.mean(axis=0, dtype=np.float64)
 
     @cached
@@ -82,13 +82,13 @@ class CompleteSource(Source):
     # ---- statistics
 
     def statistics(self, structure: Structure, parameters: Parameters) -> Statistics:
-        model = self._framed(structure, parameters)
+        model = self._kernel_model(structure, parameters)
         sums = Sums(self._n_sums(model))
         self._pass(model.kind, len(model.centers)).run(partial(self._accumulate, model, sums, None), sums.add)
         try:
             return self._moments(structure, parameters, model, sums)
-        except DigitsLost:
-            return structure.pool(self.statistics(structure.direct, structure.split(parameters)))
+        except CancellationError:
+            return structure.pool(self.statistics(structure.expanded, structure.expand(parameters)))
 
     def statistics_given(
         self, structure: Structure, means: np.ndarray, responsibilities: Callable[[slice], np.ndarray]
@@ -108,17 +108,17 @@ class CompleteSource(Source):
         responsibilities: Callable[[slice], np.ndarray] | None,
     ) -> Statistics:
         """Statistics about `means` for labels or responsibilities."""
-        direct = structure.direct
-        parameters = direct.unit(means)
-        model = self._framed(direct, parameters)
+        expanded = structure.expanded
+        parameters = expanded.unit(means)
+        model = self._kernel_model(expanded, parameters)
         sums = Sums(self._n_sums(model))
         task = partial(self._accumulate, model, sums, labels)
         self._pass(model.kind, len(model.centers)).run(task, sums.add, responsibilities)
-        return structure.pool(self._moments(direct, parameters, model, sums))
+        return structure.pool(self._moments(expanded, parameters, model, sums))
 
-    def _framed(self, structure: Structure, parameters: Parameters) -> KernelModel:
+    def _kernel_model(self, structure: Structure, parameters: Parameters) -> KernelModel:
         """The mixture as the kernels read it, about the origin where its components share a frame."""
-        return structure.kernel_model(parameters, self.dtype, self.origin if structure.framed else None)
+        return structure.kernel_model(parameters, self.dtype, self.origin if structure.common_frame else None)
 
     def _accumulate(
         self, model: KernelModel, sums: Sums, labels: Labels | None, workspace: Workspace, group: Group
@@ -130,7 +130,7 @@ class CompleteSource(Source):
         return out
 
     def _moments(self, structure: Structure, parameters: Parameters, model: KernelModel, sums: Sums) -> Statistics:
-        """Statistics from the sums over all groups; DigitsLost where they would be poor."""
+        """Statistics from the sums over all groups; CancellationError where they would be poor."""
         resolution = float(np.finfo(self.dtype).eps)
         return structure.statistics(parameters, model, sums.total, self, self.total, resolution)
 

@@ -112,15 +112,15 @@ class Source(ABC):
     def subset(self, indices: np.ndarray) -> Source:
         """Some rows in memory, with their weights and gaps; on the same threads."""
 
-    def sample(self, n_components: int) -> np.ndarray | None:
-        """Indices of the rows that `complete` has; None for all."""
+    def start_indices(self, n_components: int) -> np.ndarray | None:
+        """Indices of the rows that `imputed` has; None for all."""
         return None
 
     @abstractmethod
-    def complete(self, n_components: int) -> CompleteSource:
+    def imputed(self, n_components: int) -> CompleteSource:
         """Rows without gaps, from which a start is found."""
 
-    def inline(self) -> Self:
+    def single_threaded(self) -> Self:
         """The same rows, worked on by the calling thread alone."""
         quiet = copy(self)
         quiet.workers = Workers(1)
@@ -131,7 +131,7 @@ class Source(ABC):
         """The number of rows, or the sum of their weights."""
         return self.n_samples if self.weights is None else float(self.weights.sum(dtype=np.float64))
 
-    def at(self, fractions: np.ndarray) -> np.ndarray:
+    def weighted_quantile_rows(self, fractions: np.ndarray) -> np.ndarray:
         """Indices of the rows at which these fractions of the total weight are reached; all weights are positive."""
         if self.weights is None:
             return (fractions * self.n_samples).astype(np.intp)
@@ -168,7 +168,7 @@ class Source(ABC):
         self._pass(model.kind, len(model.centers), accumulating=False).run(task, sums.add)
         return float(sums.total[0]) / self.total
 
-    def certainty(self, model: Model) -> tuple[float, float]:
+    def icl_terms(self, model: Model) -> tuple[float, float]:
         """The mean of log p(x) over all rows, and of the log of the largest responsibility."""
         step = max(BLOCK, CERTAINTY_NUMBERS // len(model.centers))
         sums = Sums(2)

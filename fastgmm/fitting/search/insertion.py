@@ -101,20 +101,20 @@ def inserted(
     structure: Structure, parameters: Parameters, share: float, mean: np.ndarray, variances: np.ndarray
 ) -> Parameters:
     """The mixture with one more component, without correlations, that takes a share of the weight of all others."""
-    parts = structure.split(parameters)
+    parts = structure.expand(parameters)
     return assembled(
         structure,
         np.append((1 - share) * parts.weights, share),
         np.concatenate([parts.means, mean[None]]),
-        np.concatenate([parts.covariances, structure.direct.uncorrelated(variances[None])]),
+        np.concatenate([parts.covariances, structure.expanded.uncorrelated(variances[None])]),
     )
 
 
 def recast(structure: Structure, parameters: Parameters, other: Structure) -> Parameters:
     """The mixture as another structure has it: what that cannot say is left out or averaged."""
-    parts = structure.split(parameters)
+    parts = structure.expand(parameters)
     if structure.triangular and other.triangular:
         covariances = parts.covariances
     else:
-        covariances = other.direct.uncorrelated(structure.direct.variances(parts.covariances, *parts.means.shape))
+        covariances = other.expanded.uncorrelated(structure.expanded.variances(parts.covariances, *parts.means.shape))
     return assembled(other, parts.weights, parts.means, covariances)

@@ -23,36 +23,36 @@ def merge_closest(structure: Structure, parameters: Parameters) -> Parameters:
     (A. R. Runnalls, Kullback-Leibler approach to Gaussian mixture reduction, IEEE Transactions on Aerospace and
     Electronic Systems 43, 2007, section VI).
     """
-    direct, parts = structure.direct, structure.split(parameters)
-    kept, gone = closest_pair(direct, parts)
+    expanded, parts = structure.expanded, structure.expand(parameters)
+    kept, gone = closest_pair(expanded, parts)
     arrays = tuple(np.array(values) for values in (parts.weights, parts.means, parts.covariances))
-    for values, joint in zip(arrays, joined(direct, parts, kept, np.array([gone])), strict=True):
+    for values, joint in zip(arrays, joined(expanded, parts, kept, np.array([gone])), strict=True):
         values[kept] = joint[0]
     weights, means, covariances = (np.delete(values, gone, axis=0) for values in arrays)
     return assembled(structure, weights, means, covariances)
 
 
 def assembled(structure: Structure, weights: np.ndarray, means: np.ndarray, covariances: np.ndarray) -> Parameters:
-    """The mixture of components as `structure.direct` describes them."""
+    """The mixture of components as `structure.expanded` describes them."""
     scatters = column(weights, covariances) * covariances
-    moments = Statistics(means, weights, np.zeros_like(means), scatters, 0.0, 1.0, 0.0, structure.direct.name)
+    moments = Statistics(means, weights, np.zeros_like(means), scatters, 0.0, 1.0, 0.0, structure.expanded.name)
     return structure.maximize(structure.pool(moments), 0.0)
 
 
-def closest_pair(direct: Structure, parts: Parameters) -> tuple[int, int]:
+def closest_pair(expanded: Structure, parts: Parameters) -> tuple[int, int]:
     """The two components that cost least to merge, in their order."""
-    weights, volumes = parts.weights, log_volumes(direct, parts.covariances)
+    weights, volumes = parts.weights, log_volumes(expanded, parts.covariances)
     best = (math.inf, 0, 1)
     for i in range(len(weights) - 1):
         others = np.arange(i + 1, len(weights))
-        total, _, covariances = joined(direct, parts, i, others)
-        costs = total * log_volumes(direct, covariances) - weights[i] * volumes[i] - (weights * volumes)[others]
+        total, _, covariances = joined(expanded, parts, i, others)
+        costs = total * log_volumes(expanded, covariances) - weights[i] * volumes[i] - (weights * volumes)[others]
         best = min(best, (float(costs.min()), i, int(others[costs.argmin()])))
     return best[1:]
 
 
 def joined(
-    direct: Structure, parts: Parameters, i: int, others: np.ndarray
+    expanded: Structure, parts: Parameters, i: int, others: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Weight, mean and covariance of component i together with each of the others."""
     weights, means, covariances = parts.weights, parts.means, parts.covariances
@@ -60,13 +60,13 @@ def joined(
     share = weights[others] / total
     shift = means[others] - means[i]
     within = column(1 - share, covariances) * covariances[i] + column(share, covariances) * covariances[others]
-    between = direct.squared(np.sqrt(share * (1 - share))[:, None] * shift)
+    between = expanded.outer(np.sqrt(share * (1 - share))[:, None] * shift)
     return total, means[i] + share[:, None] * shift, within + between
 
 
-def log_volumes(direct: Structure, covariances: np.ndarray) -> np.ndarray:
+def log_volumes(expanded: Structure, covariances: np.ndarray) -> np.ndarray:
     """Log-determinants of covariances."""
-    return -2 * np.log(direct.diagonals(direct.factorize(covariances))).sum(axis=1)
+    return -2 * np.log(expanded.diagonals(expanded.factorize(covariances))).sum(axis=1)
 
 
 def column(values: np.ndarray, like: np.ndarray) -> np.ndarray:

@@ -53,7 +53,7 @@ def sweep(
     """
     largest = max(candidate.n_components for candidate in candidates)
     size = max(SAMPLE_ROWS, SAMPLE_ROWS_PER_COMPONENT * largest)
-    whole = source.complete(largest)
+    whole = source.imputed(largest)
     sample = whole.take(draw_rows(whole, size, random_state) if whole.n_samples > size else None)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # what overflows is refused or repaired
         trials = Trials(Data(source, sample), settings, penalty)

@@ -46,7 +46,7 @@ def draw_rows(source: Source, size: int, random_state: Random) -> np.ndarray:
     """
     uniforms = random_state.uniform(size=size)
     if source.weights is not None:
-        return source.at((np.arange(size) + uniforms) / size)
+        return source.weighted_quantile_rows((np.arange(size) + uniforms) / size)
     ends = np.arange(size + 1) * source.n_samples // size
     return ends[:-1] + (uniforms * np.diff(ends)).astype(np.intp)
 
@@ -66,7 +66,7 @@ def seed(source: ArraySource, first: float, uniforms: np.ndarray) -> np.ndarray:
     chosen so far; of 3 + log K such candidates the one that lowers the sum of these distances most is taken.
     """
     chosen = np.empty(len(uniforms) + 1, np.intp)
-    chosen[:1] = source.at(np.array([first]))
+    chosen[:1] = source.weighted_quantile_rows(np.array([first]))
     closest = np.full(source.n_samples, np.inf, source.dtype)
     potential = source.potentials(source.rows(chosen[:1]), closest, update=True)[0]
     for c, draws in enumerate(uniforms, start=1):

@@ -27,16 +27,16 @@ def completed(source: Source, given: StartingValues, goal: Goal, method: Any, ra
     weights, means, precisions = given
     if weights is not None and means is not None and precisions is not None:
         return fixed(structure.from_precisions(weights, means, precisions))
-    sample = source.sample(k)
+    sample = source.start_indices(k)
     if sample is not None and not isinstance(method, str) and not callable(method):
         values = np.asarray(method)
         method = values[sample] if len(values) == source.n_samples else values
     if precisions is not None:  # the covariances found are not needed, nor are their repairs
         goal = goal._replace(m_step=MaximumLikelihood(source, structure, reg_covar=1.0, degenerate="repair"))
-    drawn = prepare(source.complete(k), goal, method, random_state)
+    drawn = prepare(source.imputed(k), goal, method, random_state)
 
     def start(source: Source) -> Parameters:
-        found = drawn(source.complete(k))
+        found = drawn(source.imputed(k))
         if means is not None and isinstance(method, str):
             order = closest_pairs(means, found.means)
             found = structure.reorder(found, order)

@@ -53,7 +53,7 @@ class IncompleteDask(IncompleteSource):
     @cached
     def _sampled(self) -> IncompleteSource:
         """Rows enough for one Gaussian, in memory."""
-        return IncompleteSource(self.take(self.sample(1)))
+        return IncompleteSource(self.take(self.start_indices(1)))
 
     @cached
     def gaussian(self) -> Parameters:

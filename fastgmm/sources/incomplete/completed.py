@@ -44,9 +44,9 @@ class Completed(ArraySource):
         rows.drawn.weights = rows.weights
         return rows
 
-    def inline(self) -> Self:
-        quiet = super().inline()
-        quiet.drawn = self.drawn.inline()
+    def single_threaded(self) -> Self:
+        quiet = super().single_threaded()
+        quiet.drawn = self.drawn.single_threaded()
         return quiet
 
     def statistics(self, structure: Structure, parameters: Parameters) -> Statistics:

@@ -12,7 +12,7 @@ from ...model.factors import inverse
 from ...model.fitted import Fitted
 from ...model.parameters import Parameters
 from ...model.statistics import Statistics
-from ...model.structure import DigitsLost, Structure
+from ...model.structure import CancellationError, Structure
 from ...model.structures import FULL, check_digits
 from ..array import ArraySource
 from ..passes import (
@@ -35,7 +35,7 @@ SAMPLE_NUMBERS = 1 << 20  # values in the sample of rows from which a start is f
 SAMPLE_ROWS_PER_COMPONENT = 256  # rows of that sample per component, where these are more values
 
 
-class Marginals(NamedTuple):
+class IncompleteModel(NamedTuple):
     """A mixture as the kernels for rows with gaps read it; everything float64."""
 
     kind: int
@@ -46,10 +46,10 @@ class Marginals(NamedTuple):
 
 def summed_as(structure: Structure) -> Structure:
     """The structure whose sums the kernels leave: 'diag' for 'spherical', which saves them nothing."""
-    return structure if structure.triangular else structure.direct
+    return structure if structure.triangular else structure.expanded
 
 
-def marginals(structure: Structure, parameters: Parameters, *, dense: bool = False) -> Marginals:
+def incomplete_model(structure: Structure, parameters: Parameters, *, dense: bool = False) -> IncompleteModel:
     """The mixture as the kernels for rows with gaps read it; `dense` asks for matrices whatever the structure.
 
     Covariances follow from their factors, since an extrapolated point has no others.
@@ -59,12 +59,12 @@ def marginals(structure: Structure, parameters: Parameters, *, dense: bool = Fal
         roots = inverse(parameters.precisions_cholesky.reshape(-1, n_features, n_features))
         covariances = np.einsum("kji,kjl->kil", roots, roots)
     else:
-        covariances = structure.split(parameters).precisions_cholesky ** -2.0
+        covariances = structure.expand(parameters).precisions_cholesky ** -2.0
         if dense:
             covariances, kind = covariances[:, :, None] * np.eye(n_features), TRIANGULAR
     with np.errstate(divide="ignore"):
         log_weights = np.log(parameters.weights)
-    return Marginals(kind, log_weights, np.ascontiguousarray(parameters.means), np.ravel(covariances))
+    return IncompleteModel(kind, log_weights, np.ascontiguousarray(parameters.means), np.ravel(covariances))
 
 
 class IncompleteSource(Source):
@@ -104,10 +104,10 @@ class IncompleteSource(Source):
     def subset(self, indices: np.ndarray) -> "IncompleteSource":
         return IncompleteSource(self.source.subset(indices))
 
-    def inline(self) -> Self:
-        quiet = super().inline()
-        quiet.source = self.source.inline()
-        quiet._completed = {n: rows.inline() for n, rows in self._completed.items()}
+    def single_threaded(self) -> Self:
+        quiet = super().single_threaded()
+        quiet.source = self.source.single_threaded()
+        quiet._completed = {n: rows.single_threaded() for n, rows in self._completed.items()}
         return quiet
 
     # ---- EM
@@ -117,23 +117,25 @@ class IncompleteSource(Source):
 
     def statistics(self, structure: Structure, parameters: Parameters) -> Statistics:
         """Expected statistics of the complete rows given what is observed."""
-        model = marginals(structure, parameters)
+        model = incomplete_model(structure, parameters)
         n_components, n_features = model.centers.shape
         sums = Sums(self.kernels.patterns_sums(model.kind, n_features, n_components))
         self._pass_over_patterns(model, accumulating=True).run(partial(self._accumulate, model, sums), sums.add)
         try:
             return self._moments(structure, parameters, model, sums.total)
-        except DigitsLost:
-            return structure.pool(self.statistics(structure.direct, structure.split(parameters)))
+        except CancellationError:
+            return structure.pool(self.statistics(structure.expanded, structure.expand(parameters)))
 
-    def _accumulate(self, model: Marginals, sums: Sums, workspace: Workspace, group: Group) -> np.ndarray:
+    def _accumulate(self, model: IncompleteModel, sums: Sums, workspace: Workspace, group: Group) -> np.ndarray:
         """The sums over one group."""
         patterns, weights, out = self._patterns(group), self._weights(group.rows), sums.part()
         self.kernels.accumulate_patterns(group.X, *patterns, weights, *model, *workspace, out)
         return out
 
-    def _moments(self, structure: Structure, parameters: Parameters, model: Marginals, total: np.ndarray) -> Statistics:
-        """Statistics from the sums over all groups; DigitsLost where scatters would be poor."""
+    def _moments(
+        self, structure: Structure, parameters: Parameters, model: IncompleteModel, total: np.ndarray
+    ) -> Statistics:
+        """Statistics from the sums over all groups; CancellationError where scatters would be poor."""
         summed, (n_components, n_features) = summed_as(structure), model.centers.shape
         n_own = 1 + n_features if model.kind == COMMON_FRAME else (len(total) - 1) // n_components
         sums = total[: n_components * n_own].reshape(n_components, n_own)
@@ -159,8 +161,8 @@ class IncompleteSource(Source):
 
     # ---- densities, responsibilities, labels and missing values under a mixture
 
-    def model(self, fitted: Fitted) -> Marginals:
-        return marginals(fitted.structure, fitted.parameters)
+    def model(self, fitted: Fitted) -> IncompleteModel:
+        return incomplete_model(fitted.structure, fitted.parameters)
 
     def posterior(
         self, X: np.ndarray, model: Model, *outputs: np.ndarray | None, workspace: Workspace | None = None
@@ -169,7 +171,7 @@ class IncompleteSource(Source):
             workspace = allocate(self.arrays(model.kind, len(model.centers), accumulating=False))
         self.kernels.posterior_patterns(X, *find_patterns(X), *model, *workspace, *outputs)
 
-    def impute(self, model: Marginals, deviations: bool = False) -> tuple[np.ndarray, np.ndarray | None]:
+    def impute(self, model: IncompleteModel, deviations: bool = False) -> tuple[np.ndarray, np.ndarray | None]:
         """The rows with conditional means in their gaps, and if asked for their standard deviations; `dense` model."""
         shape = self.n_samples, self.n_features
         filled = np.empty(shape, self.dtype)
@@ -177,7 +179,7 @@ class IncompleteSource(Source):
         self._impute(model, None, None, filled, spread)
         return filled, spread
 
-    def draw(self, model: Marginals, random_state: Any) -> np.ndarray:
+    def draw(self, model: IncompleteModel, random_state: Any) -> np.ndarray:
         """The rows with draws from the conditional distribution in their gaps; `dense` model."""
         shape = self.n_samples, self.n_features
         shares = self.responsibilities(model).cumsum(axis=1, dtype=np.float64)
@@ -189,23 +191,23 @@ class IncompleteSource(Source):
 
     # ---- where starts are found
 
-    def sample(self, n_components: int) -> np.ndarray | None:
+    def start_indices(self, n_components: int) -> np.ndarray | None:
         """Indices of the rows from which a start is found; None for all."""
         size = max(SAMPLE_NUMBERS // self.n_features, SAMPLE_ROWS_PER_COMPONENT * n_components)
         if self.n_samples <= size:
             return None
-        return self.at((np.arange(size) + 0.5) / size)
+        return self.weighted_quantile_rows((np.arange(size) + 0.5) / size)
 
-    def complete(self, n_components: int) -> Completed:
+    def imputed(self, n_components: int) -> Completed:
         """Some of the rows, their gaps filled from one Gaussian."""
         if n_components not in self._completed:
             self._completed[n_components] = self._complete(n_components)
         return self._completed[n_components]
 
     def _complete(self, n_components: int) -> Completed:
-        """The rows that `complete` keeps."""
-        rows = self.source.take(self.sample(n_components))
-        gaps, model = IncompleteSource(rows), marginals(FULL, self.gaussian)
+        """The rows that `imputed` keeps."""
+        rows = self.source.take(self.start_indices(n_components))
+        gaps, model = IncompleteSource(rows), incomplete_model(FULL, self.gaussian)
         drawn = gaps.draw(model, np.random.RandomState(0))
         means, _ = gaps.impute(model)
         workers, kernels, weights = self.workers, self.kernels, rows.weights
@@ -214,7 +216,7 @@ class IncompleteSource(Source):
     @cached
     def gaussian(self) -> Parameters:
         """One Gaussian fitted to rows by a few steps of EM; a constant feature has variance 1, and stands alone."""
-        sample = self.sample(1)
+        sample = self.start_indices(1)
         if sample is not None:
             return IncompleteSource(self.source.take(sample)).gaussian
         means, variances = self._observed
@@ -298,7 +300,7 @@ class IncompleteSource(Source):
 
         self._pass_over_patterns(model, accumulating=False).run(task, lambda _: None)
 
-    def _impute(self, model: Marginals, *arrays: np.ndarray | None) -> None:
+    def _impute(self, model: IncompleteModel, *arrays: np.ndarray | None) -> None:
         """Run `impute_patterns` over all groups, with their rows of labels, normals, output and deviations."""
 
         def task(workspace: Workspace, group: Group) -> None:
