@@ -339,9 +339,7 @@ def test_fit_computes_no_labels(X: Array, monkeypatch: pytest.MonkeyPatch) -> No
     assert len(calls) == 1
 
 
-@pytest.mark.parametrize(
-    "place", ["fastgmm.fitting.starts.starting_values.prepare", "fastgmm.gaussian_mixture.np.array"]
-)
+@pytest.mark.parametrize("place", ["fastgmm.fitting.starts.prepare", "fastgmm.gaussian_mixture.np.array"])
 @pytest.mark.parametrize("method", ["fit", "fit_predict"])
 def test_interrupted_fit_changes_nothing(X: Array, monkeypatch: pytest.MonkeyPatch, method: str, place: str) -> None:
     """Ctrl-C before or after EM leaves a fitted estimator as it was."""

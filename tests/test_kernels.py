@@ -16,7 +16,7 @@ from fastgmm.model.parameters import Parameters
 from fastgmm.model.statistics import Statistics
 from fastgmm.model.structures import STRUCTURES
 from fastgmm.sources.array import ArraySource
-from fastgmm.sources.labels import Known, Nearest
+from fastgmm.sources.complete import Known, Nearest
 
 ROWS = (1, 2, 7, 63, 64, 65, 127, 129, 255, 257, 511, 513, 1000)
 FEATURES = (1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 13, 15, 16, 17, 31, 32, 33, 40)

@@ -95,7 +95,7 @@ def best_fit(
         leg = Leg(min(limit, max_iter), settings, progress)
         tasks = [partial(restart.run, leg=leg) for restart in running]
         try:
-            if in_order:
+            if in_order or len(tasks) == 1:
                 for task in tasks:
                     task(source)
             else:

@@ -190,10 +190,9 @@ class BaseMixture(Estimator):
             out = _checked_out(out, source, source.dtype, fitted.n_components)
             return source.responsibilities(source.model(fitted), out)
 
-    @classmethod
-    def _check_params(cls, params: Mapping[str, Any]) -> None:
-        """Refuse constructor arguments of the wrong type or out of range."""
-        check_parameters(cls._constraints, params, cls.__name__)
+    def _check_params(self, params: Mapping[str, Any] | None = None) -> None:
+        """Refuse constructor arguments, these or all, of the wrong type or out of range."""
+        check_parameters(self._constraints, vars(self) if params is None else params, type(self).__name__)
 
     def _structure(self, attributes: Mapping[str, Any] | None = None) -> Structure:
         """Return the covariance structure asked for."""

@@ -88,15 +88,15 @@ class Distribution(BaseMixture):
             )
         if covariance_type is None:
             covariance_type = _inferred_type(np.shape(covariances), sizes)
-        cls._check_params({"covariance_type": covariance_type})
+        mixture = cls()
+        mixture._check_params({"covariance_type": covariance_type})
         structure = STRUCTURES[covariance_type]
         parameters = structure.from_covariances(
             check_weights(weights, sizes[0]).copy(),
             check_means(means, *sizes).copy(),
             check_covariances(covariances, structure, *sizes).copy(),
         )
-        mixture = cls().set_params(n_components=sizes[0], covariance_type=covariance_type, **params)
-        cls._check_params(mixture.get_params())
+        mixture.set_params(n_components=sizes[0], covariance_type=covariance_type, **params)._check_params()
         return mixture._holding(structure, parameters)
 
     def sample(

@@ -17,8 +17,8 @@ from ..fitting.mstep import MSteps
 from ..fitting.repair import Repair, summary
 from ..fitting.restarts import FitRecord, Plan, Progress, best_fit
 from ..fitting.settings import Settings
+from ..fitting.starts import StartingValues, completed
 from ..fitting.starts.methods import Goal, fixed
-from ..fitting.starts.starting_values import StartingValues, completed
 from ..model.fitted import Fitted
 from ..model.structure import Structure
 from ..sources.intake import as_source, total_weight
@@ -194,7 +194,7 @@ class Estimation(BaseMixture):
 
     def _rows_to_fit(self, X: Any, sample_weight: Any = None) -> Source:
         """Return checked rows as a source, after the checks of the arguments and of the columns' names."""
-        self._check_params(self.get_params())
+        self._check_params()
         feature_names(X)
         how = {"sample_weight": sample_weight, "missing": self.missing, "learning": True}
         source = as_source(X, type(self).__name__, n_threads=self.n_threads, **how)
@@ -334,7 +334,7 @@ E = TypeVar("E", bound=Estimation)
 
 def settings_of(mixture: Estimation) -> Settings:
     """Return the arguments of an estimator, after their checks, that every fit heeds."""
-    mixture._check_params(mixture.get_params())
+    mixture._check_params()
     return mixture._settings()
 
 

@@ -98,7 +98,7 @@ class Streaming(Estimation):
         (10000, array([0., 6.]))
         """
         name, state = type(self).__name__, vars(self)
-        self._check_params(self.get_params())
+        self._check_params()
         fitted = self._fitted(state) if "means_" in state else None
         if fitted is not None:
             check_feature_names(X, fitted.feature_names, name)

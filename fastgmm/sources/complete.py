@@ -1,10 +1,10 @@
-"""Sources of rows without gaps, which serve k-means and starts from labels or responsibilities as well as EM."""
+"""Rows without gaps, which serve k-means and starts from labels or responsibilities as well as EM; and their labels."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
 
 import numpy as np
 
@@ -15,7 +15,6 @@ from ..model.parameters import Parameters
 from ..model.statistics import Statistics
 from ..model.structure import CancellationError, KernelModel, Structure
 from ..model.structures import FULL
-from .labels import Labels
 from .passes import Arrays, Group, Pass, Sums, Workspace, allocate
 from .source import Model, Source
 
@@ -23,6 +22,16 @@ if TYPE_CHECKING:
     from .array import ArraySource
 
 ORIGIN_ROWS = 1024  # whose mean is a point amid all rows
+
+
+class Labels(Protocol):
+    """The component of each row."""
+
+    def of(self, source: CompleteSource, group: Group) -> np.ndarray:
+        """The components, int32, of a group of rows of a source."""
+
+    def part(self, rows: slice) -> Self:
+        """The same for a source of some consecutive rows only."""
 
 
 class CompleteSource(Source):
@@ -188,3 +197,44 @@ class CompleteSource(Source):
         dtype = dtype or self.dtype
         size = self.kernels.workspace_size(kind, self.n_features, n_components, accumulating, dtype.itemsize)
         return ((size, dtype),)
+
+
+# ---- labels
+
+
+class Known(NamedTuple):
+    """Labels (N,) given from outside."""
+
+    labels: np.ndarray
+
+    def of(self, source: CompleteSource, group: Group) -> np.ndarray:
+        return np.ascontiguousarray(self.labels[group.rows], np.int32)
+
+    def part(self, rows: slice) -> Known:
+        return Known(self.labels[rows])
+
+
+class Nearest(NamedTuple):
+    """The nearest of some centers (K, D)."""
+
+    centers: np.ndarray
+
+    def of(self, source: CompleteSource, group: Group) -> np.ndarray:
+        return source.nearest(group, self.centers)
+
+    def part(self, rows: slice) -> Nearest:
+        return self
+
+
+class MostProbable(NamedTuple):
+    """The most probable component of a mixture."""
+
+    model: KernelModel
+
+    def of(self, source: CompleteSource, group: Group) -> np.ndarray:
+        labels = np.empty(len(group.X), np.int64)
+        source.posterior(group.X, self.model, None, None, labels)
+        return labels.astype(np.int32)
+
+    def part(self, rows: slice) -> MostProbable:
+        return self

@@ -8,12 +8,18 @@ To add a method: write a function `(source, goal, random_state) -> Start` and na
 """
 
 from collections.abc import Callable
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
+import numpy as np
+
+from ...model.parameters import Parameters
 from ...sources.complete import CompleteSource
+from ...sources.source import Source
+from ..mstep import MaximumLikelihood
 from .given import from_array, from_callable
 from .kmeans import Random
-from .methods import Goal, Start, from_hierarchy, from_kmeans, from_kmeans_seeds, from_random, from_random_rows
+from .methods import Goal, Start, fixed, from_hierarchy, from_kmeans, from_kmeans_seeds, from_random, from_random_rows
 from .race import from_race
 
 METHODS: dict[str, Callable[[CompleteSource, Goal, Random], Start]] = {
@@ -33,3 +39,53 @@ def prepare(source: CompleteSource, goal: Goal, method: Any, random_state: Rando
     if callable(method):
         return from_callable(source, goal, method, random_state)
     return from_array(source, goal, method)
+
+
+class StartingValues(NamedTuple):
+    """Starting values from the user, each of which may be missing."""
+
+    weights: np.ndarray | None = None
+    means: np.ndarray | None = None
+    precisions: np.ndarray | None = None
+
+
+def completed(source: Source, given: StartingValues, goal: Goal, method: Any, random_state: Random) -> Start:
+    """Draw a start: the given values, and for the others those that a method finds."""
+    structure, k = goal.structure, goal.n_components
+    weights, means, precisions = given
+    if weights is not None and means is not None and precisions is not None:
+        return fixed(structure.from_precisions(weights, means, precisions))
+    sample = source.start_indices(k)
+    if sample is not None and not isinstance(method, str) and not callable(method):
+        values = np.asarray(method)
+        method = values[sample] if len(values) == source.n_samples else values
+    if precisions is not None:  # the covariances found are not needed, nor are their repairs
+        goal = goal._replace(m_step=MaximumLikelihood(source, structure, reg_covar=1.0, degenerate="repair"))
+    drawn = prepare(source.imputed(k), goal, method, random_state)
+
+    def start(source: Source) -> Parameters:
+        found = drawn(source.imputed(k))
+        if means is not None and isinstance(method, str):
+            order = closest_pairs(means, found.means)
+            found = structure.reorder(found, order)
+            goal.m_step.renumber(order)
+        pi, mu = found.weights if weights is None else weights, found.means if means is None else means
+        if precisions is None:
+            return replace(found, weights=pi, means=mu)
+        return structure.from_precisions(pi, mu, precisions)
+
+    return start
+
+
+def closest_pairs(means: np.ndarray, found: np.ndarray) -> np.ndarray:
+    """Which of the means found belongs to each of the given ones, (K,): the closest pair first, then the next.
+
+    For a method finds components in an order of its own, and a mean must not get the covariance of another one's rows.
+    """
+    away = np.array([((found - mean) ** 2).sum(axis=1) for mean in means])
+    order = np.full(len(means), -1)
+    taken = np.zeros(len(means), dtype=bool)
+    for given, own in zip(*np.unravel_index(away.argsort(axis=None, kind="stable"), away.shape), strict=True):
+        if order[given] < 0 and not taken[own]:
+            order[given], taken[own] = own, True
+    return order

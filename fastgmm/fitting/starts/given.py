@@ -6,8 +6,7 @@ from typing import Any
 import numpy as np
 
 from ...model.parameters import Parameters
-from ...sources.complete import CompleteSource
-from ...sources.labels import Known
+from ...sources.complete import CompleteSource, Known
 from .kmeans import Random
 from .methods import Goal, Start, from_centers, from_labels, from_responsibilities
 

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...model.structures import TIED
-from ...sources.complete import CompleteSource
-from ...sources.labels import Known, Labels, MostProbable
+from ...sources.complete import CompleteSource, Known, Labels, MostProbable
 from .kmeans import Random, draw_rows
 
 SAMPLE_ROWS = 2000  # the tree needs memory for the square of this

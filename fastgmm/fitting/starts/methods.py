@@ -13,8 +13,7 @@ from ...model.statistics import Statistics
 from ...model.structure import Structure
 from ...model.structures import SPHERICAL
 from ...sources.array import ArraySource
-from ...sources.complete import CompleteSource
-from ...sources.labels import Known, Labels, Nearest
+from ...sources.complete import CompleteSource, Known, Labels, Nearest
 from ..mstep import MStep
 from .hierarchical import clusters, draw_sample, grow, spread
 from .kmeans import Random, choose_rows, draw, kmeans, seeds

@@ -13,8 +13,8 @@ from ...model.parameters import Parameters
 from ...model.statistics import Statistics
 from ...model.structure import Structure
 from ..array import ArraySource
+from ..complete import Labels
 from ..incomplete.source import IncompleteSource
-from ..labels import Labels
 from ..rows import as_rows, observed_columns, to_floats
 from ..source import Model
 from ..threads import Workers

@@ -15,8 +15,7 @@ from ...model.statistics import Statistics
 from ...model.structure import Structure
 from ..array import ArraySource
 from ..chunks import ChunkSource
-from ..complete import CompleteSource
-from ..labels import Labels
+from ..complete import CompleteSource, Labels
 from ..passes import GROUP_WORK
 from ..rows import as_rows, check_size, to_floats
 from ..source import Model, Source

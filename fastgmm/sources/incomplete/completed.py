@@ -10,7 +10,7 @@ from ...model.parameters import Parameters
 from ...model.statistics import Statistics
 from ...model.structure import Structure
 from ..array import ArraySource
-from ..labels import Known, Labels
+from ..complete import Known, Labels
 from ..passes import Group
 from ..threads import Workers
 
