@@ -48,7 +48,7 @@ def expectation_maximization(
     value, bound, bounds, fitted, reason = -math.inf, previous_bound, list[float](), parameters, MAX_ITER
     try:
         for n_iter in range(1, settings.max_iter + 1):
-            statistics = source.statistics(structure, parameters)
+            statistics = source.statistics(structure, m_step.evaluated(parameters))
             reached = m_step.value(statistics, parameters)
             before, converged = bound, False
             if step.jumped and not reached >= value:

@@ -19,7 +19,9 @@ FLOOR = 2.0  # times `reg_covar`: a smaller variance is more regularization than
 class MStep(Protocol):
     """An M-step for some rows, and the objective that EM raises by it.
 
-    Statistics are always those of the rows under parameters that the M-step itself has returned, or that a start has.
+    In each iteration EM takes the statistics of the rows under `evaluated(parameters)`, asks for the `value` there, and
+    goes on to what the M-step returns. Parameters are point values of weights, means and covariances, that may be
+    reordered, merged or extrapolated on the way; a posterior is worked out from them and the prior when it is needed.
 
     Attributes
     ----------
@@ -37,6 +39,9 @@ class MStep(Protocol):
     @property
     def regularization(self) -> float | np.ndarray:
         """The regularization: a number added to every variance, or one for each feature."""
+
+    def evaluated(self, parameters: Parameters) -> Parameters:
+        """The parameters as the E-step reads them: the given ones, or with expectations of logarithms of weights."""
 
     def __call__(self, statistics: Statistics, previous: Parameters | None = None, iteration: int = 0) -> Parameters:
         """The next parameters; `previous` are those of the statistics, None for labels or given responsibilities."""
@@ -83,6 +88,9 @@ class MaximumLikelihood:
         self._reg_covar, self._degenerate = reg_covar, degenerate
         self._degeneracy = Degeneracy(rows, structure)
 
+    def evaluated(self, parameters: Parameters) -> Parameters:
+        return parameters
+
     def __call__(self, statistics: Statistics, previous: Parameters | None = None, iteration: int = 0) -> Parameters:
         careful = self._degenerate == "repair"
         try:
@@ -104,8 +112,8 @@ class MaximumLikelihood:
     def reported(self, statistics: Statistics, before: Parameters, after: Parameters) -> float:
         return statistics.mean_log_likelihood
 
-    def on(self, rows: Rows, constraints: Constraints | None = None) -> "MaximumLikelihood":
-        return MaximumLikelihood(rows, self.structure, self._reg_covar, self._degenerate, constraints)
+    def on(self, rows: Rows, constraints: Constraints | None = None) -> Self:
+        return type(self)(rows, self.structure, self._reg_covar, self._degenerate, constraints)
 
     def renumber(self, order: np.ndarray) -> None:
         place = np.argsort(order)

@@ -136,8 +136,9 @@ class Streaming(Estimation):
                 stream, earlier = self._stream_after(fitted, state), []
             serial = source.work(structure, self.n_components) < SERIAL_WORK
             rows = source.single_threaded() if serial else source
-            batch = rows.statistics(structure, stream.parameters).scaled(scale)
-            bound = settings.m_step(source, structure).value(batch, stream.parameters)
+            m_step = settings.m_step(source, structure)
+            batch = rows.statistics(structure, m_step.evaluated(stream.parameters)).scaled(scale)
+            bound = m_step.value(batch, stream.parameters)
             after = stream.step(structure, batch, self.learning_decay, settings.m_step)
             fit = Fit(after.averaged, [bound], PARTIAL, after.repairs)
             attributes = self._attributes(structure, fit, dtype, after.n_samples, fitted.feature_names)

@@ -138,9 +138,9 @@ class Trials:
         if contender is None or contender.parameters is None:
             return
         if outcome.fit is not None and not outcome.degenerate:
-            parameters = outcome.fit.parameters
-            known = data.sample.statistics(candidate.structure, parameters)
-            if not contender.bound > self.goal(candidate, data.sample).m_step.value(known, parameters):
+            parameters, m_step = outcome.fit.parameters, self.goal(candidate, data.sample).m_step
+            known = data.sample.statistics(candidate.structure, m_step.evaluated(parameters))
+            if not contender.bound > m_step.value(known, parameters):
                 return
         self.attempt(candidate, outcome, data.source, lambda _: contender.reached())
 
