@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 import reference as twin
-from problems import DTYPES, Array, bits, initialize, spherical_groups
+from problems import DTYPES, Array, bits, initialize, m_step, spherical_groups
 
 from fastgmm import GaussianMixture
 from fastgmm.exceptions import DegenerateComponentWarning
 from fastgmm.fitting.starts import kmeans, race
+from fastgmm.fitting.starts.methods import Goal
+from fastgmm.model.parameters import Parameters
 from fastgmm.model.structures import STRUCTURES
 from fastgmm.sources.array import ArraySource
 
@@ -467,3 +469,19 @@ def test_bad_callables(returned: Any, words: str) -> None:
     X = np.random.default_rng(0).normal(size=(N_ROWS, 3))
     with pytest.raises(ValueError, match=words):
         GaussianMixture(2, init_params=lambda *_: returned).fit(X)
+
+
+def test_contenders_have_their_own_m_steps() -> None:
+    """Each start of a race has an M-step of its own: a repair in one does not constrain the others."""
+    rows, structure = ArraySource(np.random.default_rng(0).normal(size=(200, 2)), 1), STRUCTURES["full"]
+    goal = Goal(structure, 2, m_step(rows, structure, degenerate="repair"))
+    start = initialize(rows, structure, 2, "kmeans", np.random.RandomState(0), 1e-6)
+    seen = []
+
+    def noted(rows: ArraySource, goal: Goal) -> Parameters:
+        """The start, and note the M-step that runs from it."""
+        seen.append(goal.m_step)
+        return start
+
+    race.best_start(rows, goal, [noted, noted])
+    assert len({id(step) for step in [goal.m_step, *seen]}) == 3

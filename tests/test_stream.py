@@ -324,3 +324,14 @@ def test_bad_decay_and_names() -> None:
     assert mixture.feature_names_in_.tolist() == ["a", "b"]
     with pytest.raises(ValueError, match="feature names should match"):
         mixture.partial_fit(pandas.DataFrame(overlapping_rows(10), columns=["a", "c"]))
+
+
+def test_stream_after_a_fit_takes_off_automatic_regularization() -> None:
+    """After a fit, reg_covar="auto" is taken off the variances as the number that it stands for would be."""
+    X = np.random.default_rng(3).normal(size=(4000, 1)) * 5
+    number = 1e-6 * float(X[:3000].var())
+    found = [
+        GaussianMixture(1, reg_covar=reg, random_state=0).fit(X[:3000]).partial_fit(X[3000:3010]).covariances_
+        for reg in ("auto", number)
+    ]
+    np.testing.assert_allclose(found[0], found[1], rtol=5e-8)
