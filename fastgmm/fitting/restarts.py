@@ -199,7 +199,7 @@ class Restart:
             source,
             self.plan.m_step,
             parameters,
-            replace(leg.settings, max_iter=leg.limit - done),
+            leg.settings._replace(max_iter=leg.limit - done),
             previous_bound=self.lower_bounds[-1] if self.lower_bounds else self.previous_bound,
             on_iteration=on_iteration,
         )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from time import perf_counter
+from typing import NamedTuple
 
 from .convergence import CALLBACK, MAX_TIME
 from .mstep import MaximumLikelihood, MSteps
@@ -12,8 +12,7 @@ from .mstep import MaximumLikelihood, MSteps
 Callback = Callable[[int, float, float], object]
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(NamedTuple):
     """Tolerances, limits and the M-step of every fit of an estimator, whatever its rows and its structure.
 
     Attributes
@@ -53,7 +52,7 @@ class Settings:
 
     def begun(self) -> Settings:
         """These settings with the clock started."""
-        return replace(self, started=perf_counter())
+        return self._replace(started=perf_counter())
 
     def stop(self, n_iter: int, bound: float) -> str | None:
         """The reason to stop after an iteration, or None."""

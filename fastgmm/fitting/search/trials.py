@@ -100,7 +100,7 @@ class Trials:
         """Run EM once; what it ends with, be it an error, goes to the outcome."""
         begun, settings, goal = perf_counter(), self.settings.begun(), self.goal(candidate, source)
         if tol is not None:
-            settings = replace(settings, tol=tol)
+            settings = settings._replace(tol=tol)
         try:
             parameters = start(goal)
             started = perf_counter()
