@@ -212,11 +212,7 @@ class Estimation(BaseMixture):
         settings, structure, state = self._settings().begun(), self._structure(), vars(self)
         warm = self._fitted(state) if self.warm_start and "converged_" in state else None
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # what overflows is refused or repaired
-            if warm is None:
-                plans = self._plans(source, structure, settings)
-            else:
-                self._check_size(warm, source.n_features)
-                plans = [Plan(fixed(warm.parameters), settings.m_step(source, structure))]
+            plans = self._plans(source, structure, settings, warm)
             previous_bound = -math.inf if warm is None else float(state["lower_bound_"])
             fit, records = self._best_fit(source, plans, settings, previous_bound)
             n_samples = float(total_weight(source, sample_weight))
@@ -227,10 +223,15 @@ class Estimation(BaseMixture):
         warn_of_repairs(fit.repairs)
         return attributes
 
-    def _plans(self, source: Source, structure: Structure, settings: Settings) -> list[Plan]:
-        """Draw the starts, one after the other."""
+    def _plans(
+        self, source: Source, structure: Structure, settings: Settings, warm: Fitted | None = None
+    ) -> list[Plan]:
+        """Draw the starts, one after the other, or start from a mixture that is known."""
         given = self._starting_values(structure, source.n_features)
         random_state = check_random_state(self.random_state)
+        if warm is not None:
+            self._check_size(warm, source.n_features)
+            return [Plan(fixed(warm.parameters), settings.m_step(source, structure))]
         plans = []
         for _ in range(settings.n_init):
             m_step = settings.m_step(source, structure)
