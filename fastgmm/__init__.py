@@ -24,6 +24,7 @@ Rooms
 
 Each imports from those below it alone, as tests/test_architecture.py holds; its docstring says what it must not know.
 
+* plotting/       pictures of fitted mixtures: they see public attributes;   cli/   the command line: public names
 * fastgmm/        the public names: `gaussian_mixture`, `model_selection` and `selection`, `em_steps`, `datasets`,
                   `config`, and equipment: `exceptions`, `text`, `startup`
 * mixture/        what the estimators are made of: base, estimation, streaming, criteria, distribution, regression,
@@ -33,7 +34,6 @@ Each imports from those below it alone, as tests/test_architecture.py holds; its
 * sources/        where rows come from: intake, passes, arrays, chunks, files, threads;   incomplete/   gaps;   dask/
 * model/          parameters, statistics, structures, conditioning, the fitted mixture, the format of files
 * kernels/        compiled: passes over rows, register tiles, dense algebra, choice of the instruction set
-* plotting/  cli/ data/          on top: pictures see public attributes, the command line sees public names
 
 The way of a row
 ----------------
@@ -55,7 +55,7 @@ To add X, go to Y
 * a place for rows: a `CompleteSource` in sources/ with `read` and `take`, and a branch in sources/intake.py;
 * a start: a function in fitting/starts/methods.py, named in `METHODS` of fitting/starts/__init__.py;
 * a rule of convergence: a class in fitting/convergence.py, named in `RULES`;
-* an objective or a prior: an `MStep` beside `MaximumLikelihood` in fitting/mstep.py, returned by the `_m_step` of an
+* an objective or a prior: an `MStep` beside `MaximumLikelihood` in fitting/mstep.py, made by what the `_m_step` of an
   estimator;
 * an argument of the constructor: gaussian_mixture.py, and the `Settings` of fitting/settings.py if fits heed it;
 * a question about a fitted mixture: a class in mixture/, a base of `GaussianMixture`;

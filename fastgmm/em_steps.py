@@ -10,7 +10,7 @@ import numpy as np
 from .fitting.convergence import MAX_ITER, RULES, TOL
 from .fitting.em import Fit
 from .gaussian_mixture import GaussianMixture
-from .mixture.base import fitted, rows_of
+from .mixture.base import check_arguments, fitted, rows_of
 from .mixture.estimation import settings_of, take_over, warn_of_repairs
 from .model.statistics import Statistics
 from .model.structure import Structure
@@ -100,7 +100,8 @@ def statistics(mixture: GaussianMixture, X: Any, sample_weight: Any = None) -> S
     value = fitted(mixture)
     source = rows_of(mixture, value, X, sample_weight)
     with source, np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # what overflows `maximize` refuses
-        found = source.statistics(value.structure, value.parameters)
+        m_step = settings_of(mixture).m_step(source, value.structure)
+        found = source.statistics(value.structure, m_step.evaluated(value.parameters))
     if sample_weight is None:
         return found
     scale = round(math.log2(total_weight(source, sample_weight) / source.total))  # of weights, a power of two
@@ -183,6 +184,7 @@ def maximize(mixture: GaussianMixture, statistics: Statistics) -> GaussianMixtur
     >>> fastgmm.maximize(mixture, fastgmm.statistics(mixture, [[0.0], [1.0], [5.0]])).means_
     array([[2.]])
     """
+    check_arguments(mixture)
     settings, state = settings_of(mixture), vars(mixture)
     if not isinstance(statistics, Statistics):
         raise TypeError(f"maximize needs the Statistics of rows, but got {type(statistics).__name__}.")

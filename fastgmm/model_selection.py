@@ -242,7 +242,7 @@ class _Search:
         """Work out the information criteria of the fitted models on the ``n`` rows they were fitted to."""
         models = [(entry, entry.model) for entry in entries if entry.model is not None]
         jobs = [Job(source.work(*entry.candidate), partial(_icl_terms, value=fitted(model))) for entry, model in models]
-        for (entry, _), (log_likelihood, certainty) in zip(models, share_out([source], jobs), strict=True):
+        for (entry, _), (log_likelihood, log_largest) in zip(models, share_out([source], jobs), strict=True):
             p = entry.values["n_parameters"]
             deviance, penalty = -2 * n * log_likelihood, p * math.log(n)
             entry.values |= {
@@ -250,7 +250,7 @@ class _Search:
                 "bic": deviance + penalty,
                 "aic": deviance + 2 * p,
                 "aicc": deviance + 2 * p * n / (n - p - 1) if n > p + 1 else math.inf,
-                "icl": deviance + penalty - 2 * n * certainty,
+                "icl": deviance + penalty - 2 * n * log_largest,
             }
 
     def validate(self, entries: Sequence[_Entry], source: Source, folds: NDArray[np.intp]) -> None:

@@ -13,7 +13,7 @@ import pytest
 from problems import run_python
 
 LAYERS = ("kernels", "model", "sources", "fitting", "mixture")  # from the bottom; the files above are the top
-EQUIPMENT = {"exceptions", "text"}  # which every layer may use, since it uses none but the kernels
+EQUIPMENT = {"exceptions", "startup", "text"}  # which every layer may use, since it uses none but the kernels
 
 
 def root() -> Path:
@@ -163,6 +163,10 @@ def guesses(tree: ast.AST) -> Iterator[int]:
             of = node.value.attr if isinstance(node.value, ast.Attribute) else getattr(node.value, "id", "")
             if of.startswith(STRUCTURE_ARRAYS):
                 yield node.lineno
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "len":
+            text = ast.unparse(node)
+            if ".shape" in text and any(name in text for name in STRUCTURE_ARRAYS):
+                yield node.lineno
 
 
 @pytest.mark.parametrize("module", [name for name in FILES if folder(name) != "model"])
@@ -178,6 +182,7 @@ def test_guesses_are_found() -> None:
         'name not in ("full", "tied")',
         'STRUCTURES["diag"]',
         "model.covariances.ndim == 3",
+        "len(parameters.covariances.shape) == 3",
         'match kind:\n    case "full":\n        pass',
     )
     for text in wrong:

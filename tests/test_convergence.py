@@ -109,7 +109,7 @@ def test_start_with_zero_weight() -> None:
     X, start = rows_and_start()
     start["weights_init"] = [0.5, 0.5, 0.0]
     rule = ParametersRule(STRUCTURES["full"], 1e-3)
-    assert rule.leap == 0.0
+    assert rule.extrapolation_gain == 0.0
     model = quiet_fit(X, **start, convergence="parameters", max_iter=30)
     assert np.isfinite(model.means_).all()
 

@@ -221,7 +221,7 @@ def test_regress_with_gaps_equals_brute_force(structure: str, rest: list[int], m
 
 
 def test_derived_mixtures_accept_missing_values() -> None:
-    """IncompleteModel and conditionals of a mixture fitted with gaps take rows with gaps."""
+    """Marginals and conditionals of a mixture fitted with gaps take rows with gaps."""
     mixture = mixture_of(drawn_model("full"), missing="em")
     rows = [[1.0, np.nan], [np.nan, 2.0]]
     expected = [mixture.marginal(i).score_samples([[x]])[0] for i, x in ((0, 1.0), (1, 2.0))]

@@ -11,11 +11,14 @@ from problems import Array, em
 
 import fastgmm
 from fastgmm import GaussianMixture
+from fastgmm.fitting.em import expectation_maximization
 from fastgmm.fitting.mstep import MaximumLikelihood, MSteps
+from fastgmm.fitting.settings import Settings
 from fastgmm.model.parameters import Parameters
 from fastgmm.model.statistics import Statistics
 from fastgmm.model.structures import FULL, STRUCTURES
 from fastgmm.sources.array import ArraySource
+from fastgmm.sources.incomplete.source import IncompleteSource
 
 PSEUDO_COUNT = 40.0  # rows that each component has seen before
 
@@ -108,9 +111,12 @@ def test_loop_evaluates_the_point_of_the_m_step(X: Array) -> None:
     rows = ArraySource(X, 1)
     start = FULL.from_covariances(np.array([0.9, 0.1]), np.array([[0.0, 0.0], [2.5, 2.5]]), np.stack([np.eye(2)] * 2))
     expected = FULL.maximize(rows.statistics(FULL, replace(start, weights=np.sqrt(start.weights))), 0.0)
-    settings = fastgmm.fitting.settings.Settings(tol=0.0, max_iter=1)
-    found = fastgmm.fitting.em.expectation_maximization(rows, Halved(rows, FULL), start, settings).parameters
+    settings = Settings(tol=0.0, max_iter=1)
+    found = expectation_maximization(rows, Halved(rows, FULL), start, settings).parameters
     np.testing.assert_allclose(found.weights, expected.weights, rtol=1e-12)
     assert found.expected_log_weights is None
+    gaps = IncompleteSource(ArraySource(np.concatenate([X, np.full((1, 2), np.nan)]), 1))  # a row that says nothing
+    with_gaps = expectation_maximization(gaps, Halved(gaps, FULL), start, settings).parameters
+    np.testing.assert_allclose(with_gaps.weights, found.weights, rtol=1e-9)
     ordinary = em(rows, FULL, start, tol=0.0, max_iter=1).parameters
     assert np.abs(found.weights - ordinary.weights).max() > 1e-3

@@ -226,7 +226,7 @@ def test_values_are_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     for data, missing in [(X, "raise"), (X, "em"), (gaps, "em")]:
         for kind, found in [(data, [1000]), (from_chunks([data[:400], data[400:]]), [400, 600])]:
             asked.clear()
-            source = as_source(kind, "Test", n_threads=1, missing=missing, learning=True)
+            source = as_source(kind, "Test", n_threads=1, missing=missing, for_fit=True)
             assert asked == found
             assert source.has_gaps == (data is gaps)
 

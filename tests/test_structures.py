@@ -13,11 +13,12 @@ import pytest
 import fastgmm
 from fastgmm import GaussianMixture
 from fastgmm.exceptions import DegenerateComponentWarning
+from fastgmm.kernels import TRIANGULAR
 from fastgmm.model.conditioning import conditional, marginal
 from fastgmm.model.parameters import Parameters
 from fastgmm.model.statistics import Statistics
 from fastgmm.model.structure import KernelModel, Structure, Totals
-from fastgmm.model.structures import DIAG, STRUCTURES, Diagonal
+from fastgmm.model.structures import DIAG, FULL, STRUCTURES, Diagonal, Tied
 
 Array = np.ndarray[Any, Any]
 NAME = "one diagonal covariance for all"  # longer than any name of scikit-learn's, with spaces
@@ -72,10 +73,29 @@ class SharedDiagonal(Diagonal):
         return means, first, second.sum(axis=0)
 
 
+class SharedMatrix(Tied):
+    """'tied' accumulated component by component: a matrix that is shared, in no common frame."""
+
+    name = "shared matrix"
+    in_sklearn = "full"
+    kind = TRIANGULAR
+    common_frame = False
+
+    def kernel_model(self, parameters: Parameters, dtype: np.dtype, origin: Array | None = None) -> KernelModel:
+        return FULL.kernel_model(self.expand(parameters), dtype)
+
+    def moments(
+        self, parameters: Parameters, model: KernelModel, sums: Array, totals: Totals
+    ) -> tuple[Array, Array, Array]:
+        means, first, second = FULL.moments(self.expand(parameters), model, sums, totals)
+        return means, first, second.sum(axis=0)
+
+
 @pytest.fixture(autouse=True)
 def registered(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The structure, registered as a plug-in would do it."""
     monkeypatch.setitem(STRUCTURES, NAME, SharedDiagonal())
+    monkeypatch.setitem(STRUCTURES, "shared matrix", SharedMatrix())
     return
 
 
@@ -214,7 +234,7 @@ def test_pictures() -> None:
 
 
 def test_condition_and_regress() -> None:
-    """IncompleteModel, conditionals and regression are those of the same mixture as 'tied'."""
+    """Marginals, conditionals and regression are those of the same mixture as 'tied'."""
     mixture, X = fitted(), clusters(seed=1)
     tied = as_tied(mixture)
     part, whole = mixture.marginal([2, 0]), tied.marginal([2, 0])
@@ -241,6 +261,29 @@ def test_gaps() -> None:
     tied = as_tied(mixture).set_params(missing="em")
     np.testing.assert_allclose(mixture.score_samples(X), tied.score_samples(X), rtol=1e-10)
     np.testing.assert_allclose(mixture.impute(X), tied.impute(X), atol=1e-8)
+
+
+@pytest.mark.parametrize("gaps", [False, True])
+def test_shared_matrix_is_tied(gaps: bool) -> None:
+    """A shared matrix without a common frame gives the fit, the pictures and the files of 'tied'."""
+    X = clusters() @ (np.eye(3) + 0.3)
+    if gaps:
+        X[np.random.default_rng(2).uniform(size=X.shape) < 0.2] = np.nan
+    params = {"random_state": 0, "missing": "em", "max_iter": 30, "tol": 0.0}
+    with pytest.warns(fastgmm.ConvergenceWarning):
+        found, expected = (
+            GaussianMixture(3, covariance_type=kind, **params).fit(X) for kind in ("shared matrix", "tied")
+        )
+    for name in ("weights_", "means_", "covariances_", "precisions_cholesky_"):
+        np.testing.assert_allclose(getattr(found, name), getattr(expected, name), rtol=1e-7, atol=1e-9)
+    np.testing.assert_allclose(found.predict_proba(X), expected.predict_proba(X), atol=1e-8)
+    np.testing.assert_allclose(found.impute(X), expected.impute(X), atol=1e-7)
+
+
+def test_covariance_type_is_inferred_among_those_of_scikit_learn() -> None:
+    """Shapes that a registered structure shares with 'full' or 'tied' stay theirs."""
+    mixture = GaussianMixture.from_parameters([1.0], [[0.0, 1.0, 2.0]], np.diag([1.0, 4.0, 9.0]))
+    assert mixture.covariance_type == "tied"
 
 
 def test_stream() -> None:

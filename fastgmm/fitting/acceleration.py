@@ -150,8 +150,7 @@ class Chart:
         factors = parameters.precisions_cholesky
         if not self.structure.triangular:
             return 1 / self.structure.diagonals(factors)
-        n_features = parameters.means.shape[1]
-        return np.swapaxes(inverse(factors.reshape(-1, n_features, n_features)), 1, 2)
+        return np.swapaxes(inverse(self.structure.matrices(factors)), 1, 2)
 
     def _logarithmic(self, lower: np.ndarray) -> np.ndarray:
         """Cholesky factors in standard deviations of the origin's rows, their diagonals as logarithms."""

@@ -10,7 +10,7 @@ from ..model.structure import Structure
 
 # What `GaussianMixture.stop_reason_` may be; the first is the only one that means convergence.
 TOL, MAX_ITER, MAX_TIME, CALLBACK, INTERRUPT = "tol", "max_iter", "max_time", "callback", "interrupt"
-PARTIAL = "partial_fit"  # of what has not ended
+PARTIAL = "partial_fit"  # of a stream, which has no end
 
 
 class Rule(ABC):
@@ -20,7 +20,7 @@ class Rule(ABC):
         self.structure = structure
         self.tol = tol
         self.bounds = [previous_bound]
-        self.leap = 0.0  # what the last extrapolation gained
+        self.extrapolation_gain = 0.0  # what the last extrapolation gained
 
     def met(self, bound: float, before: Parameters, after: Parameters, jumped: bool) -> bool:
         """Whether EM has converged, having led from `before`, of mean log-likelihood `bound`, to `after`.
@@ -28,7 +28,7 @@ class Rule(ABC):
         `jumped` says that no EM step led to `before`, so that there is no gain to judge.
         """
         if jumped:
-            self.leap = bound - self.bounds[-1]
+            self.extrapolation_gain = bound - self.bounds[-1]
             self.bounds = []
         self.bounds = [*self.bounds[-2:], bound]
         return not jumped and self.distance(before, after) < self.tol
@@ -45,7 +45,9 @@ class LikelihoodRule(Rule):
     """
 
     def distance(self, before: Parameters, after: Parameters) -> float:
-        return max(abs(self.bounds[-1] - self.bounds[-2]), self.leap) if len(self.bounds) > 1 else math.inf
+        return (
+            max(abs(self.bounds[-1] - self.bounds[-2]), self.extrapolation_gain) if len(self.bounds) > 1 else math.inf
+        )
 
 
 class ParametersRule(Rule):

@@ -15,12 +15,16 @@ from .settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """The end of EM: parameters, the bound reported for each iteration, the reason why it stopped, and repairs."""
+    """The end of EM: parameters, the bound reported for each iteration, the reason why it stopped, and repairs.
+
+    `value` is the objective at the last point that was evaluated and kept, before its M-step.
+    """
 
     parameters: Parameters
     lower_bounds: list[float]
     stop_reason: str
     repairs: list[Repair] = field(default_factory=list)
+    value: float = -math.inf
 
     @property
     def converged(self) -> bool:
@@ -45,7 +49,7 @@ def expectation_maximization(
     structure = m_step.structure
     rule = RULES[settings.convergence](structure, settings.tol, previous_bound)
     step = Plain() if settings.acceleration is None else Squarem(structure)
-    value, bound, bounds, fitted, reason = -math.inf, previous_bound, list[float](), parameters, MAX_ITER
+    value, bound, bounds, maximized, reason = -math.inf, previous_bound, list[float](), parameters, MAX_ITER
     try:
         for n_iter in range(1, settings.max_iter + 1):
             statistics = source.statistics(structure, m_step.evaluated(parameters))
@@ -53,14 +57,14 @@ def expectation_maximization(
             before, converged = bound, False
             if step.jumped and not reached >= value:
                 step.refuse()
-                parameters = fitted
+                parameters = maximized
             else:
-                fitted = m_step(statistics, parameters, n_iter)
-                value, bound = reached, m_step.reported(statistics, parameters, fitted)
-                converged = rule.met(bound, parameters, fitted, step.jumped)
+                maximized = m_step(statistics, parameters, n_iter)
+                value, bound = reached, m_step.reported(statistics, parameters, maximized)
+                converged = rule.met(bound, parameters, maximized, step.jumped)
                 if m_step.constraints:
                     step = Plain()  # an extrapolated point could break the constraint on what has collapsed
-                parameters = step.next(parameters, fitted)
+                parameters = step.next(parameters, maximized)
             bounds.append(bound)
             if on_iteration is not None:
                 on_iteration(n_iter, bound, bound - before)
@@ -72,4 +76,4 @@ def expectation_maximization(
         if not bounds:
             raise
         reason = INTERRUPT
-    return Fit(fitted, bounds, reason, m_step.repairs)
+    return Fit(maximized, bounds, reason, m_step.repairs, value)

@@ -99,7 +99,7 @@ class MaximumLikelihood:
             if not careful:
                 raise
         else:
-            if not careful or (not self.constraints and self._degeneracy.healthy(statistics, parameters)):
+            if not careful or (not self.constraints and self._degeneracy.nondegenerate(statistics, parameters)):
                 return parameters
         found = self._degeneracy.repaired(statistics, previous, iteration, self.regularization, self.constraints)
         self.repairs += found.repairs

@@ -108,7 +108,7 @@ class Degeneracy:
         varies = variances > np.maximum((1e3 * EPS * origin) ** 2, least)
         return np.where(varies, variances, np.where(typical > least, typical, 1.0))
 
-    def healthy(self, statistics: Statistics, parameters: Parameters) -> bool:
+    def nondegenerate(self, statistics: Statistics, parameters: Parameters) -> bool:
         """Whether no component is empty or collapsed."""
         resolution = statistics.resolution
         filled = np.minimum.reduce(statistics.counts) > EMPTY * resolution
@@ -187,7 +187,7 @@ class Degeneracy:
         )
 
     def _acceptable(self, candidate: tuple[np.ndarray, np.ndarray, np.ndarray], resolution: float) -> bool:
-        """Whether weights, means and covariances of one component have a sound factor."""
+        """Whether weights, means and covariances of one component have a factor above rounding."""
         try:
             return self._above_rounding(self.structure.from_covariances(*candidate), resolution)
         except IllDefinedCovariance:
@@ -201,7 +201,10 @@ class Degeneracy:
         return structure.invert_factors(structure.components(previous.precisions_cholesky, np.array([k])))[0]
 
     def _scales(self, covariances: np.ndarray, means: np.ndarray, resolution: float) -> np.ndarray:
-        """Variances of components, (K, D), or 1 where shared: those usual where one has none, all above rounding."""
+        """Scales of the constraints, variances (K, D), or 1 where shared, all above rounding.
+
+        A component's own; where that is rounding, the median of the others'; where they have none, that of all rows.
+        """
         variances = self.structure.diagonals(covariances)
         least = 4 * self._noise(means, resolution) ** 2 / RIDGE
         for axis in (0, 1):
@@ -214,7 +217,7 @@ class Degeneracy:
         return np.where(real, variances, np.maximum(usual, least))
 
     def _clip_eigenvalues(self, covariances: np.ndarray, scale: np.ndarray) -> np.ndarray | None:
-        """The most likely covariance whose variance is nowhere below `RIDGE` times the scale; None for the given."""
+        """The most likely covariance with no variance below `RIDGE` times the scale; None if that is the given one."""
         if not self.structure.triangular:
             raised = np.fmax(covariances, (RIDGE * scale).reshape(covariances.shape))
             return None if np.array_equal(raised, covariances) else raised
@@ -225,16 +228,3 @@ class Degeneracy:
             return None
         clipped = np.einsum("ij,j,kj->ik", vectors, np.maximum(values, RIDGE), vectors)
         return (scales * (clipped + clipped.T) / 2).reshape(covariances.shape)
-
-
-def summary(repairs: list[Repair]) -> str:
-    """One line for each component that was repaired: when, why and how."""
-    lines = []
-    for component in dict.fromkeys(repair.component for repair in repairs):
-        own = [repair for repair in repairs if repair.component == component]
-        name = "the covariance that all components share" if component is None else f"component {component}"
-        first, last = own[0].iteration, own[-1].iteration
-        when = f"iteration {first}" if first == last else f"iterations {first} to {last}, {len(own)} times"
-        told = "; ".join(dict.fromkeys(f"{repair.problem}: {repair.remedy}" for repair in own))
-        lines.append(f"{name} ({when}) was {told}")
-    return ".\n".join(lines)

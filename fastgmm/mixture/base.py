@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, ClassVar
 
@@ -27,7 +28,7 @@ from .checks import (
 )
 from .protocol import Estimator
 
-__all__ = ["FITTED", "BaseMixture", "Floats", "check_shapes", "fitted", "rows_of"]
+__all__ = ["FITTED", "BaseMixture", "Floats", "check_arguments", "check_shapes", "fitted", "rows_of"]
 
 Floats = NDArray[np.floating[Any]]  # of single precision where rows are, else of double precision
 
@@ -216,7 +217,7 @@ class BaseMixture(Estimator):
         else:
             found = _remembered(structure, *[part for array in arrays for part in (array.shape, array.tobytes())])
         names = state.get("feature_names_in_")
-        return found if names is None else Fitted(structure, found.parameters, names)
+        return found if names is None else replace(found, feature_names=names)
 
     def _rows(self, X: Any, fitted: Fitted, sample_weight: Any = None, missing: str | None = None) -> Source:
         """Return checked rows of a fitted mixture's features as a source."""
@@ -226,6 +227,11 @@ class BaseMixture(Estimator):
         source = as_source(X, name, n_threads=self.n_threads, sample_weight=sample_weight, missing=missing)
         check_n_features(source.n_features, fitted.n_features, name)
         return source
+
+
+def check_arguments(mixture: BaseMixture) -> None:
+    """Refuse an estimator's arguments if they are of the wrong type or out of range."""
+    mixture._check_params()
 
 
 def fitted(mixture: BaseMixture, attributes: Mapping[str, Any] | None = None) -> Fitted:
@@ -254,7 +260,7 @@ def _checked(
 
 @lru_cache(maxsize=32)
 def _remembered(structure: Structure, *key: Any) -> Fitted:
-    """Return the same from shapes and bytes: for one row it costs more to make than the densities."""
+    """Return `_checked` of arrays given as shapes and bytes, remembered: for one row it costs more than densities."""
     arrays = (np.frombuffer(data).reshape(shape) for shape, data in zip(key[::2], key[1::2], strict=True))
     return _checked(structure, *arrays)
 
@@ -268,5 +274,5 @@ def check_shapes(structure: Structure, weights: NDArray[Any], means: NDArray[Any
 
 
 def _checked_out(out: Any, source: Source, dtype: np.dtype[Any], *columns: int) -> NDArray[Any] | None:
-    """Return the array that a result is to be put into, if there is one; else nobody counts the rows."""
+    """Return the checked array for a result; None where none is given, so that rows need not be counted."""
     return None if out is None else check_out(out, (source.n_samples, *columns), dtype)

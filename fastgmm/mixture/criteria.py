@@ -121,8 +121,8 @@ class Criteria(BaseMixture):
         fitted = self._fitted()
         with self._rows(X, fitted, sample_weight) as source:
             n_samples = total_weight(source, sample_weight)
-            log_likelihood, certainty = source.icl_terms(source.model(fitted))
-        return -2 * n_samples * (log_likelihood + certainty) + fitted.n_parameters * math.log(n_samples)
+            log_likelihood, log_largest = source.icl_terms(source.model(fitted))
+        return -2 * n_samples * (log_likelihood + log_largest) + fitted.n_parameters * math.log(n_samples)
 
     def _deviance(self, fitted: Fitted, X: Any, sample_weight: Any) -> tuple[float, float]:
         """Return -2 log-likelihood, and the number of rows that it is of."""

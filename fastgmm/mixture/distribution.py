@@ -264,8 +264,9 @@ class Distribution(BaseMixture):
 
 
 def _inferred_type(shape: tuple[int, ...], sizes: tuple[int, int]) -> str:
-    """Return the only covariance structure whose covariances have this shape."""
-    shapes = {name: structure.covariance_shape(*sizes) for name, structure in STRUCTURES.items()}
+    """Return the only one of scikit-learn's covariance structures whose covariances have this shape."""
+    known = [structure for structure in STRUCTURES.values() if structure.in_sklearn == structure.name]
+    shapes = {structure.name: structure.covariance_shape(*sizes) for structure in known}
     found = [name for name, expected in shapes.items() if expected == shape]
     if len(found) == 1:
         return found[0]

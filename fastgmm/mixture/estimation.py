@@ -14,7 +14,7 @@ from ..exceptions import ConvergenceWarning, DegenerateComponentWarning, compati
 from ..fitting.convergence import CALLBACK, INTERRUPT, MAX_ITER, MAX_TIME
 from ..fitting.em import Fit
 from ..fitting.mstep import MSteps
-from ..fitting.repair import Repair, summary
+from ..fitting.repair import Repair
 from ..fitting.restarts import FitRecord, Plan, Progress, best_fit
 from ..fitting.settings import Settings
 from ..fitting.starts import StartingValues, completed
@@ -196,7 +196,7 @@ class Estimation(BaseMixture):
         """Return checked rows as a source, after the checks of the arguments and of the columns' names."""
         self._check_params()
         feature_names(X)
-        how = {"sample_weight": sample_weight, "missing": self.missing, "learning": True}
+        how = {"sample_weight": sample_weight, "missing": self.missing, "for_fit": True}
         source = as_source(X, type(self).__name__, n_threads=self.n_threads, **how)
         n_samples = source.n_samples if source.weights is None else int(np.count_nonzero(source.weights))
         if n_samples < self.n_components:
@@ -334,8 +334,7 @@ E = TypeVar("E", bound=Estimation)
 
 
 def settings_of(mixture: Estimation) -> Settings:
-    """Return the arguments of an estimator, after their checks, that every fit heeds."""
-    mixture._check_params()
+    """Return the arguments of an estimator that every fit heeds."""
     return mixture._settings()
 
 
@@ -353,7 +352,20 @@ def warn_of_repairs(repairs: list[Repair]) -> None:
     """Issue the warning that names the components that were repaired, if there are any."""
     if repairs:
         warn(
-            f"Components were repaired: {summary(repairs)}. Decrease n_components, increase reg_covar, or check for "
-            "constant, collinear or repeated data; degenerate_ lists all repairs.",
+            f"Components were repaired: {repairs_in_words(repairs)}. Decrease n_components, increase reg_covar, or "
+            "check for constant, collinear or repeated data; degenerate_ lists all repairs.",
             DegenerateComponentWarning,
         )
+
+
+def repairs_in_words(repairs: list[Repair]) -> str:
+    """Return one line for each component that was repaired: when, why and how."""
+    lines = []
+    for component in dict.fromkeys(repair.component for repair in repairs):
+        own = [repair for repair in repairs if repair.component == component]
+        name = "the covariance that all components share" if component is None else f"component {component}"
+        first, last = own[0].iteration, own[-1].iteration
+        when = f"iteration {first}" if first == last else f"iterations {first} to {last}, {len(own)} times"
+        told = "; ".join(dict.fromkeys(f"{repair.problem}: {repair.remedy}" for repair in own))
+        lines.append(f"{name} ({when}) was {told}")
+    return ".\n".join(lines)

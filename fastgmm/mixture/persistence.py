@@ -307,16 +307,16 @@ def _restored(model: Any, header: dict[str, Any], arrays: Arrays) -> Any:
 def _check_mixture(structure: Structure, arrays: Arrays) -> None:
     """Refuse arrays that do not make a mixture, or contradict each other."""
     weights, means = arrays["weights_"], arrays["means_"]
-    spreads = {name: arrays[name] for name in PARAMETERS[2:] if name in arrays}
-    check_shapes(structure, weights, means, **spreads)
+    shaped = {name: arrays[name] for name in PARAMETERS[2:] if name in arrays}
+    check_shapes(structure, weights, means, **shaped)
     check_weights(weights, len(weights))
     if means.size == 0:
         raise ValueError(f"means_ have the shape {means.shape}, but a mixture has components and features")
     if arrays.get("lower_bounds_", weights).ndim != 1:
         raise ValueError("lower_bounds_ should be a list of numbers")
-    eps = max(float(np.finfo(values.dtype).eps) for values in spreads.values())
+    eps = max(float(np.finfo(values.dtype).eps) for values in shaped.values())
     agree = _matrices_agree if structure.triangular else _variances_agree
-    stacks = {name: structure.matrices(values) for name, values in spreads.items()}
+    stacks = {name: structure.matrices(values) for name, values in shaped.items()}
     for k in range(len(stacks["precisions_cholesky_"])):  # one by one: together they take several times the memory
         own = {name: stack[k].astype(np.float64) for name, stack in stacks.items()}
         agree(eps, own["precisions_cholesky_"], own.get("covariances_"), own.get("precisions_"))

@@ -154,7 +154,7 @@ def _predicted(
 def _filled(
     source: Source, model: IncompleteModel, given: list[int], rest: list[int], return_std: bool
 ) -> list[list[NDArray[Any]]]:
-    """Return the same for rows with gaps: the targets are further gaps."""
+    """Return predictions from rows with gaps, group by group: the targets are further missing values."""
     n_features = len(given) + len(rest)
     step = max(1, FILLED // n_features)
     groups = [slice(start, min(start + step, source.n_samples)) for start in range(0, source.n_samples, step)]

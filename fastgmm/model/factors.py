@@ -49,11 +49,6 @@ def packed(factors: np.ndarray) -> np.ndarray:
     return out.ravel()
 
 
-def log_determinants(factors: np.ndarray) -> np.ndarray:
-    """Log-determinants of a stack of triangular factors."""
-    return np.log(np.diagonal(factors, axis1=-2, axis2=-1)).sum(axis=-1)
-
-
 def reciprocal_root(variances: np.ndarray) -> np.ndarray:
     """1 / sqrt(variance), refused where it is not finite and positive."""
     good = (variances > 0) & np.isfinite(variances)

@@ -12,7 +12,7 @@ from .structure import KernelModel, Structure
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Fitted:
-    """Structure and parameters of a mixture, and the names of its features; nothing in it changes.
+    """Structure and parameters of a mixture, and the names of its features; immutable but for what it remembers.
 
     Attributes
     ----------

@@ -139,7 +139,7 @@ class Structure(ABC):
         return self.variances(values, n_components, n_features)[:, :, None] * np.eye(n_features)
 
     def matrices(self, values: np.ndarray) -> np.ndarray:
-        """The different matrices, (K or 1, D, D); of a structure without matrices its numbers as one item."""
+        """The matrices as a stack, (K or 1, D, D); values without matrices as a stack of one."""
         return values.reshape(-1, *values.shape[-2:]) if self.triangular else values[None]
 
     def components(self, values: np.ndarray, order: np.ndarray) -> np.ndarray:

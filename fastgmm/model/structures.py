@@ -27,9 +27,9 @@ NOTHING = np.empty(0)
 LARGEST_RATIO = {np.dtype(np.float64): 1e6, np.dtype(np.float32): 1e2}
 
 
-def check_digits(within: float, spread: float, dtype: np.dtype) -> None:
+def check_digits(within: float, total: float, dtype: np.dtype) -> None:
     """Refuse a scatter within components that follows from one about a point, by their traces in a common frame."""
-    if spread > within * LARGEST_RATIO[dtype]:
+    if total > within * LARGEST_RATIO[dtype]:
         raise CancellationError
 
 
@@ -166,8 +166,8 @@ class Tied(Structure):
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         counts, first, radial = sums[:, 0], sums[:, 1:-1], sums[:, -1].sum()
         centers = model.centers.astype(np.float64)
-        spread = radial + (centers * (2 * first - counts[:, None] * centers)).sum()  # sum over rows of |y|^2
-        check_digits(radial, spread, model.centers.dtype)
+        total = radial + (centers * (2 * first - counts[:, None] * centers)).sum()  # sum over rows of |y|^2
+        check_digits(radial, total, model.centers.dtype)
         first = np.einsum("ki,ij->kj", first, inverse(parameters.precisions_cholesky[None])[0])
         means = parameters.means - totals.origin
         moved = counts[:, None] * means

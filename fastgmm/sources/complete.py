@@ -31,7 +31,7 @@ class Labels(Protocol):
         """The components, int32, of a group of rows of a source."""
 
     def part(self, rows: slice) -> Self:
-        """The same for a source of some consecutive rows only."""
+        """These labels cut to some consecutive rows, for a source that holds only them."""
 
 
 class CompleteSource(Source):

@@ -26,14 +26,14 @@ def as_source(
     n_threads: int | None,
     sample_weight: Any = None,
     missing: str = "raise",
-    learning: bool = False,
+    for_fit: bool = False,
 ) -> Source:
     """Return a source of the rows of ``X`` with their weights.
 
-    With ``missing='em'`` NaN stands for what is missing. ``learning`` asks for two rows of positive weight at least,
+    With ``missing='em'`` NaN stands for what is missing. ``for_fit`` asks for two rows of positive weight at least,
     and for columns of which some value is known.
     """
-    return Intake(estimator, n_threads, sample_weight, missing == "em", learning).source(X)
+    return Intake(estimator, n_threads, sample_weight, missing == "em", for_fit).source(X)
 
 
 class Intake:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .array import ArraySource
     from .complete import CompleteSource
 
-CERTAINTY_NUMBERS = 1 << 17  # responsibilities looked at together
+LARGEST_NUMBERS = 1 << 17  # responsibilities looked at together
 
 
 class Model(Protocol):
@@ -122,9 +122,9 @@ class Source(ABC):
 
     def single_threaded(self) -> Self:
         """The same rows, worked on by the calling thread alone."""
-        quiet = copy(self)
-        quiet.workers = Workers(1)
-        return quiet
+        serial = copy(self)
+        serial.workers = Workers(1)
+        return serial
 
     @cached
     def total(self) -> float:
@@ -170,7 +170,7 @@ class Source(ABC):
 
     def icl_terms(self, model: Model) -> tuple[float, float]:
         """The mean of log p(x) over all rows, and of the log of the largest responsibility."""
-        step = max(BLOCK, CERTAINTY_NUMBERS // len(model.centers))
+        step = max(BLOCK, LARGEST_NUMBERS // len(model.centers))
         sums = Sums(2)
 
         def task(workspace: Workspace, group: Group) -> np.ndarray:
@@ -184,8 +184,8 @@ class Source(ABC):
             return out
 
         self._pass(model.kind, len(model.centers), accumulating=False).run(task, sums.add)
-        log_likelihood, certainty = sums.total / self.total
-        return float(log_likelihood), float(certainty)
+        log_likelihood, log_largest = sums.total / self.total
+        return float(log_likelihood), float(log_largest)
 
     def log_likelihoods(self, model: Model, out: np.ndarray | None = None) -> np.ndarray:
         """log p(x) of each row, (N,)."""

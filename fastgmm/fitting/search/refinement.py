@@ -4,7 +4,8 @@ The best few candidates get further starts. Then, in the best structure, a compo
 explains the rows least, and the fits of that many components and of fewer, two merged at a time, are compared with
 those known, for as long as this finds better ones: the split and merge of N. Ueda et al., SMEM algorithm for mixture
 models, Neural Computation 12, 2000, with the number of components free. It finds small groups beside large ones. What
-is best then starts the other structures. Those whose order `tol` leaves open are fitted on.
+is best then serves as a start for the other structures. Candidates whose scores differ by less than `tol` are fitted
+on, to a smaller tolerance.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,7 +22,7 @@ from .insertion import Clusters, insertions, recast
 from .merging import merged
 from .trials import Candidate, Data, Outcome, Trials
 
-CONTENDERS = 3  # candidates that get further starts
+RETRIED = 3  # candidates that get further starts
 EXTRA_STARTS = 3  # times as many starts where the rows are so few that they are their own sample: that costs little
 RUNGS = (4,)  # passes of EM on the sample before a start is judged
 INSERTIONS = 4  # places for a new component, among which a race decides
@@ -65,8 +66,8 @@ class Refinement:
     def _rivals(self) -> list[Candidate]:
         """The best candidate of each structure that is not far behind."""
         degenerate, least = self._score(self._best())
-        leaders = [self._best(structure) for structure in dict.fromkeys(one.structure for one in self.candidates)]
-        return [one for one in leaders if self._score(one) <= (degenerate, least + SCORE_WINDOW)]
+        best = [self._best(structure) for structure in dict.fromkeys(one.structure for one in self.candidates)]
+        return [one for one in best if self._score(one) <= (degenerate, least + SCORE_WINDOW)]
 
     # ---- further starts
 
@@ -76,7 +77,7 @@ class Refinement:
         n_starts = (trials.settings.n_init - 1) * (EXTRA_STARTS if trials.whole else 1)
         several = [one for one in self.candidates if 1 < one.n_components <= trials.data.sample.n_samples]
         jobs = []
-        for one in sorted(several, key=self._score)[:CONTENDERS]:
+        for one in sorted(several, key=self._score)[:RETRIED]:
             starts = more_starts(one.n_components, n_starts)
             jobs.append(Job(trials.work(one), partial(self._try_all, one, starts)))
         trials.together(jobs)
@@ -175,7 +176,7 @@ def reached(goal: Goal, contender: Contender) -> Parameters:
 
 
 def from_above(goal: Goal, above: Parameters) -> Parameters:
-    """The start of a fit with more components, pairs of which are merged."""
+    """Start from a fit of more components, merged in pairs down to the number of the goal."""
     return merged(goal.structure, above, goal.n_components)
 
 

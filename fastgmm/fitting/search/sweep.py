@@ -3,8 +3,8 @@
 One Ward tree of a sample serves all. Structure by structure from many components to few, beginning a quarter above the
 largest number asked for, each fit with two of its components merged starts the next: that finds groups that no
 clustering with so few centers finds, and costs little, for such a start is near its end. Each candidate starts from
-its own cut of the tree, too, and is fitted again if after a few passes of EM on the sample that is the better one. What
-leads then is refined (see `refinement`).
+its own cut of the tree, too, and is fitted again if after a few passes of EM on the sample that is the better one. The
+best candidates are then refined (see `refinement`).
 """
 
 import math

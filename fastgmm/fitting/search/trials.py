@@ -140,7 +140,7 @@ class Trials:
         if outcome.fit is not None and not outcome.degenerate:
             parameters, m_step = outcome.fit.parameters, self.goal(candidate, data.sample).m_step
             known = data.sample.statistics(candidate.structure, m_step.evaluated(parameters))
-            if not contender.bound > m_step.value(known, parameters):
+            if not contender.value > m_step.value(known, parameters):
                 return
         self.attempt(candidate, outcome, data.source, lambda _: contender.reached())
 

@@ -12,10 +12,10 @@ import numpy as np
 from ...sources.array import ArraySource
 from ...sources.source import Source
 
-SEEDING_ROWS = 1 << 13  # seeds are sought on a sample of this many rows,
-SEEDING_ROWS_PER_CENTER = 64  # or of so many per center where that is more;
-SAMPLE_NUMBERS = 1 << 20  # centers on a sample of about this many numbers,
-SAMPLE_ROWS_PER_CENTER = 256  # or of so many rows per center where that is more
+SEEDING_ROWS = 1 << 13  # size of the sample on which seeds are sought
+SEEDING_ROWS_PER_CENTER = 64  # its size where there are many centers
+SAMPLE_NUMBERS = 1 << 20  # numbers, rows times features, of the sample on which centers are sought
+SAMPLE_ROWS_PER_CENTER = 256  # its size where there are many centers
 
 Random: TypeAlias = "np.random.RandomState | np.random.Generator"  # as text: numpy.random takes long to import
 

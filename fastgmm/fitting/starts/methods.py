@@ -27,8 +27,8 @@ class Goal(NamedTuple):
     m_step: MStep
 
 
-Start = Callable[[Any], Parameters]  # of the source it was drawn for
-Centers = Callable[[CompleteSource], np.ndarray]  # (K, D), likewise
+Start = Callable[[Any], Parameters]  # called with the source that it was drawn for
+Centers = Callable[[CompleteSource], np.ndarray]  # (K, D), from such a source
 
 
 def from_kmeans(source: CompleteSource, goal: Goal, random_state: Random) -> Start:

@@ -1,4 +1,4 @@
-"""The start called "best": several cheap ones race through a few passes of EM, and the leader wins.
+"""The start called "best": several cheap ones run a few passes of EM, and the best one goes on.
 
 That the best of many short runs of EM goes on is due to Biernacki, Celeux and Govaert (2003); stopping the worse half
 again and again is successive halving (Jamieson and Talwalkar 2016).
@@ -41,12 +41,12 @@ def from_race(source: CompleteSource, goal: Goal, random_state: Random) -> Start
 def best_start(
     subsample: CompleteSource, goal: Goal, starts: Sequence[Callable[..., Parameters]], rungs: Sequence[int] = RUNGS
 ) -> "Contender":
-    """The start with the highest bound after all rungs, of some called with `(subsample, goal=)`."""
+    """The start with the largest objective after all rungs, of some called with `(subsample, goal=)`."""
     contenders = [Contender(goal._replace(m_step=goal.m_step.on(subsample)), start) for start in starts]
     for n_passes in rungs:
         runs = [partial(contender.run, n_passes=n_passes) for contender in contenders]
         side_by_side(subsample, goal.structure, goal.n_components, runs)
-        ranking = sorted(contenders, key=lambda contender: -contender.bound)
+        ranking = sorted(contenders, key=lambda contender: -contender.value)
         contenders = ranking[: max(1, len(ranking) // 2)]
     return contenders[0]
 
@@ -58,7 +58,7 @@ class Contender:
     goal: Goal
     start: Callable[..., Parameters]
     parameters: Parameters | None = None
-    bound: float = -math.inf
+    value: float = -math.inf  # of the objective
     error: ValueError | None = None
 
     def run(self, source: CompleteSource, n_passes: int) -> None:
@@ -69,9 +69,9 @@ class Contender:
             settings = Settings(tol=0.0, max_iter=n_passes)
             fit = expectation_maximization(source, self.goal.m_step, self.parameters, settings)
         except ValueError as error:
-            self.bound, self.error = -math.inf, error
+            self.value, self.error = -math.inf, error
         else:
-            self.parameters, self.bound = fit.parameters, fit.lower_bounds[-1]
+            self.parameters, self.value = fit.parameters, fit.value
 
     def reached(self) -> Parameters:
         """The parameters that it has reached; the error where it could not even start."""

@@ -86,7 +86,7 @@ def total_log_likelihood(partition: AnyPartition, model: Model) -> float:
     return partition.total * partition.log_likelihood(model) if partition.total else 0.0
 
 
-def spread(partition: Partition) -> np.ndarray:
+def scatter_of(partition: Partition) -> np.ndarray:
     """Scatter about the origin."""
     return partition.scatter
 

@@ -30,7 +30,7 @@ from .partitions import (
     remade,
     rows_apply,
     rows_of,
-    spread,
+    scatter_of,
     summary,
     total_log_likelihood,
 )
@@ -177,7 +177,7 @@ class DaskSource(CompleteSource):
     @cached
     def scatter(self) -> np.ndarray:
         """Scatter of all rows about the origin, (D, D)."""
-        return np.sum(self.scheduler.gather(self._apply(spread)), axis=0)
+        return np.sum(self.scheduler.gather(self._apply(scatter_of)), axis=0)
 
     def statistics(self, structure: Structure, parameters: Parameters) -> Statistics:
         n_bytes = parameters.covariances.nbytes + parameters.precisions_cholesky.nbytes + parameters.means.nbytes

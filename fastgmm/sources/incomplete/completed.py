@@ -45,9 +45,9 @@ class Completed(ArraySource):
         return rows
 
     def single_threaded(self) -> Self:
-        quiet = super().single_threaded()
-        quiet.drawn = self.drawn.single_threaded()
-        return quiet
+        serial = super().single_threaded()
+        serial.drawn = self.drawn.single_threaded()
+        return serial
 
     def statistics(self, structure: Structure, parameters: Parameters) -> Statistics:
         return self.drawn.statistics(structure, parameters)

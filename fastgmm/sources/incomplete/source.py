@@ -45,8 +45,9 @@ class IncompleteModel(NamedTuple):
 
 
 def summed_as(structure: Structure) -> Structure:
-    """The structure whose sums the kernels leave: 'diag' for 'spherical', which saves them nothing."""
-    return structure if structure.triangular else structure.expanded
+    """The structure whose sums the kernels leave: one variance for all features, say, would save them nothing."""
+    own = structure.triangular and (not structure.shared or structure.kind == COMMON_FRAME)
+    return structure if own else structure.expanded
 
 
 def incomplete_model(structure: Structure, parameters: Parameters, *, dense: bool = False) -> IncompleteModel:
@@ -54,17 +55,18 @@ def incomplete_model(structure: Structure, parameters: Parameters, *, dense: boo
 
     Covariances follow from their factors, since an extrapolated point has no others.
     """
-    n_features, kind = parameters.means.shape[1], summed_as(structure).kind
-    if structure.triangular:
-        roots = inverse(parameters.precisions_cholesky.reshape(-1, n_features, n_features))
+    summed = summed_as(structure)
+    kind = summed.kind
+    factors = (parameters if summed is structure else structure.expand(parameters)).precisions_cholesky
+    if summed.triangular:
+        roots = inverse(summed.matrices(factors))
         covariances = np.einsum("kji,kjl->kil", roots, roots)
     else:
-        covariances = structure.expand(parameters).precisions_cholesky ** -2.0
+        covariances = factors**-2.0
         if dense:
-            covariances, kind = covariances[:, :, None] * np.eye(n_features), TRIANGULAR
-    with np.errstate(divide="ignore"):
-        log_weights = np.log(parameters.weights)
-    return IncompleteModel(kind, log_weights, np.ascontiguousarray(parameters.means), np.ravel(covariances))
+            covariances, kind = covariances[:, :, None] * np.eye(parameters.means.shape[1]), TRIANGULAR
+    means = np.ascontiguousarray(parameters.means)
+    return IncompleteModel(kind, parameters.log_weights, means, np.ravel(covariances))
 
 
 class IncompleteSource(Source):
@@ -105,10 +107,10 @@ class IncompleteSource(Source):
         return IncompleteSource(self.source.subset(indices))
 
     def single_threaded(self) -> Self:
-        quiet = super().single_threaded()
-        quiet.source = self.source.single_threaded()
-        quiet._completed = {n: rows.single_threaded() for n, rows in self._completed.items()}
-        return quiet
+        serial = super().single_threaded()
+        serial.source = self.source.single_threaded()
+        serial._completed = {n: rows.single_threaded() for n, rows in self._completed.items()}
+        return serial
 
     # ---- EM
 
