@@ -146,10 +146,8 @@ class GaussianMixture(Streaming, Criteria, Distribution, Regression, Imputation,
         process may use. The results do not depend on it. For a Dask collection, of each task; None shares the
         cluster's among the chunks.
     drop_restarts : bool, default=True
-        With ``n_init`` of two or more, give up initializations that can hardly become the best: after 10, 20, 40, ...
-        iterations those whose lower bound would stay below the largest one reached even if it gained ten times what
-        Aitken's rule projected in any of the last five iterations. False runs all of them to their ends, and so does
-        ``acceleration``, whose gains cannot be projected.
+        With ``n_init`` of two or more, abandon initializations that can hardly become the best; the notes have the
+        rule. False runs all of them to their ends, and so does ``acceleration``, whose gains cannot be projected.
     learning_decay : float, default=0.6
         For `partial_fit`: a batch has the weight (its rows / all rows so far) ** ``learning_decay`` in what is
         remembered; more than 0.5, and at most 1, with which nothing is forgotten. Parameters are averaged over batches
@@ -204,6 +202,11 @@ class GaussianMixture(Streaming, Criteria, Distribution, Regression, Imputation,
     dtype of the rows fitted: float32 for float32 rows, else float64. A ``fit`` that raises an exception leaves the
     estimator as it was. One that is interrupted by Ctrl-C after its first iteration ends with the best parameters so
     far and a ConvergenceWarning; before that, KeyboardInterrupt is raised.
+
+    Initializations are compared after 10, 20, 40, ... iterations. From three consecutive lower bounds b0, b1, b2, with
+    gains g1 = b1 - b0 and g2 = b2 - b1, Aitken's rule projects that EM has g2^2 / (g1 - g2) still to gain. With
+    ``drop_restarts`` an initialization is abandoned if even b2 plus ten times that, the largest of the last five such
+    projections, stays below the largest bound that any initialization has reached.
 
     All random numbers are drawn from ``random_state``, initialization after initialization and before the first
     iteration; EM itself draws none. So the same data, ``random_state`` and instruction set (see

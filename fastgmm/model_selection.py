@@ -168,7 +168,11 @@ def select(
     tell(
         INFO,
         "select ended: %d candidates, the best of %s = %.9g: %s, K = %d",
-        *(len(entries), criterion, best[criterion], best["covariance_type"], best["n_components"]),
+        len(entries),
+        criterion,
+        best[criterion],
+        best["covariance_type"],
+        best["n_components"],
     )
     return selection
 

@@ -237,7 +237,7 @@ cdef inline void add_row(
 cdef inline void add_column(
     const floating* x, Py_ssize_t step, Py_ssize_t D, double weight, double* sums
 ) noexcept nogil:
-    """The same from a column of a block that is about the origin."""
+    """Add a column of a block about the origin, `step` numbers from one to the next, to the sums of its center."""
     cdef Py_ssize_t i
     for i in range(D):
         sums[i] += weight * x[i * step]

@@ -188,7 +188,7 @@ cdef inline Py_ssize_t own_width(int kind, Py_ssize_t D) noexcept nogil:
 
 
 cdef inline double* second_moments(const PatternMixture* mix, Py_ssize_t k, double* out) noexcept nogil:
-    """Where those of component k stand in `out`; shared ones stand behind the sums of all components."""
+    """Address of the second moments of component k in `out`; shared ones follow those of all components."""
     cdef Py_ssize_t own = own_width(mix.kind, mix.D)
     return out + (k * own + 1 + mix.D if mix.cov_stride else mix.K * own)
 

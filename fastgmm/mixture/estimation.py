@@ -246,7 +246,11 @@ class Estimation(BaseMixture):
         tell(
             INFO,
             "fit begins: %d rows of %d features, %d %s components, %d initialization(s)",
-            *(source.n_samples, source.n_features, self.n_components, self.covariance_type, len(plans)),
+            source.n_samples,
+            source.n_features,
+            self.n_components,
+            self.covariance_type,
+            len(plans),
         )
         fit, records = best_fit(
             source,
@@ -260,8 +264,11 @@ class Estimation(BaseMixture):
         tell(
             INFO,
             "fit ended: %s after %d iteration(s) and %.3f s, lower bound %.9g, %d repair(s)",
-            *(fit.stop_reason, len(fit.lower_bounds), perf_counter() - settings.started),
-            *(fit.lower_bounds[-1] if fit.lower_bounds else -math.inf, len(fit.repairs)),
+            fit.stop_reason,
+            len(fit.lower_bounds),
+            perf_counter() - settings.started,
+            fit.lower_bounds[-1] if fit.lower_bounds else -math.inf,
+            len(fit.repairs),
         )
         return fit, records
 

@@ -145,7 +145,9 @@ class Streaming(Estimation):
         tell(
             DEBUG,
             "batch %d: %d rows, mean log-likelihood %.9g",
-            *(len(earlier) + 1, source.n_samples, batch.mean_log_likelihood),
+            len(earlier) + 1,
+            source.n_samples,
+            batch.mean_log_likelihood,
         )
         warn_of_repairs(after.repairs[len(stream.repairs) :])
         bounds = [*earlier, *attributes["lower_bounds_"]]
