@@ -322,7 +322,10 @@ cdef inline void map_triangular(const PatternMixture* mix, floating zero, double
 
 
 cdef inline void map_shared(const PatternMixture* mix, double* out) noexcept nogil:
-    """As `map_triangular`, from sums about a common origin: S = sum r y y^T - sum_k (q_k m_k^T + m_k q_k^T - n_k m_k m_k^T)."""
+    """As `map_triangular`, from sums about a common origin.
+
+    S = sum r y y^T - sum_k (q_k m_k^T + m_k q_k^T - n_k m_k m_k^T)
+    """
     cdef Py_ssize_t k, k0, a, a0, b, i, D = mix.D, K = mix.K, P = mix.P, o = mix.n_observed
     cdef Py_ssize_t stride = own_width(COMMON_FRAME, D), block_stride = width(COMMON_FRAME, o)
     cdef const double* sums
