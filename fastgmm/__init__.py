@@ -55,12 +55,12 @@ To add X, go to Y
 * a place for rows: a `CompleteSource` in sources/ with `read` and `take`, and a branch in sources/intake.py;
 * a start: a function in fitting/starts/methods.py, named in `METHODS` of fitting/starts/__init__.py;
 * a rule of convergence: a class in fitting/convergence.py, named in `RULES`;
-* an objective or a prior: an `MStep` beside `MaximumLikelihood` in fitting/mstep.py, made by what the `_m_step` of an
-  estimator;
+* an objective or a prior: an `MStep` beside `MaximumLikelihood` in fitting/mstep.py, and an estimator whose `_m_step`
+  returns what makes it (tests/test_mstep.py does it in a test);
 * an argument of the constructor: gaussian_mixture.py, and the `Settings` of fitting/settings.py if fits heed it;
 * a question about a fitted mixture: a class in mixture/, a base of `GaussianMixture`;
-* an instruction set: `LEVELS` in kernels/__init__.py, kernels/cpu.pyx and kernels/meson.build; a register tile:
-  kernels/tiles_template.h;
+* an instruction set: `LEVELS` in kernels/__init__.py, kernels/cpu.pyx, kernels/meson.build, and the lanes in
+  kernels/tiles.h; a register tile: kernels/tiles_template.h; a geometry: as kernels/__init__.py says;
 * a column of a report, or an option, of the command line: cli/reports.py, cli/arguments.py and cli/commands.py.
 """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from functools import cache
 from graphlib import TopologicalSorter
@@ -208,3 +209,28 @@ def test_estimators_keep_their_private_methods(module: str) -> None:
     for node in ast.walk(ast.parse(FILES[module].read_text(encoding="utf-8"))):
         if isinstance(node, ast.Attribute) and not (isinstance(node.value, ast.Name) and node.value.id == "self"):
             assert node.attr not in private_methods(), f"{module}:{node.lineno} uses {node.attr}"
+
+
+# The map --------------------------------------------------------------------------------------------------------------
+
+
+def test_map_is_true() -> None:
+    """The rooms, modules and names that the map of the package tells of are there."""
+    text = ast.get_docstring(ast.parse(FILES["fastgmm"].read_text(encoding="utf-8"))) or ""
+    paths = set(re.findall(r"\b(?:cli|fitting|kernels|mixture|model|sources)/[\w/]*\w", text))
+    assert len(paths) > 15
+    compiled = {"kernels/cpu", "kernels/meson", "kernels/tiles", "kernels/tiles_template"}
+    for path in paths - compiled:
+        assert (root() / path).is_dir() or (root() / path).with_suffix(".py").exists(), f"the map names {path}"
+    written = "\n".join(path.read_text(encoding="utf-8") for name, path in FILES.items() if name != "fastgmm")
+    modules = {name.rpartition(".")[2] for name in FILES}
+    for name in set(re.findall(r"`(\w+)`", text)) - modules:
+        assert re.search(rf"\b(?:def|class) {name}\b|^ *{name} *[:=]", written, re.MULTILINE), f"the map names {name}"
+
+
+def test_rooms_say_what_they_are_for() -> None:
+    """The docstring of every room says what it must not know."""
+    for module, path in FILES.items():
+        if path.name == "__init__.py" and module != "fastgmm":
+            documented = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+            assert re.search(r"\bnot\s+(?:know|import|validate)", documented), module

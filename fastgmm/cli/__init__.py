@@ -1,4 +1,8 @@
-"""The command line: fit mixtures to tables, choose among them, keep and show them, and use them on other tables."""
+"""The command line: fit mixtures to tables, choose among them, keep and show them, and use them on other tables.
+
+For developers: arguments are parsed in `arguments`, tables read in `tables` and `layouts`, reports made in `reports`,
+and results written in `results`. It must not know how a fit proceeds, and nothing else may know it.
+"""
 
 from __future__ import annotations
 
