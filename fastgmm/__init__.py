@@ -22,7 +22,8 @@ the objective: the value that must not fall, what is reported, and repairs. A `F
 Rooms
 -----
 
-Each imports from those below it alone, as tests/test_architecture.py holds; its docstring says what it must not know.
+Each imports from those below it alone, and from `exceptions` and `text`, as tests/test_architecture.py holds. The
+docstring of a room says what it must not know.
 
 * plotting/       pictures of fitted mixtures: they see public attributes;   cli/   the command line: public names
 * fastgmm/        the public names: `gaussian_mixture`, `model_selection` and `selection`, `em_steps`, `datasets`,
@@ -41,11 +42,11 @@ The way of a row
 `GaussianMixture.fit` (mixture/estimation) checks arguments and has `as_source` (sources/intake) make a source of X.
 Each start (fitting/starts) turns some first responsibilities into parameters. `best_fit` (fitting/restarts) runs
 `expectation_maximization` (fitting/em) from each. In every iteration `source.statistics` (sources/complete, or
-sources/incomplete for gaps) asks the structure for what the kernels read (`kernel_model`), cuts the rows into groups
-and has threads run `kernels.accumulate` on them (sources/passes). The structure turns the kernels' sums into
-`Statistics`, the M-step (fitting/mstep) these into the next `Parameters`, repaired where needed (fitting/repair). At
-the end the best fit becomes the attributes of the estimator. `predict` and its like make a `Fitted` of these
-attributes, and `source.model(fitted)` puts it before the rows (kernels.posterior).
+sources/incomplete for gaps, sources/dask) asks the structure for what the kernels read (`kernel_model`), cuts the
+rows into groups and has threads run `kernels.accumulate` on them (sources/passes). The structure turns the kernels'
+sums into `Statistics`, the M-step (fitting/mstep) these into the next `Parameters`, repaired where needed
+(fitting/repair). At the end the best fit becomes the attributes of the estimator. `predict` and its like make a
+`Fitted` of these attributes, and `source.model(fitted)` puts it before the rows (kernels.posterior).
 
 To add X, go to Y
 -----------------

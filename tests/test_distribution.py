@@ -496,3 +496,13 @@ def test_icl_of_old_faithful() -> None:
     X = load_faithful().data
     assert mixture.bic(X) == pytest.approx(2314.316, abs=0.02)
     assert mixture.icl(X) == pytest.approx(2357.824, abs=0.1)
+
+
+@pytest.mark.parametrize("structure", ["full", "tied", "diag", "spherical"])
+def test_regress_refuses_factors_out_of_range(structure: str) -> None:
+    """Factors set by hand that stand for infinite variances are refused, not regressed to NaN."""
+    X = np.random.default_rng(0).normal(size=(100, 2))
+    mixture = GaussianMixture(2, covariance_type=structure, random_state=0).fit(X)
+    mixture.precisions_cholesky_ = 0 * mixture.precisions_cholesky_
+    with pytest.raises(ValueError, match="overflow"):
+        mixture.regress(X[:, :1], [1])

@@ -264,6 +264,14 @@ def test_files_are_checked(change: dict[str, Any], message: str, tmp_path: Path)
         Statistics.load(path)
 
 
+def test_file_of_one_variance_for_all(tmp_path: Path) -> None:
+    """Scatters may have any axes of K, D or 1: structures that are registered later may share them."""
+    path = tmp_path / "statistics.npz"
+    statistics = replace(sample_statistics(), scatters=np.ones(1), covariance_type="one variance")
+    statistics.save(path)
+    np.testing.assert_array_equal(Statistics.load(path).scatters, [1.0], strict=True)
+
+
 def test_pickled_objects_are_not_read(tmp_path: Path) -> None:
     """An archive of NumPy with pickled objects is refused, unread."""
     path = tmp_path / "statistics.npz"

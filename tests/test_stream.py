@@ -335,3 +335,13 @@ def test_stream_after_a_fit_takes_off_automatic_regularization() -> None:
         for reg in ("auto", number)
     ]
     np.testing.assert_allclose(found[0], found[1], rtol=5e-8)
+
+
+def test_stream_after_parameters_without_covariances() -> None:
+    """A stream that goes on from a fit needs no covariances_: they follow from the factors."""
+    X = np.random.default_rng(4).normal(size=(500, 2))
+    whole, bare = (GaussianMixture(2, random_state=0).fit(X[:400]) for _ in range(2))
+    del bare.covariances_
+    for mixture in (whole, bare):
+        mixture.partial_fit(X[400:])
+    np.testing.assert_allclose(bare.covariances_, whole.covariances_, rtol=1e-9)

@@ -340,6 +340,21 @@ def test_select() -> None:
     assert (selection.table_["error"] == "").all()
 
 
+def test_structure_without_expansion_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Labels cannot be accumulated in a common frame: a structure that asks for it is named, and nothing crashes."""
+
+    class Unexpanded(Tied):
+        name = "unexpanded"
+
+        @property
+        def expanded(self) -> Structure:
+            return self
+
+    monkeypatch.setitem(STRUCTURES, "unexpanded", Unexpanded())
+    with pytest.raises(TypeError, match="'unexpanded' is expanded to 'unexpanded'"):
+        GaussianMixture(2, covariance_type="unexpanded").fit(clusters())
+
+
 def test_starting_values_are_checked() -> None:
     """Precisions of a wrong shape, or not positive, are refused."""
     for precisions, message in ((np.ones((3, 3)), "shape"), (np.array([1.0, 0.0, 1.0]), "should be positive")):

@@ -28,7 +28,16 @@ from .checks import (
 )
 from .protocol import Estimator
 
-__all__ = ["FITTED", "BaseMixture", "Floats", "check_arguments", "check_shapes", "fitted", "rows_of"]
+__all__ = [
+    "FITTED",
+    "BaseMixture",
+    "Floats",
+    "check_arguments",
+    "check_no_overflow",
+    "check_shapes",
+    "fitted",
+    "rows_of",
+]
 
 Floats = NDArray[np.floating[Any]]  # of single precision where rows are, else of double precision
 
@@ -209,7 +218,7 @@ class BaseMixture(Estimator):
         """
         state = vars(self) if attributes is None else attributes
         weights, means, factors = fitted_attributes(self, state, *FITTED)
-        covariances = np.asarray(state.get("covariances_", np.nan), np.float64)
+        covariances = _floats_or_nan(state.get("covariances_"))
         structure = self._structure(state)
         arrays = (weights, means, factors, covariances)
         if factors.nbytes + means.nbytes > SMALL:
@@ -265,12 +274,28 @@ def _remembered(structure: Structure, *key: Any) -> Fitted:
     return _checked(structure, *arrays)
 
 
+def _floats_or_nan(values: Any) -> NDArray[np.float64]:
+    """Return an array in double precision; NaN for anything else, which nobody may ask for."""
+    try:
+        return np.asarray(values, np.float64)
+    except (TypeError, ValueError):
+        return np.asarray(np.nan)
+
+
 def check_shapes(structure: Structure, weights: NDArray[Any], means: NDArray[Any], **others: NDArray[Any]) -> None:
     """Refuse attributes, possibly set by hand, that do not fit together."""
     check_attribute_shape("means_", means.shape, (weights.size, means.shape[-1] if means.ndim == 2 else 1))
     check_attribute_shape("weights_", weights.shape, means.shape[:1])
     for name, values in others.items():
         check_attribute_shape(name, values.shape, structure.covariance_shape(*means.shape))
+
+
+def check_no_overflow(structure: Structure, parameters: Parameters) -> None:
+    """Refuse a mixture that was made of another one whose covariances or precisions are out of range."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        precisions = structure.precisions(parameters.precisions_cholesky)
+    if not (np.isfinite(precisions).all() and np.isfinite(parameters.covariances).all()):
+        raise ValueError("Covariances or precisions overflow: divide each feature by its standard deviation.")
 
 
 def _checked_out(out: Any, source: Source, dtype: np.dtype[Any], *columns: int) -> NDArray[Any] | None:

@@ -18,7 +18,7 @@ from ..model.structure import Structure
 from ..model.structures import STRUCTURES
 from ..sources.array import ArraySource
 from ..sources.rows import as_rows
-from .base import BaseMixture, check_shapes
+from .base import BaseMixture, check_no_overflow, check_shapes
 from .checks import (
     Features,
     check_covariances,
@@ -245,8 +245,7 @@ class Distribution(BaseMixture):
         with np.errstate(over="ignore"):
             self.precisions_ = structure.precisions(parameters.precisions_cholesky)
         self.n_features_in_ = parameters.means.shape[1]
-        if not (np.isfinite(self.precisions_).all() and np.isfinite(self.covariances_).all()):
-            raise ValueError("Covariances or precisions overflow: divide each feature by its standard deviation.")
+        check_no_overflow(structure, parameters)
         return self
 
     def _derived(self, fitted: Fitted, parameters: Parameters, features: list[int]) -> Self:

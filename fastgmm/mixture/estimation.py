@@ -213,7 +213,7 @@ class Estimation(BaseMixture):
         warm = self._fitted(state) if self.warm_start and "converged_" in state else None
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # what overflows is refused or repaired
             plans = self._plans(source, structure, settings, warm)
-            previous_bound = -math.inf if warm is None else float(state["lower_bound_"])
+            previous_bound = -math.inf if warm is None else float(state.get("lower_bound_", -math.inf))
             fit, records = self._best_fit(source, plans, settings, previous_bound)
             n_samples = float(total_weight(source, sample_weight))
             attributes = self._attributes(structure, fit, source.dtype, n_samples, feature_names(X), records)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from copy import copy
-from functools import partial
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, get_type_hints
 
 import numpy as np
@@ -168,19 +168,20 @@ class Persistent(BaseMixture):
         fitted = self._fitted(own)
         structure, parameters = fitted.structure, fitted.parameters
         whole = marginal(structure, parameters, range(fitted.n_features))
-        covariances = own.get("covariances_", whole.covariances)
-        precisions = own.get("precisions_", structure.precisions(whole.precisions_cholesky))
-        as_theirs = partial(structure.as_sklearn, n_components=fitted.n_components)
+        covariances, precisions = own.get("covariances_", whole.covariances), own.get("precisions_")
+        if structure.in_sklearn != structure.name:
+            parameters = structure.expand(replace(parameters, covariances=np.asarray(covariances)))
+            structure, covariances, precisions = structure.expanded, parameters.covariances, None
         found = {
             "weights_": parameters.weights,
             "means_": parameters.means,
-            "covariances_": as_theirs(covariances),
-            "precisions_": as_theirs(precisions),
-            "precisions_cholesky_": as_theirs(parameters.precisions_cholesky),
+            "covariances_": covariances,
+            "precisions_": structure.precisions(parameters.precisions_cholesky) if precisions is None else precisions,
+            "precisions_cholesky_": parameters.precisions_cholesky,
         }
         dtype = _floats(own["means_"]).dtype
         mixture = kind()
-        params = {name: own[name] for name in self.get_params()} | {"covariance_type": structure.in_sklearn}
+        params = {name: own[name] for name in self.get_params()} | {"covariance_type": structure.name}
         mixture.set_params(**{n: params[n] for n in mixture.get_params() if n in params and _is_known(n, params[n])})
         vars(mixture).update({name: np.array(values, dtype=dtype) for name, values in found.items()})
         kept = ("converged_", "n_iter_", "lower_bound_", "lower_bounds_", "feature_names_in_")

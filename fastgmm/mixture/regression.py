@@ -21,7 +21,7 @@ from ..sources.array import ArraySource
 from ..sources.incomplete.source import IncompleteModel, IncompleteSource, incomplete_model
 from ..sources.responsibilities import map_responsibilities
 from ..sources.source import Source
-from .base import BaseMixture, Floats
+from .base import BaseMixture, Floats, check_no_overflow
 from .checks import Features, feature_numbers, other_features
 
 __all__ = ["Regression"]
@@ -116,6 +116,7 @@ class Regression(BaseMixture):
             )
         structure = fitted.structure
         joint = conditional(structure, fitted.parameters, given, rest)
+        check_no_overflow(structure, joint.given)
         names = None if fitted.feature_names is None else fitted.feature_names[given]
         of_given = Fitted(structure, joint.given, names)
         with self._rows(X, of_given) as source:

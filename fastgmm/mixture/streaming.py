@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -160,7 +161,11 @@ class Streaming(Estimation):
         if not n_samples > 0:
             return Stream(fitted.parameters, fitted.parameters)
         resolution = float(np.finfo(np.asarray(state["means_"]).dtype).eps)
-        return Stream.after(fitted.structure, fitted.parameters, n_samples, resolution, self._m_step())
+        structure, parameters = fitted.structure, fitted.parameters
+        if "covariances_" not in state:
+            covariances = structure.invert_factors(parameters.precisions_cholesky)
+            parameters = replace(parameters, covariances=covariances)
+        return Stream.after(structure, parameters, n_samples, resolution, self._m_step())
 
     def _with_pending(self, source: Source, scale: float) -> PendingRows:
         """Return the pending rows together with those of a batch."""

@@ -110,4 +110,6 @@ def _from_roots(weights: np.ndarray, means: np.ndarray, roots: np.ndarray, shape
 def _select(structure: Structure, parameters: Parameters, features: Sequence[int]) -> Parameters:
     """Some features of a mixture without correlations."""
     factors = structure.features(parameters.precisions_cholesky, features)
-    return Parameters(parameters.weights, parameters.means[:, features], factors**-2, factors)
+    with np.errstate(divide="ignore", over="ignore"):  # of factors set by hand, which callers refuse
+        variances = factors**-2
+    return Parameters(parameters.weights, parameters.means[:, features], variances, factors)

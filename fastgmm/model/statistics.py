@@ -222,6 +222,8 @@ class Statistics:
 
         try:
             return cls(**_checked(*archive.read(path)))
+        except ModelFileError as error:
+            raise ModelFileError(f"{os.fspath(path)!r} holds no statistics: {error}") from error
         except (ValueError, TypeError, KeyError) as error:
             raise ModelFileError(
                 f"{os.fspath(path)!r} holds no statistics: {error} Write them with Statistics.save."
@@ -247,10 +249,8 @@ def _checked(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> dict[str,
     size = arrays["reference"].shape
     if len(size) != 2:
         raise ValueError(f"its reference has shape {size}.")
-    n_components, n_features = size
     scatters = arrays["scatters"].shape
-    own, shared = {(n_components, *(n_features,) * n) for n in range(3)}, {(n_features,) * n for n in (1, 2)}
-    if scatters not in own | shared:
+    if not 1 <= len(scatters) <= 3 or not {1, *size}.issuperset(scatters):
         raise ValueError(f"its scatters have shape {scatters}, though they are of {_sizes(*size)}.")
     shapes = {"reference": size, "counts": size[:1], "sums": size, "scatters": scatters, "totals": (len(TOTALS),)}
     for name, array in arrays.items():

@@ -59,7 +59,8 @@ class Structure(ABC):
     """One covariance structure.
 
     Its arrays are covariances, precisions and their factors in `Parameters`, and scatters in `Statistics`. They hold
-    matrices, or what stands on their diagonals; one for each component, or one that all share.
+    matrices, or what stands on their diagonals; one for each component, or one that all share. They have at least one
+    axis, and no axis but of K, of D, or of length 1.
     """
 
     name: str
@@ -263,7 +264,10 @@ class Structure(ABC):
 
     @property
     def expanded(self) -> Structure:
-        """The structure that accumulates this one's scatters for each component, or for each feature (see `pool`)."""
+        """The structure with scatters of each component, or of each feature, from which `pool` makes this one's.
+
+        Its kind must be TRIANGULAR or DIAGONAL: those in a common frame cannot be accumulated for given labels.
+        """
         return self
 
     def expand(self, parameters: Parameters) -> Parameters:

@@ -103,7 +103,10 @@ def marginal_covariances(estimator: Any, features: Sequence[int]) -> NDArray[np.
     array([[[9., 0.],
             [0., 1.]]])
     """
-    structure = STRUCTURES[estimator.covariance_type]
+    structure = STRUCTURES.get(estimator.covariance_type)
+    if structure is None:
+        known = ", ".join(STRUCTURES)
+        raise ValueError(f"covariance_type={estimator.covariance_type!r} is not among {known}: set one of these.")
     covariances = structure.features(np.asarray(estimator.covariances_, dtype=np.float64), features)
     return np.array(structure.dense(covariances, len(estimator.means_), len(features)))
 

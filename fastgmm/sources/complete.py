@@ -118,6 +118,11 @@ class CompleteSource(Source):
     ) -> Statistics:
         """Statistics about `means` for labels or responsibilities."""
         expanded = structure.expanded
+        if expanded.kind == COMMON_FRAME:  # whose sums the kernels take in an E-step alone
+            raise TypeError(
+                f"The structure {structure.name!r} is expanded to {expanded.name!r}, which is accumulated in a common "
+                "frame. Its `expanded` must be a structure of the kind TRIANGULAR or DIAGONAL."
+            )
         parameters = expanded.unit(means)
         model = self._kernel_model(expanded, parameters)
         sums = Sums(self._n_sums(model))
