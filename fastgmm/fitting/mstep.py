@@ -62,7 +62,7 @@ class MStep(Protocol):
         """Whether the data, and neither regularization nor repairs, bound the objective at these parameters."""
 
 
-MSteps = Callable[[Rows, Structure], MStep]  # how an estimator makes the M-step of each fit
+MSteps = Callable[..., MStep]  # (rows, structure, constraints=): makes the M-step of each fit of an estimator
 
 
 class MaximumLikelihood:

@@ -92,7 +92,7 @@ class Stream:
         recent = 1 - (1 - part) ** (RECENT + 1)
         average = remembered if decay == 1 else mixed(self.average, remembered, recent)
         rows = PooledRows(structure, remembered)
-        m_step = m_step_of(rows, structure).on(rows, self.constraints)
+        m_step = m_step_of(rows, structure, constraints=self.constraints)
         parameters = averaged = m_step(remembered, self.parameters, t)
         if average is not remembered:
             averaged = m_step.on(PooledRows(structure, average), m_step.constraints)(average, self.parameters, t)

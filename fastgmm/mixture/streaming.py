@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from ..fitting.convergence import PARTIAL
 from ..fitting.em import Fit
 from ..fitting.stream import Stream
-from ..model.fitted import Fitted
 from ..sources.intake import as_source, total_weight
 from ..sources.passes import GROUP_WORK
 from ..sources.source import Source
@@ -100,16 +99,16 @@ class Streaming(Estimation):
         """
         name, state = type(self).__name__, vars(self)
         self._check_params()
-        fitted = self._fitted(state) if "means_" in state else None
-        if fitted is not None:
-            check_feature_names(X, fitted.feature_names, name)
+        begun = "means_" in state
+        if begun:
+            check_feature_names(X, state.get("feature_names_in_"), name)
         names = feature_names(X)
         how = {"sample_weight": sample_weight, "missing": self.missing}
         with as_source(X, name, n_threads=self.n_threads, **how) as source:
             scale = total_weight(source, sample_weight) / source.total
-            if fitted is not None:
-                check_n_features(source.n_features, fitted.n_features, name)
-                return self._adopt(self._learned(fitted, state, source, scale))
+            if begun:
+                check_n_features(source.n_features, np.shape(state["means_"])[-1], name)
+                return self._adopt(self._learned(state, source, scale))
             pending = self._with_pending(source, scale)
         if len(pending.X) < max(2, self.n_components * (source.n_features + 1)):
             self._pending = pending
@@ -119,22 +118,21 @@ class Streaming(Estimation):
         with self._rows_to_fit(pending.X, weights) as source:
             with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
                 fit, records = self._best_fit(source, self._plans(source, structure, settings), settings)
-                begun = self._attributes(structure, fit, source.dtype, 0.0, names, records)
-            learned = self._learned(self._fitted(state | begun), begun, source, pending.weights.sum() / source.total)
+                state = state | self._attributes(structure, fit, source.dtype, 0.0, names, records)
+            learned = self._learned(state, source, pending.weights.sum() / source.total)
         return self._adopt(learned)
 
-    def _learned(self, fitted: Fitted, state: dict[str, Any], source: Source, scale: float) -> dict[str, Any]:
-        """Return the attributes after a batch.
+    def _learned(self, state: dict[str, Any], source: Source, scale: float) -> dict[str, Any]:
+        """Return the attributes after a batch; ``state`` are those before.
 
-        ``state`` are those before, of the mixture ``fitted``, and ``scale`` is what a weight of one in the source
-        stands for.
+        A weight of one in the source stands for a weight of ``scale`` in the stream.
         """
-        structure, settings = fitted.structure, self._settings()
+        structure, settings = self._structure(state), self._settings()
         dtype = np.promote_types(np.asarray(state["means_"]).dtype, source.dtype)
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # what overflows is refused or repaired
             stream, earlier = state.get("_stream"), state.get("lower_bounds_", [])
             if stream is None:
-                stream, earlier = self._stream_after(fitted, state), []
+                stream, earlier = self._stream_after(state), []
             serial = source.work(structure, self.n_components) < SERIAL_WORK
             rows = source.single_threaded() if serial else source
             m_step = settings.m_step(source, structure)
@@ -142,7 +140,7 @@ class Streaming(Estimation):
             bound = m_step.value(batch, stream.parameters)
             after = stream.step(structure, batch, self.learning_decay, settings.m_step)
             fit = Fit(after.averaged, [bound], PARTIAL, after.repairs)
-            attributes = self._attributes(structure, fit, dtype, after.n_samples, fitted.feature_names)
+            attributes = self._attributes(structure, fit, dtype, after.n_samples, state.get("feature_names_in_"))
         tell(
             DEBUG,
             "batch %d: %d rows, mean log-likelihood %.9g",
@@ -155,9 +153,9 @@ class Streaming(Estimation):
         kept = {name: state[name] for name in ("fits_",) if name in state}
         return attributes | kept | {"n_iter_": len(bounds), "lower_bounds_": bounds, "_stream": after}
 
-    def _stream_after(self, fitted: Fitted, state: dict[str, Any]) -> Stream:
+    def _stream_after(self, state: dict[str, Any]) -> Stream:
         """Return the stream state equivalent to one batch of the rows that the parameters come from."""
-        n_samples = state.get("n_samples_seen_", 0.0)
+        fitted, n_samples = self._fitted(state), state.get("n_samples_seen_", 0.0)
         if not n_samples > 0:
             return Stream(fitted.parameters, fitted.parameters)
         resolution = float(np.finfo(np.asarray(state["means_"]).dtype).eps)
