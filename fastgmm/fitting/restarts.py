@@ -140,7 +140,7 @@ def forecast(before: float, last: float, now: float) -> float:
     return now + PATIENCE * gain**2 / (previous - gain) if gain < previous else math.inf
 
 
-@dataclass(slots=True)
+@dataclass
 class Leg:
     """A stretch of all restarts: up to which iteration, and what ends it before."""
 
@@ -155,7 +155,7 @@ class Stopped(Exception):
     """Raised in a restart that need not go on."""
 
 
-@dataclass(slots=True)
+@dataclass
 class Restart:
     """One start and how far its fit has come."""
 

@@ -10,7 +10,7 @@ from .parameters import Parameters
 from .structure import KernelModel, Structure
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, eq=False)
 class Fitted:
     """Structure and parameters of a mixture, and the names of its features; immutable but for what it remembers.
 

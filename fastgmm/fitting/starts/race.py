@@ -6,7 +6,6 @@ again and again is successive halving (Jamieson and Talwalkar 2016).
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 from ...model.parameters import Parameters
@@ -51,15 +50,19 @@ def best_start(
     return contenders[0]
 
 
-@dataclass(slots=True)
 class Contender:
-    """A start, and how far EM has come from there."""
+    """A start, and how far EM has come from there: parameters and objective, or the error that ended it."""
 
-    goal: Goal
-    start: Callable[..., Parameters]
-    parameters: Parameters | None = None
-    value: float = -math.inf  # of the objective
-    error: ValueError | None = None
+    def __init__(
+        self,
+        goal: Goal,
+        start: Callable[..., Parameters],
+        parameters: Parameters | None = None,
+        value: float = -math.inf,
+    ) -> None:
+        self.goal, self.start = goal, start
+        self.parameters, self.value = parameters, value
+        self.error: ValueError | None = None
 
     def run(self, source: CompleteSource, n_passes: int) -> None:
         """Go on for some passes; a covariance that becomes ill-defined puts it last."""
