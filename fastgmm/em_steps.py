@@ -101,7 +101,7 @@ def statistics(mixture: GaussianMixture, X: Any, sample_weight: Any = None) -> S
     source = rows_of(mixture, value, X, sample_weight)
     with source, np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # what overflows `maximize` refuses
         m_step = settings_of(mixture).m_step(source, value.structure)
-        found = source.statistics(value.structure, m_step.evaluated(value.parameters))
+        found = source.statistics(value.structure, m_step.evaluated(value.parameters)).in_data_units()
     if sample_weight is None:
         return found
     scale = round(math.log2(total_weight(source, sample_weight) / source.total))  # of weights, a power of two

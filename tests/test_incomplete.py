@@ -79,7 +79,7 @@ def kernel_sums(kernel: ModuleType, X: Any, model: twin.Model, weights: Any = No
     ]
     out = np.full(size + 1, np.nan)
     kernel.accumulate_patterns(
-        X, *find_patterns(X), weights, *read, np.full(work, np.nan, X.dtype), np.full(scratch, np.nan), out
+        X, *find_patterns(X), weights, *read.arguments, np.full(work, np.nan, X.dtype), np.full(scratch, np.nan), out
     )
     return out
 

@@ -63,8 +63,10 @@ class SharedDiagonal(Diagonal):
     def pool(self, statistics: Statistics) -> Statistics:
         return replace(statistics, scatters=statistics.scatters.sum(axis=0), covariance_type=self.name)
 
-    def kernel_model(self, parameters: Parameters, dtype: np.dtype, origin: Array | None = None) -> KernelModel:
-        return DIAG.kernel_model(self.expand(parameters), dtype)
+    def kernel_model(
+        self, parameters: Parameters, dtype: np.dtype, origin: Array | None = None, units: Array | None = None
+    ) -> KernelModel:
+        return DIAG.kernel_model(self.expand(parameters), dtype, units=units)
 
     def moments(
         self, parameters: Parameters, model: KernelModel, sums: Array, totals: Totals
@@ -81,8 +83,10 @@ class SharedMatrix(Tied):
     kind = TRIANGULAR
     common_frame = False
 
-    def kernel_model(self, parameters: Parameters, dtype: np.dtype, origin: Array | None = None) -> KernelModel:
-        return FULL.kernel_model(self.expand(parameters), dtype)
+    def kernel_model(
+        self, parameters: Parameters, dtype: np.dtype, origin: Array | None = None, units: Array | None = None
+    ) -> KernelModel:
+        return FULL.kernel_model(self.expand(parameters), dtype, units=units)
 
     def moments(
         self, parameters: Parameters, model: KernelModel, sums: Array, totals: Totals
@@ -438,7 +442,7 @@ def test_expected_log_joint(mixture: tuple[Structure, Parameters], same: bool) -
     rows = ArraySource(clusters(400) @ (np.eye(3) + 0.3), 1)
     shift = np.zeros(3) if same else np.array([0.5, -0.3, 0.1])
     at = replace(parameters, means=parameters.means + shift)
-    statistics = rows.statistics(structure, parameters)
+    statistics = rows.statistics(structure, parameters).in_data_units()
     r = rows.responsibilities(rows.model(Fitted(structure, parameters)))
     away = rows.X[:, None] - at.means
     precisions = np.linalg.inv(structure.dense(at.covariances, 3, 3))

@@ -17,7 +17,9 @@ from .settings import Settings
 class Fit:
     """The end of EM: parameters, the bound reported for each iteration, the reason why it stopped, and repairs.
 
-    `value` is the objective at the last point that was evaluated and kept, before its M-step.
+    `value` is the objective at the last point that was evaluated and kept, before its M-step, and `bound` the last
+    bound: both in the units of the source, by whose digits fits of the same rows are compared. The bounds reported are
+    in the units of the data.
     """
 
     parameters: Parameters
@@ -25,6 +27,7 @@ class Fit:
     stop_reason: str
     repairs: list[Repair] = field(default_factory=list)
     value: float = -math.inf
+    bound: float = -math.inf
 
     @property
     def converged(self) -> bool:
@@ -42,6 +45,8 @@ def expectation_maximization(
     on_iteration: Callable[[int, float, float], None] | None = None,
 ) -> Fit:
     """Alternate expectation and maximization until the rule of convergence is met, or something else ends it.
+
+    `previous_bound` is in the units of the source, what `on_iteration` hears in those of the data.
 
     A pass at an extrapolated point whose objective turns out lower counts as an iteration, whose bound is that of the
     point before.
@@ -65,10 +70,10 @@ def expectation_maximization(
                 if m_step.constraints:
                     step = Plain()  # an extrapolated point could break the constraint on what has collapsed
                 parameters = step.next(parameters, maximized)
-            bounds.append(bound)
+            bounds.append(bound - statistics.log_volume)
             if on_iteration is not None:
-                on_iteration(n_iter, bound, bound - before)
-            stop = settings.stop(n_iter, bound)
+                on_iteration(n_iter, bounds[-1], bound - before)
+            stop = settings.stop(n_iter, bounds[-1])
             if converged or stop is not None:
                 reason = TOL if converged or stop is None else stop
                 break
@@ -76,4 +81,4 @@ def expectation_maximization(
         if not bounds:
             raise
         reason = INTERRUPT
-    return Fit(maximized, bounds, reason, m_step.repairs, value)
+    return Fit(maximized, bounds, reason, m_step.repairs, value, bound)

@@ -10,6 +10,7 @@ from ..model.factors import IllDefinedCovariance
 from ..model.parameters import Parameters
 from ..model.statistics import Statistics
 from ..model.structure import Structure, Totals
+from ..model.units import Units
 
 EPS = float(np.finfo(np.float64).eps)
 EMPTY = 1e3  # times the machine epsilon of the rows: a component of fewer rows is empty
@@ -17,8 +18,8 @@ RIDGE = 1e-6  # a repaired variance, relative to the component's own or to that 
 ROUNDING = 4.0  # roundoffs of the mean that a standard deviation must exceed to be more than noise
 RAISED = f"variances raised to at least {RIDGE:g} of its own, or of the usual ones where it had none"
 
-# Standard deviations whose precision float64 and float32 hold, with room for correlations.
-SMALLEST = [1e3 / math.sqrt(np.finfo(dtype).max) for dtype in (np.float64, np.float32)]
+# Standard deviations whose precision float64 holds, or whose squares float32 holds in units of all rows, with room.
+LEAST_FLOAT64, LEAST_FLOAT32 = (1e3 / math.sqrt(np.finfo(dtype).max) for dtype in (np.float64, np.float32))
 
 Constraints = dict[int | None, np.ndarray]  # scales of components held to least variances; None: the one that all share
 
@@ -54,6 +55,10 @@ class Repaired(NamedTuple):
 
 class Rows(Totals, Protocol):
     """The size and the spread of all rows: a source, or statistics of it."""
+
+    @property
+    def units(self) -> Units:
+        """Powers of two near the spread of each feature."""
 
     @property
     def total(self) -> float:
@@ -104,7 +109,7 @@ class Degeneracy:
                 f"as large as {np.abs(origin).max():.3g}). Divide each column by its standard deviation, or drop "
                 "outliers."
             )
-        least, typical = SMALLEST[dtype.itemsize < 8] ** 2, (1e-3 * origin) ** 2
+        least, typical = LEAST_FLOAT64**2, (1e-3 * origin) ** 2
         varies = variances > np.maximum((1e3 * EPS * origin) ** 2, least)
         return np.where(varies, variances, np.where(typical > least, typical, 1.0))
 
@@ -159,7 +164,7 @@ class Degeneracy:
     def _noise(self, means: np.ndarray, resolution: float) -> np.ndarray:
         """Standard deviations (K, D) that are no more than rounding, or whose precision the rows' type cannot hold."""
         noise = ROUNDING * EPS * np.abs(means)
-        noise += SMALLEST[resolution > EPS]
+        noise += LEAST_FLOAT32 * self.rows.units.sizes if resolution > EPS else LEAST_FLOAT64
         if self.structure.common_frame:
             noise += ROUNDING * resolution * np.abs(means - self.rows.origin)
         return noise

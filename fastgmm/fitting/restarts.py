@@ -116,7 +116,7 @@ def best_fit(
                     restart.dropped = True
                     progress.drop(restart.number)
             running, limit = [restart for restart in running if not restart.dropped], 2 * limit
-    best = max(restarts, key=lambda restart: restart.lower_bound) if max_iter > 0 else restarts[-1]
+    best = max(restarts, key=lambda restart: restart.bound) if max_iter > 0 else restarts[-1]
     if best.fit is None:
         raise KeyboardInterrupt
     fit = best.fit if leg.stop_reason is None else replace(best.fit, stop_reason=leg.stop_reason)
@@ -200,7 +200,7 @@ class Restart:
             self.plan.m_step,
             parameters,
             leg.settings._replace(max_iter=leg.limit - done),
-            previous_bound=self.lower_bounds[-1] if self.lower_bounds else self.previous_bound,
+            previous_bound=self.previous_bound if self.fit is None else self.fit.bound,
             on_iteration=on_iteration,
         )
         self.seconds_initialization += started - begun
@@ -221,6 +221,11 @@ class Restart:
     def lower_bound(self) -> float:
         """The last of them."""
         return self.lower_bounds[-1] if self.lower_bounds else -math.inf
+
+    @property
+    def bound(self) -> float:
+        """The last one in the units of the source, by which restarts are compared."""
+        return -math.inf if self.fit is None else self.fit.bound
 
     @property
     def n_iter(self) -> int:

@@ -221,6 +221,19 @@ cdef inline void log_densities(
                 p[n] = c + s * d2[n]
 
 
+cdef inline Py_ssize_t far(const floating* values, Py_ssize_t n) noexcept nogil:
+    """How many of n log densities are so low that differences between them are rounding, if they are numbers."""
+    cdef Py_ssize_t i, count = 0
+    cdef floating lowest
+    if floating is double:
+        lowest = -1e15
+    else:
+        lowest = -1e7
+    for i in range(n):
+        count += not (values[i] >= lowest)
+    return count
+
+
 cdef inline void clear_lanes(const Layout* at, Py_ssize_t rows, floating* work) noexcept nogil:
     """Zero the responsibilities of lanes without a row."""
     cdef Py_ssize_t k

@@ -42,7 +42,7 @@ def posterior(
     log_likelihoods: Rows | None,
     responsibilities: Rows | None,
     labels: NDArray[np.int64] | None,
-) -> None: ...
+) -> int: ...
 def all_finite(X: Rows) -> bool: ...
 def assign(
     X: Rows,
@@ -107,7 +107,7 @@ def posterior_patterns(
     log_likelihoods: Rows | None,
     responsibilities: Rows | None,
     labels: NDArray[np.int64] | None,
-) -> None: ...
+) -> int: ...
 def impute_patterns(
     X: Rows,
     order: NDArray[np.int32],

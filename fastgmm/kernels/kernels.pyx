@@ -35,9 +35,9 @@ from libc.string cimport memcpy, memset
 from accumulation cimport (accumulate_block, accumulate_labeled, add_column, add_row, flush_all, total,
                            weighted_total)
 from algebra cimport cholesky, congruence, copy_rows, invert_upper, padded
-from blocks cimport (COMMON_FRAME, DIAGONAL, TRIANGULAR, Layout, aligned, below_rounding, clear_lanes, enter_frame,
-                     given_responsibilities, integer, layout, load_block, log_densities, pack_triangle,
-                     packed_size, store_responsibilities, weigh, width)
+from blocks cimport (COMMON_FRAME, DIAGONAL, TRIANGULAR, Layout, aligned, below_rounding, clear_lanes, enter_frame, far,
+                     given_responsibilities, integer, layout, load_block, log_densities, pack_triangle, packed_size,
+                     store_responsibilities, weigh, width)
 from pattern_blocks cimport (FEW, MarginalModel, accumulate_pattern_block, begin_block, begin_pattern, end_pattern,
                              marginal_model, pattern_layout, weigh_block)
 from pattern_rows cimport accumulate_rows, draw, filled, flush_rows, posterior_of_row, read_row, squares
@@ -145,8 +145,11 @@ def posterior(
     floating[:, ::1] responsibilities,          # OUT    (N, K) or None
     int64_t[::1] labels,                        # OUT    (N,)   or None
 ):
-    """Log-likelihood, responsibilities and most probable component of each row, where wanted."""
-    cdef Py_ssize_t N = X.shape[0], K = centers.shape[0], n, block, n0, rows, B
+    """Log-likelihood, responsibilities and most probable component of each row, where wanted.
+
+    Returns how many rows are so far from all components that their log densities do not tell these apart.
+    """
+    cdef Py_ssize_t N = X.shape[0], K = centers.shape[0], n, block, n0, rows, B, n_far = 0
     cdef Layout at = layout(kind, centers.shape[1], K, False, sizeof(floating))
     cdef floating* work = aligned(&workspace[0])
     cdef const double* W = &whitener[0] if whitener.shape[0] > 0 else NULL
@@ -167,10 +170,12 @@ def posterior(
                     labels[n0 + n] = integer(work + at.component, n)
             if normalized:
                 normalize(False, B, K, <floating> 0, work + at.p, B, work + at.scores)
+            n_far += far(work + (at.scores if normalized else at.extreme), rows)
             if log_likelihoods is not None:
                 memcpy(&log_likelihoods[n0], work + at.scores, rows * sizeof(floating))
             if responsibilities is not None:
                 store_responsibilities(&at, work, rows, &responsibilities[n0, 0])
+    return n_far
 
 
 cdef bint finite_row(const char* row, Py_ssize_t n, Py_ssize_t stride, floating zero) noexcept nogil:
@@ -455,6 +460,7 @@ def posterior_patterns(
 ):
     """As `posterior`, given the features observed; by the weights alone where there are none."""
     cdef Py_ssize_t D = X.shape[1], K = means.shape[0], pattern, start, stop, block, longest, n0, rows, n, k, top
+    cdef Py_ssize_t n_far = 0
     cdef int32_t row
     cdef PatternMixture mix = pattern_mixture(kind, D, K, aligned(&scratch[0]))
     cdef MarginalModel model = marginal_model(D, K)
@@ -473,6 +479,7 @@ def posterior_patterns(
                     row = order[n]
                     read_row(&mix, &data, n, <floating> 0)
                     score = posterior_of_row(&mix)
+                    n_far += far(&score, 1)
                     if log_likelihoods is not None:
                         log_likelihoods[row] = <floating> (score if mix.n_observed > 0 else 0)
                     top = 0
@@ -495,8 +502,10 @@ def posterior_patterns(
                     for n in range(rows):
                         labels[order[n0 + n]] = integer(work + at.component, n)
                 if log_likelihoods is None and responsibilities is None:
+                    n_far += far(work + at.extreme, rows)
                     continue
                 normalize(False, at.B, K, <floating> 0, work + at.p, at.B, work + at.scores)
+                n_far += far(work + at.scores, rows)
                 for n in range(rows):
                     row = order[n0 + n]
                     if log_likelihoods is not None:
@@ -504,6 +513,7 @@ def posterior_patterns(
                     if responsibilities is not None:
                         for k in range(K):
                             responsibilities[row, k] = (work + at.p)[k * at.B + n]
+    return n_far
 
 
 def impute_patterns(

@@ -227,15 +227,16 @@ class Distribution(BaseMixture):
             raise ValueError(f"{row.shape[1]} values were given for {len(given)} features: give one for each.")
         structure = fitted.structure
         joint = conditional(structure, fitted.parameters, given, rest)
-        model = structure.kernel_model(joint.given, row.dtype)
-        weights = ArraySource(row, n_threads=1).responsibilities(model)[0]
-        if not np.isfinite(weights).all():
+        source = ArraySource(row, n_threads=1)
+        weights = source.responsibilities(source.model(Fitted(structure, joint.given)))[0]
+        with np.errstate(over="ignore", invalid="ignore"):
+            moved = (joint.gains @ (row - joint.given.means)[:, :, np.newaxis])[:, :, 0]
+            conditioned = replace(joint.rest, weights=weights, means=joint.rest.means + moved)
+        if not np.isfinite(conditioned.means).all():
             raise ValueError(
-                f"The values {row[0].tolist()} are so far from all components that their densities overflow. Check "
-                "them, and their units."
+                f"The means given values as large as {np.abs(row).max():.3g} overflow. Check the values, and their "
+                "units."
             )
-        moved = (joint.gains @ (row - joint.given.means)[:, :, np.newaxis])[:, :, 0]
-        conditioned = replace(joint.rest, weights=weights, means=joint.rest.means + moved)
         return self._derived(fitted, conditioned, rest)
 
     def _holding(self, structure: Structure, parameters: Parameters) -> Self:

@@ -214,6 +214,7 @@ class Estimation(BaseMixture):
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # what overflows is refused or repaired
             plans = self._plans(source, structure, settings, warm)
             previous_bound = -math.inf if warm is None else float(state.get("lower_bound_", -math.inf))
+            previous_bound += source.log_volume
             fit, records = self._best_fit(source, plans, settings, previous_bound)
             n_samples = float(total_weight(source, sample_weight))
             attributes = self._attributes(structure, fit, source.dtype, n_samples, feature_names(X), records)

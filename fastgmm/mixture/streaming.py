@@ -136,7 +136,8 @@ class Streaming(Estimation):
             serial = source.work(structure, self.n_components) < SERIAL_WORK
             rows = source.single_threaded() if serial else source
             m_step = settings.m_step(source, structure)
-            batch = rows.statistics(structure, m_step.evaluated(stream.parameters)).scaled(scale)
+            found = rows.statistics(structure, m_step.evaluated(stream.parameters))
+            batch = found.in_data_units().scaled(scale)
             bound = m_step.value(batch, stream.parameters)
             after = stream.step(structure, batch, self.learning_decay, settings.m_step)
             fit = Fit(after.averaged, [bound], PARTIAL, after.repairs)

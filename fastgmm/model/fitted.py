@@ -8,6 +8,7 @@ import numpy as np
 
 from .parameters import Parameters
 from .structure import KernelModel, Structure
+from .units import Units
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,5 +46,6 @@ class Fitted:
         """The mixture as the kernels read it for complete rows of this type, made once."""
         model = self._kernel_models.get(dtype)
         if model is None:
-            model = self._kernel_models[dtype] = self.structure.kernel_model(self.parameters, dtype)
+            units = Units.of_mixture(self.structure, self.parameters)
+            model = self._kernel_models[dtype] = units.kernel_model(self.structure, self.parameters, dtype)
         return model

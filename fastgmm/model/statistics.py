@@ -44,6 +44,9 @@ class Statistics:
         Machine epsilon of the rows' precision.
     covariance_type : {'full', 'tied', 'diag', 'spherical'}
         Covariance structure of the mixture.
+    log_volume : float
+        Zero for statistics that `fastgmm.statistics` returns. Inside a fit densities are per volume of a unit near the
+        spread of the rows, and this is the logarithm of the unit: log_likelihood is by n_samples log_volume too large.
 
     Examples
     --------
@@ -62,6 +65,7 @@ class Statistics:
     n_samples: float
     resolution: float
     covariance_type: str
+    log_volume: float = 0.0
 
     def merge(self, other: Self) -> Self:
         """The statistics of both sets of rows.
@@ -107,6 +111,8 @@ class Statistics:
                 f"{np.abs(self.reference - other.reference).max():.3g}. Compute both for the same mixture, in the same "
                 "iteration."
             )
+        if self.log_volume != other.log_volume:
+            return self.in_data_units().merge(other.in_data_units())
         return replace(
             self,
             counts=self.counts + other.counts,
@@ -144,6 +150,23 @@ class Statistics:
             log_likelihood=factor * self.log_likelihood,
             n_samples=factor * self.n_samples,
         )
+
+    def in_data_units(self) -> Self:
+        """The statistics with densities per unit of volume of the data: with ``log_volume`` zero.
+
+        Returns
+        -------
+        statistics : Statistics
+
+        Examples
+        --------
+        >>> import fastgmm
+        >>> mixture = fastgmm.GaussianMixture().fit([[-1.0], [1.0]])
+        >>> fastgmm.statistics(mixture, [[0.0], [1.0]]).in_data_units().log_volume
+        0.0
+        """
+        excess = self.n_samples * self.log_volume
+        return replace(self, log_likelihood=self.log_likelihood - excess, log_volume=0.0)
 
     @property
     def mean_log_likelihood(self) -> float:

@@ -11,7 +11,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -36,6 +36,13 @@ class KernelModel(NamedTuple):
     factors: np.ndarray  # packed (K, D (D + 1) / 2), (K, D) or (K,); flat
     origin: np.ndarray  # (D,) float64, or nothing
     whitener: np.ndarray  # packed (D (D + 1) / 2,) float64, or nothing
+    scales: np.ndarray | None = None  # (D,) what rows are multiplied by before the kernels see them
+    log_volume: float = 0.0  # what is taken off log densities, which are per unit of volume
+
+    @property
+    def arguments(self) -> tuple[Any, ...]:
+        """What the kernels are given."""
+        return self[:7]
 
 
 def center(parameters: Parameters) -> np.ndarray:
@@ -111,8 +118,17 @@ class Structure(ABC):
         """Parameters from inverse covariances."""
 
     @abstractmethod
-    def kernel_model(self, parameters: Parameters, dtype: np.dtype, origin: np.ndarray | None = None) -> KernelModel:
-        """The mixture as the kernels read it; its common frame is about `origin`, or about the mean of the mixture."""
+    def kernel_model(
+        self,
+        parameters: Parameters,
+        dtype: np.dtype,
+        origin: np.ndarray | None = None,
+        units: np.ndarray | None = None,
+    ) -> KernelModel:
+        """The mixture as the kernels read it; its common frame is about `origin`, or about the mean of the mixture.
+
+        Densities are per volume of the `units` of the features, (D,), or of the data's.
+        """
 
     @abstractmethod
     def moments(
@@ -183,17 +199,49 @@ class Structure(ABC):
             None if parameters.expected_log_weights is None else parameters.expected_log_weights[order],
         )
 
+    # ---- its units
+
+    def rescaled(self, parameters: Parameters, scales: np.ndarray) -> Parameters:
+        """The mixture of rows of which each feature is multiplied by a number, (D,); spherical: by the same one."""
+        own = self.per_feature(scales)
+        factors = parameters.precisions_cholesky / (own[:, None] if self.triangular else own)
+        return replace(
+            parameters,
+            means=parameters.means * scales,
+            covariances=self._squared(parameters.covariances, scales),
+            precisions_cholesky=factors,
+        )
+
+    def rescaled_statistics(self, statistics: Statistics, scales: np.ndarray) -> Statistics:
+        """The statistics of such rows, under the mixture of such rows."""
+        return replace(
+            statistics,
+            reference=statistics.reference * scales,
+            sums=statistics.sums * scales,
+            scatters=self._squared(statistics.scatters, scales),
+        )
+
+    def _squared(self, values: np.ndarray, scales: np.ndarray) -> np.ndarray:
+        """Covariances or scatters of such rows."""
+        own = self.per_feature(scales)
+        return values * (own[:, None] * own if self.triangular else own**2)
+
     # ---- the distribution
 
-    def log_determinants(self, factors: np.ndarray, n_features: int) -> np.ndarray:
-        """Log-determinants of precision factors, (K,) or (1,)."""
+    def log_determinants(self, factors: np.ndarray, n_features: int, units: np.ndarray | None = None) -> np.ndarray:
+        """Log-determinants of precision factors, (K,) or (1,), with features in these units (D,) or the data's."""
         diagonals = self.diagonals(factors)
-        return n_features // diagonals.shape[1] * np.log(diagonals).sum(axis=1)
+        if units is None:
+            return n_features // diagonals.shape[1] * np.log(diagonals).sum(axis=1)
+        if diagonals.shape[1] == n_features:
+            return np.log(diagonals * units).sum(axis=1)
+        largest = units.max()
+        return n_features * np.log(diagonals[:, 0] * largest) + np.log(units / largest).sum()
 
-    def offsets(self, parameters: Parameters) -> np.ndarray:
-        """c_k, (K,): what does not depend on the sample in the log of weight times density."""
+    def offsets(self, parameters: Parameters, units: np.ndarray | None = None) -> np.ndarray:
+        """c_k, (K,): what does not depend on the sample in the log of weight times density per volume of the units."""
         n_features = parameters.means.shape[1]
-        log_determinants = self.log_determinants(parameters.precisions_cholesky, n_features)
+        log_determinants = self.log_determinants(parameters.precisions_cholesky, n_features, units)
         return parameters.log_weights + log_determinants - 0.5 * n_features * LOG_2_PI
 
     def expected_log_joint(self, parameters: Parameters, statistics: Statistics) -> float:
@@ -289,13 +337,19 @@ class Structure(ABC):
     ) -> Statistics:
         """Statistics about the means from what `kernels.accumulate` left.
 
-        The kernel's sums are about means rounded to the precision of the rows, or in the frame of one source.
+        The kernel's sums are about means rounded to the precision of the rows, or in the frame of one source; and of
+        rows multiplied by the scales of the model. The log-likelihood is per volume of its units.
         """
+        if model.scales is not None:
+            parameters = self.rescaled(parameters, model.scales)
         components = sums[:-1].reshape(len(model.centers), -1)
         counts = components[:, 0].copy()
         used, first, second = self.moments(parameters, model, components, totals)
-        found = Statistics(used, counts, first, second, float(sums[-1]), n_samples, resolution, self.name)
-        return self.recentered(found, parameters.means)
+        found = Statistics(
+            used, counts, first, second, float(sums[-1]), n_samples, resolution, self.name, model.log_volume
+        )
+        found = self.recentered(found, parameters.means)
+        return found if model.scales is None else self.rescaled_statistics(found, 1 / model.scales)
 
     def equivalent(self, parameters: Parameters, n_samples: float, resolution: float) -> Statistics:
         """Statistics of so many rows of which the parameters are the M-step without regularization."""

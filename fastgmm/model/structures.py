@@ -74,14 +74,20 @@ class Full(Structure):
         factors, covariances = invert_precisions(precisions)
         return Parameters(weights, means, covariances, factors)
 
-    def kernel_model(self, parameters: Parameters, dtype: np.dtype, origin: np.ndarray | None = None) -> KernelModel:
+    def kernel_model(
+        self,
+        parameters: Parameters,
+        dtype: np.dtype,
+        origin: np.ndarray | None = None,
+        units: np.ndarray | None = None,
+    ) -> KernelModel:
         factors = parameters.precisions_cholesky
         centers = parameters.means.astype(dtype)
         lost = parameters.means - centers
         center_rounding = -np.einsum("ki,kij->kj", lost, factors) if lost.any() else np.zeros_like(lost)
         return KernelModel(
             self.kind,
-            self.offsets(parameters).astype(dtype),
+            self.offsets(parameters, units).astype(dtype),
             np.ascontiguousarray(centers),
             np.ascontiguousarray(center_rounding, dtype),
             packed(factors.astype(dtype)),
@@ -147,13 +153,19 @@ class Tied(Structure):
         factors, covariances = invert_precisions(precisions[None])
         return Parameters(weights, means, covariances[0], factors[0])
 
-    def kernel_model(self, parameters: Parameters, dtype: np.dtype, origin: np.ndarray | None = None) -> KernelModel:
+    def kernel_model(
+        self,
+        parameters: Parameters,
+        dtype: np.dtype,
+        origin: np.ndarray | None = None,
+        units: np.ndarray | None = None,
+    ) -> KernelModel:
         whitener = parameters.precisions_cholesky
         origin = center(parameters) if origin is None else origin
         centers = np.einsum("ki,ij->kj", parameters.means - origin, whitener)
         return KernelModel(
             self.kind,
-            self.offsets(parameters).astype(dtype),
+            self.offsets(parameters, units).astype(dtype),
             np.ascontiguousarray(centers, dtype),
             np.empty((0, 0), dtype),
             np.ones(len(centers), dtype),
@@ -229,11 +241,17 @@ class Diagonal(Structure):
         reciprocal_root(precisions)
         return Parameters(weights, means, 1 / precisions, np.sqrt(precisions))
 
-    def kernel_model(self, parameters: Parameters, dtype: np.dtype, origin: np.ndarray | None = None) -> KernelModel:
+    def kernel_model(
+        self,
+        parameters: Parameters,
+        dtype: np.dtype,
+        origin: np.ndarray | None = None,
+        units: np.ndarray | None = None,
+    ) -> KernelModel:
         factors = parameters.precisions_cholesky
         return KernelModel(
             self.kind,
-            self.offsets(parameters).astype(dtype),
+            self.offsets(parameters, units).astype(dtype),
             np.ascontiguousarray(parameters.means, dtype),
             np.empty((0, 0), dtype),
             factors.astype(dtype).ravel(),
@@ -295,12 +313,18 @@ class Spherical(Diagonal):
     def pool(self, statistics: Statistics) -> Statistics:
         return replace(statistics, scatters=statistics.scatters.sum(axis=1), covariance_type=self.name)
 
-    def kernel_model(self, parameters: Parameters, dtype: np.dtype, origin: np.ndarray | None = None) -> KernelModel:
+    def kernel_model(
+        self,
+        parameters: Parameters,
+        dtype: np.dtype,
+        origin: np.ndarray | None = None,
+        units: np.ndarray | None = None,
+    ) -> KernelModel:
         factors = parameters.precisions_cholesky
         origin = center(parameters) if origin is None else origin
         return KernelModel(
             self.kind,
-            self.offsets(parameters).astype(dtype),
+            self.offsets(parameters, units).astype(dtype),
             np.ascontiguousarray(parameters.means - origin, dtype),
             np.empty((0, 0), dtype),
             factors.astype(dtype),
@@ -312,7 +336,7 @@ class Spherical(Diagonal):
         self, parameters: Parameters, model: KernelModel, sums: np.ndarray, totals: Totals
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         means = model.centers.astype(np.float64)
-        return totals.origin + means, sums[:, 1:-1] - sums[:, :1] * means, sums[:, -1]
+        return model.origin + means, sums[:, 1:-1] - sums[:, :1] * means, sums[:, -1]
 
 
 FULL, TIED, DIAG, SPHERICAL = Full(), Tied(), Diagonal(), Spherical()

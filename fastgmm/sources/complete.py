@@ -15,13 +15,15 @@ from ..model.parameters import Parameters
 from ..model.statistics import Statistics
 from ..model.structure import CancellationError, KernelModel, Structure
 from ..model.structures import FULL
+from ..model.units import Units, rescaled, scales
 from .passes import Arrays, Group, Pass, Sums, Workspace, allocate
-from .source import Model, Source
+from .source import Source
 
 if TYPE_CHECKING:
     from .array import ArraySource
 
 ORIGIN_ROWS = 1024  # whose mean is a point amid all rows
+UNIT_ROWS = 128  # of these, from whose steps the units of features are taken
 
 
 class Labels(Protocol):
@@ -49,24 +51,49 @@ class CompleteSource(Source):
         return fitted.kernel_model(self.dtype)
 
     def posterior(
-        self, X: np.ndarray, model: Model, *outputs: np.ndarray | None, workspace: Workspace | None = None
+        self, X: np.ndarray, model: KernelModel, *outputs: np.ndarray | None, workspace: Workspace | None = None
     ) -> None:
         if workspace is None:
             kind, n_components, itemsize = model.kind, len(model.centers), self.dtype.itemsize
             size = self.kernels.workspace_size(kind, self.n_features, n_components, False, itemsize)
             workspace = (np.empty(size, self.dtype),)
-        self.kernels.posterior(X, *model, *workspace, *outputs)
+        X = rescaled(X, model.scales)
+        n_far = self.kernels.posterior(X, *model.arguments, *workspace, *outputs)
+        if n_far:
+            from .far import mend  # rarely needed
+
+            scores = np.empty(len(X), self.dtype)
+            self.kernels.posterior(X, *model.arguments, *workspace, scores, None, None)
+            mend(X, model, scores, outputs)
+        log_likelihoods = outputs[0]
+        if log_likelihoods is not None:
+            log_likelihoods -= model.log_volume
 
     # ---- what does not depend on parameters
+
+    @property
+    def log_volume(self) -> float:
+        return self.units.log_volume
 
     @cached
     def origin(self) -> np.ndarray:
         """A point amid the rows (D,): the mean of up to 1024 of them."""
+        return self._located[0]
+
+    @cached
+    def units(self) -> Units:
+        """Units in which the kernels see these rows, from some of the same."""
+        return self._located[1]
+
+    @cached
+    def _located(self) -> tuple[np.ndarray, Units]:
+        """Origin and units, from one reading."""
         if self.weights is None:
             indices = np.arange(0, self.n_samples, max(1, self.n_samples // ORIGIN_ROWS))
         else:
             indices = self.weighted_quantile_rows((np.arange(ORIGIN_ROWS) + 0.5) / ORIGIN_ROWS)
-        return self.take(indices).X.mean(axis=0, dtype=np.float64)
+        X = self.take(indices).X
+        return X.mean(axis=0, dtype=np.float64), Units.of_rows(X[:: max(1, len(X) // UNIT_ROWS)])
 
     @cached
     def scatter(self) -> np.ndarray:
@@ -79,7 +106,7 @@ class CompleteSource(Source):
             weights, out = self._weights(group.rows), sums.part()
             weights = weights if weights is None else weights.astype(np.float64)
             X, labels = group.X.astype(np.float64, copy=False), np.zeros(len(group.X), np.int32)
-            self.kernels.accumulate(X, None, labels, weights, *model, *workspace, out)
+            self.kernels.accumulate(X, None, labels, weights, *model.arguments, *workspace, out)
             return out
 
         arrays = self.arrays(TRIANGULAR, 1, dtype=double)
@@ -123,8 +150,11 @@ class CompleteSource(Source):
                 f"The structure {structure.name!r} is expanded to {expanded.name!r}, which is accumulated in a common "
                 "frame. Its `expanded` must be a structure of the kind TRIANGULAR or DIAGONAL."
             )
-        parameters = expanded.unit(means)
-        model = self._kernel_model(expanded, parameters)
+        units = self.units.scales(expanded, self.dtype)
+        parameters = expanded.unit(means if units is None else means * units)
+        if units is not None:
+            parameters = expanded.rescaled(parameters, 1 / units)
+        model = self._kernel_model(expanded, parameters)._replace(log_volume=0.0)  # there are no densities
         sums = Sums(self._n_sums(model))
         task = partial(self._accumulate, model, sums, labels)
         self._pass(model.kind, len(model.centers)).run(task, sums.add, responsibilities)
@@ -132,7 +162,8 @@ class CompleteSource(Source):
 
     def _kernel_model(self, structure: Structure, parameters: Parameters) -> KernelModel:
         """The mixture as the kernels read it, about the origin where its components share a frame."""
-        return structure.kernel_model(parameters, self.dtype, self.origin if structure.common_frame else None)
+        origin = self.origin if structure.common_frame else None
+        return self.units.kernel_model(structure, parameters, self.dtype, origin)
 
     def _accumulate(
         self, model: KernelModel, sums: Sums, labels: Labels | None, workspace: Workspace, group: Group
@@ -140,7 +171,8 @@ class CompleteSource(Source):
         """The sums over one group."""
         owners = None if labels is None else labels.of(self, group)
         weights, out = self._weights(group.rows), sums.part()
-        self.kernels.accumulate(group.X, group.given, owners, weights, *model, *workspace, out)
+        X = rescaled(group.X, model.scales)
+        self.kernels.accumulate(X, group.given, owners, weights, *model.arguments, *workspace, out)
         return out
 
     def _moments(self, structure: Structure, parameters: Parameters, model: KernelModel, sums: Sums) -> Statistics:
@@ -161,33 +193,55 @@ class CompleteSource(Source):
             return out
 
         self._pass(COMMON_FRAME, n_centers).run(task, sums.add)
-        counts, first = sums.total[:n_centers], sums.total[n_centers:-1].reshape(centers.shape)
-        return labels, counts, first - counts[:, None] * (centers - self.origin), float(sums.total[-1])
+        counts, first = sums.total[:n_centers], sums.total[n_centers:-1].reshape(centers.shape) / self._scale
+        inertia = float(sums.total[-1]) / self._scale**2
+        return labels, counts, first - counts[:, None] * (centers - self.origin), inertia
 
     def nearest(
         self, group: Group, centers: np.ndarray, workspace: Workspace | None = None, out: np.ndarray | None = None
     ) -> np.ndarray:
-        """Nearest centers (n,) of a group; `out` takes their weights, the sums about the origin, and the inertia."""
+        """Nearest centers (n,) of a group; `out` takes their weights, the sums about the origin, and the inertia.
+
+        The last two are of rows multiplied by `_scale`.
+        """
         if workspace is None:
             workspace = allocate(self.arrays(COMMON_FRAME, len(centers)))
         if out is None:
             out = np.empty(len(centers) * (1 + self.n_features) + 1)
         labels = np.empty(len(group.X), np.int32)
-        about = (centers - self.origin).astype(self.dtype)
-        self.kernels.assign(group.X, self._weights(group.rows), about, self.origin, *workspace, labels, out)
+        about, origin = self._about_origin(centers)
+        self.kernels.assign(self._scaled(group.X), self._weights(group.rows), about, origin, *workspace, labels, out)
         return labels
 
     def potentials(self, candidates: np.ndarray, closest: np.ndarray, update: bool = False) -> np.ndarray:
-        """Sum over rows of min(closest, squared distance to a candidate), for each; `update` keeps the minimum."""
-        about, sums = (candidates - self.origin).astype(self.dtype), Sums(len(candidates))
+        """Sum over rows of min(closest, squared distance to a candidate), for each; `update` keeps the minimum.
+
+        Distances are between rows multiplied by a number that is the same in every pass.
+        """
+        (about, origin), sums = self._about_origin(candidates), Sums(len(candidates))
 
         def task(workspace: Workspace, group: Group) -> np.ndarray:
             weights, near, out = self._weights(group.rows), closest[group.rows], sums.part()
-            self.kernels.potentials(group.X, weights, about, self.origin, *workspace, near, update, out)
+            self.kernels.potentials(self._scaled(group.X), weights, about, origin, *workspace, near, update, out)
             return out
 
         self._pass(COMMON_FRAME, len(candidates)).run(task, sums.add)
         return sums.total
+
+    @cached
+    def _scale(self) -> float:
+        """What rows are multiplied by where they are squared as they are."""
+        common = None if self.dtype.itemsize == 8 else scales(self.units.sizes.max(keepdims=True))
+        return 1.0 if common is None else float(common[0])
+
+    def _scaled(self, X: np.ndarray) -> np.ndarray:
+        """Rows multiplied by this number."""
+        return X if self._scale == 1 else rescaled(X, np.float64(self._scale))
+
+    def _about_origin(self, centers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Centers about the origin, and the origin, multiplied likewise."""
+        scale, origin = self._scale, self.origin
+        return ((centers - origin) * scale).astype(self.dtype), origin * scale
 
     # ---- passes over the rows
 

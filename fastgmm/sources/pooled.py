@@ -5,6 +5,7 @@ import numpy as np
 from ..model.cached import cached
 from ..model.statistics import Statistics
 from ..model.structure import Structure
+from ..model.units import Units
 
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 
@@ -31,6 +32,11 @@ class PooledRows:
         """The mean of all rows (D,)."""
         statistics = self.statistics
         return (statistics.counts[:, None] * statistics.reference + statistics.sums).sum(axis=0) / self.total
+
+    @cached
+    def units(self) -> Units:
+        """Units near the standard deviations of all rows."""
+        return Units.of(np.sqrt(np.diagonal(self.scatter) / self.total))
 
     @cached
     def scatter(self) -> np.ndarray:

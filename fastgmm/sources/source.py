@@ -17,6 +17,7 @@ from ..model.fitted import Fitted
 from ..model.parameters import Parameters
 from ..model.statistics import Statistics
 from ..model.structure import Structure
+from ..model.units import Units
 from .passes import BLOCK, Arrays, Group, Pass, Sums, Workspace, cut, work_per_row
 from .threads import Workers
 
@@ -28,7 +29,7 @@ LARGEST_NUMBERS = 1 << 17  # responsibilities looked at together
 
 
 class Model(Protocol):
-    """A mixture as the kernels of a source read it: a tuple of arrays, whose first item is the kind."""
+    """A mixture as the kernels of a source read it."""
 
     @property
     def kind(self) -> int:
@@ -38,8 +39,9 @@ class Model(Protocol):
     def centers(self) -> np.ndarray:
         """One for each component, (K, D)."""
 
-    def __iter__(self) -> Iterator[Any]:
-        """The arguments of the kernels."""
+    @property
+    def arguments(self) -> tuple[Any, ...]:
+        """What the kernels are given."""
 
 
 class Source(ABC):
@@ -58,6 +60,8 @@ class Source(ABC):
         Of the type of the rows, about 1 in the mean.
     origin : ndarray of shape (n_features,)
         A point amid the rows.
+    units : Units
+        Powers of two near the spread of each feature.
     scatter : ndarray of shape (n_features, n_features)
         Scatter of all rows about the origin, in double precision whatever that of the rows.
     has_gaps : bool
@@ -70,6 +74,7 @@ class Source(ABC):
     n_features: int
     dtype: np.dtype
     origin: np.ndarray
+    units: Units
     scatter: np.ndarray
     has_gaps: ClassVar[bool] = False
 
@@ -141,6 +146,11 @@ class Source(ABC):
 
     # ---- EM
 
+    @property
+    def log_volume(self) -> float:
+        """The `log_volume` of its statistics: densities are per volume of the source's own units."""
+        return 0.0
+
     @abstractmethod
     def statistics(self, structure: Structure, parameters: Parameters) -> Statistics:
         """E-step and accumulation in one pass."""
@@ -207,11 +217,11 @@ class Source(ABC):
 
     @abstractmethod
     def posterior(
-        self, X: np.ndarray, model: Model, *outputs: np.ndarray | None, workspace: Workspace | None = None
+        self, X: np.ndarray, model: Any, *outputs: np.ndarray | None, workspace: Workspace | None = None
     ) -> None:
         """Log-likelihoods, responsibilities and labels of some rows, where wanted."""
 
-    def _posterior(self, model: Model, *outputs: np.ndarray | None) -> None:
+    def _posterior(self, model: Any, *outputs: np.ndarray | None) -> None:
         """Run `posterior` over all groups, each filling its rows of the outputs."""
         groups = self._cut(model.kind, len(model.centers))
         if len(groups) == 1:  # perhaps a single row, that has no time for more

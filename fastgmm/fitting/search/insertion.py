@@ -6,6 +6,7 @@ from typing import Self
 
 import numpy as np
 
+from ...model.fitted import Fitted
 from ...model.parameters import Parameters
 from ...model.structure import Structure
 from ...sources.array import ArraySource
@@ -90,7 +91,7 @@ def insertions(structure: Structure, parameters: Parameters, clusters: Clusters,
     A greedy EM algorithm for Gaussian mixture learning, Neural Processing Letters 15, 2002.
     """
     rows = ArraySource(clusters.points, 1)
-    log_densities = rows.log_likelihoods(structure.kernel_model(parameters, rows.dtype, rows.origin))
+    log_densities = rows.log_likelihoods(rows.model(Fitted(structure, parameters)))
     chosen = clusters.least_explained(log_densities, number)
     return [
         inserted(structure, parameters, clusters.shares[i], clusters.means[i], clusters.variances[i]) for i in chosen

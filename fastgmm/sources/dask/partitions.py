@@ -117,10 +117,9 @@ def rows_of(partition: AnyPartition, indices: np.ndarray | slice = slice(None)) 
     return partition.X[indices]
 
 
-def apply(partition: AnyPartition, *own: Any, function: Callable, origin: np.ndarray | None, **arguments: Any) -> Any:
-    """A function of a partition, called with the origin that all partitions share where they need one."""
-    if origin is not None:
-        vars(partition)["origin"] = origin
+def apply(partition: AnyPartition, *own: Any, function: Callable, frame: dict[str, Any], **arguments: Any) -> Any:
+    """A function of a partition, called with the origin and the units that all partitions share."""
+    vars(partition).update(frame)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # the M-step refuses or repairs what overflows
         return function(partition, *own, **arguments)
 

@@ -191,7 +191,7 @@ class DaskSource(CompleteSource):
         found = []
         for part in self.parts:  # one at a time: they may be more than fits into memory here
             own = np.ascontiguousarray(responsibilities(part.rows), self.dtype)
-            call = partial(apply, function=given, origin=self.frame, structure=structure, means=means)
+            call = partial(apply, function=given, frame=self.frame, structure=structure, means=means)
             found += self.scheduler.gather(self.scheduler.map(call, [part.partition], [own]))
         return merged_in_order(found)
 
@@ -242,13 +242,13 @@ class DaskSource(CompleteSource):
     def _apply(self, function: Callable, *columns: list[Any], **arguments: Any) -> list[Any]:
         """Handles of what a function of partitions returns; each partition has its own item of each column."""
         return self.scheduler.map(
-            partial(apply, function=function, origin=self.frame, **arguments), self.handles, *columns
+            partial(apply, function=function, frame=self.frame, **arguments), self.handles, *columns
         )
 
     @property
-    def frame(self) -> np.ndarray | None:
-        """The point that sums over partitions have in common; rows with gaps need none."""
-        return None if self.allow_missing else self.origin
+    def frame(self) -> dict[str, Any]:
+        """The units, and the point, that sums over partitions have in common; rows with gaps need no point."""
+        return {"units": self.units} if self.allow_missing else {"units": self.units, "origin": self.origin}
 
     def _merged(self, found: list[Any], structure: Structure, means: np.ndarray) -> Statistics:
         """The sum of all partitions' statistics: a tree, carried out where that takes least time."""

@@ -9,6 +9,7 @@ import numpy as np
 from ...model.parameters import Parameters
 from ...model.statistics import Statistics
 from ...model.structure import Structure
+from ...model.units import Units
 from ..array import ArraySource
 from ..complete import Known, Labels
 from ..passes import Group
@@ -32,6 +33,10 @@ class Completed(ArraySource):
     ) -> None:
         super().__init__(X, n_threads, kernels, weights)
         self.drawn = drawn
+
+    @property
+    def units(self) -> Units:  # type: ignore[override]
+        return self.drawn.units
 
     def take(self, indices: np.ndarray | None) -> Self:
         if indices is None:

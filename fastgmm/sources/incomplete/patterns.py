@@ -25,3 +25,12 @@ def find_patterns(X: np.ndarray) -> Patterns:
     first = np.flatnonzero(np.concatenate([[True], (words[1:] != words[:-1]).any(axis=1)]))
     masks = np.unpackbits(packed[order[first]], axis=1, count=n_features)
     return Patterns(order.astype(np.int32), np.append(first, n_samples), np.ascontiguousarray(masks))
+
+
+def observed_volume(patterns: Patterns, log_sizes: np.ndarray, weights: np.ndarray | None) -> float:
+    """The sum, over all values that are observed, of a number of each feature (D,) times the weight of the row."""
+    if weights is None:
+        counts = np.diff(patterns.starts)
+    else:
+        counts = np.add.reduceat(weights[patterns.order], patterns.starts[:-1], dtype=np.float64)
+    return float((counts * (patterns.masks * log_sizes).sum(axis=1)).sum())

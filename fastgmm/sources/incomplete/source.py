@@ -1,6 +1,7 @@
 """Rows some of whose values are missing (NaN): exact statistics of what is observed, pattern by pattern."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple, Self
 
@@ -14,6 +15,7 @@ from ...model.parameters import Parameters
 from ...model.statistics import Statistics
 from ...model.structure import CancellationError, Structure
 from ...model.structures import FULL, check_digits
+from ...model.units import Units, rescaled
 from ..array import ArraySource
 from ..passes import (
     Arrays,
@@ -26,7 +28,7 @@ from ..passes import (
 )
 from ..source import Model, Source
 from .completed import Completed
-from .patterns import Patterns, find_patterns
+from .patterns import Patterns, find_patterns, observed_volume
 
 GROUP_COMPONENTS = 4  # groups are cut as for so many components, for their patterns to serve every mixture
 GAUSSIAN_STEPS = 8  # steps of EM for the Gaussian from which gaps are filled before the first M-step
@@ -42,6 +44,12 @@ class IncompleteModel(NamedTuple):
     log_weights: np.ndarray  # (K,)
     centers: np.ndarray  # (K, D)
     covariances: np.ndarray  # (K, D, D) if TRIANGULAR, (K, D) if DIAGONAL, (D, D) if COMMON_FRAME; flat
+    scales: np.ndarray  # (D,) what rows are multiplied by before the kernels see them
+
+    @property
+    def arguments(self) -> tuple[Any, ...]:
+        """What the kernels are given."""
+        return self[:4]
 
 
 def summed_as(structure: Structure) -> Structure:
@@ -50,14 +58,18 @@ def summed_as(structure: Structure) -> Structure:
     return structure if own else structure.expanded
 
 
-def incomplete_model(structure: Structure, parameters: Parameters, *, dense: bool = False) -> IncompleteModel:
+def incomplete_model(
+    structure: Structure, parameters: Parameters, scales: np.ndarray | None = None, *, dense: bool = False
+) -> IncompleteModel:
     """The mixture as the kernels for rows with gaps read it; `dense` asks for matrices whatever the structure.
 
     Covariances follow from their factors, since an extrapolated point has no others.
     """
     summed = summed_as(structure)
     kind = summed.kind
-    factors = (parameters if summed is structure else structure.expand(parameters)).precisions_cholesky
+    scales = np.ones(parameters.means.shape[1]) if scales is None else scales
+    parameters = summed.rescaled(parameters if summed is structure else structure.expand(parameters), scales)
+    factors = parameters.precisions_cholesky
     if summed.triangular:
         roots = inverse(summed.matrices(factors))
         covariances = np.einsum("kji,kjl->kil", roots, roots)
@@ -66,7 +78,7 @@ def incomplete_model(structure: Structure, parameters: Parameters, *, dense: boo
         if dense:
             covariances, kind = covariances[:, :, None] * np.eye(parameters.means.shape[1]), TRIANGULAR
     means = np.ascontiguousarray(parameters.means)
-    return IncompleteModel(kind, parameters.log_weights, means, np.ravel(covariances))
+    return IncompleteModel(kind, parameters.log_weights, means, np.ravel(covariances), scales)
 
 
 class IncompleteSource(Source):
@@ -119,7 +131,7 @@ class IncompleteSource(Source):
 
     def statistics(self, structure: Structure, parameters: Parameters) -> Statistics:
         """Expected statistics of the complete rows given what is observed."""
-        model = incomplete_model(structure, parameters)
+        model = incomplete_model(structure, parameters, self.units.inverse(self.dtype))
         n_components, n_features = model.centers.shape
         sums = Sums(self.kernels.patterns_sums(model.kind, n_features, n_components))
         self._pass_over_patterns(model, accumulating=True).run(partial(self._accumulate, model, sums), sums.add)
@@ -131,7 +143,9 @@ class IncompleteSource(Source):
     def _accumulate(self, model: IncompleteModel, sums: Sums, workspace: Workspace, group: Group) -> np.ndarray:
         """The sums over one group."""
         patterns, weights, out = self._patterns(group), self._weights(group.rows), sums.part()
-        self.kernels.accumulate_patterns(group.X, *patterns, weights, *model, *workspace, out)
+        X = rescaled(group.X, model.scales)
+        self.kernels.accumulate_patterns(X, *patterns, weights, *model.arguments, *workspace, out)
+        out[-1] += observed_volume(patterns, np.log(model.scales), weights)
         return out
 
     def _moments(
@@ -150,7 +164,7 @@ class IncompleteSource(Source):
             lower[..., *np.tril_indices(n_features)] = second
             second = lower + np.swapaxes(np.tril(lower, -1), -1, -2)
         found = Statistics(
-            parameters.means,
+            model.centers,
             sums[:, 0].copy(),
             sums[:, 1 : 1 + n_features].copy(),
             second.copy(),
@@ -159,19 +173,45 @@ class IncompleteSource(Source):
             float(np.finfo(self.dtype).eps),
             summed.name,
         )
+        found = replace(summed.rescaled_statistics(found, 1 / model.scales), reference=parameters.means)
         return found if summed is structure else structure.pool(found)
 
     # ---- densities, responsibilities, labels and missing values under a mixture
 
+    @cached
+    def units(self) -> Units:
+        return self.source.units
+
     def model(self, fitted: Fitted) -> IncompleteModel:
-        return incomplete_model(fitted.structure, fitted.parameters)
+        units = Units.of_mixture(fitted.structure, fitted.parameters)
+        return incomplete_model(fitted.structure, fitted.parameters, units.inverse(self.dtype))
 
     def posterior(
-        self, X: np.ndarray, model: Model, *outputs: np.ndarray | None, workspace: Workspace | None = None
+        self, X: np.ndarray, model: IncompleteModel, *outputs: np.ndarray | None, workspace: Workspace | None = None
     ) -> None:
         if workspace is None:
             workspace = allocate(self.arrays(model.kind, len(model.centers), accumulating=False))
-        self.kernels.posterior_patterns(X, *find_patterns(X), *model, *workspace, *outputs)
+        self._posterior_of(X, find_patterns(X), model, workspace, *outputs)
+
+    def _posterior_of(
+        self,
+        X: np.ndarray,
+        patterns: Patterns,
+        model: IncompleteModel,
+        workspace: Workspace,
+        *outputs: np.ndarray | None,
+    ) -> None:
+        """Log-likelihoods, responsibilities and labels of rows with these patterns, where wanted."""
+        X, log_likelihoods = rescaled(X, model.scales), outputs[0]
+        n_far = self.kernels.posterior_patterns(X, *patterns, *model.arguments, *workspace, *outputs)
+        if n_far:
+            from ..far import mend_incomplete  # rarely needed
+
+            scores = np.empty(len(X), self.dtype)
+            self.kernels.posterior_patterns(X, *patterns, *model.arguments, *workspace, scores, None, None)
+            mend_incomplete(X, model, scores, outputs)
+        if log_likelihoods is not None:
+            log_likelihoods += (~np.isnan(X) * np.log(model.scales)).sum(axis=1)
 
     def impute(self, model: IncompleteModel, deviations: bool = False) -> tuple[np.ndarray, np.ndarray | None]:
         """The rows with conditional means in their gaps, and if asked for their standard deviations; `dense` model."""
@@ -293,12 +333,12 @@ class IncompleteSource(Source):
             self._found[start] = find_patterns(group.X)
         return self._found[start]
 
-    def _posterior(self, model: Model, *outputs: np.ndarray | None) -> None:
+    def _posterior(self, model: IncompleteModel, *outputs: np.ndarray | None) -> None:
         """Run `posterior_patterns` over all groups, each filling its rows of the outputs."""
 
         def task(workspace: Workspace, group: Group) -> None:
             parts = (None if out is None else out[group.rows] for out in outputs)
-            self.kernels.posterior_patterns(group.X, *self._patterns(group), *model, *workspace, *parts)
+            self._posterior_of(group.X, self._patterns(group), model, workspace, *parts)
 
         self._pass_over_patterns(model, accumulating=False).run(task, lambda _: None)
 
@@ -307,7 +347,7 @@ class IncompleteSource(Source):
 
         def task(workspace: Workspace, group: Group) -> None:
             parts = (None if array is None else array[group.rows] for array in arrays)
-            self.kernels.impute_patterns(group.X, *self._patterns(group), *model, workspace[1], *parts)
+            self.kernels.impute_patterns(group.X, *self._patterns(group), *model.arguments, workspace[1], *parts)
 
         self._pass_over_patterns(model, accumulating=False).run(task, lambda _: None)
 
