@@ -110,6 +110,7 @@ def test_take_and_assign_equal_memory(synchronous: None) -> None:
     for ours, theirs in zip(source.assign(centers), ArraySource(X).assign(centers), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-13)
     np.testing.assert_allclose(source.scatter, ArraySource(X).scatter, rtol=1e-13)
+    np.testing.assert_allclose(source.squares, np.diagonal(ArraySource(X).scatter), rtol=1e-13)
     np.testing.assert_array_equal(source.origin, ArraySource(X).origin)
 
 

@@ -182,18 +182,17 @@ def test_degenerate_raise() -> None:
 
 @pytest.mark.parametrize("structure", STRUCTURES)
 def test_pooled_rows(structure: str) -> None:
-    """Mean and scatter of all rows, from statistics about means that are not theirs."""
+    """Mean, squares and scatter of all rows, from statistics about means that are not theirs."""
     X = far_rows()
     source = ArraySource(X)
     mixture = started(X, covariance_type=structure)
     pooled = PooledRows(STRUCTURES[structure], fastgmm.statistics(mixture, X))
     np.testing.assert_allclose(pooled.origin, X.mean(axis=0), rtol=1e-13)
     scatter = np.cov(X.T, bias=True) * len(X)
-    if structure == "diag":
-        scatter = np.diag(np.diag(scatter))
-    if structure == "spherical":
-        scatter = np.diag(np.full(3, np.trace(scatter) / 3))
-    np.testing.assert_allclose(pooled.scatter, scatter, rtol=1e-11, atol=1e-9)
+    squares = np.full(3, np.trace(scatter) / 3) if structure == "spherical" else np.diag(scatter)
+    np.testing.assert_allclose(pooled.squares, squares, rtol=1e-11, atol=1e-9)
+    if STRUCTURES[structure].triangular:
+        np.testing.assert_allclose(pooled.scatter, scatter, rtol=1e-11, atol=1e-9)
     assert pooled.total == source.total and pooled.dtype == source.dtype
 
 

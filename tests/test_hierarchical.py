@@ -8,9 +8,12 @@ from problems import DTYPES, Array
 
 from fastgmm import GaussianMixture
 from fastgmm.datasets import load_iris
+from fastgmm.fitting.repair import Degeneracy
 from fastgmm.fitting.starts import hierarchical
 from fastgmm.fitting.starts.hierarchical import MergeTree, clusters, draw_sample, grow, spread, ward
+from fastgmm.model.structures import STRUCTURES
 from fastgmm.sources.array import ArraySource
+from fastgmm.sources.incomplete.source import IncompleteSource
 from fastgmm.sources.passes import Group
 
 
@@ -25,6 +28,26 @@ def same_partition(a: Array, b: Array) -> bool:
     """Whether two labelings differ in the numbers of the clusters only."""
     pairs = {(int(x), int(y)) for x, y in zip(a, b, strict=True)}
     return len(pairs) == len(set(a.tolist())) == len(set(b.tolist()))
+
+
+@pytest.mark.parametrize("value", [0.1, 1e-30, -12345.678, 0.3e15])
+def test_constant_features_have_no_spread(value: float) -> None:
+    """Means of equal values are rounded; what that leaves is no spread, of however many rows; a trillionth is."""
+    n_samples = 3000
+    X = np.full((n_samples, 3), value)
+    X[:, 1] *= 1 + 1e-12 * np.arange(n_samples)
+    X[:, 2] = np.random.default_rng(0).normal(size=n_samples)
+    weights = np.random.default_rng(1).uniform(0.5, 2, n_samples)
+    for given in (None, weights):
+        scale = spread(X, given)
+        assert scale[0] == 1
+        np.testing.assert_allclose(scale[1:], np.sqrt(np.cov(X[:, 1:].T, bias=True, aweights=given).diagonal()))
+    gaps = IncompleteSource(ArraySource(np.where(np.random.default_rng(2).random(X.shape) < 0.1, np.nan, X)))
+    varies = [gaps.uncorrelated.covariances[0] != 1, gaps.squares > 0, np.diagonal(gaps.scatter) > 0]
+    if abs(value) > 1e-20:  # beside what is added to all variances
+        np.testing.assert_array_equal(varies, [[False, True, True]] * 3)
+    of_all = Degeneracy(ArraySource(X), STRUCTURES["diag"]).spread
+    np.testing.assert_allclose(of_all[[0, 1]], [(1e-3 * value) ** 2, X[:, 1].var()], rtol=1e-3)
 
 
 def within(X: Array, labels: Array) -> float:

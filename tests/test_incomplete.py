@@ -373,7 +373,7 @@ def test_imputed_rows_for_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Gaps are filled from one Gaussian, by means and by draws; of many rows there is a sample."""
     _, X = model_and_rows(12, "full", 500, 3, 2, "random")
     source = incomplete_source(X)
-    rows = source.imputed(2)
+    rows = source.imputed(2, STRUCTURES["full"])
     whole, _ = incomplete.impute(X, twin.Model("full", *gaussian_arrays(source)))
     np.testing.assert_allclose(rows.X, whole, atol=1e-10)
     seen = ~np.isnan(X)
@@ -381,7 +381,7 @@ def test_imputed_rows_for_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     assert rows.drawn.X[~seen].std() > rows.X[~seen].std()
     monkeypatch.setattr(sources_incomplete, "SAMPLE_NUMBERS", 300)
     monkeypatch.setattr(sources_incomplete, "SAMPLE_ROWS_PER_COMPONENT", 30)
-    few, sample = incomplete_source(X).imputed(2), incomplete_source(X).start_indices(2)
+    few, sample = incomplete_source(X).imputed(2, STRUCTURES["full"]), incomplete_source(X).start_indices(2)
     assert sample is not None and len(sample) == 100 and few.X.shape == (100, 3)
     np.testing.assert_array_equal(few.X[seen[sample]], X[sample][seen[sample]])
 
@@ -418,7 +418,7 @@ def test_constant_and_nearly_empty_columns() -> None:
     X[rng.random(X.shape) < 0.2] = np.nan
     X[:, 4] = np.nan
     X[17, 4] = 3.0
-    filled = incomplete_source(X).imputed(2).X
+    filled = incomplete_source(X).imputed(2, STRUCTURES["full"]).X
     np.testing.assert_array_equal(filled[:, [2, 4]], np.broadcast_to([7.0, 3.0], (300, 2)))
     with pytest.warns(UserWarning, match="Components were repaired"):
         mixture = GaussianMixture(2, missing="em", reg_covar=0, random_state=0).fit(X)

@@ -35,13 +35,15 @@ def kilobytes(name):
 
 dtype = np.{dtype}
 rng = np.random.default_rng(0)
-X = np.empty((2_000_000, 10), dtype, order="{order}")
+X = np.empty({shape}, dtype, order="{order}")
 for block in np.array_split(X, 200):
     block[...] = rng.standard_normal(size=block.shape, dtype=dtype)
     block[::2] += 3
 X = X[::{step}, ::{step}]
-small = X[:1000]
-GaussianMixture(2, max_iter=2).fit(small).predict_proba(small)
+if {gaps}:
+    X[rng.random(X.shape) < 0.05] = np.nan
+small = X[:1000, :10].copy()
+GaussianMixture(2, max_iter=2, missing="em").fit(small).predict_proba(small)
 fit = {fit}
 before = kilobytes("VmRSS")
 result = fit(X)
@@ -49,9 +51,17 @@ print((kilobytes("VmHWM") - before) * 1024)
 """
 
 
-def growth(tmp_path: Path, fit: str, dtype: str = "float64", order: str = "C", step: int = 1) -> int:
+def growth(
+    tmp_path: Path,
+    fit: str,
+    dtype: str = "float64",
+    order: str = "C",
+    step: int = 1,
+    shape: tuple[int, int] = (2_000_000, 10),
+    gaps: bool = False,
+) -> int:
     """Bytes by which the peak of a fresh process exceeds its size with the rows in memory."""
-    script = SCRIPT.format(dtype=dtype, order=order, step=step, fit=fit)
+    script = SCRIPT.format(dtype=dtype, order=order, step=step, fit=fit, shape=shape, gaps=gaps)
     done = run_python("-c", script, cwd=tmp_path, timeout=300)
     assert done.returncode == 0, done.stderr
     return int(done.stdout)
@@ -90,6 +100,18 @@ def test_peak_memory_float32(tmp_path: Path) -> None:
 def test_peak_memory_other_layouts(tmp_path: Path, order: str, step: int) -> None:
     """Rows of another order or stride are read where they are."""
     assert growth(tmp_path, FITS["full"], order=order, step=step) <= 64 * MEGABYTE
+
+
+@pytest.mark.parametrize("gaps", [False, True], ids=["complete", "gaps"])
+@pytest.mark.parametrize(
+    ("structure", "method"),
+    [("diag", "kmeans"), ("diag", "best"), ("diag", "hierarchical"), ("spherical", "kmeans"), ("spherical", "best")],
+)
+def test_peak_memory_of_wide_rows(tmp_path: Path, structure: str, method: str, gaps: bool) -> None:
+    """200 x 20 000, 32 MB: at most 200 MB more (a matrix of features would be 3.2 GB)."""
+    options = f"covariance_type='{structure}', init_params='{method}', missing='em', reg_covar='auto', random_state=0"
+    fit = f"GaussianMixture(3, {options}).fit"
+    assert growth(tmp_path, fit, shape=(200, 20_000), gaps=gaps) <= 200 * MEGABYTE
 
 
 @pytest.mark.parametrize(

@@ -120,3 +120,24 @@ def test_loop_evaluates_the_point_of_the_m_step(X: Array) -> None:
     np.testing.assert_allclose(with_gaps.weights, found.weights, rtol=1e-9)
     ordinary = em(rows, FULL, start, tol=0.0, max_iter=1).parameters
     assert np.abs(found.weights - ordinary.weights).max() > 1e-3
+
+
+@pytest.mark.parametrize("structure", ["diag", "spherical"])
+def test_directions_without_matrices_are_features(structure: str) -> None:
+    """A variance that is all `reg_covar` is unsound on collinear rows too, but not along a feature that is constant."""
+    x = np.random.default_rng(0).normal(size=100)
+    rule, means = STRUCTURES[structure], np.zeros((2, 2))
+
+    def sound(X: Array, variances: Array) -> bool:
+        covariances = variances if structure == "diag" else variances.mean(axis=1)
+        return MaximumLikelihood(ArraySource(X), rule, 1e-3).sound(
+            rule.from_covariances(np.full(2, 0.5), means, covariances)
+        )
+
+    collinear = np.column_stack([x, 2 * x])
+    assert sound(collinear, np.array([[1.0, 4.0], [1.0, 4.0]]))
+    assert not sound(collinear, np.array([[1.0, 4.0], [1e-3, 1e-3]]))
+    assert sound(np.column_stack([x, np.full(100, 7.0)]), np.array([[1.0, 1e-3], [1.0, 1e-3]]))
+    assert (
+        not sound(np.column_stack([x, np.full(100, 7.0)]), np.array([[1.0, 1.0], [1e-3, 1e-3]])) or structure == "diag"
+    )

@@ -136,7 +136,7 @@ def test_groups_are_let_go_once(n_rows: int, n_threads: int) -> None:
 
 @pytest.mark.parametrize("n_threads", [1, 2])
 def test_workspaces_are_kept_from_pass_to_pass(n_threads: int) -> None:
-    """Each thread has one, and the next pass of the same size takes it up."""
+    """Each thread has one, the next pass takes it up, and so does one that needs less; one that needs more grows it."""
     source, arrays = ArraySource(rows(100), n_threads), ((7, np.dtype(np.float64)), (2, np.dtype(np.float32)))
     used: list[set[int]] = []
 
@@ -150,8 +150,14 @@ def test_workspaces_are_kept_from_pass_to_pass(n_threads: int) -> None:
             found: list[int] = []
             Pass(source, cut_evenly(100, 5), arrays).run(task, found.append)
             used.append(set(found))
-    assert len(set.union(*used)) <= n_threads
-    assert len(source.idle[arrays]) <= n_threads
+        assert len(set.union(*used)) <= n_threads
+        large = ((9, arrays[0][1]), arrays[1])
+        for wanted, expected in ((large, 9), (arrays, 9)):
+            sizes: list[int] = []
+            Pass(source, cut_evenly(100, 100), wanted).run(lambda workspace, _: len(workspace[0]), sizes.append)
+            assert sizes == [expected]
+    (idle,) = source.idle.values()
+    assert len(idle) <= n_threads
 
 
 def test_sums_use_arrays_again() -> None:
@@ -212,10 +218,26 @@ def test_subsets_have_weights_and_gaps(gaps: bool) -> None:
     np.testing.assert_array_equal(one.scatters, other.scatters)
 
 
+@pytest.mark.parametrize("weighted", [False, True], ids=["", "weighted"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", [(1, 1), (300, 3), (5000, 7), (300, 5001)])
+def test_squares_are_those_of_double_precision(shape: tuple[int, int], dtype: str, weighted: bool) -> None:
+    """Squares about the origin, one for each feature, for any number of threads; the diagonal of the scatter."""
+    rng = np.random.default_rng(0)
+    X = (rng.normal(size=shape) * 3 + 5).astype(dtype)
+    weights = rng.uniform(0.5, 2, shape[0]).astype(dtype) if weighted else None
+    source = ArraySource(X, 1, None, weights)
+    counts = np.ones(shape[0]) if weights is None else weights.astype(np.float64)
+    np.testing.assert_allclose(source.squares, counts @ (X.astype(np.float64) - source.origin) ** 2, rtol=1e-12)
+    np.testing.assert_array_equal(ArraySource(X, 3, None, weights).squares, source.squares)
+    if shape[1] < 100:
+        np.testing.assert_allclose(source.squares, np.diagonal(source.scatter), rtol=1e-12)
+
+
 def test_subsets_of_completed_rows_keep_both_fillings() -> None:
     """Draws and means of rows whose gaps have been filled are chosen together."""
     gaps = IncompleteSource(ArraySource(with_gaps(rows(300)), 1, None, np.linspace(0.5, 1.5, 300)))
-    whole, chosen = gaps.imputed(2), np.arange(0, 300, 2)
+    whole, chosen = gaps.imputed(2, STRUCTURES["full"]), np.arange(0, 300, 2)
     part = whole.subset(chosen)
     np.testing.assert_array_equal(part.X, whole.X[chosen])
     np.testing.assert_array_equal(part.drawn.X, whole.drawn.X[chosen])

@@ -130,7 +130,8 @@ class MaximumLikelihood:
     def sound(self, parameters: Parameters) -> bool:
         """Whether no repair holds a component, and no variance is hardly more than `reg_covar`.
 
-        Where all rows together have no spread in some direction, a small variance says nothing of a component.
+        Where all rows together have no spread in some direction, a small variance says nothing of a component. Without
+        matrices directions are those of the features.
         """
         if any(repair.iteration > 0 for repair in self.repairs):
             return False
@@ -139,9 +140,10 @@ class MaximumLikelihood:
             return True
         if structure.triangular:
             smallest = smallest_variance(parameters.covariances, reg_covar)
+            of_all = smallest_variance(self.rows.scatter / self.rows.total, reg_covar)
         else:
             smallest = float((structure.diagonals(parameters.covariances) / reg_covar).min())
-        of_all = smallest_variance(self.rows.scatter / self.rows.total, reg_covar)
+            of_all = float((structure.per_feature(self.rows.squares / self.rows.total) / reg_covar).min())
         return not smallest <= FLOOR < of_all + 1
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from ..model.cached import cached
 from ..model.factors import IllDefinedCovariance
 from ..model.parameters import Parameters
+from ..model.spread import check_squares, constant
 from ..model.statistics import Statistics
 from ..model.structure import Structure, Totals
 from ..model.units import Units
@@ -101,16 +102,17 @@ class Degeneracy:
     def spread(self) -> np.ndarray:
         """Variance of all rows along each feature (D,); of a constant one, that of a thousandth of its value, or 1."""
         origin = self.rows.origin
-        variances = np.diagonal(self.rows.scatter) / self.rows.total
+        variances = self.structure.squares(self.rows) / self.rows.total
         dtype = np.dtype(self.rows.dtype)
-        if not variances.max() < np.finfo(dtype).max / 4:
+        check_squares(variances, origin, dtype)
+        largest = float(self.rows.units.sizes.max())
+        if largest < LEAST_FLOAT64:
             raise ValueError(
-                f"The rows are too large to be fitted: squares of their distances overflow in {dtype} (their mean is "
-                f"as large as {np.abs(origin).max():.3g}). Divide each column by its standard deviation, or drop "
-                "outliers."
+                f"The rows are too small to be fitted: squares of their distances, of about {largest:.3g}, underflow. "
+                "Divide each column by its standard deviation."
             )
         least, typical = LEAST_FLOAT64**2, (1e-3 * origin) ** 2
-        varies = variances > np.maximum((1e3 * EPS * origin) ** 2, least)
+        varies = ~constant(np.sqrt(variances), origin) & (variances > least)
         return np.where(varies, variances, np.where(typical > least, typical, 1.0))
 
     def nondegenerate(self, statistics: Statistics, parameters: Parameters) -> bool:

@@ -11,6 +11,7 @@ cdef enum:                      # the kinds of geometry
 
 cdef enum:
     PADDING_BYTES = 512
+    BLOCK_BYTES = 1 << 22       # a block of rows of many features is shorter
     BUFFER_BYTES = 1 << 23      # the buffers of all components together should stay in a third-level cache
 
 
@@ -61,6 +62,8 @@ cdef inline Layout layout(int kind, Py_ssize_t D, Py_ssize_t K, bint accumulatin
         at.B = (2048 if kind != TRIANGULAR else 1024 if D <= 8 else 512) // itemsize
     else:               # short ones: a call may be for a single row
         at.B = tile
+    while kind != TRIANGULAR and at.B > tile and D * at.B * itemsize > BLOCK_BYTES:
+        at.B //= 2
     at.B = (at.B + tile - 1) // tile * tile
     at.C = at.P = at.B
     at.x = take(&size, D * at.B, pad)
@@ -167,18 +170,22 @@ cdef inline void enter_frame(
     cdef double* z = <double*> (work + at.frame)
     cdef double* y = z + D * T
     cdef double* q = y + D * T
-    cdef const double* entered = z if whitener == NULL else y
+    if whitener == NULL:
+        x = work + at.x
+        for i in range(D):
+            for n in range(B):
+                x[i * B + n] = <floating> (x[i * B + n] - origin[i])
+        return
     for tile in range(B // T):
         x = work + at.x + tile * T
         for i in range(D):
             for n in range(T):
                 z[i * T + n] = x[i * B + n] - origin[i]
-        if whitener != NULL:
-            whiten(T, D, <double> 0, whitener, <const double*> NULL, <const double*> NULL,
-                   z, T, y, T, q)
+        whiten(T, D, <double> 0, whitener, <const double*> NULL, <const double*> NULL,
+               z, T, y, T, q)
         for i in range(D):
             for n in range(T):
-                x[i * B + n] = <floating> entered[i * T + n]
+                x[i * B + n] = <floating> y[i * T + n]
 
 
 # ---- log densities and responsibilities -------------------------------------------------------------------

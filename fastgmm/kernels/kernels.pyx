@@ -371,7 +371,7 @@ def patterns_sizes(int kind, Py_ssize_t n_features, Py_ssize_t n_components, bin
     cdef Py_ssize_t d, size = 0
     for d in range(1, n_features + 1):
         size = max(size, pattern_layout(kind, d, n_components, accumulating, itemsize).size)
-    return (marginal_model(n_features, n_components).size + size + 64 // itemsize,
+    return (marginal_model(kind, n_features, n_components).size + size + 64 // itemsize,
             pattern_mixture(kind, n_features, n_components, NULL).size + 8)
 
 
@@ -406,7 +406,7 @@ def accumulate_patterns(
     """
     cdef Py_ssize_t D = X.shape[1], K = means.shape[0], pattern, start, stop, block, longest, n0, rows
     cdef PatternMixture mix = pattern_mixture(kind, D, K, aligned(&scratch[0]))
-    cdef MarginalModel model = marginal_model(D, K)
+    cdef MarginalModel model = marginal_model(kind, D, K)
     cdef SortedRows data = sorted_rows(X, order)
     cdef Layout at
     cdef floating* memory = aligned(&workspace[0])
@@ -463,7 +463,7 @@ def posterior_patterns(
     cdef Py_ssize_t n_far = 0
     cdef int32_t row
     cdef PatternMixture mix = pattern_mixture(kind, D, K, aligned(&scratch[0]))
-    cdef MarginalModel model = marginal_model(D, K)
+    cdef MarginalModel model = marginal_model(kind, D, K)
     cdef SortedRows data = sorted_rows(X, order)
     cdef Layout at
     cdef floating* memory = aligned(&workspace[0])
@@ -521,7 +521,7 @@ def impute_patterns(
     const int32_t[::1] order,
     const Py_ssize_t[::1] starts,
     const uint8_t[:, ::1] masks,
-    int kind,                                   # IN     TRIANGULAR or COMMON_FRAME
+    int kind,
     const double[::1] log_weights,
     const double[:, ::1] means,
     const double[::1] covariances,

@@ -25,15 +25,15 @@ cdef struct MarginalModel:
     Py_ssize_t size
 
 
-cdef inline MarginalModel marginal_model(Py_ssize_t D, Py_ssize_t K) noexcept nogil:
+cdef inline MarginalModel marginal_model(int kind, Py_ssize_t D, Py_ssize_t K) noexcept nogil:
     """Room for the mixture of any of D features."""
     cdef MarginalModel model
     cdef Py_ssize_t size = 0
     model.offsets = take(&size, K, 16)
     model.centers = take(&size, K * D, 16)
-    model.center_rounding = take(&size, K * D, 16)
-    model.factors = take(&size, K * max(D, packed_size(D)), 16)
-    model.dense = take(&size, D * D, 16)
+    model.center_rounding = take(&size, K * D if kind == TRIANGULAR else 0, 16)
+    model.factors = take(&size, K * (packed_size(D) if kind == TRIANGULAR else D if kind == DIAGONAL else 1), 16)
+    model.dense = take(&size, D * D if kind == TRIANGULAR else 0, 16)
     model.size = size
     return model
 

@@ -220,9 +220,15 @@ cdef inline void flush_rows(const PatternMixture* mix, double* out) noexcept nog
 cdef inline void draw(const PatternMixture* mix, Py_ssize_t k, const double* normals) noexcept nogil:
     """Add to z of component k a draw with its conditional covariance, from standard normals (D,)."""
     cdef Py_ssize_t a, b, c, i, m = mix.n_missing, S = mix.S
-    cdef const double* C = schur(mix, mix.n_observed, k)
+    cdef const double* C
     cdef double* L = mix.scratch
     cdef double t
+    if mix.kind == DIAGONAL:
+        for a in range(m):
+            i = mix.missing[a]
+            mix.row.z[k * S + i] += sqrt(mix.variances[k * mix.D + i]) * normals[i]
+        return
+    C = schur(mix, mix.n_observed, k)
     for a in range(m):
         i = mix.missing[a]
         for b in range(a + 1):
@@ -236,6 +242,13 @@ cdef inline void draw(const PatternMixture* mix, Py_ssize_t k, const double* nor
             mix.row.z[k * S + i] += L[a * m + b] * normals[mix.missing[b]]
 
 
+cdef inline double conditional_variance(const PatternMixture* mix, Py_ssize_t k, Py_ssize_t i) noexcept nogil:
+    """Variance of a missing feature under component k, given what is observed."""
+    if mix.kind == DIAGONAL:
+        return mix.variances[k * mix.D + i]
+    return max(schur(mix, mix.n_observed, k)[i * mix.S + i], 0)
+
+
 cdef inline double filled(const PatternMixture* mix, Py_ssize_t i, double* deviation) noexcept nogil:
     """Conditional mean of a missing feature, and standard deviation, under the responsibilities of the row."""
     cdef Py_ssize_t k
@@ -244,6 +257,6 @@ cdef inline double filled(const PatternMixture* mix, Py_ssize_t i, double* devia
         mean += mix.row.r[k] * (mix.means[k * mix.D + i] + mix.row.z[k * mix.S + i])
     for k in range(mix.K):
         away = mix.means[k * mix.D + i] + mix.row.z[k * mix.S + i] - mean
-        variance += mix.row.r[k] * (max(schur(mix, mix.n_observed, k)[i * mix.S + i], 0) + away * away)
+        variance += mix.row.r[k] * (conditional_variance(mix, k, i) + away * away)
     deviation[0] = sqrt(variance)
     return mean

@@ -230,8 +230,7 @@ class Distribution(BaseMixture):
         source = ArraySource(row, n_threads=1)
         weights = source.responsibilities(source.model(Fitted(structure, joint.given)))[0]
         with np.errstate(over="ignore", invalid="ignore"):
-            moved = (joint.gains @ (row - joint.given.means)[:, :, np.newaxis])[:, :, 0]
-            conditioned = replace(joint.rest, weights=weights, means=joint.rest.means + moved)
+            conditioned = replace(joint.rest, weights=weights, means=joint.means(row[0]))
         if not np.isfinite(conditioned.means).all():
             raise ValueError(
                 f"The means given values as large as {np.abs(row).max():.3g} overflow. Check the values, and their "

@@ -75,7 +75,7 @@ class Imputation(BaseMixture):
             raise ValueError("return_std=True gives the spread about conditional means: leave random_state at None.")
         fitted = self._fitted()
         with as_incomplete(self._rows(X, fitted, missing="em")) as gaps:
-            model = incomplete_model(fitted.structure, fitted.parameters, dense=True)
+            model = incomplete_model(fitted.structure, fitted.parameters)
             if random_state is not None:
                 return gaps.draw(model, check_random_state(random_state))
             filled, std = gaps.impute(model, return_std)

@@ -128,7 +128,7 @@ class Regression(BaseMixture):
                     "covariances of one row by condition."
                 )
             else:
-                whole = incomplete_model(structure, fitted.parameters, dense=True)
+                whole = incomplete_model(structure, fitted.parameters)
                 blocks = _filled(source, whole, given, rest, return_std)
         found = [np.concatenate(parts).astype(source.dtype, copy=False) for parts in zip(*blocks, strict=True)]
         if isinstance(targets, (str, Integral)):

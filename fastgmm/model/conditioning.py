@@ -23,7 +23,7 @@ class Conditional(NamedTuple):
     """A mixture cut in two: the features that are given, and the rest.
 
     Given x, the rest have mean `rest.means + gains (x - given.means)` and covariance `rest.covariances` in each
-    component, and responsibilities under `given` for weights.
+    component, and responsibilities under `given` for weights. Without correlations they do not follow x.
 
     Attributes
     ----------
@@ -31,12 +31,19 @@ class Conditional(NamedTuple):
         The mixture of the features that are given.
     rest : Parameters
         Weights and means of the other features, but their covariances given the first.
-    gains : ndarray of shape (K, D_rest, D_given), or (1, D_rest, D_given) where components share them
+    gains : ndarray of shape (K, D_rest, D_given), or (1, D_rest, D_given) where components share them, or None
+        None stands for zeros.
     """
 
     given: Parameters
     rest: Parameters
-    gains: np.ndarray
+    gains: np.ndarray | None
+
+    def means(self, row: np.ndarray) -> np.ndarray:
+        """Means of the rest (K, D_rest) given one row (D_given,) of the first features."""
+        if self.gains is None:
+            return self.rest.means
+        return self.rest.means + (self.gains @ (row - self.given.means)[:, :, None])[:, :, 0]
 
 
 def marginal(structure: Structure, parameters: Parameters, features: Sequence[int]) -> Parameters:
@@ -51,8 +58,7 @@ def marginal(structure: Structure, parameters: Parameters, features: Sequence[in
 def conditional(structure: Structure, parameters: Parameters, given: Sequence[int], rest: Sequence[int]) -> Conditional:
     """The mixture cut in the features that are given and the rest, which make up all features."""
     if not structure.triangular:
-        gains = np.zeros((1, len(rest), len(given)))
-        return Conditional(_select(structure, parameters, given), _select(structure, parameters, rest), gains)
+        return Conditional(_select(structure, parameters, given), _select(structure, parameters, rest), None)
     roots, n = _roots(structure, parameters, [*given, *rest]), len(given)
     means = parameters.means[:, given], parameters.means[:, rest]
     shapes = [structure.covariance_shape(*part.shape) for part in means]
@@ -67,11 +73,12 @@ def conditional_means(
     joint: Conditional, rows: np.ndarray, responsibilities: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Means (N, D_rest) given each row of the first features, and how the components' (N, K, D_rest) deviate."""
-    origin = joint.given.means.mean(axis=0)
-    intercepts = joint.rest.means - (joint.gains @ (joint.given.means - origin)[:, :, None])[:, :, 0]
-    slopes = np.moveaxis(joint.gains, 2, 0).reshape(len(origin), -1)
-    moved = np.einsum("ng,gj->nj", rows - origin, slopes)  # not a BLAS, whose threads might show in the last digit
-    means = intercepts + moved.reshape(len(rows), *joint.gains.shape[:2])
+    means = joint.rest.means[None]
+    if joint.gains is not None:
+        origin = joint.given.means.mean(axis=0)
+        slopes = np.moveaxis(joint.gains, 2, 0).reshape(len(origin), -1)
+        moved = np.einsum("ng,gj->nj", rows - origin, slopes)  # not a BLAS, whose threads might show in the last digit
+        means = joint.means(origin) + moved.reshape(len(rows), *joint.gains.shape[:2])
     mean = np.einsum("nk,nkr->nr", responsibilities, means)
     return mean, means - mean[:, None]
 

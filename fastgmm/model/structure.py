@@ -51,7 +51,10 @@ def center(parameters: Parameters) -> np.ndarray:
 
 
 class Totals(Protocol):
-    """Location and scatter of all rows, which structures with a common frame need beside a pass."""
+    """Location and scatter of all rows, which structures with a common frame need beside a pass.
+
+    A scatter is a D x D matrix: none but structures with matrices may ask for it.
+    """
 
     @property
     def origin(self) -> np.ndarray:
@@ -60,6 +63,10 @@ class Totals(Protocol):
     @property
     def scatter(self) -> np.ndarray:
         """Scatter of all rows about the origin (D, D)."""
+
+    @property
+    def squares(self) -> np.ndarray:
+        """Sums of squares of all rows about the origin along each feature (D,)."""
 
 
 class Structure(ABC):
@@ -359,17 +366,20 @@ class Structure(ABC):
         sums = np.zeros_like(parameters.means)
         return Statistics(parameters.means, counts, sums, scatters, 0.0, n_samples, resolution, self.name)
 
-    def total_scatter(self, statistics: Statistics, origin: np.ndarray) -> np.ndarray:
-        """Scatter of all rows about a point, (D, D), as far as these statistics know it.
+    def squares(self, totals: Totals) -> np.ndarray:
+        """Sums of squares of all rows along each feature (D,): the diagonal of their scatter, if there are matrices."""
+        return np.diagonal(totals.scatter) if self.triangular else totals.squares
 
-        Without matrices there is nothing but variances, and with one variance for all features nothing but their mean.
-        """
-        n_features = len(origin)
-        scatters = self.recentered(statistics, np.broadcast_to(origin, statistics.reference.shape)).scatters
-        if self.triangular:
-            return self.matrices(scatters).sum(axis=0)
-        along = self.diagonals(scatters).sum(axis=0)
-        return np.diag(np.full(n_features, along / (n_features // len(along))))
+    def total_scatter(self, statistics: Statistics, origin: np.ndarray) -> np.ndarray:
+        """Scatter of all rows about a point, (D, D); only if there are matrices."""
+        about = self.recentered(statistics, np.broadcast_to(origin, statistics.reference.shape))
+        return self.matrices(about.scatters).sum(axis=0)
+
+    def total_squares(self, statistics: Statistics, origin: np.ndarray) -> np.ndarray:
+        """Sums of squares of all rows about a point (D,); of one variance for all features no more than their mean."""
+        about = self.recentered(statistics, np.broadcast_to(origin, statistics.reference.shape))
+        along = self.diagonals(about.scatters).sum(axis=0)
+        return np.full(len(origin), along / (len(origin) // len(along)))
 
     def recentered(self, statistics: Statistics, means: np.ndarray) -> Statistics:
         """The statistics with their moments about other means."""

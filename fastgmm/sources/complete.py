@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
 
 import numpy as np
 
-from ..kernels import COMMON_FRAME, TRIANGULAR
+from ..kernels import COMMON_FRAME
 from ..model.cached import cached
 from ..model.fitted import Fitted
 from ..model.parameters import Parameters
 from ..model.statistics import Statistics
 from ..model.structure import CancellationError, KernelModel, Structure
-from ..model.structures import FULL
+from ..model.structures import DIAG, FULL
 from ..model.units import Units, rescaled, scales
 from .passes import Arrays, Group, Pass, Sums, Workspace, allocate
 from .source import Source
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 ORIGIN_ROWS = 1024  # whose mean is a point amid all rows
 UNIT_ROWS = 128  # of these, from whose steps the units of features are taken
+ORIGIN_NUMBERS = 1 << 20  # values in them, where rows are so wide that these are fewer
 
 
 class Labels(Protocol):
@@ -39,7 +40,7 @@ class Labels(Protocol):
 class CompleteSource(Source):
     """Rows of which every value is known; subclasses say how they are read and taken."""
 
-    def imputed(self, n_components: int) -> Self:
+    def imputed(self, n_components: int, structure: Structure) -> Self:
         return self
 
     def subset(self, indices: np.ndarray) -> ArraySource:
@@ -77,7 +78,7 @@ class CompleteSource(Source):
 
     @cached
     def origin(self) -> np.ndarray:
-        """A point amid the rows (D,): the mean of up to 1024 of them."""
+        """A point amid the rows (D,): the mean of about 1024 of them, or of fewer that are wide."""
         return self._located[0]
 
     @cached
@@ -88,18 +89,30 @@ class CompleteSource(Source):
     @cached
     def _located(self) -> tuple[np.ndarray, Units]:
         """Origin and units, from one reading."""
+        size = max(1, min(ORIGIN_ROWS, ORIGIN_NUMBERS // self.n_features))
         if self.weights is None:
-            indices = np.arange(0, self.n_samples, max(1, self.n_samples // ORIGIN_ROWS))
+            indices = np.arange(0, self.n_samples, max(1, self.n_samples // size))
         else:
-            indices = self.weighted_quantile_rows((np.arange(ORIGIN_ROWS) + 0.5) / ORIGIN_ROWS)
+            indices = self.weighted_quantile_rows((np.arange(size) + 0.5) / size)
         X = self.take(indices).X
         return X.mean(axis=0, dtype=np.float64), Units.of_rows(X[:: max(1, len(X) // UNIT_ROWS)])
 
     @cached
+    def squares(self) -> np.ndarray:
+        """Sums of squares of all rows about the origin along each feature, (D,)."""
+        return self._second_moments(DIAG)
+
+    @cached
     def scatter(self) -> np.ndarray:
-        """Scatter of all rows about the origin, (D, D), in double precision whatever that of the rows."""
-        identity, double = np.eye(self.n_features)[None], np.dtype(np.float64)
-        model = FULL.kernel_model(Parameters(np.ones(1), self.origin[None], identity, identity), double)
+        """Scatter of all rows about the origin, (D, D)."""
+        lower = np.zeros((self.n_features, self.n_features))
+        lower[np.tril_indices(self.n_features)] = self._second_moments(FULL)
+        return lower + np.tril(lower, -1).T
+
+    def _second_moments(self, structure: Structure) -> np.ndarray:
+        """Second moments of all rows about the origin, as kernels leave them, in double precision whatever the rows."""
+        double = np.dtype(np.float64)
+        model = structure.kernel_model(structure.unit(self.origin[None]), double)
         sums = Sums(self._n_sums(model))
 
         def task(workspace: Workspace, group: Group) -> np.ndarray:
@@ -109,11 +122,9 @@ class CompleteSource(Source):
             self.kernels.accumulate(X, None, labels, weights, *model.arguments, *workspace, out)
             return out
 
-        arrays = self.arrays(TRIANGULAR, 1, dtype=double)
-        Pass(self, self._cut(TRIANGULAR, 1), arrays).run(task, sums.add)
-        lower = np.zeros((self.n_features, self.n_features))
-        lower[np.tril_indices(self.n_features)] = sums.total[1 + self.n_features : -1]
-        return lower + np.tril(lower, -1).T
+        arrays = self.arrays(model.kind, 1, dtype=double)
+        Pass(self, self._cut(model.kind, 1), arrays).run(task, sums.add)
+        return sums.total[1 + self.n_features : -1]
 
     # ---- statistics
 
@@ -185,11 +196,11 @@ class CompleteSource(Source):
     def assign(self, centers: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
         """Nearest centers (N,), the weight that each has, the sums of these rows about it, and the inertia."""
         labels, n_centers = np.empty(self.n_samples, np.int32), len(centers)
-        sums = Sums(n_centers * (1 + self.n_features) + 1)
+        sums, (about, origin) = Sums(n_centers * (1 + self.n_features) + 1), self._about_origin(centers)
 
         def task(workspace: Workspace, group: Group) -> np.ndarray:
             out = sums.part()
-            labels[group.rows] = self.nearest(group, centers, workspace, out)
+            labels[group.rows] = self._assign(self._scaled(group.X), group.rows, about, origin, workspace, out)
             return out
 
         self._pass(COMMON_FRAME, n_centers).run(task, sums.add)
@@ -197,20 +208,30 @@ class CompleteSource(Source):
         inertia = float(sums.total[-1]) / self._scale**2
         return labels, counts, first - counts[:, None] * (centers - self.origin), inertia
 
-    def nearest(
-        self, group: Group, centers: np.ndarray, workspace: Workspace | None = None, out: np.ndarray | None = None
-    ) -> np.ndarray:
-        """Nearest centers (n,) of a group; `out` takes their weights, the sums about the origin, and the inertia.
+    def nearest(self, group: Group, centers: np.ndarray, scale: np.ndarray | None = None) -> np.ndarray:
+        """Nearest centers (n,) of a group, where features are measured in units of a scale."""
+        if scale is None:
+            X, (about, origin) = self._scaled(group.X), self._about_origin(centers)
+        else:
+            relative = np.subtract(group.X, self.origin)
+            X = np.divide(relative, scale, out=relative).astype(self.dtype, copy=False)
+            about, origin = (centers - self.origin) / scale, np.zeros(self.n_features)
+        workspace = allocate(self.arrays(COMMON_FRAME, len(centers)))
+        return self._assign(X, group.rows, about, origin, workspace, np.empty(len(centers) * (1 + self.n_features) + 1))
 
-        The last two are of rows multiplied by `_scale`.
-        """
-        if workspace is None:
-            workspace = allocate(self.arrays(COMMON_FRAME, len(centers)))
-        if out is None:
-            out = np.empty(len(centers) * (1 + self.n_features) + 1)
-        labels = np.empty(len(group.X), np.int32)
-        about, origin = self._about_origin(centers)
-        self.kernels.assign(self._scaled(group.X), self._weights(group.rows), about, origin, *workspace, labels, out)
+    def _assign(
+        self,
+        X: np.ndarray,
+        rows: slice,
+        about: np.ndarray,
+        origin: np.ndarray,
+        workspace: Workspace,
+        out: np.ndarray,
+    ) -> np.ndarray:
+        """Nearest of centers about an origin (n,); `out` takes their weights, the sums about it, and the inertia."""
+        labels = np.empty(len(X), np.int32)
+        weights = self._weights(rows)
+        self.kernels.assign(X, weights, about.astype(self.dtype, copy=False), origin, *workspace, labels, out)
         return labels
 
     def potentials(self, candidates: np.ndarray, closest: np.ndarray, update: bool = False) -> np.ndarray:
@@ -274,26 +295,13 @@ class Known(NamedTuple):
 
 
 class Nearest(NamedTuple):
-    """The nearest of some centers (K, D)."""
+    """The nearest of some centers (K, D), where features are measured in units of a scale (D,)."""
 
     centers: np.ndarray
+    scale: np.ndarray | None = None
 
     def of(self, source: CompleteSource, group: Group) -> np.ndarray:
-        return source.nearest(group, self.centers)
+        return source.nearest(group, self.centers, self.scale)
 
     def part(self, rows: slice) -> Nearest:
-        return self
-
-
-class MostProbable(NamedTuple):
-    """The most probable component of a mixture."""
-
-    model: KernelModel
-
-    def of(self, source: CompleteSource, group: Group) -> np.ndarray:
-        labels = np.empty(len(group.X), np.int64)
-        source.posterior(group.X, self.model, None, None, labels)
-        return labels.astype(np.int32)
-
-    def part(self, rows: slice) -> MostProbable:
         return self

@@ -20,6 +20,7 @@ MOST_GROUPS = 64
 MOST_GROUP_WORK = 1 << 30  # above which Ctrl-C would have to wait too long
 MOST_GROUP_BYTES = 1 << 24  # above which a few groups would be much memory where rows are read from files
 BLOCK = 512  # groups are whole blocks of the kernels
+WIDE_BLOCK = 64  # which are shorter where rows are so wide that a group would be much memory
 
 Workspace = tuple[np.ndarray, ...]  # the arrays that a kernel works in
 Arrays = tuple[tuple[int, np.dtype], ...]  # their sizes and types
@@ -52,7 +53,8 @@ def cut(n_samples: int, work: int, row_bytes: int) -> list[slice]:
     if n_samples * work < GROUP_WORK and n_samples * row_bytes <= MOST_GROUP_BYTES:
         return [slice(0, n_samples)]
     wanted = n_samples * work // GROUP_WORK
-    most = max(BLOCK, MOST_GROUP_BYTES // row_bytes // BLOCK * BLOCK)
+    most = MOST_GROUP_BYTES // row_bytes
+    most = most // BLOCK * BLOCK or max(WIDE_BLOCK, most // WIDE_BLOCK * WIDE_BLOCK)
     n_groups = min(1 << wanted.bit_length(), MOST_GROUPS)
     rows = max(BLOCK, min(-(-n_samples // n_groups), MOST_GROUP_WORK // work))
     rows = min(-(-rows // BLOCK) * BLOCK, most)
@@ -72,7 +74,7 @@ class Readable(Protocol):
 
     dtype: np.dtype
     workers: Workers
-    idle: dict[Arrays, list[Workspace]]
+    idle: dict[tuple[np.dtype, ...], list[Workspace]]
 
     def read(self, groups: list[slice]) -> Iterator[np.ndarray]:
         """The rows of consecutive groups, one group after the other."""
@@ -98,7 +100,7 @@ class Pass:
         Responsibilities that are `given` are asked for group by group in the order of the rows.
         """
         source, groups = self.source, self.groups
-        idle = source.idle.setdefault(self.arrays, [])
+        idle = source.idle.setdefault(tuple([dtype for _, dtype in self.arrays]), [])
         if len(groups) == 1:  # perhaps a few rows, that have no time for more
             (rows,), (X,) = groups, source.read(groups)
             workspace = self._workspace(idle)
@@ -123,11 +125,15 @@ class Pass:
         return Group(rows, X, None if given is None else np.ascontiguousarray(given(rows), self.source.dtype))
 
     def _workspace(self, idle: list[Workspace]) -> Workspace:
-        """A workspace that nobody uses, or a new one."""
+        """A workspace that nobody uses, if it is large enough, or a new one that takes its place."""
         try:
-            return idle.pop()
+            workspace = idle.pop()
         except IndexError:
             return allocate(self.arrays)
+        for numbers, (size, _) in zip(workspace, self.arrays, strict=True):
+            if len(numbers) < size:
+                return allocate(self.arrays)
+        return workspace
 
 
 class Sums:

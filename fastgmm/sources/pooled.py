@@ -36,9 +36,14 @@ class PooledRows:
     @cached
     def units(self) -> Units:
         """Units near the standard deviations of all rows."""
-        return Units.of(np.sqrt(np.diagonal(self.scatter) / self.total))
+        return Units.of(np.sqrt(self.squares / self.total))
 
     @cached
     def scatter(self) -> np.ndarray:
-        """Scatter of all rows about their mean (D, D), as far as the structure knows it."""
+        """Scatter of all rows about their mean (D, D), of a structure with matrices."""
         return self.structure.total_scatter(self.statistics, self.origin)
+
+    @cached
+    def squares(self) -> np.ndarray:
+        """Sums of squares of all rows about their mean (D,), as far as the structure knows them."""
+        return self.structure.total_squares(self.statistics, self.origin)

@@ -62,8 +62,10 @@ class Source(ABC):
         A point amid the rows.
     units : Units
         Powers of two near the spread of each feature.
+    squares : ndarray of shape (n_features,)
+        Sums of squares of all rows about the origin, in double precision whatever that of the rows.
     scatter : ndarray of shape (n_features, n_features)
-        Scatter of all rows about the origin, in double precision whatever that of the rows.
+        Scatter of all rows about the origin, likewise: for structures with matrices alone.
     has_gaps : bool
         Whether NaN stands for values that are missing.
     in_memory : bool
@@ -75,6 +77,7 @@ class Source(ABC):
     dtype: np.dtype
     origin: np.ndarray
     units: Units
+    squares: np.ndarray
     scatter: np.ndarray
     has_gaps: ClassVar[bool] = False
 
@@ -87,7 +90,7 @@ class Source(ABC):
         self.weights = None if weights is None else np.ascontiguousarray(weights, self.dtype)
         self.workers = n_threads if isinstance(n_threads, Workers) else Workers(n_threads)
         self.kernels = kernels or compiled.CHOSEN
-        self.idle: dict[Arrays, list[Workspace]] = {}  # workspaces, kept from pass to pass
+        self.idle: dict[tuple[np.dtype, ...], list[Workspace]] = {}  # workspaces, kept from pass to pass
 
     def __enter__(self) -> Self:
         return self
@@ -122,8 +125,8 @@ class Source(ABC):
         return None
 
     @abstractmethod
-    def imputed(self, n_components: int) -> CompleteSource:
-        """Rows without gaps, from which a start is found."""
+    def imputed(self, n_components: int, structure: Structure) -> CompleteSource:
+        """Rows without gaps, from which a start of mixtures of a structure is found."""
 
     def single_threaded(self) -> Self:
         """The same rows, worked on by the calling thread alone."""

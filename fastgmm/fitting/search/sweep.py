@@ -22,7 +22,7 @@ from ..parallel import Job
 from ..settings import Settings
 from ..starts import prepare
 from ..starts.hierarchical import Hierarchy, clusters, grow
-from ..starts.kmeans import Draws, Random, draw, draw_rows, kmeans
+from ..starts.kmeans import Draws, Random, draw, draw_rows, kmeans, sample_size
 from ..starts.methods import Goal, from_centers, from_labels
 from ..starts.race import Contender
 from .insertion import Clusters
@@ -52,10 +52,13 @@ def sweep(
     gain in mean log-likelihood.
     """
     largest = max(candidate.n_components for candidate in candidates)
-    size = max(SAMPLE_ROWS, SAMPLE_ROWS_PER_COMPONENT * largest)
-    whole = source.imputed(largest)
+    size = sample_size(source.n_features, SAMPLE_ROWS, SAMPLE_ROWS_PER_COMPONENT * largest)
+    structures = dict.fromkeys(candidate.structure for candidate in candidates)
+    whole = source.imputed(largest, max(structures, key=lambda structure: structure.triangular))
     sample = whole.take(draw_rows(whole, size, random_state) if whole.n_samples > size else None)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # what overflows is refused or repaired
+        for rows in (source, sample):
+            _ = rows.origin, rows.total, [structure.squares(rows) for structure in structures]  # computed once
         trials = Trials(Data(source, sample), settings, penalty)
         return Sweep(trials, candidates, method, random_state, on_fitted).run()
 

@@ -63,8 +63,6 @@ class Trials:
     """Fits of candidates to the same rows."""
 
     def __init__(self, data: Data, settings: Settings, penalty: float) -> None:
-        for rows in data:
-            _ = rows.origin, rows.total, rows.scatter  # computed once
         self.data, self.settings = data, settings
         self.penalty = penalty  # what a parameter must gain in mean log-likelihood
         self.stopped = False

@@ -61,10 +61,10 @@ def completed(source: Source, given: StartingValues, goal: Goal, method: Any, ra
         method = values[sample] if len(values) == source.n_samples else values
     if precisions is not None:  # the covariances found are not needed, nor are their repairs
         goal = goal._replace(m_step=MaximumLikelihood(source, structure, reg_covar=1.0, degenerate="repair"))
-    drawn = prepare(source.imputed(k), goal, method, random_state)
+    drawn = prepare(source.imputed(k, structure), goal, method, random_state)
 
     def start(source: Source) -> Parameters:
-        found = drawn(source.imputed(k))
+        found = drawn(source.imputed(k, structure))
         if means is not None and isinstance(method, str):
             order = closest_pairs(means, found.means)
             found = structure.reorder(found, order)

@@ -4,11 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...model.structures import TIED
-from ...sources.complete import CompleteSource, Known, Labels, MostProbable
-from .kmeans import Random, draw_rows
+from ...model.spread import constant
+from ...sources.complete import CompleteSource, Known, Labels, Nearest
+from .kmeans import Random, draw_rows, sample_size
 
 SAMPLE_ROWS = 2000  # the tree needs memory for the square of this
+LEAST_ROWS = 256  # in the tree, however wide they are
+SPREAD_FEATURES = 1 << 10  # features looked at together
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +129,7 @@ def merging_costs(points: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 def draw_sample(source: CompleteSource, n_clusters: int, random_state: Random) -> np.ndarray | None:
     """Indices of the rows that a tree is to be grown from; None means all."""
-    size = max(SAMPLE_ROWS, n_clusters)
+    size = sample_size(source.n_features, SAMPLE_ROWS, max(LEAST_ROWS, n_clusters))
     return None if source.n_samples <= size else draw_rows(source, size, random_state)
 
 
@@ -150,17 +152,17 @@ def clusters(source: CompleteSource, hierarchy: Hierarchy, n_clusters: int) -> L
     counts = np.bincount(labels, minlength=n_clusters)
     sums = np.zeros((n_clusters, source.n_features))
     np.add.at(sums, labels, hierarchy.points)
-    metric = TIED.from_precisions(
-        np.full(n_clusters, 1 / n_clusters), sums / counts[:, None], np.diag(hierarchy.scale**-2.0)
-    )
-    return MostProbable(TIED.kernel_model(metric, source.dtype, source.origin))
+    return Nearest(sums / counts[:, None], hierarchy.scale)
 
 
 def spread(points: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
     """Standard deviation of each feature (D,), one where it does not vary but by rounding."""
-    if weights is None:
-        deviations = points.std(axis=0)
-    else:
-        centered = points - np.average(points, axis=0, weights=weights)
-        deviations = np.sqrt(np.average(centered**2, axis=0, weights=weights))
-    return np.where(deviations > 8 * np.finfo(np.float64).eps * abs(points).max(axis=0), deviations, 1.0)
+    means, deviations = np.average(points, axis=0, weights=weights), np.empty(points.shape[1])
+    for start in range(0, len(deviations), SPREAD_FEATURES):
+        part = slice(start, start + SPREAD_FEATURES)
+        if weights is None:
+            deviations[part] = points[:, part].std(axis=0)
+        else:
+            squares = (points[:, part] - means[part]) ** 2
+            deviations[part] = np.sqrt(np.average(squares, axis=0, weights=weights))
+    return np.where(constant(deviations, means), 1.0, deviations)

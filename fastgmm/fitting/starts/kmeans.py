@@ -16,6 +16,7 @@ SEEDING_ROWS = 1 << 13  # size of the sample on which seeds are sought
 SEEDING_ROWS_PER_CENTER = 64  # its size where there are many centers
 SAMPLE_NUMBERS = 1 << 20  # numbers, rows times features, of the sample on which centers are sought
 SAMPLE_ROWS_PER_CENTER = 256  # its size where there are many centers
+SAMPLE_MOST_NUMBERS = 1 << 23  # values in the samples of other methods, which hold fewer rows where these are wide
 
 Random: TypeAlias = "np.random.RandomState | np.random.Generator"  # as text: numpy.random takes long to import
 
@@ -37,6 +38,11 @@ def draw(n_samples: int, n_features: int, n_centers: int, random_state: Random) 
     sample = 0 if sizes[0] == n_samples else int(random_state.choice(2**31 - 1))
     first = (int(random_state.choice(sizes[0])) + 0.5) / sizes[0]
     return Draws(sizes, sample, first, random_state.uniform(size=(n_centers - 1, 3 + int(math.log(n_centers)))))
+
+
+def sample_size(n_features: int, most: int, least: int) -> int:
+    """The number of rows in a sample: at most so many where rows are not too wide, and at least so many if they are."""
+    return max(min(most, SAMPLE_MOST_NUMBERS // n_features), least)
 
 
 def draw_rows(source: Source, size: int, random_state: Random) -> np.ndarray:
@@ -81,7 +87,7 @@ def seed(source: ArraySource, first: float, uniforms: np.ndarray) -> np.ndarray:
 
 def lloyd(source: ArraySource, centers: np.ndarray, max_iter: int = 100, tol: float = 1e-4) -> np.ndarray:
     """Move centers to the means of their rows until they move less than `tol` times the variance of the data."""
-    total = np.trace(source.scatter)
+    total = source.squares.sum()
     variance, nothing = total / source.total / source.n_features, np.finfo(source.dtype).eps ** 2 * total
     for _ in range(max_iter):
         _, counts, sums, inertia = source.assign(centers)

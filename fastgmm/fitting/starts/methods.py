@@ -99,8 +99,10 @@ def nearest_standardized(source: CompleteSource, goal: Goal, centers: Centers) -
     """Each row belongs to the nearest center where all features have the same spread."""
     rows = source.take(None)
     points = rows.rows(slice(None))
-    points = ((points - source.origin) / spread(points, rows.weights)).astype(source.dtype)
-    scaled = ArraySource(points, source.workers, source.kernels, rows.weights)
+    scale = spread(points, rows.weights)
+    points -= source.origin
+    points /= scale
+    scaled = ArraySource(points.astype(source.dtype, copy=False), source.workers, source.kernels, rows.weights)
     return from_labels(source, goal, Known(scaled.assign(centers(scaled))[0]))
 
 

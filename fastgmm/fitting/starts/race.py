@@ -13,7 +13,7 @@ from ...sources.complete import CompleteSource
 from ..em import expectation_maximization
 from ..parallel import side_by_side
 from ..settings import Settings
-from .kmeans import Random, draw_rows
+from .kmeans import Random, draw_rows, sample_size
 from .methods import Goal, Start, kmeans_centers, nearest, nearest_standardized, random_centers
 
 RACE_ROWS = 1 << 14  # size of the subsample on which starts are compared
@@ -25,7 +25,7 @@ RUNGS = (4, 8)  # passes of EM, after each of which the worse half stops
 
 def from_race(source: CompleteSource, goal: Goal, random_state: Random) -> Start:
     """The parameters of the best start after all rungs, on a subsample of the rows when there are many."""
-    n_rows = max(RACE_ROWS, RACE_ROWS_PER_COMPONENT * goal.n_components)
+    n_rows = sample_size(source.n_features, RACE_ROWS, RACE_ROWS_PER_COMPONENT * goal.n_components)
     rows = None if source.n_samples <= n_rows else draw_rows(source, n_rows, random_state)
     subsample = source.take(rows)
     starts = [

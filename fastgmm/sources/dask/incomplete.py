@@ -51,16 +51,6 @@ class IncompleteDask(IncompleteSource):
     # ---- estimates from a sample
 
     @cached
-    def _sampled(self) -> IncompleteSource:
+    def _sample(self) -> IncompleteSource:
         """Rows enough for one Gaussian, in memory."""
         return IncompleteSource(self.take(self.start_indices(1)))
-
-    @cached
-    def gaussian(self) -> Parameters:
-        """One Gaussian fitted to a sample."""
-        return self._sampled.gaussian
-
-    @cached
-    def _observed(self) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and variance of what is observed of each feature in a sample, (D,) each."""
-        return self._sampled._observed

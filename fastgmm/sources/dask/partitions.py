@@ -91,6 +91,11 @@ def scatter_of(partition: Partition) -> np.ndarray:
     return partition.scatter
 
 
+def squares_of(partition: Partition) -> np.ndarray:
+    """Sums of squares about the origin."""
+    return partition.squares
+
+
 # ---- tasks
 
 

@@ -31,6 +31,7 @@ from .partitions import (
     rows_apply,
     rows_of,
     scatter_of,
+    squares_of,
     summary,
     total_log_likelihood,
 )
@@ -178,6 +179,11 @@ class DaskSource(CompleteSource):
     def scatter(self) -> np.ndarray:
         """Scatter of all rows about the origin, (D, D)."""
         return np.sum(self.scheduler.gather(self._apply(scatter_of)), axis=0)
+
+    @cached
+    def squares(self) -> np.ndarray:
+        """Sums of squares of all rows about the origin along each feature, (D,)."""
+        return np.sum(self.scheduler.gather(self._apply(squares_of)), axis=0)
 
     def statistics(self, structure: Structure, parameters: Parameters) -> Statistics:
         n_bytes = parameters.covariances.nbytes + parameters.precisions_cholesky.nbytes + parameters.means.nbytes

@@ -12,9 +12,10 @@ from ...model.cached import cached
 from ...model.factors import inverse
 from ...model.fitted import Fitted
 from ...model.parameters import Parameters
+from ...model.spread import check_squares, constant
 from ...model.statistics import Statistics
 from ...model.structure import CancellationError, Structure
-from ...model.structures import FULL, check_digits
+from ...model.structures import DIAG, FULL, check_digits
 from ...model.units import Units, rescaled
 from ..array import ArraySource
 from ..passes import (
@@ -32,6 +33,8 @@ from .patterns import Patterns, find_patterns, observed_volume
 
 GROUP_COMPONENTS = 4  # groups are cut as for so many components, for their patterns to serve every mixture
 GAUSSIAN_STEPS = 8  # steps of EM for the Gaussian from which gaps are filled before the first M-step
+CORRELATED = 32  # features up to which that Gaussian has correlations whatever the structure: they cost little
+OBSERVED_FEATURES = 1 << 10  # features of a group looked at together
 RIDGE = 1e-6  # added to the covariance of that Gaussian, relative to variances
 SAMPLE_NUMBERS = 1 << 20  # values in the sample of rows from which a start is found
 SAMPLE_ROWS_PER_COMPONENT = 256  # rows of that sample per component, where these are more values
@@ -58,15 +61,12 @@ def summed_as(structure: Structure) -> Structure:
     return structure if own else structure.expanded
 
 
-def incomplete_model(
-    structure: Structure, parameters: Parameters, scales: np.ndarray | None = None, *, dense: bool = False
-) -> IncompleteModel:
-    """The mixture as the kernels for rows with gaps read it; `dense` asks for matrices whatever the structure.
+def incomplete_model(structure: Structure, parameters: Parameters, scales: np.ndarray | None = None) -> IncompleteModel:
+    """The mixture as the kernels for rows with gaps read it.
 
     Covariances follow from their factors, since an extrapolated point has no others.
     """
     summed = summed_as(structure)
-    kind = summed.kind
     scales = np.ones(parameters.means.shape[1]) if scales is None else scales
     parameters = summed.rescaled(parameters if summed is structure else structure.expand(parameters), scales)
     factors = parameters.precisions_cholesky
@@ -75,10 +75,8 @@ def incomplete_model(
         covariances = np.einsum("kji,kjl->kil", roots, roots)
     else:
         covariances = factors**-2.0
-        if dense:
-            covariances, kind = covariances[:, :, None] * np.eye(parameters.means.shape[1]), TRIANGULAR
     means = np.ascontiguousarray(parameters.means)
-    return IncompleteModel(kind, parameters.log_weights, means, np.ravel(covariances), scales)
+    return IncompleteModel(summed.kind, parameters.log_weights, means, np.ravel(covariances), scales)
 
 
 class IncompleteSource(Source):
@@ -94,7 +92,7 @@ class IncompleteSource(Source):
         self.source = rows
         self.n_features, self.dtype = rows.n_features, rows.dtype
         super().__init__(rows.weights, rows.workers, rows.kernels)
-        self._completed: dict[int, Completed] = {}
+        self._completed: dict[tuple[int, bool], Completed] = {}
 
     @cached
     def n_samples(self) -> int:
@@ -214,7 +212,7 @@ class IncompleteSource(Source):
             log_likelihoods += (~np.isnan(X) * np.log(model.scales)).sum(axis=1)
 
     def impute(self, model: IncompleteModel, deviations: bool = False) -> tuple[np.ndarray, np.ndarray | None]:
-        """The rows with conditional means in their gaps, and if asked for their standard deviations; `dense` model."""
+        """The rows with conditional means in their gaps, and if asked for their standard deviations."""
         shape = self.n_samples, self.n_features
         filled = np.empty(shape, self.dtype)
         spread = np.empty(shape, self.dtype) if deviations else None
@@ -222,7 +220,7 @@ class IncompleteSource(Source):
         return filled, spread
 
     def draw(self, model: IncompleteModel, random_state: Any) -> np.ndarray:
-        """The rows with draws from the conditional distribution in their gaps; `dense` model."""
+        """The rows with draws from the conditional distribution in their gaps."""
         shape = self.n_samples, self.n_features
         shares = self.responsibilities(model).cumsum(axis=1, dtype=np.float64)
         chosen = random_state.uniform(size=self.n_samples) * shares[:, -1]
@@ -240,39 +238,44 @@ class IncompleteSource(Source):
             return None
         return self.weighted_quantile_rows((np.arange(size) + 0.5) / size)
 
-    def imputed(self, n_components: int) -> Completed:
-        """Some of the rows, their gaps filled from one Gaussian."""
-        if n_components not in self._completed:
-            self._completed[n_components] = self._complete(n_components)
-        return self._completed[n_components]
+    def imputed(self, n_components: int, structure: Structure) -> Completed:
+        """Some of the rows, their gaps filled from one Gaussian; of many features, as the structure has it."""
+        kept = n_components, structure.triangular or self.n_features <= CORRELATED
+        if kept not in self._completed:
+            self._completed[kept] = self._complete(*kept)
+        return self._completed[kept]
 
-    def _complete(self, n_components: int) -> Completed:
+    def _complete(self, n_components: int, correlated: bool) -> Completed:
         """The rows that `imputed` keeps."""
         rows = self.source.take(self.start_indices(n_components))
-        gaps, model = IncompleteSource(rows), incomplete_model(FULL, self.gaussian)
+        of_all = (FULL, self.gaussian) if correlated else (DIAG, self.uncorrelated)
+        gaps, model = IncompleteSource(rows), incomplete_model(*of_all)
         drawn = gaps.draw(model, np.random.RandomState(0))
         means, _ = gaps.impute(model)
         workers, kernels, weights = self.workers, self.kernels, rows.weights
         return Completed(means, ArraySource(drawn, workers, kernels, weights), workers, kernels, weights)
 
     @cached
+    def _sample(self) -> "IncompleteSource | None":
+        """Rows enough for one Gaussian; None for all."""
+        indices = self.start_indices(1)
+        return None if indices is None else IncompleteSource(self.source.take(indices))
+
+    @cached
+    def uncorrelated(self) -> Parameters:
+        """The most likely Gaussian without correlations; a constant feature has variance 1."""
+        means, variances = self._observed
+        check_squares(variances, means, self.dtype)
+        return DIAG.from_covariances(np.ones(1), means[None], np.where(self._constant, 1.0, variances)[None])
+
+    @cached
     def gaussian(self) -> Parameters:
         """One Gaussian fitted to rows by a few steps of EM; a constant feature has variance 1, and stands alone."""
-        sample = self.start_indices(1)
-        if sample is not None:
-            return IncompleteSource(self.source.take(sample)).gaussian
-        means, variances = self._observed
-        if not variances.max() < np.finfo(self.dtype).max / 4:
-            raise ValueError(
-                f"The rows are too large to be fitted: squares of their distances overflow in {self.dtype} (their "
-                f"mean is as large as {np.abs(means).max():.3g}). Divide each column by its standard deviation, or "
-                "drop outliers."
-            )
-        structure, constant = FULL, self._constant
-        scale = np.where(constant, 1.0, variances)
-        gaussian = structure.from_covariances(np.ones(1), means[None], np.diag(scale)[None])
+        rows, structure, constant = self._sample or self, FULL, self._constant
+        scale = self.uncorrelated.covariances[0]
+        gaussian = structure.from_covariances(np.ones(1), self.uncorrelated.means, np.diag(scale)[None])
         for _ in range(GAUSSIAN_STEPS):
-            statistics = self.statistics(structure, gaussian)
+            statistics = rows.statistics(structure, gaussian)
             weights, means, covariances = structure.estimate(statistics, RIDGE * scale)
             covariances[:, constant, :] = covariances[:, :, constant] = 0.0
             covariances[:, constant, constant] = 1.0
@@ -281,36 +284,50 @@ class IncompleteSource(Source):
 
     @cached
     def origin(self) -> np.ndarray:
-        """The mean of that Gaussian, (D,)."""
-        return self.gaussian.means[0]
+        """The mean of what is observed of each feature, (D,)."""
+        return self._observed[0]
+
+    @cached
+    def squares(self) -> np.ndarray:
+        """Expected sums of squares of all rows about their mean along each feature, (D,)."""
+        if self.n_features <= CORRELATED:
+            return np.diagonal(self.scatter)
+        return self.total * np.where(self._constant, 0.0, self._observed[1])
 
     @cached
     def scatter(self) -> np.ndarray:
-        """Expected scatter of all rows about it, (D, D)."""
+        """Expected scatter of all rows about their mean, (D, D)."""
         constant = self._constant
         return self.total * np.where(constant | constant[:, None], 0.0, self.gaussian.covariances[0])
 
     @cached
     def _observed(self) -> tuple[np.ndarray, np.ndarray]:
         """Mean and variance of what is observed of each feature, (D,) each."""
-        totals: list[np.ndarray] = []
-        for about in (None, 0):
-            counts, sums = np.zeros((2, self.n_features))
+        if self._sample is not None:
+            return self._sample._observed
+        counts, means, variances = np.zeros((3, self.n_features))
+        for about in (None, means):
+            sums = np.zeros(self.n_features)
+            counts[:] = 0
             for rows, X in zip(self.groups, self.read(self.groups), strict=True):
                 weights = self._weights(rows)
-                seen = ~np.isnan(X) if weights is None else ~np.isnan(X) * weights[:, None].astype(np.float64)
-                values = X if about is None else (X - totals[0]) ** 2
-                counts += seen.sum(axis=0)
-                sums += np.where(seen > 0, values * seen, 0.0).sum(axis=0, dtype=np.float64)
+                for start in range(0, self.n_features, OBSERVED_FEATURES):
+                    part = slice(start, start + OBSERVED_FEATURES)
+                    values = X[:, part] if about is None else (X[:, part] - about[part]) ** 2
+                    seen = ~np.isnan(values)
+                    if weights is not None:
+                        seen = seen * weights[:, None].astype(np.float64)
+                    counts[part] += seen.sum(axis=0)
+                    sums[part] += np.where(seen > 0, values * seen, 0.0).sum(axis=0, dtype=np.float64)
                 self.release(X)
-            totals.append(sums / np.where(counts > 0, counts, 1.0))
-        return totals[0], totals[1]
+            (means if about is None else variances)[:] = sums / np.where(counts > 0, counts, 1.0)
+        return means, variances
 
     @cached
     def _constant(self) -> np.ndarray:
         """Which features do not vary but by rounding, (D,)."""
         means, variances = self._observed
-        return variances <= (8 * np.finfo(np.float64).eps * np.abs(means)) ** 2
+        return constant(np.sqrt(variances), means)
 
     # ---- passes over the rows
 
