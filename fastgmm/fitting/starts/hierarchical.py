@@ -9,7 +9,6 @@ from ...sources.complete import CompleteSource, Known, Labels, Nearest
 from .kmeans import Random, draw_rows, sample_size
 
 SAMPLE_ROWS = 2000  # the tree needs memory for the square of this
-LEAST_ROWS = 256  # in the tree, however wide they are
 SPREAD_FEATURES = 1 << 10  # features looked at together
 
 
@@ -129,7 +128,7 @@ def merging_costs(points: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 def draw_sample(source: CompleteSource, n_clusters: int, random_state: Random) -> np.ndarray | None:
     """Indices of the rows that a tree is to be grown from; None means all."""
-    size = sample_size(source.n_features, SAMPLE_ROWS, max(LEAST_ROWS, n_clusters))
+    size = sample_size(source.n_features, SAMPLE_ROWS, n_clusters)
     return None if source.n_samples <= size else draw_rows(source, size, random_state)
 
 

@@ -17,6 +17,7 @@ SEEDING_ROWS_PER_CENTER = 64  # its size where there are many centers
 SAMPLE_NUMBERS = 1 << 20  # numbers, rows times features, of the sample on which centers are sought
 SAMPLE_ROWS_PER_CENTER = 256  # its size where there are many centers
 SAMPLE_MOST_NUMBERS = 1 << 23  # values in the samples of other methods, which hold fewer rows where these are wide
+SAMPLE_LEAST_ROWS = 256  # in them, however wide they are
 
 Random: TypeAlias = "np.random.RandomState | np.random.Generator"  # as text: numpy.random takes long to import
 
@@ -41,8 +42,8 @@ def draw(n_samples: int, n_features: int, n_centers: int, random_state: Random) 
 
 
 def sample_size(n_features: int, most: int, least: int) -> int:
-    """The number of rows in a sample: at most so many where rows are not too wide, and at least so many if they are."""
-    return max(min(most, SAMPLE_MOST_NUMBERS // n_features), least)
+    """The number of rows in a sample: as many as these limits allow, or fewer where they are wide."""
+    return max(least, min(most, max(SAMPLE_MOST_NUMBERS // n_features, SAMPLE_LEAST_ROWS)))
 
 
 def draw_rows(source: Source, size: int, random_state: Random) -> np.ndarray:
