@@ -233,3 +233,15 @@ def test_far_values_in_condition_and_regress() -> None:
         assert given.weights_.sum() == pytest.approx(1) and np.isfinite(given.means_).all()
         predicted = mixture.regress(np.array([[value]]), list(range(1, mixture.n_features_in_)))
         np.testing.assert_allclose(predicted[0], given.weights_ @ given.means_, rtol=1e-9)
+
+
+def test_rows_too_small_are_refused() -> None:
+    """Where no variance can be represented, that is said; a single such feature counts as constant."""
+    X = rows()
+    for exponent in (-560, -1000):
+        with pytest.raises(ValueError, match=r"rows are too small to be fitted.*Divide each column"):
+            GaussianMixture(2, reg_covar="auto").fit(X * power(exponent))
+    with pytest.raises(ValueError, match="rows are too large to be fitted"):
+        GaussianMixture(2, reg_covar="auto").fit(X * power(515))
+    X[:, 0] *= power(-600)
+    assert np.isfinite(quiet_fit(X, n_components=2, reg_covar="auto").score(X))
