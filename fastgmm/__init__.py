@@ -72,7 +72,13 @@ except ImportError as error:  # a wrong FASTGMM_SIMD
 
     refuse(error)
 from .em_steps import maximize, merge, statistics
-from .exceptions import ConvergenceWarning, DegenerateComponentWarning, ModelFileError, NotFittedError
+from .exceptions import (
+    ConvergenceWarning,
+    DegenerateComponentWarning,
+    ModelFileError,
+    NotFittedError,
+    SelectionWarning,
+)
 from .gaussian_mixture import GaussianMixture
 from .model.statistics import Statistics
 from .model_selection import select
@@ -87,6 +93,7 @@ __all__ = [
     "ModelFileError",
     "NotFittedError",
     "Selection",
+    "SelectionWarning",
     "Statistics",
     "__version__",
     "load",

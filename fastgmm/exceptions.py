@@ -19,6 +19,7 @@ __all__ = [
     "InvalidParameterError",
     "ModelFileError",
     "NotFittedError",
+    "SelectionWarning",
     "compatible",
 ]
 
@@ -68,6 +69,23 @@ class DegenerateComponentWarning(UserWarning):
     ...     mixture = fastgmm.GaussianMixture(reg_covar=0).fit([[0.0, 1.0], [1.0, 1.0], [2.0, 1.0]])
     >>> mixture.degenerate_[0].problem
     'collapsed to rounding'
+    """
+
+
+class SelectionWarning(UserWarning):
+    """Issued by `select` when its best candidate may not be what is looked for.
+
+    It lies at the edge of the numbers of components that were tried, or candidates were set aside: `Selection.notes`
+    says the same.
+
+    Examples
+    --------
+    >>> import warnings, fastgmm
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always", fastgmm.SelectionWarning)
+    ...     selection = fastgmm.select([[0.0], [1.0], [9.0], [10.0], [90.0], [91.0]], [1, 2], "tied")
+    >>> print(caught[0].message)
+    Before you take the best candidate: the most components that were tried, 2, are best: try more.
     """
 
 

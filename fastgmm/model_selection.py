@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .exceptions import ConvergenceWarning, DegenerateComponentWarning, compatible, warn
+from .exceptions import ConvergenceWarning, DegenerateComponentWarning, SelectionWarning, compatible, warn
 from .fitting.parallel import Job, share_out
 from .fitting.search.sweep import sweep
 from .fitting.search.trials import Candidate, Outcome
@@ -27,9 +27,11 @@ from .model.structures import STRUCTURES
 from .selection import CRITERIA, Selection
 from .sources.intake import total_weight
 from .sources.source import Source
+from .text import cut
 
 __all__ = ["select"]
 
+LONGEST = 500  # characters of a warning
 DEFAULT_TYPES = ("full", "tied", "diag", "spherical")  # scikit-learn's
 
 # Arguments of GaussianMixture that a sweep sets itself, or that fit one number of components only.
@@ -63,11 +65,12 @@ def select(
 ) -> Selection:
     """Fit mixtures of several numbers of components and covariance structures, and find the best by a criterion.
 
-    Each candidate starts from the next larger one with two of its components merged, and from a clustering that all
-    share: the sweep is faster than as many single fits, and ends at higher likelihoods. Around the best candidates it
-    searches further: components are inserted where the rows are explained least, which finds small groups beside large
-    ones, and merged again. Those whose order ``tol`` leaves open are fitted on, to a hundredth of it. What goes wrong
-    with a candidate is a line of the table, and does not stop the others.
+    Each candidate starts from the next larger one with components merged, and from a clustering that all share: the
+    sweep takes no longer than as many single fits, and ends at higher likelihoods. With what it saves it searches
+    around the best candidates: components are inserted where the rows are explained least, which finds small groups
+    beside large ones, and merged again. Those whose order ``tol`` leaves open are fitted on, to a hundredth of it. The
+    more candidates there are, the farther this search goes. What goes wrong with a candidate is a line of the table,
+    and does not stop the others.
 
     Parameters
     ----------
@@ -86,9 +89,10 @@ def select(
     sample_weight : array-like of shape (n_samples,), default=None
         How many times each row counts; None is once.
     n_init : int, default=2
-        Number of starts: for each candidate the clusters of a Ward hierarchy of a sample, which serves every number of
-        components; for the best three of them k-means clusterings as well (three times as many if there are no more
-        than 4096 rows, or 256 per component). A start is given up if after four iterations on as large a sample it is
+        How much the search may cost: the work of fitting each candidate from so many k-means clusterings. It begins
+        with the clusters of a Ward hierarchy of a sample, which serves every number of components; the best three
+        candidates get k-means clusterings as well (three times as many if there are no more than 4096 rows, or 256 per
+        component), as far as that suffices. A start is given up if after four iterations on as large a sample it is
         behind what is known.
     random_state : int, RandomState, Generator or None, default=None
         Source of randomness; None is NumPy's global ``RandomState``.
@@ -115,6 +119,10 @@ def select(
         If the best fit did not converge.
     DegenerateComponentWarning
         If a component of the best fit has collapsed: then this is so in all candidates.
+    SelectionWarning
+        If the best candidate has the largest number of components tried, or the smallest beyond 1, if candidates with
+        a better value of the criterion were set aside because a component has collapsed, or if some failed:
+        ``Selection.notes``.
 
     References
     ----------
@@ -317,8 +325,11 @@ def _selection(entries: Sequence[_Entry], criterion: str) -> Selection:
     dtype = np.dtype([("covariance_type", texts["covariance_type"]), *COLUMNS, ("error", texts["error"])])
     names = dtype.names or ()
     table = np.array([tuple(lines[i][name] for name in names) for i in order], dtype=dtype)
+    selection = Selection(best.model, table, [entries[i].model for i in order], criterion)
     _warn(best)
-    return Selection(best.model, table, [entries[i].model for i in order], criterion)
+    if selection.notes:
+        warn(cut(f"Before you take the best candidate: {' '.join(selection.notes)}", LONGEST), SelectionWarning)
+    return selection
 
 
 def _warn(best: _Entry) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
 from .gaussian_mixture import GaussianMixture
-from .text import aligned
+from .text import aligned, counted, cut
 
 if TYPE_CHECKING:
     import pandas
@@ -20,6 +21,8 @@ __all__ = ["CRITERIA", "Selection"]
 
 CRITERIA = ("bic", "aic", "aicc", "icl", "cv")  # all but the last: the lower the better
 SHOWN = 10  # candidates that a printed selection lists
+NAMED = 3  # candidates that a note names
+WIDTH = 100  # of printed notes
 FORMATS = {"covariance_type": "{}", "n_components": "{}", "n_parameters": "{}", "cv": "{:.5f}"}  # of printed columns
 
 
@@ -58,6 +61,23 @@ class Selection:
     table_: NDArray[Any]
     estimators_: list[GaussianMixture | None] = field(repr=False)
     criterion: str
+
+    @property
+    def notes(self) -> list[str]:
+        """What to know before taking the best candidate, one sentence or two each; empty where nothing is odd.
+
+        Candidates with a better value of the criterion were set aside because a component has collapsed; the best
+        lies at the edge of the numbers of components that were tried; candidates could not be fitted.
+
+        Examples
+        --------
+        >>> from fastgmm.datasets import load_faithful
+        >>> from fastgmm import select
+        >>> select(load_faithful().data, range(2, 5), "diag", random_state=0).notes
+        []
+        """
+        found = [_set_aside(self), _edge(self), _failed(self)]
+        return [note for note in found if note]
 
     def to_pandas(self) -> pandas.DataFrame:
         """Return the table as a pandas data frame.
@@ -125,15 +145,38 @@ class Selection:
         )
 
     def __str__(self) -> str:
-        """Return the first lines of the table for a person."""
-        names = ["covariance_type", "n_components", "n_parameters", "log_likelihood", "bic", "icl"]
-        names += [self.criterion] * (self.criterion not in names)
+        """Return the first lines of the table, and the notes, for a person."""
+        names, cells = self._printed()
+        lines = aligned(
+            [[name, *column] for name, column in zip(names, zip(*cells, strict=True), strict=True)]
+        ).splitlines()
         rows = self.table_[:SHOWN]
-        columns = [[name.replace("_", " "), *map(FORMATS.get(name, "{:.2f}").format, rows[name])] for name in names]
-        lines = aligned(columns).splitlines()
         text = [lines[0], *(f"{line}  {_note(row)}".rstrip() for line, row in zip(lines[1:], rows, strict=True))]
         rest = len(self.table_) - len(rows)
-        return "\n".join([*text, f"... and {rest} more"] if rest else text)
+        text += [f"... and {rest} more"] * (rest > 0)
+        notes = [line for note in self.notes for line in ["", *textwrap.wrap(note[:1].upper() + note[1:], WIDTH)]]
+        return "\n".join([*text, *notes])
+
+    def _repr_html_(self) -> str:
+        """Return the same for notebooks."""
+        from .mixture.notebook import escape, framed, rest, table
+
+        names, cells = self._printed()
+        notes = [_note(row) for row in self.table_[:SHOWN]]
+        rows = [[*line, escape(note)] for line, note in zip(cells, notes, strict=True)]
+        body = table([*names, ""], rows) + rest((len(self.table_) - len(rows), "candidate"))
+        body += "".join(f"<p>{escape(note[:1].upper() + note[1:])}</p>" for note in self.notes)
+        return framed(f"Selection by {self.criterion}", body)
+
+    def _printed(self) -> tuple[list[str], list[list[str]]]:
+        """Return the columns that a person reads, and their words in the first lines."""
+        names = ["covariance_type", "n_components", "n_parameters", "log_likelihood", "bic", "icl"]
+        names += [self.criterion] * (self.criterion not in names)
+        formats = [FORMATS.get(name, "{:.2f}") for name in names]
+        cells = [
+            [how.format(row[name]) for how, name in zip(formats, names, strict=True)] for row in self.table_[:SHOWN]
+        ]
+        return [name.replace("_", " ") for name in names], cells
 
 
 def _note(row: Any) -> str:
@@ -142,3 +185,44 @@ def _note(row: Any) -> str:
         return str(row["error"])[:60]
     notes = {"degenerate": row["degenerate"], "not converged": not row["converged"]}
     return ", ".join(note for note, true in notes.items() if true)
+
+
+def _edge(selection: Selection) -> str:
+    """Say that the best number of components is the largest that was tried, or the smallest; one alone is no range."""
+    best, tried = selection.best_estimator_, selection.table_["n_components"]
+    most, fewest = int(tried.max()), int(tried.min())
+    if fewest < best.n_components == most < best.n_samples_seen_:
+        return f"the most components that were tried, {most}, are best: try more."
+    if 1 < best.n_components == fewest < most:
+        return f"the fewest components that were tried, {fewest}, are best: try fewer."
+    return ""
+
+
+def _set_aside(selection: Selection) -> str:
+    """Name the candidates that come after the best for nothing but a collapsed component, and how to take one."""
+    table, criterion = selection.table_, selection.criterion
+    values = table[criterion] * (-1.0 if criterion == "cv" else 1.0)
+    better = [i for i in range(1, len(table)) if table["degenerate"][i] and values[i] < values[0]]
+    if table["degenerate"][0] or not better:
+        return ""
+    named = [f"{_name(table[i])} ({FORMATS.get(criterion, '{:.2f}').format(table[criterion][i])})" for i in better]
+    rest = len(better) - NAMED
+    listed = ", ".join(named[:NAMED]) + (f" and {rest} more" if rest > 0 else "")
+    return (
+        f"{counted(len(better), 'candidate')} of better {criterion} set aside: {listed}. In each a component has "
+        "collapsed onto equal or collinear rows, so that reg_covar or a repair, not the data, decides the likelihood. "
+        f"If these rows are a group of their own, take the first of them: selection.estimators_[{better[0]}]."
+    )
+
+
+def _failed(selection: Selection) -> str:
+    """Say how many candidates could not be fitted, and why the first could not."""
+    failed = selection.table_[selection.table_["error"] != ""]
+    if not len(failed):
+        return ""
+    return f"{counted(len(failed), 'candidate')} failed, {_name(failed[0])} by {cut(str(failed['error'][0]), 100)}"
+
+
+def _name(row: Any) -> str:
+    """Return a candidate in words."""
+    return f"{row['covariance_type']} K={row['n_components']}"

@@ -16,7 +16,7 @@ from typing import Any, TextIO
 import numpy as np
 
 from ..datasets import load_iris
-from ..exceptions import CommandError, ConvergenceWarning
+from ..exceptions import CommandError, ConvergenceWarning, SelectionWarning
 from ..gaussian_mixture import GaussianMixture
 from ..model_selection import select
 from ..plotting import plot_components
@@ -171,10 +171,11 @@ def _fit(mixture: Any, table: Table) -> float:
 
 @contextlib.contextmanager
 def _refusing(what: str) -> Iterator[None]:
-    """Turn errors into those of a command, and warnings into lines; whether it converged the report says."""
+    """Turn errors into those of a command, and warnings into lines, but for those that the report repeats."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.simplefilter("ignore", SelectionWarning)
         try:
             yield
         except ValueError as error:

@@ -12,9 +12,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import kernels
 from ..mixture.base import fitted
+from ..mixture.notebook import standard_deviations
 from ..model.structures import STRUCTURES
 from ..sources.threads import default_n_threads
-from ..text import aligned, counted
+from ..text import aligned, counted, places
 from .tables import Table
 
 __all__ = [
@@ -119,7 +120,7 @@ def components_report(mixture: Any, names: Sequence[str], sizes: NDArray[np.int6
         fixed.append(["rows", *(str(sizes[k]) for k in shown)])
     columns = []
     for d, name in enumerate(names[:MAX_COLUMNS]):
-        digits = _digits(float(deviations[:, d].min()), float(np.abs(means[:, d]).max()))
+        digits = places(deviations[:, d].tolist(), means[:, d].tolist())
         columns.append([name[:24], *(f"{means[k, d]:{digits}} ({deviations[k, d]:{digits}})" for k in shown)])
     parts = []
     while columns:
@@ -161,15 +162,3 @@ def adjusted_rand_index(first: ArrayLike, second: ArrayLike) -> float:
         return 1.0  # the same partition; the quotient may be 0 / 0
     expected = rows * columns / pairs
     return (both - expected) / ((rows + columns) / 2 - expected)
-
-
-def standard_deviations(mixture: Any) -> NDArray[np.float64]:
-    """Return the standard deviation (K, D) of each component along each feature."""
-    covariances = np.asarray(mixture.covariances_, dtype=np.float64)
-    return np.sqrt(STRUCTURES[mixture.covariance_type].variances(covariances, *np.shape(mixture.means_)))
-
-
-def _digits(smallest: float, largest: float) -> str:
-    """Return the format that shows three digits of the smallest deviation, and the means to the same place."""
-    decimals = 2 - math.floor(math.log10(smallest)) if smallest > 0 else 9
-    return f"z.{max(decimals, 0)}f" if decimals <= 6 and largest < 1e9 else "z.6g"

@@ -63,6 +63,15 @@ def potentials(
     update: bool,
     out: NDArray[np.float64],
 ) -> None: ...
+def agglomerate(
+    centers: NDArray[np.float64],
+    sizes: NDArray[np.float64],
+    scratch: NDArray[np.float64],
+    order: NDArray[np.intp],
+    absorbed: NDArray[np.intp],
+    into: NDArray[np.intp],
+    heights: NDArray[np.float64],
+) -> None: ...
 def algebra_size(n_features: int) -> int: ...
 def factorize(
     covariances: NDArray[np.float64], workspace: NDArray[np.float64], precisions_cholesky: NDArray[np.float64]

@@ -302,6 +302,78 @@ def potentials(
                 memcpy(&closest[n0], work + at.d2, rows * sizeof(floating))
 
 
+# ---- hierarchical clustering --------------------------------------------------------------------------
+
+
+def agglomerate(
+    double[:, ::1] centers,                     # INOUT  (D, n)  points, feature by point
+    double[::1] sizes,                          # INOUT  (n,)    their weights, positive
+    double[:, ::1] scratch,                     # SCRATCH  (2, n)
+    Py_ssize_t[:, ::1] order,                   # SCRATCH  (2, n)
+    Py_ssize_t[::1] absorbed,                   # OUT    (n - 1,)  at each merge one cluster, named by a point of it,
+    Py_ssize_t[::1] into,                       # OUT    (n - 1,)  joins another
+    double[::1] heights,                        # OUT    (n - 1,)  u v / (u + v) |a - b|^2, not less than before in them
+):
+    """Ward's merges by chains of nearest neighbors: from cluster to cluster until two are nearest to each other."""
+    cdef Py_ssize_t D = centers.shape[0], m = centers.shape[1], length = 0, merge, a, b, i, j
+    cdef double best, share
+    cdef double* costs = &scratch[0, 0]
+    cdef double* height = &scratch[1, 0]        # of the last merge in each cluster: rounding must not put it later
+    cdef Py_ssize_t* name = &order[0, 0]
+    cdef Py_ssize_t* chain = &order[1, 0]
+    with nogil:
+        for i in range(m):
+            name[i] = i
+            height[i] = 0
+        for merge in range(m - 1):              # clusters 0 ... m - 1 are left
+            if length == 0:
+                chain[0] = 0
+                length = 1
+            while True:
+                a = chain[length - 1]
+                merging_costs(&centers[0, 0], centers.shape[1], D, m, a, &sizes[0], costs)
+                b = chain[length - 2] if length > 1 else (1 if a == 0 else 0)
+                best = costs[b]
+                for j in range(m):
+                    if costs[j] < best and j != a:
+                        best = costs[j]
+                        b = j
+                if length > 1 and b == chain[length - 2]:
+                    break
+                chain[length] = b
+                length += 1
+            length -= 2
+            absorbed[merge] = name[a]
+            into[merge] = name[b]
+            height[b] = heights[merge] = max(best, height[a], height[b])
+            share = sizes[a] / (sizes[a] + sizes[b])
+            sizes[b] += sizes[a]
+            m -= 1
+            for i in range(D):
+                centers[i, b] += share * (centers[i, a] - centers[i, b])
+                centers[i, a] = centers[i, m]
+            sizes[a] = sizes[m]
+            height[a] = height[m]
+            name[a] = name[m]
+            for i in range(length):
+                if chain[i] == m:
+                    chain[i] = a
+
+
+cdef void merging_costs(const double* centers, Py_ssize_t stride, Py_ssize_t D, Py_ssize_t m, Py_ssize_t a,
+                        const double* sizes, double* costs) noexcept nogil:
+    """By how much the sum of squares within clusters rises if cluster a joins each of m; the same both ways."""
+    cdef Py_ssize_t i, j
+    cdef double x, size = sizes[a]
+    memset(costs, 0, m * sizeof(double))
+    for i in range(D):
+        x = centers[i * stride + a]
+        for j in range(m):
+            costs[j] += (centers[i * stride + j] - x) * (centers[i * stride + j] - x)
+    for j in range(m):
+        costs[j] *= size * sizes[j] / (size + sizes[j])
+
+
 # ---- small dense algebra, in double precision ---------------------------------------------------------
 
 

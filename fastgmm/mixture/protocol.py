@@ -109,10 +109,30 @@ class Estimator:
 
     def __repr__(self) -> str:
         """Return the call that makes this estimator, arguments with default values left out."""
-        defaults = _defaults(type(self))
-        shown = {n: v for n, v in self.get_params().items() if not _is_default(v, defaults[n])}
-        arguments = ", ".join(f"{name}={' '.join(repr(value).split())}" for name, value in shown.items())
+        values, changed = self.get_params(), self._changed()
+        arguments = ", ".join(f"{name}={' '.join(repr(values[name]).split())}" for name in changed)
         return f"{type(self).__name__}({arguments})"
+
+    def _changed(self) -> list[str]:
+        """Return the names of the arguments that differ from their defaults."""
+        defaults = _defaults(type(self))
+        return [name for name, value in self.get_params().items() if not _is_default(value, defaults[name])]
+
+    def _repr_html_(self) -> str:
+        """Return what notebooks show: the parameters and, once fitted, the components."""
+        from .notebook import estimator_page
+
+        return estimator_page(self, self.get_params(), self._changed(), type(self).__name__)
+
+    def _repr_html_inner(self) -> str:
+        """Return the same without a title, for scikit-learn's diagrams, where it is unfolded."""
+        from .notebook import estimator_page
+
+        return estimator_page(self, self.get_params(), self._changed())
+
+    def _get_params_html(self, deep: bool = True, doc_link: str = "") -> Self:
+        """Return what scikit-learn's diagrams ask for `_repr_html_inner`."""
+        return self
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what is pickled: the attributes, and the version that wrote them."""

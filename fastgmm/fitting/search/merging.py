@@ -1,6 +1,6 @@
 """From K components to fewer: a good fit of K is a good start for K - 1, once the right two components are merged."""
 
-import math
+from typing import NamedTuple
 
 import numpy as np
 
@@ -8,28 +8,38 @@ from ...model.parameters import Parameters
 from ...model.statistics import Statistics
 from ...model.structure import Structure
 
+Indices = np.ndarray | int
+
+BLOCK = 1 << 18  # numbers in the covariances of pairs that are looked at together
+
+
+class Parts(NamedTuple):
+    """Components as `structure.expanded` describes them, and the log-determinants of their covariances."""
+
+    weights: np.ndarray
+    means: np.ndarray
+    covariances: np.ndarray
+    log_volumes: np.ndarray
+
 
 def merged(structure: Structure, parameters: Parameters, n_components: int) -> Parameters:
-    """The mixture after merging pairs, cheapest first, until so many components are left."""
-    while len(parameters.weights) > n_components:
-        parameters = merge_closest(structure, parameters)
-    return parameters
+    """The mixture after merging pairs, cheapest first, until so many components are left.
 
-
-def merge_closest(structure: Structure, parameters: Parameters) -> Parameters:
-    """The mixture with two components replaced by the one Gaussian of their weight, mean and covariance.
-
-    Of all pairs it is the one that raises the sum of w log det S least: a bound on what the mixture loses by it
-    (A. R. Runnalls, Kullback-Leibler approach to Gaussian mixture reduction, IEEE Transactions on Aerospace and
-    Electronic Systems 43, 2007, section VI).
+    Two components become the one Gaussian of their weight, mean and covariance. Of all pairs it is the one that raises
+    the sum of w log det S least: a bound on what the mixture loses by it (A. R. Runnalls, Kullback-Leibler approach to
+    Gaussian mixture reduction, IEEE Transactions on Aerospace and Electronic Systems 43, 2007, section VI).
     """
-    expanded, parts = structure.expanded, structure.expand(parameters)
-    kept, gone = closest_pair(expanded, parts)
-    arrays = tuple(np.array(values) for values in (parts.weights, parts.means, parts.covariances))
-    for values, joint in zip(arrays, joined(expanded, parts, kept, np.array([gone])), strict=True):
-        values[kept] = joint[0]
-    weights, means, covariances = (np.delete(values, gone, axis=0) for values in arrays)
-    return assembled(structure, weights, means, covariances)
+    expanded, parts = structure.expanded, parts_of(structure, parameters)
+    costs = costs_of_merging(expanded, parts)
+    left = np.arange(len(costs))
+    while len(left) > n_components:
+        kept, gone = divmod(int(costs.argmin()), len(costs))
+        for values, joint in zip(parts, joined(expanded, parts, kept, np.array([gone])), strict=True):
+            values[kept] = joint[0]
+        left, costs[gone], costs[:, gone] = left[left != gone], np.inf, np.inf
+        others = left[left != kept]
+        costs[np.minimum(kept, others), np.maximum(kept, others)] = rises(expanded, parts, kept, others)
+    return assembled(structure, *(values[left] for values in parts[:3]))
 
 
 def assembled(structure: Structure, weights: np.ndarray, means: np.ndarray, covariances: np.ndarray) -> Parameters:
@@ -39,29 +49,41 @@ def assembled(structure: Structure, weights: np.ndarray, means: np.ndarray, cova
     return structure.maximize(structure.pool(moments), 0.0)
 
 
-def closest_pair(expanded: Structure, parts: Parameters) -> tuple[int, int]:
-    """The two components that cost least to merge, in their order."""
-    weights, volumes = parts.weights, log_volumes(expanded, parts.covariances)
-    best = (math.inf, 0, 1)
-    for i in range(len(weights) - 1):
-        others = np.arange(i + 1, len(weights))
-        total, _, covariances = joined(expanded, parts, i, others)
-        costs = total * log_volumes(expanded, covariances) - weights[i] * volumes[i] - (weights * volumes)[others]
-        best = min(best, (float(costs.min()), i, int(others[costs.argmin()])))
-    return best[1:]
+def parts_of(structure: Structure, parameters: Parameters) -> Parts:
+    """The components of a mixture, in arrays of their own."""
+    parts = structure.expand(parameters)
+    weights, means, covariances = (np.array(values) for values in (parts.weights, parts.means, parts.covariances))
+    return Parts(weights, means, covariances, log_volumes(structure.expanded, covariances))
 
 
-def joined(
-    expanded: Structure, parts: Parameters, i: int, others: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Weight, mean and covariance of component i together with each of the others."""
+def costs_of_merging(expanded: Structure, parts: Parts) -> np.ndarray:
+    """What each pair costs to merge, (K, K): inf but above the diagonal."""
+    n = len(parts.weights)
+    costs = np.full((n, n), np.inf)
+    first, second = np.triu_indices(n, 1)
+    size = max(1, BLOCK // parts.covariances[0].size)
+    for begin in range(0, len(first), size):
+        i, j = first[begin : begin + size], second[begin : begin + size]
+        costs[i, j] = rises(expanded, parts, i, j)
+    return costs
+
+
+def rises(expanded: Structure, parts: Parts, i: Indices, j: Indices) -> np.ndarray:
+    """By how much merging each pair raises the sum of w log det S."""
+    weights, volumes = parts.weights, parts.log_volumes
+    total, _, _, joint = joined(expanded, parts, i, j)
+    return total * joint - weights[i] * volumes[i] - weights[j] * volumes[j]
+
+
+def joined(expanded: Structure, parts: Parts, i: Indices, j: Indices) -> Parts:
+    """Each pair together, as one component."""
     weights, means, covariances = parts.weights, parts.means, parts.covariances
-    total = weights[i] + weights[others]
-    share = weights[others] / total
-    shift = means[others] - means[i]
-    within = column(1 - share, covariances) * covariances[i] + column(share, covariances) * covariances[others]
-    between = expanded.outer(np.sqrt(share * (1 - share))[:, None] * shift)
-    return total, means[i] + share[:, None] * shift, within + between
+    total = weights[i] + weights[j]
+    share = weights[j] / total
+    shift = means[j] - means[i]
+    within = column(1 - share, covariances) * covariances[i] + column(share, covariances) * covariances[j]
+    both = within + expanded.outer(np.sqrt(share * (1 - share))[:, None] * shift)
+    return Parts(total, means[i] + share[:, None] * shift, both, log_volumes(expanded, both))
 
 
 def log_volumes(expanded: Structure, covariances: np.ndarray) -> np.ndarray:

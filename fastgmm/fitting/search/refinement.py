@@ -11,6 +11,7 @@ on, to a smaller tolerance.
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from ...model.cached import cached
 from ...model.parameters import Parameters
 from ...model.structure import Structure
 from ...sources.complete import CompleteSource
@@ -18,6 +19,7 @@ from ...sources.source import Source
 from ..parallel import Job
 from ..starts.methods import Goal
 from ..starts.race import Contender, best_start
+from .budget import FROM_ABOVE, Budget
 from .insertion import Clusters, insertions, recast
 from .merging import merged
 from .trials import Candidate, Data, Outcome, Trials
@@ -29,6 +31,7 @@ INSERTIONS = 4  # places for a new component, among which a race decides
 ROUNDS = 3  # most rounds of insertion and merging, and of changes of the structure
 MERGES_TRIED = 2  # how many fewer components than the best are tried, while each fit is better than the known one
 SCORE_WINDOW = 0.1  # in mean log-likelihood, how far behind a structure may be for its best fit to be searched around
+CONTEND, SWAP = 0.25, 0.5  # parts of what is left to be spent: on further starts, and on insertion and merging
 TIGHT_TOL = 1e-2  # times `tol`: the tolerance of candidates whose order `tol` leaves open
 
 Begin = Callable[..., Parameters]  # (rows, goal=)
@@ -38,23 +41,37 @@ class Refinement:
     """The search, in which the outcomes of candidates become better."""
 
     def __init__(
-        self, trials: Trials, candidates: Sequence[Candidate], outcomes: dict[Candidate, Outcome], clusters: Clusters
+        self,
+        trials: Trials,
+        budget: Budget,
+        candidates: Sequence[Candidate],
+        outcomes: dict[Candidate, Outcome],
+        clusters: Callable[[], Clusters],
     ) -> None:
-        self.trials, self.candidates, self.outcomes, self.clusters = trials, candidates, outcomes, clusters
+        self.trials, self.budget, self.candidates, self.outcomes = trials, budget, candidates, outcomes
+        self._clusters = clusters
+
+    @cached
+    def clusters(self) -> Clusters:
+        """Where components may be inserted."""
+        return self._clusters()
 
     def run(self, more_starts: Callable[[int, int], list[Begin]]) -> None:
         """All of it; `more_starts(n_components, n_starts)` draws the further starts."""
-        self._contend(more_starts)
+        budget, work = self.budget, self.trials.work
+        budget.spent += self._contend(more_starts, CONTEND * budget.left)
         searched: dict[Structure, tuple[bool, float]] = {}  # structures, and the score of what was found
+        purse = SWAP * budget.left
         for _ in range(ROUNDS):
             fresh = [one for one in self._rivals() if self._score(one) != searched.get(one.structure)]
-            if not fresh:
+            if not fresh or purse <= 0:
                 break
-            work = self.trials.work
-            self.trials.together([Job(work(one), partial(self._swap_all, one.structure)) for one in fresh])
+            jobs = [Job(work(one), partial(self._swap_all, one.structure, purse / len(fresh))) for one in fresh]
+            spent = sum(self.trials.together(jobs))
             searched |= {one.structure: self._score(self._best(one.structure)) for one in fresh}
-            self._convey(self._best())
-        self._finish()
+            spent += self._convey(self._best(), purse - spent)
+            budget.spent, purse = budget.spent + spent, purse - spent
+        self._finish(budget.left)
 
     def _score(self, candidate: Candidate) -> tuple[bool, float]:
         return self.trials.score(candidate, self.outcomes[candidate])
@@ -71,56 +88,72 @@ class Refinement:
 
     # ---- further starts
 
-    def _contend(self, more_starts: Callable[[int, int], list[Begin]]) -> None:
-        """Give the best candidates more starts."""
-        trials = self.trials
+    def _contend(self, more_starts: Callable[[int, int], list[Begin]], purse: float) -> float:
+        """Give the best candidates more starts, in turn, as far as the purse reaches; returns what that cost."""
+        trials, budget = self.trials, self.budget
         n_starts = (trials.settings.n_init - 1) * (EXTRA_STARTS if trials.whole else 1)
         several = [one for one in self.candidates if 1 < one.n_components <= trials.data.sample.n_samples]
+        counts: dict[Candidate, int] = {}
+        for one in sorted(several, key=self._score)[:RETRIED] * n_starts:
+            price = budget.try_start(one, sum(RUNGS)) + budget.fit(one)
+            if price <= purse:
+                counts[one], purse = counts.get(one, 0) + 1, purse - price
         jobs = []
-        for one in sorted(several, key=self._score)[:RETRIED]:
-            starts = more_starts(one.n_components, n_starts)
+        for one, count in counts.items():
+            starts = more_starts(one.n_components, count)
             jobs.append(Job(trials.work(one), partial(self._try_all, one, starts)))
-        trials.together(jobs)
+        return sum(trials.together(jobs))
 
-    def _try_all(self, candidate: Candidate, starts: Sequence[Begin], source: Source, sample: CompleteSource) -> None:
+    def _try_all(self, candidate: Candidate, starts: Sequence[Begin], source: Source, sample: CompleteSource) -> float:
         """Fit a candidate from each of its starts that is promising, or from all where that costs little."""
-        outcome = self.outcomes[candidate]
+        outcome, passes = self.outcomes[candidate], 0
         for start in starts:
             contender = run(self.trials.goal(candidate, sample), sample, [start])
             if not self.trials.whole:
-                self.trials.attempt_promising(candidate, outcome, Data(source, sample), contender)
+                passes += self.trials.attempt_promising(candidate, outcome, Data(source, sample), contender)
             elif contender is not None:
-                self.trials.attempt(candidate, outcome, source, partial(reached, contender=contender))
+                passes += self.trials.attempt(candidate, outcome, source, partial(reached, contender=contender))
+        return len(starts) * self.budget.try_start(candidate, sum(RUNGS)) + self.budget.done(candidate, passes)
 
     # ---- insertion and merging
 
-    def _swap_all(self, structure: Structure, source: Source, sample: CompleteSource) -> None:
+    def _swap_all(self, structure: Structure, purse: float, source: Source, sample: CompleteSource) -> float:
         """Insert and merge in the best fit of a structure, for as long as its best becomes better."""
+        spent = 0.0
         for _ in range(ROUNDS):
             best = self._best(structure)
             _, before = self._score(best)
             if self.outcomes[best].fit is None or best.n_components >= source.n_samples:
-                return
-            self._swap(best, source, sample)
+                break
+            spent += self._swap(best, purse - spent, source, sample)
             _, after = self._score(self._best(structure))
             if not after < before - self.trials.penalty:
-                return
+                break
+        return spent
 
-    def _swap(self, best: Candidate, source: Source, sample: CompleteSource) -> None:
-        """Insert a component, then merge two again and again."""
+    def _swap(self, best: Candidate, purse: float, source: Source, sample: CompleteSource) -> float:
+        """Insert a component, then merge two again and again, as far as the purse reaches; returns what that cost."""
+        budget = self.budget
+        above = best._replace(n_components=best.n_components + 1)
         below = [one for one in self.candidates if one.structure is best.structure and one.n_components > 1]
         below = [one for one in below if best.n_components - MERGES_TRIED <= one.n_components <= best.n_components]
-        above = best._replace(n_components=best.n_components + 1)
-        start = partial(self._inserted, sample, best)
+        if not (below or above in self.outcomes):
+            return 0.0
+        start, race = partial(self._inserted, sample, best), INSERTIONS * sum(RUNGS)
+        spent, price = 0.0, budget.try_start(above, race) + budget.fit(above)
         for one in [above, *sorted(below, key=lambda one: -one.n_components)]:
+            if price > purse - spent:
+                break
             found = Outcome()
-            self.trials.attempt(one, found, source, start)
+            passes = self.trials.attempt(one, found, source, start)
+            spent += budget.done(one, passes) + (one is above) * budget.try_start(one, race)
             better = self.trials.score(one, found) < self.trials.score(one, self.outcomes.get(one, Outcome()))
             if one in self.outcomes:
                 self.outcomes[one].keep_all(found)
             if found.fit is None or not (better or one is above):
-                return
-            start = partial(from_above, above=found.fit.parameters)
+                break
+            start, price = partial(from_above, above=found.fit.parameters), FROM_ABOVE * budget.fit(best)
+        return spent
 
     def _inserted(self, sample: CompleteSource, best: Candidate, goal: Goal) -> Parameters:
         """The best fit with one more component, where a short race on the sample finds that best."""
@@ -132,33 +165,39 @@ class Refinement:
 
     # ---- the other structures, and the end
 
-    def _convey(self, best: Candidate) -> None:
-        """Start the other structures from the best fit, with as many components."""
+    def _convey(self, best: Candidate, purse: float) -> float:
+        """Start the other structures from the best fit, with as many components; returns what that cost."""
         others = [one for one in self.candidates if one.n_components == best.n_components > 1]
         fit = self.outcomes[best].fit
         if fit is None:
-            return
+            return 0.0
         jobs = []
         for other in others:
-            if other.structure is not best.structure:
+            price = self.budget.try_start(other, sum(RUNGS)) + FROM_ABOVE * self.budget.fit(other)
+            if other.structure is not best.structure and price <= purse:
+                purse -= price
                 start = partial(from_parameters, parameters=recast(best.structure, fit.parameters, other.structure))
                 jobs.append(Job(self.trials.work(other), partial(self._try_all, other, [start])))
-        self.trials.together(jobs)
+        return sum(self.trials.together(jobs))
 
-    def _finish(self) -> None:
+    def _finish(self, purse: float) -> None:
         """Fit on those whose scores are as near to the best as `tol` leaves them uncertain."""
         tol = self.trials.settings.tol
         degenerate, least = self._score(self._best())
-        jobs = []
+        near = []
         for one in self.candidates:
             worse, score = self._score(one)
             fit = self.outcomes[one].fit
             if worse == degenerate and score < least + tol and fit is not None and fit.converged:
-                jobs.append(Job(self.trials.work(one), partial(self._go_on, one)))
-        self.trials.together(jobs)
+                near.append(one)
+        self.trials.together([Job(self.trials.work(one), partial(self._go_on, one, purse / len(near))) for one in near])
 
-    def _go_on(self, candidate: Candidate, source: Source, sample: CompleteSource) -> None:
-        self.trials.go_on(candidate, self.outcomes[candidate], source, TIGHT_TOL * self.trials.settings.tol)
+    def _go_on(self, candidate: Candidate, purse: float, source: Source, sample: CompleteSource) -> None:
+        settings = self.trials.settings
+        passes = min(settings.max_iter, int(purse / self.budget.one_pass(candidate)))
+        if passes > 0:
+            tol = TIGHT_TOL * settings.tol
+            self.trials.go_on(candidate, self.outcomes[candidate], source, tol=tol, max_iter=passes)
 
 
 def run(goal: Goal, sample: CompleteSource, starts: Sequence[Begin]) -> Contender | None:

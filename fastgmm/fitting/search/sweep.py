@@ -1,10 +1,10 @@
 """Many candidates on the same rows: covariance structures times numbers of components.
 
 One Ward tree of a sample serves all. Structure by structure from many components to few, beginning a quarter above the
-largest number asked for, each fit with two of its components merged starts the next: that finds groups that no
+largest number asked for where that pays, each fit with components merged starts the next: that finds groups that no
 clustering with so few centers finds, and costs little, for such a start is near its end. Each candidate starts from
-its own cut of the tree, too, and is fitted again if after a few passes of EM on the sample that is the better one. The
-best candidates are then refined (see `refinement`).
+its own cut of the tree, too, and is fitted again if after a few passes of EM on the sample that is the better one. With
+what is then left of the work of single fits the best candidates are refined (see `budget` and `refinement`).
 """
 
 import math
@@ -25,8 +25,9 @@ from ..starts.hierarchical import Hierarchy, clusters, grow
 from ..starts.kmeans import Draws, Random, draw, draw_rows, kmeans, sample_size
 from ..starts.methods import Goal, from_centers, from_labels
 from ..starts.race import Contender
+from .budget import Budget
 from .insertion import Clusters
-from .refinement import Begin, Refinement, from_above, run
+from .refinement import RUNGS, Begin, Refinement, from_above, run
 from .trials import Candidate, Data, Outcome, Trials
 
 SAMPLE_ROWS = 1 << 12  # size of the sample on which starts are sought
@@ -34,6 +35,7 @@ SAMPLE_ROWS_PER_COMPONENT = 256  # its size where there are many components
 TREE_ROWS = 1000  # rows of the sample in Ward's tree
 TREE_ROWS_PER_COMPONENT = 10  # their number where there are many components
 HEADROOM = 1.25  # times the largest number of components asked for: where merging begins
+HEADROOM_PASSES = 16  # at most, of the fits there, which are but a start for those below
 
 
 def sweep(
@@ -76,46 +78,64 @@ class Sweep:
     ) -> None:
         self.trials, self.candidates, self.method = trials, candidates, method
         self.random_state, self.on_fitted = random_state, on_fitted
+        self.budget = Budget(trials, candidates)
         self.starts: dict[int, Begin] = {}  # of each number of components
         source = trials.data.source
         self.n_samples = source.n_samples if source.weights is None else int(np.count_nonzero(source.weights))
 
     def run(self) -> list[Outcome]:
         """The tree, the way down, each candidate from its own start, and refinement."""
-        trials, sample = self.trials, self.trials.data.sample
-        largest = max(candidate.n_components for candidate in self.candidates)
-        beyond = min(math.ceil(HEADROOM * largest), self.n_samples) if largest > 1 else 1
-        above = [candidate._replace(n_components=beyond) for candidate in self.candidates]
-        outcomes = {candidate: Outcome() for candidate in [*self.candidates, *above]}
-        chains: dict[Structure, list[Candidate]] = {}
-        for candidate in sorted(outcomes, key=lambda candidate: -candidate.n_components):
-            chains.setdefault(candidate.structure, []).append(candidate)
-        found = self._find_starts(sorted({candidate.n_components for candidate in outcomes}))
-        descents: list[Job[Any]] = [
-            Job(trials.work(chain[0]), partial(self._descend, chain, outcomes)) for chain in chains.values()
+        trials, budget = self.trials, self.budget
+        outcomes = {candidate: Outcome() for candidate in self.candidates}
+        chains = [self._chain(structure) for structure in dict.fromkeys(one.structure for one in self.candidates)]
+        outcomes |= {chain[0]: Outcome() for chain in chains if chain[0] not in outcomes}
+        tree = self._find_starts(sorted({candidate.n_components for candidate in outcomes}))
+        descents = [Job(trials.work(chain[0]), partial(self._descend, chain, outcomes)) for chain in chains]
+        budget.spent += sum(trials.together(descents))
+        budget.learn(chains, outcomes)
+        raced = self._affordable_races({chain[0] for chain in chains}, outcomes)
+        races = [Job(trials.data.sample.work(*one), partial(self._race, one)) for one in raced]
+        contenders = dict(zip(raced, trials.together(races), strict=True))
+        jobs = [
+            Job(trials.work(one), partial(self._fit, one, outcomes[one], contenders.get(one)))
+            for one in self.candidates
         ]
-        several = [one for one in self.candidates if one.n_components > 1]
-        races: list[Job[Any]] = [Job(sample.work(*one), partial(self._race, one)) for one in several]
-        contenders = dict(zip(several, trials.together([*descents, *races])[len(descents) :], strict=True))
-        trials.together(
-            [
-                Job(trials.work(one), partial(self._fit, one, outcomes[one], contenders.get(one)))
-                for one in self.candidates
-            ]
-        )
-        Refinement(trials, self.candidates, outcomes, found).run(self._more_starts)
+        budget.spent += sum(trials.together(jobs))
+        Refinement(trials, budget, self.candidates, outcomes, partial(Clusters.of, tree)).run(self._more_starts)
         return [outcomes[candidate] for candidate in self.candidates]
+
+    def _chain(self, structure: Structure) -> list[Candidate]:
+        """The candidates of a structure in falling order, with one above them where that pays."""
+        own = [one for one in self.candidates if one.structure is structure]
+        chain = sorted(own, key=lambda one: -one.n_components)
+        largest = chain[0].n_components
+        above = chain[0]._replace(n_components=min(math.ceil(HEADROOM * largest), self.n_samples))
+        more = above.n_components > largest > 1 and self.budget.begins_above(chain, above)
+        return [above, *chain] if more else chain
+
+    def _affordable_races(self, begun: set[Candidate], outcomes: dict[Candidate, Outcome]) -> list[Candidate]:
+        """Candidates, the best first, whose own starts can be tried; others than those that have begun from them."""
+        raced, left = [], self.budget.left
+        several = [one for one in self.candidates if one.n_components > 1 and one not in begun]
+        for one in sorted(several, key=lambda one: self.trials.score(one, outcomes[one])):
+            price = self.budget.try_start(one, sum(RUNGS))
+            if price <= left:
+                raced.append(one)
+                left -= price
+                self.budget.spent += price
+        return raced
 
     # ---- starts
 
-    def _find_starts(self, numbers: Sequence[int]) -> Clusters:
+    def _find_starts(self, numbers: Sequence[int]) -> Hierarchy:
         """Grow the tree, and set where each number of components starts."""
         sample, method = self.trials.data.sample, self.method
-        size = max(TREE_ROWS, TREE_ROWS_PER_COMPONENT * numbers[-1])
+        size = self.budget.tree_rows(max(TREE_ROWS, TREE_ROWS_PER_COMPONENT * numbers[-1]), numbers[-1])
         tree = grow(sample, draw_rows(sample, size, self.random_state) if sample.n_samples > size else None)
         for k in numbers:
             self.starts[k] = partial(cut_tree, tree=tree) if method is None else self._by_method()
-        return Clusters.of(tree)
+        self.budget.spent += self.budget.tree(len(tree.points))
+        return tree
 
     def _more_starts(self, n_components: int, n_starts: int) -> list[Begin]:
         """Draw further starts for a number of components."""
@@ -134,16 +154,21 @@ class Sweep:
 
     def _descend(
         self, chain: Sequence[Candidate], outcomes: dict[Candidate, Outcome], source: Source, sample: CompleteSource
-    ) -> None:
+    ) -> float:
         """Fit candidates of one structure, in falling order, from the fit before with components merged."""
         above: Parameters | None = None
+        spent = 0.0
         for candidate in chain:
             outcome = outcomes[candidate]
             if above is None or candidate.n_components == 1:
-                self.trials.attempt(candidate, outcome, source, partial(self._own, sample))
+                most = self.trials.settings.max_iter
+                most = most if candidate in self.candidates else min(HEADROOM_PASSES, most)
+                passes = self.trials.attempt(candidate, outcome, source, partial(self._own, sample), max_iter=most)
             else:
-                self.trials.attempt(candidate, outcome, source, partial(from_above, above=above))
+                passes = self.trials.attempt(candidate, outcome, source, partial(from_above, above=above))
+            spent += self.budget.done(candidate, passes)
             above = above if outcome.fit is None else outcome.fit.parameters
+        return spent
 
     def _own(self, sample: CompleteSource, goal: Goal) -> Parameters:
         """The parameters of a candidate's own start, found on the sample."""
@@ -167,10 +192,11 @@ class Sweep:
         contender: Contender | None,
         source: Source,
         sample: CompleteSource,
-    ) -> None:
+    ) -> float:
         """Fit a candidate from its own start if that is promising."""
-        self.trials.attempt_promising(candidate, outcome, Data(source, sample), contender)
+        passes = self.trials.attempt_promising(candidate, outcome, Data(source, sample), contender)
         self.on_fitted(candidate, outcome)
+        return self.budget.done(candidate, passes)
 
 
 def prepared(rows: CompleteSource, goal: Goal, method: object, seed: int) -> Parameters:

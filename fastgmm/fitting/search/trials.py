@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from time import perf_counter
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from ...model.parameters import Parameters
 from ...model.structure import Structure
@@ -93,12 +93,14 @@ class Trials:
         outcome: Outcome,
         source: Source,
         start: Callable[[Goal], Parameters],
-        tol: float | None = None,
-    ) -> None:
-        """Run EM once; what it ends with, be it an error, goes to the outcome."""
-        begun, settings, goal = perf_counter(), self.settings.begun(), self.goal(candidate, source)
-        if tol is not None:
-            settings = settings._replace(tol=tol)
+        **limits: Any,
+    ) -> int:
+        """Run EM once; what it ends with, be it an error, goes to the outcome. Returns the number of passes.
+
+        `limits` replace settings.
+        """
+        begun, goal = perf_counter(), self.goal(candidate, source)
+        settings = self.settings.begun()._replace(**limits)
         try:
             parameters = start(goal)
             started = perf_counter()
@@ -109,7 +111,7 @@ class Trials:
         except Exception as error:
             if outcome.fit is None:
                 outcome.error = error
-            return
+            return 0
         except BaseException:
             self.stopped = True
             raise
@@ -117,30 +119,32 @@ class Trials:
         seconds = started - begun, perf_counter() - started
         record = FitRecord(*seconds, len(fit.lower_bounds), bounds[0], bounds[-1], fit.converged, False)
         outcome.keep(fit, degenerate, record)
+        return record.n_iter
 
-    def go_on(self, candidate: Candidate, outcome: Outcome, source: Source, tol: float) -> None:
-        """Continue the fit of a candidate, which has converged, to a smaller tolerance."""
+    def go_on(self, candidate: Candidate, outcome: Outcome, source: Source, **limits: Any) -> None:
+        """Continue the fit of a candidate, which has converged, within other limits."""
         before = outcome.fit
         assert before is not None
         more = Outcome()
-        self.attempt(candidate, more, source, lambda _: before.parameters, tol)
+        self.attempt(candidate, more, source, lambda _: before.parameters, **limits)
         if more.fit is not None:
             bounds = [*before.lower_bounds, *more.fit.lower_bounds]
             more.fit = replace(more.fit, lower_bounds=bounds, stop_reason=before.stop_reason)
             outcome.keep_all(more)
 
-    def attempt_promising(
-        self, candidate: Candidate, outcome: Outcome, data: Data, contender: Contender | None
-    ) -> None:
-        """Fit a candidate from where a short run on the sample has come, if that is better there than its fit."""
+    def attempt_promising(self, candidate: Candidate, outcome: Outcome, data: Data, contender: Contender | None) -> int:
+        """Fit a candidate from where a short run on the sample has come, if that is better there than its fit.
+
+        Returns the number of passes over all rows.
+        """
         if contender is None or contender.parameters is None:
-            return
+            return 0
         if outcome.fit is not None and not outcome.degenerate:
             parameters, m_step = outcome.fit.parameters, self.goal(candidate, data.sample).m_step
             known = data.sample.statistics(candidate.structure, m_step.evaluated(parameters))
             if not contender.value > m_step.value(known, parameters):
-                return
-        self.attempt(candidate, outcome, data.source, lambda _: contender.reached())
+                return 0
+        return self.attempt(candidate, outcome, data.source, lambda _: contender.reached())
 
     def together(self, jobs: Sequence[Job[R]]) -> list[R]:
         """Results of jobs, called with all rows and the sample; an interruption of one ends the others."""

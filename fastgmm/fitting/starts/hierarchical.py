@@ -4,11 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ... import kernels
 from ...model.spread import constant
 from ...sources.complete import CompleteSource, Known, Labels, Nearest
 from .kmeans import Random, draw_rows, sample_size
 
-SAMPLE_ROWS = 2000  # the tree needs memory for the square of this
+SAMPLE_ROWS = 2000  # the tree takes time for the square of this
 SPREAD_FEATURES = 1 << 10  # features looked at together
 
 
@@ -77,53 +78,15 @@ class Hierarchy:
 
 
 def ward(points: np.ndarray, weights: np.ndarray | None = None) -> MergeTree:
-    """Ward's hierarchy of points (n, D), by chains of nearest neighbors (Murtagh 1983) in n^2 steps and memory.
-
-    A chain goes from a cluster to the one that is cheapest to merge it with, and on from there, until two are nearest
-    to each other: they belong together whatever happens elsewhere. The costs of merging with the new cluster follow
-    from those with its parts (Lance & Williams 1967).
-    """
+    """Ward's hierarchy of points (n, D), by chains of nearest neighbors (Murtagh 1983), in n^2 D steps."""
     n = len(points)
+    centers = np.ascontiguousarray((points - points.mean(axis=0)).T, np.float64)
     sizes = np.ones(n) if weights is None else weights.astype(np.float64)
-    cost = merging_costs(points, sizes)
     absorbed, into, heights = np.empty(n - 1, np.intp), np.empty(n - 1, np.intp), np.empty(n - 1)
-    height_of = np.zeros(n)  # of the last merge in each cluster: rounding must not put a merge before its parts
-    chain: list[int] = []
-    for merge in range(n - 1):
-        if not chain:
-            chain.append(int(sizes.argmax()))
-        while True:
-            a = chain[-1]
-            b = int(cost[a].argmin())
-            if len(chain) > 1 and cost[a, chain[-2]] <= cost[a, b]:
-                b = chain[-2]
-                break
-            chain.append(b)
-        del chain[-2:]
-        height = max(cost[a, b], height_of[a], height_of[b])
-        absorbed[merge], into[merge], heights[merge], height_of[b] = a, b, height, height
-        total = sizes[a] + sizes[b] + sizes
-        merged = ((sizes[a] + sizes) * cost[a] + (sizes[b] + sizes) * cost[b] - sizes * cost[a, b]) / total
-        merged[b] = np.inf
-        cost[b] = cost[:, b] = merged
-        cost[:, a] = np.inf
-        sizes[b] += sizes[a]
-        sizes[a] = 0.0
+    scratch, indices = np.empty((2, n)), np.empty((2, n), np.intp)
+    kernels.CHOSEN.agglomerate(centers, sizes, scratch, indices, absorbed, into, heights)
     order = np.argsort(heights, kind="stable")
     return MergeTree(absorbed[order], into[order], heights[order])
-
-
-def merging_costs(points: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Costs of merging two points, (n, n): u v / (u + v) times their squared distance; inf with itself."""
-    centered = points - points.mean(axis=0)
-    half = 0.5 * np.einsum("ij,ij->i", centered, centered)
-    costs = half[:, None] + half
-    costs -= np.einsum("ik,jk->ij", centered, centered)  # no BLAS, whose bits could depend on threads
-    np.maximum(costs, 0.0, out=costs)
-    if (weights != 1.0).any():
-        costs *= weights[:, None] / (0.5 * (weights[:, None] + weights)) * weights
-    np.fill_diagonal(costs, np.inf)
-    return costs
 
 
 def draw_sample(source: CompleteSource, n_clusters: int, random_state: Random) -> np.ndarray | None:
