@@ -32,7 +32,8 @@ docstring of a room says what it must not know.
                   imputation, outliers, persistence, scikit-learn's protocol, checks, progress
 * fitting/        em, mstep, repair, convergence, acceleration, stream, restarts, parallel, settings
   starts/         where EM begins;   search/   the search behind `select`
-* sources/        where rows come from: intake, passes, arrays, chunks, files, threads;   incomplete/   gaps;   dask/
+* sources/        where rows come from: intake, columns, numbers, passes, arrays, chunks, files, threads
+  incomplete/     gaps;   dask/
 * model/          parameters, statistics, structures, conditioning, the fitted mixture, the format of files
 * kernels/        compiled: passes over rows, register tiles, dense algebra, choice of the instruction set
 

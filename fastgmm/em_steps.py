@@ -20,6 +20,9 @@ from .sources.pooled import PooledRows
 __all__ = ["maximize", "merge", "statistics"]
 
 
+from .text import quoted
+
+
 def statistics(mixture: GaussianMixture, X: Any, sample_weight: Any = None) -> Statistics:
     """Return the sufficient statistics of rows under a mixture: the E-step of EM.
 
@@ -213,7 +216,8 @@ def _check_same(statistics: Statistics, structure: Structure, means: np.ndarray)
     covariance_type = structure.name
     if statistics.covariance_type != covariance_type:
         raise ValueError(
-            f"The statistics are of {statistics.covariance_type!r} covariances, the mixture's are {covariance_type!r}. "
+            f"The statistics are of {quoted(statistics.covariance_type)} covariances, the mixture's are "
+            f"{covariance_type!r}. "
             "Pass the mixture that they were computed for."
         )
     expected = structure.covariance_shape(*means.shape)

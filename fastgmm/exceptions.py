@@ -111,6 +111,10 @@ class InvalidParameterError(_Portable, ValueError, TypeError):
     """Raised by ``fit`` when a constructor argument has the wrong type or is out of range."""
 
 
+class DatesError(ValueError, TypeError):
+    """Raised for rows that hold dates, times or durations, with which scikit-learn raises one or the other."""
+
+
 E = TypeVar("E", bound=Exception)
 
 _COUNTERPARTS: dict[type[Exception], tuple[str, str]] = {

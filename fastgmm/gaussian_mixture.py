@@ -156,7 +156,8 @@ class GaussianMixture(Streaming, Criteria, Distribution, Regression, Imputation,
         What NaN in ``X`` means. 'raise': an error. 'em': a value missing at random; the likelihood is that of the
         values observed, and EM maximizes it exactly, by the conditional moments of what is missing. The methods that
         take rows then take gaps too. A row without any value counts in the number of samples and changes nothing else.
-        ``init_params`` sees rows filled in from one Gaussian, at most about a million numbers of them.
+        ``init_params`` sees rows filled in from one Gaussian, at most about a million numbers of them. None, nulls of
+        tables, and pandas' NA and NaT among objects are NaN; columns of dates are refused, with gaps or without.
 
     Attributes
     ----------

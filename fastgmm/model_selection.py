@@ -19,7 +19,7 @@ from .fitting.search.trials import Candidate, Outcome
 from .fitting.starts.kmeans import Random
 from .gaussian_mixture import GaussianMixture
 from .mixture.base import fitted
-from .mixture.checks import check_random_state, feature_names
+from .mixture.checks import check_random_state
 from .mixture.estimation import rows_to_fit, settings_of, take_over
 from .mixture.progress import DEBUG, INFO, Count, tell
 from .model.fitted import Fitted
@@ -27,7 +27,7 @@ from .model.structures import STRUCTURES
 from .selection import CRITERIA, Selection
 from .sources.intake import total_weight
 from .sources.source import Source
-from .text import cut
+from .text import quoted, shortened
 
 __all__ = ["select"]
 
@@ -148,7 +148,7 @@ def select(
     >>> labels = selection.best_estimator_.predict(load_iris().data)
     """
     if criterion not in CRITERIA:
-        raise ValueError(f"criterion={criterion!r}: choose one of {', '.join(CRITERIA)}.")
+        raise ValueError(f"criterion={quoted(criterion)}: choose one of {', '.join(CRITERIA)}.")
     for name in OWN:
         if name in params:
             raise TypeError(f"select() sets {name} itself, or needs another for each candidate: leave {name} out.")
@@ -165,9 +165,9 @@ def select(
         candidates = [Candidate(STRUCTURES[kind], k) for kind in types for k in numbers]
         n = total_weight(source, sample_weight)
         penalty = (1.0 if criterion in ("aic", "aicc") else 0.5 * math.log(n)) / n
-        count = Count(verbose, len(candidates) * (1 + (folds is not None) * cv))
+        count = Count(verbose, len(candidates) * (1 if folds is None else 1 + cv))
         search = _Search(candidates, options, rng, count, penalty)
-        entries = search.fit(source, n, feature_names(X))
+        entries = search.fit(source, n, source.feature_names)
         search.judge(entries, source, n)
         if folds is not None:
             search.validate(entries, source, folds)
@@ -301,7 +301,9 @@ def _score(source: Source, value: Fitted | None) -> float:
 def _folds(cv: Any, n_samples: int, random_state: Random) -> NDArray[np.intp]:
     """Return the fold of each row, drawn at random; all are of the same size, or of one row more."""
     if not (isinstance(cv, Integral) and 2 <= int(cv) <= n_samples // 2):
-        raise ValueError(f"cv={cv!r}: the number of folds must be an int from 2 to n_samples // 2 = {n_samples // 2}.")
+        raise ValueError(
+            f"cv={quoted(cv)}: the number of folds must be an int from 2 to n_samples // 2 = {n_samples // 2}."
+        )
     return random_state.permutation(n_samples) % int(cv)
 
 
@@ -328,7 +330,7 @@ def _selection(entries: Sequence[_Entry], criterion: str) -> Selection:
     selection = Selection(best.model, table, [entries[i].model for i in order], criterion)
     _warn(best)
     if selection.notes:
-        warn(cut(f"Before you take the best candidate: {' '.join(selection.notes)}", LONGEST), SelectionWarning)
+        warn(shortened(f"Before you take the best candidate: {' '.join(selection.notes)}", LONGEST), SelectionWarning)
     return selection
 
 
@@ -351,7 +353,7 @@ def _numbers(n_components: Any) -> list[int]:
     """Return the numbers of components asked for, each once."""
     numbers = [n_components] if isinstance(n_components, Integral) else _listed(n_components)
     if not numbers or not all(isinstance(k, Integral) and int(k) >= 1 for k in numbers):
-        raise ValueError(f"n_components={n_components!r}: give one or more numbers of components, ints from 1.")
+        raise ValueError(f"n_components={quoted(n_components)}: give one or more numbers of components, ints from 1.")
     return list(dict.fromkeys(int(k) for k in numbers))
 
 
@@ -359,7 +361,7 @@ def _types(covariance_types: Any) -> list[str]:
     """Return the covariance structures asked for, each once."""
     types = [covariance_types] if isinstance(covariance_types, str) else _listed(covariance_types)
     if not types or not all(isinstance(kind, str) and kind in STRUCTURES for kind in types):
-        raise ValueError(f"covariance_types={covariance_types!r}: give one or more of {', '.join(STRUCTURES)}.")
+        raise ValueError(f"covariance_types={quoted(covariance_types)}: give one or more of {', '.join(STRUCTURES)}.")
     return list(dict.fromkeys(types))
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from .gaussian_mixture import GaussianMixture
-from .text import aligned, counted, cut
+from .text import aligned, counted, shortened
 
 if TYPE_CHECKING:
     import pandas
@@ -220,7 +220,8 @@ def _failed(selection: Selection) -> str:
     failed = selection.table_[selection.table_["error"] != ""]
     if not len(failed):
         return ""
-    return f"{counted(len(failed), 'candidate')} failed, {_name(failed[0])} by {cut(str(failed['error'][0]), 100)}"
+    error = shortened(failed["error"][0], 100)
+    return f"{counted(len(failed), 'candidate')} failed, {_name(failed[0])} by {error}"
 
 
 def _name(row: Any) -> str:

@@ -279,11 +279,11 @@ def test_masked_values() -> None:
         GaussianMixture().fit(rows)
 
 
-@pytest.mark.parametrize("rows", [np.array([["1", "2"], ["3", "4"]]), np.array([["2020-01-01"]], dtype="M8[D]")])
-def test_non_numeric_dtypes(rows: Array) -> None:
-    """Strings and dates are refused even where NumPy could turn them into numbers."""
-    with pytest.raises(ValueError, match=f"X has dtype {re.escape(str(rows.dtype))}, which holds no numbers"):
-        GaussianMixture().fit(rows)
+@pytest.mark.parametrize("kind", ["V8", [("a", "f8"), ("b", "f8")]])
+def test_non_numeric_dtypes(kind: Any) -> None:
+    """Bytes and records are refused."""
+    with pytest.raises(ValueError, match=r"X has dtype .*, which holds no numbers"):
+        GaussianMixture().fit(np.zeros((2, 2), kind))
 
 
 def test_complex_list() -> None:

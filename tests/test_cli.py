@@ -27,7 +27,7 @@ import fastgmm
 from fastgmm import GaussianMixture, kernels
 from fastgmm.cli import main
 from fastgmm.cli.reports import adjusted_rand_index
-from fastgmm.cli.tables import CommandError, read_table
+from fastgmm.cli.tables import CommandError, Request, read_table
 from fastgmm.datasets import load_faithful, load_iris
 from fastgmm.sources.threads import default_n_threads
 
@@ -252,6 +252,17 @@ LAYOUTS = {
     "DOS lines": "a,b\r\n1,2.5\r\n-3e2,4\r\n",
     "old Mac lines": "a,b\r1,2.5\r-3e2,4\r",
     "names in a comment": "# made by hand\n# a b\n1 2.5\n-3e2 4\n",
+    "names below comments": "# made by hand, in 2020\n# m, kg\na,b\n1,2.5\n-3e2,4\n",
+    "a hundred comments": "# comment, with commas\n" * 100 + "a;b\n1;2.5\n-3e2;4\n",
+    "bars": "a|b\n1|2.5\n-3e2|4\n",
+    "bars and blanks": "a | b\n1 | 2.5\n-3e2 | 4\n",
+    "line for Excel": "sep=;\na;b\n1;2.5\n-3e2;4\n",
+    "quoted line for Excel": '\ufeff"sep=|"\r\na|b\r\n1|2.5\r\n-3e2|4\r\n',
+    "decimal commas": "a;b\n1;2,5\n-3e2;4,0\n",
+    "decimal commas and tabs": '"a"\t"b"\n1,0\t"2,5"\n-3,00e2\t4\n',
+    "decimal commas of three digits": "a;b\n1,000;2,500\n-300,000;4,000\n0,500;0,001\n",
+    "a delimiter at the end": "a,b,\n1,2.5,\n-3e2,4,\n",
+    "a delimiter at the end of rows": "a;b\n1;2.5;\n-3e2;4;\n",
 }
 
 
@@ -260,7 +271,114 @@ def test_csv_layouts(text: str, tmp_path: Path) -> None:
     """Every layout of a text table is read alike."""
     table = read_table(write(tmp_path / "table.txt", text))
     assert table.names == ["a", "b"]
-    np.testing.assert_array_equal(table.values, [[1, 2.5], [-300, 4]])
+    np.testing.assert_array_equal(table.values[:2], [[1, 2.5], [-300, 4]])
+
+
+LABELED = {
+    "pandas": ",a,b\n0,1,2.5\n1,3,4\n",
+    "pandas, some of the rows": ",a,b\n17,1,2.5\n5,3,4\n",
+    "pandas, dates": ",a,b\n2020-01-01,1,2.5\n2020-01-02,3,4\n",
+    "pandas, twice": ",Unnamed: 0,a,b\n0,3,1,2.5\n1,7,3,4\n",
+    "R, write.csv": '"","a","b"\n"1",1,2.5\n"2",3,4\n',
+    "R, write.csv2": '"";"a";"b"\n"1";1;2,5\n"2";3;4\n',
+    "R, write.table": '"a" "b"\n"1" 1 2.5\n"2" 3 4\n',
+    "R, write.table of named rows": '"a" "b"\n"Mazda RX4" 1 2.5\n"Fiat 128" 3 4\n',
+    "R, write.table with tabs": "a\tb\nx\t1\t2.5\nx\t3\t4\n",
+}
+
+
+@pytest.mark.parametrize("text", LABELED.values(), ids=LABELED)
+def test_labels_of_rows_are_no_feature(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Names and numbers of rows, as pandas and R write them, are left out, which is told with the way to keep them."""
+    path = write(tmp_path / "table.csv", text)
+    table = read_table(path)
+    assert table.names == ["a", "b"]
+    np.testing.assert_array_equal(table.values, [[1, 2.5], [3, 4]])
+    told = capsys.readouterr().err
+    assert told.startswith(f"fastgmm: note: {path}: left out: ")
+    assert "(labels of rows)" in told
+    columns = re.search(r"--columns (\S+)", told)
+    assert columns is not None
+    if re.fullmatch(r"[^a-z]*a[^a-z]*b[^a-z-]*", text):  # the labels are numbers
+        assert read_table(path, columns[1]).values.shape == (2, 3)
+    np.testing.assert_array_equal(read_table(path, "b").values, [[2.5], [4]])
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("text", [",a\n0.5,1\n1.5,2\n", ",a\n1,1\n1,2\n", "x,a\n0,1\n1,2\n", "x\n0\n1\n"])
+def test_other_first_columns_are_features(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A first column with a name, of measurements or with repeated numbers is a feature like others."""
+    table = read_table(write(tmp_path / "table.csv", text))
+    assert table.values.shape[1] == text.split("\n")[0].count(",") + 1
+    assert capsys.readouterr().err == ""
+
+
+def test_pandas_round_trip(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What pandas writes by default is read as the columns that it holds, with names that are text or numbers."""
+    pandas = pytest.importorskip("pandas")
+    values = np.random.default_rng(0).normal(size=(60, 3))
+    for names in (["a", "b", "c"], [0, 1, 2], [2019, 2020, 2021]):
+        for index in (None, np.arange(60)[::-1] * 3, [f"row {i}" for i in range(60)]):
+            frame = pandas.DataFrame(values, columns=names, index=index)
+            for options in ({}, {"sep": ";", "decimal": ","}, {"sep": "\t"}):
+                frame.to_csv(tmp_path / "table.csv", **options)
+                table = read_table(str(tmp_path / "table.csv"))
+                assert table.names == list(map(str, names))
+                np.testing.assert_array_equal(table.values, values)
+                assert "labels of rows" in capsys.readouterr().err
+    for index in (None, np.arange(60)[::-1]):
+        path = tmp_path / "table.parquet"
+        pandas.DataFrame(values, columns=list("abc"), index=index).to_parquet(path)
+        np.testing.assert_array_equal(read_table(str(path)).values, values)
+
+
+@pytest.mark.parametrize(
+    ("text", "doubtful"),
+    [
+        ("0,1\n0.5,1.5\n2.5,3.5\n", True),
+        ("0,1,2\n5,7,1\n2,3,4\n", True),
+        ("1990,1991\n5,7\n2,3\n", True),
+        ("3;7\n0,5;1,5\n", True),
+        ("7\n0.5\n1.5\n", True),
+        ("1,2\n3,4\n", False),
+        ("1,2\n3.5,4\n", False),
+        ("0\n1\n2\n", False),
+        ("1,1\n0.5,1.5\n", False),
+        ("0.0,1.0\n0.5,1.5\n", False),
+    ],
+)
+def test_header_of_numbers(text: str, doubtful: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A first line of numbers is a row, with a warning where it looks like names; an option settles it either way."""
+    path = write(tmp_path / "table.csv", text)
+    lines = len(text.split())
+    assert len(read_table(path).values) == lines
+    assert ("say --header or --no-header" in capsys.readouterr().err) == doubtful
+    named = read_table(path, request=Request(header=True))
+    assert named.names == re.split("[,;]", text.split("\n")[0])
+    assert len(named.values) == lines - 1
+    assert len(read_table(path, request=Request(header=False)).values) == lines
+    assert capsys.readouterr().err == ""
+
+
+def test_header_options(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """fit, select and predict take --header and --no-header."""
+    path, model = write(tmp_path / "table.csv", "1990,1991\n5,7\n2,3\n1,4\n"), str(tmp_path / "model.npz")
+    for option, rows, names in (("--header", 3, "1990, 1991"), ("--no-header", 4, "column 1, column 2")):
+        assert main(["fit", path, "-k", "1", option, "--save", model]) == 0
+        assert f"{rows} rows" in capsys.readouterr().out
+        assert main(["show", model]) == 0
+        assert names in capsys.readouterr().out
+        assert main(["predict", "--model", model, path, option]) == 0
+        assert len(capsys.readouterr().out.split()) == rows + 1
+        assert main(["select", path, "-k", "1", "--covariance-types", "diag", option]) == 0
+        assert f"{rows} rows" in capsys.readouterr().out
+
+
+def test_names_that_are_partly_numbers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Years beside a word, above columns of numbers, are names; it is told."""
+    path = write(tmp_path / "table.csv", "height,1990,1991\n1.5,5,7\n2.5,2,3\n")
+    assert read_table(path).names == ["height", "1990", "1991"]
+    assert "say --no-header if it is a row" in capsys.readouterr().err
 
 
 def test_utf16(tmp_path: Path) -> None:
@@ -354,7 +472,9 @@ BAD_TABLES = {
     "text column": ("a,kind\n1,red\n2,blue\n", "not numeric: 'kind' (holds 'red'); choose the others with --columns 1"),
     "text columns": ("u,a,v\nx,1,y\nx,2,z\n", "not numeric: 'u', 'v'"),
     "text only": ("a,b\nx,y\nz,w\n", "columns of numbers"),
-    "decimal comma": ("a;b\n1,5;2,5\n", "decimals with a point"),
+    "decimal comma or not": ("a;b\n1,500;2,500\n", "with a decimal point, and nothing between thousands"),
+    "decimal comma and point": ("a;b\n1,5;2.5\n", "with a decimal point, and nothing between thousands"),
+    "point far down": ("a;b\n" + "1,5;2\n" * 99 + "1.500;2\n", "line 101: the value of 'a' is not a number ('1,500')"),
     "one wrong cell": ("a,b\n1,2\n\n3,oops\n", "line 4: the value of 'b' is not a number ('oops')"),
     "wrong cell far down": ("a,b\n" + "1,2\n" * 999 + "1,x\n", "line 1001: the value of 'b' is not a number ('x')"),
     "empty cell": ("a,b\n1,2\n,4\n", "line 3: the value of 'a' is missing ('')"),
@@ -363,7 +483,7 @@ BAD_TABLES = {
     "infinity": ("1,2\n3,-inf\n", "line 2: the value of 'column 2' is infinite ('-inf')"),
     "short row": ("a,b\n1,2\n3\n", "line 3: 1 cell instead of 2"),
     "long row": ("a,b\n1,2\n3,4,5\n", "line 3: 3 cells instead of 2"),
-    "every row long": ("a,b\n1,2,3\n4,5,6\n", "line 2: 3 cells instead of 2"),
+    "every row long": ("a,b\n1,2,3,4\n4,5,6,7\n", "line 2: 4 cells instead of 2"),
     "zip": (b"PK\x03\x04\x14\x00\x06\x00", "not a text table"),
     "noise": (bytes(range(256)) * 9, "not a text table"),
     "pickle": (pickle.dumps([1.0, 2.0]), "not a text table"),

@@ -17,6 +17,7 @@ from fastgmm import GaussianMixture, kernels
 from fastgmm.fitting.starts import METHODS
 from fastgmm.sources import Chunks, chunks, files, from_array, from_chunks, from_csv, from_parquet, passes
 from fastgmm.sources.array import ArraySource
+from fastgmm.sources.columns import Names
 from fastgmm.sources.intake import as_source
 from fastgmm.sources.mapped import Mapping
 
@@ -226,7 +227,7 @@ def test_values_are_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     for data, missing in [(X, "raise"), (X, "em"), (gaps, "em")]:
         for kind, found in [(data, [1000]), (from_chunks([data[:400], data[400:]]), [400, 600])]:
             asked.clear()
-            source = as_source(kind, "Test", n_threads=1, missing=missing, for_fit=True)
+            source = as_source(kind, Names("Test"), n_threads=1, missing=missing, for_fit=True)
             assert asked == found
             assert source.has_gaps == (data is gaps)
 

@@ -227,7 +227,7 @@ def test_same_bits_for_any_number_of_threads(n_threads: int) -> None:
         (np.r_[np.inf, np.ones(239)], "NaN or infinity .* inf for row 0"),
         (np.zeros(240), "sample_weight is positive for 0 of 240 rows, while a minimum of 2"),
         (np.r_[1, 1, np.zeros(238)], "n_components = 3, n_samples = 2 .rows of positive weight."),
-        (["a"] * 240, "sample_weight has dtype"),
+        (["a"] * 240, "could not convert string to float: .a.: sample_weight holds .a. at position 0"),
         (np.full(240, 1e308), "The sum of sample_weight overflows"),
     ],
 )

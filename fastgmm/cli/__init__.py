@@ -11,9 +11,12 @@ import sys
 from collections.abc import Sequence
 
 from ..exceptions import CommandError
+from ..text import shortened
 from .arguments import parser
 
 __all__ = ["main"]
+
+LONGEST = 480  # characters of an error, however long the path that it names
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -61,5 +64,5 @@ def _let_go_of_output() -> None:
 
 def _refused(why: str) -> int:
     """Print an error as one line; return the status."""
-    print("fastgmm: error:", *why.split(), file=sys.stderr)
+    print("fastgmm: error:", shortened(why, LONGEST), file=sys.stderr)
     return 2

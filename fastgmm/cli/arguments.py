@@ -129,6 +129,7 @@ def _predict(predict: Parser) -> None:
     predict.add_argument("file", metavar="FILE", help=TABLE_HELP)
     predict.add_argument("--model", metavar="MODEL", required=True, help="file that `fit --save` wrote")
     predict.add_argument("--columns", metavar="A,B,...", help="by name or number from 1; default: those fitted")
+    _add_header(predict)
     predict.add_argument(
         "--missing", choices=("raise", "em"), help="gaps are refused or allowed; default: as in the fit"
     )
@@ -143,9 +144,19 @@ WHERE = "to this file (.csv, .tsv, .npy), or for - to the standard output"
 def _add_rows(command: Parser) -> None:
     """Add the options that say what is fitted."""
     command.add_argument("--columns", metavar="A,B,...", help="columns to fit, by name or number from 1; default: all")
+    _add_header(command)
     command.add_argument("--weights", metavar="COLUMN", help="column that says how many times each row counts")
     command.add_argument(
         "--missing", choices=("raise", "em"), default="raise", help="em: gaps are allowed, and fitted exactly"
+    )
+
+
+def _add_header(command: Parser) -> None:
+    """Add the option that says whether a text table begins with names."""
+    command.add_argument(
+        "--header",
+        action=argparse.BooleanOptionalAction,
+        help="whether the first line of a text table holds names; default: found out",
     )
 
 

@@ -126,6 +126,7 @@ def predict_file(chosen: argparse.Namespace) -> None:
     request = Request(
         chosen.columns,
         gaps=mixture.missing == "em",
+        header=chosen.header,
         features=[str(name) for name in names],
         n_features=mixture.means_.shape[1],
     )
@@ -148,7 +149,7 @@ def show_model(chosen: argparse.Namespace) -> None:
 
 def _read(chosen: argparse.Namespace, line: Line) -> Table:
     """Read the chosen columns of a table."""
-    request = Request(chosen.columns, chosen.weights, gaps=chosen.missing == "em")
+    request = Request(chosen.columns, chosen.weights, gaps=chosen.missing == "em", header=chosen.header)
     return read_table(chosen.file, request=request, tell=line.tell)
 
 

@@ -14,7 +14,8 @@ import shutil
 import stat
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,10 +23,13 @@ from numpy.typing import NDArray
 
 from ..exceptions import CommandError
 from ..sources.chunks import Chunks
+from ..sources.columns import Names
 from ..sources.files import from_array, from_csv, from_parquet
-from ..sources.intake import spooled
+from ..sources.intake import FloatChunks, spooled
 from ..sources.rows import all_finite
+from ..text import listed, quoted, shortened
 from .layouts import cells_of, check_numeric, explain, sniff
+from .terminal import note
 
 __all__ = ["CommandError", "Request", "Table", "read_table"]
 
@@ -49,6 +53,7 @@ class Request(NamedTuple):
     columns: str | None = None  # "name,number,...", as it is typed
     weights: str | None = None  # name or number of the column that holds the weights of rows
     gaps: bool = False  # whether values may be missing
+    header: bool | None = None  # whether the first line of a text holds names; None finds out
     features: Sequence[str] = ()  # of the mixture that the rows are for, which tell the columns where nobody does
     n_features: int | None = None  # likewise, their number
 
@@ -94,7 +99,7 @@ def read_table(
         except OSError as error:
             raise CommandError(f"cannot read {shown}: {error.strerror or error}") from error
         except csv.Error as error:
-            raise CommandError(f"cannot read {shown} as a table: {error}") from error
+            raise CommandError(f"cannot read {shown} as a table: {shortened(error, 200)}") from error
 
 
 @contextlib.contextmanager
@@ -136,8 +141,10 @@ def _no_room(error: OSError, shown: str) -> CommandError:
 
 def _text(file: str, shown: str, start: bytes, request: Request) -> Found:
     """Return the rows of a text file that starts with these bytes."""
-    layout, sample = sniff(file, shown, start)
-    picked = _pick(request, layout.names, shown)
+    layout, sample = sniff(file, shown, start, request.header)
+    if layout.doubt:
+        note(f"{shown}: {layout.doubt}")
+    picked = _pick(request, layout.names, shown, layout.set_aside)
     chosen = picked.features + picked.weights
     check_numeric(layout, sample, chosen)
     gaps = picked.features if request.gaps else []
@@ -147,6 +154,7 @@ def _text(file: str, shown: str, start: bytes, request: Request) -> Found:
         file,
         chosen,
         delimiter=layout.delimiter,
+        decimal=layout.decimal,
         header=False,
         skip_lines=layout.first_line - 1,
         encoding=layout.encoding,
@@ -161,17 +169,18 @@ def _parquet(file: str, shown: str, request: Request) -> Found:
         import pyarrow.parquet
 
         schema = pyarrow.parquet.read_schema(file)
-        picked = _pick(request, schema.names, shown)
+        index = {i: "labels of rows" for i, name in enumerate(schema.names) if name.startswith("__index_level_")}
+        picked = _pick(request, schema.names, shown, index)
         kinds = [str(schema.field(i).type) for i in picked.features + picked.weights]
         if strange := [name for name, kind in zip(picked.names, kinds, strict=False) if not kind.startswith(NUMBERS)]:
-            others = ",".join(name for name in picked.names if name not in strange)
+            others = ",".join(name for name in picked.names[:50] if name not in strange)
             remedy = f"choose the others with --columns {others}" if others else "a mixture needs columns of numbers"
-            raise CommandError(f"{shown}: not numeric: {', '.join(map(repr, strange[:20]))}; {remedy}")
+            raise CommandError(f"{shown}: not numeric: {listed(map(repr, strange))}; {remedy}")
         chunks = from_parquet(file, [schema.names[i] for i in picked.features + picked.weights])
     except ImportError as error:
         raise CommandError(f"reading Parquet needs pyarrow: pip install 'fastgmm[files]' ({shown})") from error
     except (ValueError, KeyError, OSError) as error:  # pyarrow's own are among these
-        raise CommandError(f"cannot read {shown}: {error}") from error
+        raise CommandError(f"cannot read {shown}: {shortened(error, 200)}") from error
     return Found(chunks, picked, lambda done, rows: _refuse(shown, picked, done, rows, request), _is_small(file))
 
 
@@ -180,7 +189,9 @@ def _npy(file: str, shown: str, request: Request, tell: Callable[[str], object])
     try:
         array = np.load(file, mmap_mode="r", allow_pickle=False)
     except Exception as error:  # numpy raises half a dozen types on files that are damaged or pickled
-        raise CommandError(f"cannot read {shown} as an array of numbers, as numpy.save writes it: {error}") from error
+        raise CommandError(
+            f"cannot read {shown} as an array of numbers, as numpy.save writes it: {shortened(error, 200)}"
+        ) from error
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf":
         kind = getattr(array, "dtype", "several arrays")
         raise CommandError(f"{shown} holds {kind}, not one array of real numbers: save numbers with numpy.save")
@@ -246,10 +257,10 @@ def _gathered(found: Found, shown: str, request: Request, tell: Callable[[str], 
         if found.small:
             values = np.concatenate(list(features()))
         else:
-            values = spooled(Chunks(features, dtype=found.chunks.dtype), "GaussianMixture", True)
+            values = spooled(FloatChunks(Chunks(features), Names("GaussianMixture"), True), found.chunks.dtype)
     except ValueError as error:
         found.explain(done, None)
-        raise CommandError(f"cannot read {shown}: {error}") from error
+        raise CommandError(f"cannot read {shown}: {shortened(error, 200)}") from error
     except OSError as error:
         raise _no_room(error, shown) from error
     if not len(values):
@@ -268,23 +279,36 @@ def _acceptable(block: NDArray[Any], found: Found, request: Request) -> bool:
 # Which columns
 
 
-def _pick(request: Request, names: Sequence[str], shown: str) -> Picked:
-    """Return the columns that are asked for; else those that the mixture was fitted to; else all but the weights."""
+def _pick(
+    request: Request, names: Sequence[str], shown: str, set_aside: Mapping[int, str] = MappingProxyType({})
+) -> Picked:
+    """Return the columns asked for; else those that the mixture was fitted to; else all that may be features."""
     weights = [] if request.weights is None else [_position(request.weights, names, shown)]
     if request.columns is not None:
         chosen = _listed(request.columns, names, shown)
     elif request.features and all(names.count(name) == 1 for name in request.features):
         chosen = [names.index(name) for name in request.features]
     else:
-        chosen = [i for i in range(len(names)) if i not in weights]
+        chosen = [i for i in range(len(names)) if i not in weights and i not in set_aside]
+        if set_aside:
+            note(f"{shown}: {_left_out(names, set_aside)}")
         _check_mixture(request, names, len(chosen), shown)
     if request.n_features not in (None, len(chosen)):
         raise CommandError(f"--columns names {len(chosen)}, but the mixture has {request.n_features} features")
     if set(weights) & set(chosen):
-        raise CommandError(f"{request.weights!r} cannot be both a feature and the weight: leave it out of --columns")
+        raise CommandError(
+            f"{quoted(request.weights)} cannot be both a feature and the weight: leave it out of --columns"
+        )
     if not chosen:
         raise CommandError(f"{shown} has no column besides the weights")
     return Picked(chosen, weights, [names[i] for i in chosen])
+
+
+def _left_out(names: Sequence[str], set_aside: Mapping[int, str]) -> str:
+    """Say which columns are left out, and how to fit them nevertheless."""
+    numbers = ",".join(str(i + 1) for i in range(min(len(names), 20))) + (",..." if len(names) > 20 else "")
+    columns = listed(f"{names[i]} ({what})" for i, what in sorted(set_aside.items()))
+    return f"left out: {columns}; to fit all columns, say --columns {numbers}"
 
 
 def _check_mixture(request: Request, names: Sequence[str], count: int, shown: str) -> None:
@@ -296,10 +320,10 @@ def _check_mixture(request: Request, names: Sequence[str], count: int, shown: st
     if count == request.n_features and not (named and known):
         return
     lacking = [name for name in request.features if names.count(name) != 1]
-    what = f"no column {lacking[0]!r}" if lacking and named else f"{count} columns"
+    what = f"no column {quoted(lacking[0])}" if lacking and named else f"{count} columns"
     raise CommandError(
         f"{shown} has {what}, but the mixture was fitted to {request.n_features}"
-        f"{': ' + ', '.join(request.features[:20]) if request.features else ' columns'}; choose with --columns"
+        f"{': ' + listed(request.features) if request.features else ' columns'}; choose with --columns"
     )
 
 
@@ -307,7 +331,7 @@ def _listed(columns: str, names: Sequence[str], shown: str) -> list[int]:
     """Return the columns named by "name,number,..."."""
     chosen = [_position(word, names, shown) for word in cells_of(columns, ",")]
     if len(set(chosen)) != len(chosen):
-        raise CommandError(f"--columns {columns!r} names a column twice")
+        raise CommandError(f"--columns {quoted(columns)} names a column twice")
     return chosen
 
 
@@ -317,6 +341,7 @@ def _position(word: str, names: Sequence[str], shown: str) -> int:
         return names.index(word)
     if word.isdecimal() and 1 <= int(word) <= len(names):
         return int(word) - 1
-    some = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
     problem = "has several columns named" if word in names else "has no column"
-    raise CommandError(f"{shown} {problem} {word!r}: choose by number from 1 to {len(names)}, or among {some}")
+    raise CommandError(
+        f"{shown} {problem} {quoted(word)}: choose by number from 1 to {len(names)}, or among {listed(names)}"
+    )

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Callable, Iterator
 from time import perf_counter
 
+from ..text import shortened
+
 INTERVAL = 0.1  # seconds from one line to the next
 
 
@@ -33,6 +35,12 @@ class Line:
     def _iteration(self, iteration: int, lower_bound: float, elapsed: float) -> None:
         """Show how far a fit has come."""
         self.tell(f"iteration {iteration}, log-likelihood {lower_bound:.6f} per sample, {elapsed:.0f} s")
+
+
+def note(text: str) -> None:
+    """Tell what the person who typed a command should know."""
+    wiped = "\r\x1b[K" if sys.stderr.isatty() else ""
+    print(f"{wiped}fastgmm: note: {shortened(text, 480)}", file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager

@@ -37,13 +37,13 @@ def load(name: str) -> ModuleType:
     if name not in available:
         why = "is not a variant" if name not in LEVELS else "is not in this build, or not for this processor"
         raise ImportError(
-            f"FASTGMM_SIMD={name!r} {why}. Available here: {', '.join(available)}. "
+            f"FASTGMM_SIMD={name[:20]!r} {why}. Available here: {', '.join(available)}. "
             "Set FASTGMM_SIMD to one of these, or unset it to take the fastest."
         )
     return importlib.import_module(f"{__name__}._{name}")
 
 
-VARIANT = os.environ.get("FASTGMM_SIMD") or variants_available()[0]
+VARIANT = os.environ.get("FASTGMM_SIMD", "").strip() or variants_available()[0]
 CHOSEN = load(VARIANT)
 
 # The kinds of geometry, the same in every variant.

@@ -14,12 +14,12 @@ from ..model.fitted import Fitted
 from ..model.parameters import Parameters
 from ..model.structure import Structure
 from ..model.structures import STRUCTURES
+from ..sources.columns import Names
 from ..sources.intake import as_source
 from ..sources.source import Source
 from .checks import (
     Constraints,
     check_attribute_shape,
-    check_feature_names,
     check_n_features,
     check_out,
     check_parameters,
@@ -231,9 +231,9 @@ class BaseMixture(Estimator):
     def _rows(self, X: Any, fitted: Fitted, sample_weight: Any = None, missing: str | None = None) -> Source:
         """Return checked rows of a fitted mixture's features as a source."""
         name = type(self).__name__
-        check_feature_names(X, fitted.feature_names, name)
+        names = Names(name, fitted.feature_names, fixed=True)
         missing = missing or self.missing
-        source = as_source(X, name, n_threads=self.n_threads, sample_weight=sample_weight, missing=missing)
+        source = as_source(X, names, n_threads=self.n_threads, sample_weight=sample_weight, missing=missing)
         check_n_features(source.n_features, fitted.n_features, name)
         return source
 

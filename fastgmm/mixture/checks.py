@@ -11,64 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..exceptions import InvalidParameterError, NotFittedError, compatible, warn
+from ..exceptions import InvalidParameterError, NotFittedError, compatible
 from ..model.structure import Structure
-from ..sources.rows import column_names, to_floats
+from ..sources.numbers import to_floats
+from ..text import listed, quoted, shortened
 
 # ----------------------------------------------------------------------------------------------------------------------
 # Names and number of features
-
-
-def feature_names(X: Any) -> NDArray[np.object_] | None:
-    """Return the column names of a table if they are all strings, else None.
-
-    Raises
-    ------
-    TypeError
-        If some names are strings and others are not.
-    """
-    names = None if type(X) is np.ndarray else column_names(X)
-    if not names:
-        return None
-    types = sorted({type(name).__name__ for name in names})
-    if types == ["str"]:
-        return np.array(names, dtype=object)
-    if "str" in types:
-        raise TypeError(
-            f"Feature names are only supported if all input features have string names, but X has {types} as column "
-            "name types. Convert them all, for instance by X.columns = X.columns.astype(str)."
-        )
-    return None
-
-
-def check_feature_names(X: Any, fitted: NDArray[np.object_] | None, estimator: str) -> None:
-    """Compare the column names of ``X`` with those seen by ``fit``: warn when one has none, refuse when they differ."""
-    if fitted is None and type(X) is np.ndarray:
-        return
-    names = feature_names(X)
-    if names is None and fitted is None:
-        return
-    if fitted is None:
-        warn(f"X has feature names, but {estimator} was fitted without feature names")
-    elif names is None:
-        warn(f"X does not have valid feature names, but {estimator} was fitted with feature names")
-    elif list(names) != list(fitted):
-        raise ValueError(_different_names(set(names), set(fitted)))
-
-
-def _different_names(names: set[str], fitted: set[str]) -> str:
-    """Say how two sets of column names differ, at most five of each kind."""
-    message = "The feature names should match those that were passed during fit.\n"
-    for title, different in (
-        ("Feature names unseen at fit time:\n", sorted(names - fitted)),
-        ("Feature names seen at fit time, yet now missing:\n", sorted(fitted - names)),
-    ):
-        if different:
-            lines = [*different[:5], "..."] if len(different) > 5 else different
-            message += title + "".join(f"- {name}\n" for name in lines)
-    if names == fitted:
-        message += "Feature names must be in the same order as they were in fit.\n"
-    return message
 
 
 Features = int | str | Sequence[int] | Sequence[str] | NDArray[np.integer[Any]]
@@ -79,11 +28,13 @@ def feature_numbers(features: Any, n_features: int, names: NDArray[np.object_] |
     try:
         chosen = [features] if isinstance(features, (str, Integral)) else list(features)
     except TypeError:
-        raise TypeError(f"Features are given as {features!r}. Give a number, a name, or a sequence of them.") from None
+        raise TypeError(
+            f"Features are given as {quoted(features)}. Give a number, a name, or a sequence of them."
+        ) from None
     found = [_feature_number(feature, n_features, names) for feature in chosen]
     if not found or len(set(found)) < len(found):
         problem = "names one of them twice" if found else "names none"
-        raise ValueError(f"The list of features {chosen!r} {problem}. Give each of them once.")
+        raise ValueError(f"The list of features {quoted(chosen)} {problem}. Give each of them once.")
     return found
 
 
@@ -100,15 +51,18 @@ def _feature_number(feature: Any, n_features: int, names: NDArray[np.object_] | 
     if isinstance(feature, str):
         known = [] if names is None else list(names)
         if known.count(feature) != 1:
-            shown = ", ".join(map(repr, known[:20])) + (", ..." if len(known) > 20 else "")
-            remedy = f"give one of {shown}" if known else "the mixture knows no names, so give a number from 0"
-            raise ValueError(f"There is no feature {feature!r}: {remedy}.")
+            remedy = (
+                f"give one of {listed(map(repr, known))}"
+                if known
+                else "the mixture knows no names, so give a number from 0"
+            )
+            raise ValueError(f"There is no feature {quoted(feature)}: {remedy}.")
         return known.index(feature)
     if not isinstance(feature, Integral) or isinstance(feature, bool):
-        raise TypeError(f"A feature is given as {feature!r}. Give its number from 0, or its name.")
+        raise TypeError(f"A feature is given as {quoted(feature)}. Give its number from 0, or its name.")
     number = int(feature)
     if not -n_features <= number < n_features:
-        raise ValueError(f"There is no feature {number}: give a number from 0 to {n_features - 1}.")
+        raise ValueError(f"There is no feature {quoted(number)}: give a number from 0 to {n_features - 1}.")
     return number % n_features
 
 
@@ -128,7 +82,7 @@ def check_out(out: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray
     if out.shape != shape or out.dtype != dtype or not out.flags.c_contiguous or not out.flags.writeable:
         raise ValueError(
             f"out must be a writeable, C-contiguous array of shape {shape} and type {dtype}, but has shape "
-            f"{out.shape}, type {out.dtype}, strides {out.strides}, writeable={out.flags.writeable}."
+            f"{out.shape}, type {shortened(out.dtype)}, strides {out.strides}, writeable={out.flags.writeable}."
         )
     return out
 
@@ -210,7 +164,7 @@ def check_parameters(constraints: Constraints, params: Mapping[str, Any], estima
     for name, (valid, description) in constraints.items():
         if name in params and not valid(params[name]):
             raise compatible(InvalidParameterError)(
-                f"The {name!r} parameter of {estimator} must be {description}. Got {params[name]!r} instead."
+                f"The {name!r} parameter of {estimator} must be {description}. Got {quoted(params[name])} instead."
             )
 
 
@@ -223,7 +177,8 @@ def _as_start(values: Any, name: str, shape: tuple[int, ...]) -> NDArray[Any]:
     array = to_floats(values, name)
     if array.shape != shape:
         raise ValueError(
-            f"The parameter '{name}' should have the shape of {shape}, but got {array.shape}. Its shape follows from "
+            f"The parameter '{name}' should have the shape of {quoted(shape)}, but got {quoted(array.shape)}. "
+            "Its shape follows from "
             "n_components, covariance_type and the number of features of X."
         )
     if not np.isfinite(array).all():
@@ -306,6 +261,8 @@ def fitted_attributes(estimator: Any, attributes: Mapping[str, Any], *names: str
     """Return the named ones of an estimator's attributes in double precision, or raise NotFittedError."""
     try:
         return [np.asarray(attributes[name], dtype=np.float64) for name in names]
+    except (TypeError, ValueError):
+        return [to_floats(attributes[name], name).astype(np.float64, copy=False) for name in names]
     except KeyError:
         missing = [name for name in names if name not in attributes]
         raise compatible(NotFittedError)(
@@ -318,7 +275,8 @@ def check_attribute_shape(name: str, shape: tuple[int, ...], expected: tuple[int
     """Refuse an attribute, set by hand or left by other arguments, that does not fit the others."""
     if shape != expected:
         raise ValueError(
-            f"The attribute '{name}' should have the shape of {expected}, but got {shape}. Its shape follows from "
+            f"The attribute '{name}' should have the shape of {expected}, but got {quoted(shape)}. Its shape "
+            "follows from "
             "weights_, means_ and covariance_type: set them together, or call 'fit'."
         )
 
@@ -326,9 +284,11 @@ def check_attribute_shape(name: str, shape: tuple[int, ...], expected: tuple[int
 def check_sample_size(n_samples: Any) -> int:
     """Return the number of samples to draw, which is at least one."""
     if not isinstance(n_samples, Integral):
-        raise TypeError(f"Invalid value for 'n_samples': {n_samples!r}. Give an int.")
+        raise TypeError(f"Invalid value for 'n_samples': {quoted(n_samples)}. Give an int.")
     if n_samples < 1:
-        raise ValueError(f"Invalid value for 'n_samples': {n_samples}. The sampling requires at least one sample.")
+        raise ValueError(
+            f"Invalid value for 'n_samples': {quoted(n_samples)}. The sampling requires at least one sample."
+        )
     return int(n_samples)
 
 
@@ -336,7 +296,8 @@ def check_contamination(contamination: Any) -> None:
     """Refuse a share of outliers that is not above 0 and at most a half."""
     if not (isinstance(contamination, Real) and 0 < float(contamination) <= 0.5):
         raise ValueError(
-            f"Invalid value for 'contamination': {contamination!r}. Give the share of outliers: above 0, at most 0.5."
+            f"Invalid value for 'contamination': {quoted(contamination)}. Give the share of outliers: above 0, "
+            "at most 0.5."
         )
 
 

@@ -21,10 +21,11 @@ from ..fitting.starts import StartingValues, completed
 from ..fitting.starts.methods import Goal, fixed
 from ..model.fitted import Fitted
 from ..model.structure import Structure
+from ..sources.columns import Names
 from ..sources.intake import as_source, total_weight
 from ..sources.source import Source
 from .base import BaseMixture
-from .checks import check_means, check_precisions, check_random_state, check_weights, feature_names
+from .checks import check_means, check_precisions, check_random_state, check_weights
 from .progress import DEBUG, INFO, Logged, Printed, listener, tell
 
 __all__ = ["Estimation", "rows_to_fit", "settings_of", "take_over", "warn_of_repairs"]
@@ -193,11 +194,10 @@ class Estimation(BaseMixture):
         )
 
     def _rows_to_fit(self, X: Any, sample_weight: Any = None) -> Source:
-        """Return checked rows as a source, after the checks of the arguments and of the columns' names."""
+        """Return checked rows as a source, after the checks of the arguments."""
         self._check_params()
-        feature_names(X)
         how = {"sample_weight": sample_weight, "missing": self.missing, "for_fit": True}
-        source = as_source(X, type(self).__name__, n_threads=self.n_threads, **how)
+        source = as_source(X, Names(type(self).__name__), n_threads=self.n_threads, **how)
         n_samples = source.n_samples if source.weights is None else int(np.count_nonzero(source.weights))
         if n_samples < self.n_components:
             rows = "" if source.weights is None else " (rows of positive weight)"
@@ -217,7 +217,7 @@ class Estimation(BaseMixture):
             previous_bound += source.log_volume
             fit, records = self._best_fit(source, plans, settings, previous_bound)
             n_samples = float(total_weight(source, sample_weight))
-            attributes = self._attributes(structure, fit, source.dtype, n_samples, feature_names(X), records)
+            attributes = self._attributes(structure, fit, source.dtype, n_samples, source.feature_names, records)
         if not fit.converged and self.max_iter > 0:
             message = NOT_CONVERGED[fit.stop_reason].format(max_time=self.max_time)
             warn(message, compatible(ConvergenceWarning))

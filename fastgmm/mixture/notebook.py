@@ -5,7 +5,6 @@ Colors are those of the notebook's theme where it names them (Jupyter, VS Code),
 
 from __future__ import annotations
 
-import reprlib
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from itertools import count
@@ -15,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..model.structures import STRUCTURES
-from ..text import counted, cut, places
+from ..text import counted, places, quoted, shortened
 
 __all__ = ["escape", "estimator_page", "framed", "rest", "standard_deviations", "table"]
 
@@ -91,12 +90,7 @@ def parameters(values: Mapping[str, Any], changed: Sequence[str]) -> str:
 
 def in_words(value: Any) -> str:
     """Return a value as HTML, cut to what a person reads."""
-    short = reprlib.Repr()
-    short.maxstring = short.maxother = 4 * VALUE
-    try:
-        return escape(cut(short.repr(value), VALUE))
-    except Exception:  # the user's object
-        return escape(f"<{type(value).__name__}>")
+    return escape(quoted(value, VALUE))
 
 
 def components(estimator: Any) -> str:
@@ -130,7 +124,7 @@ def told_components(estimator: Any) -> str:
     if (ended := getattr(estimator, "stop_reason_", None)) is not None:
         end = "converged after" if estimator.converged_ else f"stopped by {ended} after"
         told += f"; {end} {counted(estimator.n_iter_, 'iteration')}"
-    header = ["component", "weight", *(escape(cut(name, NAME)) for name in names[:d])]
+    header = ["component", "weight", *(escape(shortened(name, NAME)) for name in names[:d])]
     left_out = rest((n_components - k, "component"), (n_features - d, "feature"))
     legend = '<p class="faint">means, with standard deviations in brackets</p>'
     return f"<p>{escape(told)}</p>{table(header, rows)}{left_out}{legend}"

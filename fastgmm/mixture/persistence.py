@@ -17,6 +17,8 @@ from ..fitting.repair import Repair
 from ..fitting.restarts import FitRecord
 from ..model.conditioning import marginal
 from ..model.structure import Structure
+from ..sources.numbers import to_floats
+from ..text import quoted, shortened
 from .base import FITTED, BaseMixture, check_shapes
 from .checks import check_weights, fitted_attributes, is_upper_triangular
 
@@ -127,9 +129,10 @@ class Persistent(BaseMixture):
         try:
             return _restored(cls(), header, arrays)
         except Exception as error:  # what is written by no fastgmm may be wrong in any way
+            version = shortened(header.get("library_version"), 20)
             raise ModelFileError(
-                f"{path} holds no valid mixture ({type(error).__name__}: {error}); fastgmm "
-                f"{header.get('library_version')} is said to have written it. Save the model again, or upgrade fastgmm."
+                f"{shortened(path, 150)} holds no valid mixture ({type(error).__name__}: {shortened(error, 150)}); "
+                f"fastgmm {version} is said to have written it. Save the model again, or upgrade fastgmm."
             ) from error
 
     def to_sklearn(self) -> sklearn.mixture.GaussianMixture:
@@ -273,8 +276,7 @@ def _contents(model: Any, state: dict[str, Any]) -> tuple[dict[str, Any], Arrays
 
 def _floats(values: Any) -> NDArray[Any]:
     """Return numbers as float32 if they are, else as float64."""
-    array = np.asarray(values)
-    return array if array.dtype.char in "fd" else array.astype(np.float64)
+    return to_floats(values, "An attribute of the mixture")
 
 
 def _plain(value: Any) -> Any:
@@ -299,7 +301,7 @@ def _restored(model: Any, header: dict[str, Any], arrays: Arrays) -> Any:
     n_features = arrays["means_"].shape[1]
     if names is not None:
         if len(names) != n_features or not all(isinstance(name, str) for name in names):
-            raise ValueError(f"feature_names are {names!r}, not {n_features} strings")
+            raise ValueError(f"feature_names are {quoted(names)}, not {n_features} strings")
         model.feature_names_in_ = np.array(names, dtype=object)
     vars(model).update(_checked_numbers(fitted, n_features, model.means_.dtype.type))
     return model
@@ -376,9 +378,9 @@ def _checked_numbers(fitted: dict[str, Any], n_features: int, number: type[np.fl
         else:
             found[name] = _typed(name, value, types[name])
     if found.get("stop_reason_", TOL) not in REASONS:
-        raise ValueError(f"stop_reason_ is {found['stop_reason_']!r}, not one of {REASONS}")
+        raise ValueError(f"stop_reason_ is {quoted(found['stop_reason_'])}, not one of {REASONS}")
     if found.get("n_features_in_", n_features) != n_features:
-        raise ValueError(f"n_features_in_ is {found['n_features_in_']}, but means_ have {n_features} columns")
+        raise ValueError(f"n_features_in_ is {quoted(found['n_features_in_'])}, but means_ have {n_features} columns")
     return found
 
 
@@ -393,5 +395,5 @@ def _typed(name: str, value: Any, kind: Any) -> Any:
     if kind is float and value in ("inf", "-inf", "nan"):
         return float(value)
     if not isinstance(value, kind):
-        raise TypeError(f"{name} is {value!r}, not of the type {kind}")
+        raise TypeError(f"{name} is {quoted(value)}, not of the type {kind}")
     return value

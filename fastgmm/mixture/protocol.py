@@ -15,6 +15,7 @@ import numpy as np
 
 from ..exceptions import warn
 from ..kernels.cpu import VERSION
+from ..text import listed, quoted, shortened
 
 if TYPE_CHECKING:
     from typing import Self
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Estimator"]
 
 _VERSION_KEY = "_fastgmm_version"
+
 
 WEIGHTED = ("fit", "partial_fit", "score")  # methods that take sample weights
 
@@ -102,7 +104,10 @@ class Estimator:
         valid = list(_defaults(type(self)))
         for name in params:
             if name not in valid:
-                raise ValueError(f"Invalid parameter {name!r} for estimator {self}. Valid parameters are: {valid!r}.")
+                raise ValueError(
+                    f"Invalid parameter {quoted(name)} for estimator {shortened(self)}. "
+                    f"Valid parameters are: [{listed(map(repr, valid), 180)}]."
+                )
         for name, value in params.items():
             setattr(self, name, value)
         return self

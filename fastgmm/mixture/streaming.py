@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from ..fitting.convergence import PARTIAL
 from ..fitting.em import Fit
 from ..fitting.stream import Stream
+from ..sources.columns import Names
 from ..sources.intake import as_source, total_weight
 from ..sources.passes import GROUP_WORK
 from ..sources.source import Source
-from .checks import check_feature_names, check_n_features, feature_names
+from .checks import check_n_features
 from .estimation import Estimation, warn_of_repairs
 from .progress import DEBUG, tell
 
@@ -25,10 +26,11 @@ SERIAL_WORK = 4 * GROUP_WORK  # multiply-adds of a pass that is over before othe
 
 
 class PendingRows(NamedTuple):
-    """The first rows and their weights, while they are too few to start from."""
+    """The first rows, their weights and the names of their columns, while they are too few to start from."""
 
     X: NDArray[Any]
     weights: NDArray[np.float64]
+    feature_names: NDArray[np.object_] | None = None
 
 
 class Streaming(Estimation):
@@ -100,16 +102,16 @@ class Streaming(Estimation):
         name, state = type(self).__name__, vars(self)
         self._check_params()
         begun = "means_" in state
-        if begun:
-            check_feature_names(X, state.get("feature_names_in_"), name)
-        names = feature_names(X)
+        pending = None if begun else state.get("_pending")
+        known = state.get("feature_names_in_") if begun else pending and pending.feature_names
+        names = Names(name, known, fixed=begun)
         how = {"sample_weight": sample_weight, "missing": self.missing}
-        with as_source(X, name, n_threads=self.n_threads, **how) as source:
+        with as_source(X, names, n_threads=self.n_threads, **how) as source:
             scale = total_weight(source, sample_weight) / source.total
             if begun:
                 check_n_features(source.n_features, np.shape(state["means_"])[-1], name)
                 return self._adopt(self._learned(state, source, scale))
-            pending = self._with_pending(source, scale)
+            pending = self._with_pending(pending, source, scale)
         if len(pending.X) < max(2, self.n_components * (source.n_features + 1)):
             self._pending = pending
             return self
@@ -118,7 +120,7 @@ class Streaming(Estimation):
         with self._rows_to_fit(pending.X, weights) as source:
             with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
                 fit, records = self._best_fit(source, self._plans(source, structure, settings), settings)
-                state = state | self._attributes(structure, fit, source.dtype, 0.0, names, records)
+                state = state | self._attributes(structure, fit, source.dtype, 0.0, pending.feature_names, records)
             learned = self._learned(state, source, pending.weights.sum() / source.total)
         return self._adopt(learned)
 
@@ -166,12 +168,12 @@ class Streaming(Estimation):
             parameters = replace(parameters, covariances=covariances)
         return Stream.after(structure, parameters, n_samples, resolution, self._m_step())
 
-    def _with_pending(self, source: Source, scale: float) -> PendingRows:
+    def _with_pending(self, pending: PendingRows | None, source: Source, scale: float) -> PendingRows:
         """Return the pending rows together with those of a batch."""
         rows = source.take(None)
         weights = np.full(len(rows.X), scale) if rows.weights is None else rows.weights.astype(np.float64) * scale
-        pending = getattr(self, "_pending", None)
+        names = source.feature_names
         if pending is None:
-            return PendingRows(np.array(rows.X), weights)
+            return PendingRows(np.array(rows.X), weights, names)
         check_n_features(source.n_features, pending.X.shape[1], type(self).__name__)
-        return PendingRows(np.concatenate([pending.X, rows.X]), np.concatenate([pending.weights, weights]))
+        return PendingRows(np.concatenate([pending.X, rows.X]), np.concatenate([pending.weights, weights]), names)

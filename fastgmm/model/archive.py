@@ -24,12 +24,14 @@ from numpy.typing import NDArray
 
 from ..exceptions import ModelFileError
 from ..kernels.cpu import VERSION
+from ..text import quoted, shortened
 
 __all__ = ["read", "write"]
 
 FORMAT, FORMAT_VERSION = "fastgmm model", 1
 HEADER = "header.json"
 LARGEST_HEADER = 1 << 24  # bytes
+
 DTYPES = ("<f4", "<f8")
 
 Path = str | os.PathLike[str]
@@ -71,21 +73,24 @@ def read(path: Path) -> tuple[dict[str, Any], Arrays]:
         If it cannot be opened.
     """
     if os.path.exists(path) and not os.path.isfile(path):
-        raise ModelFileError(f"{path} is not a file: give the path that a model was saved to.")
+        raise ModelFileError(f"{_named(path)} is not a file: give the path that a model was saved to.")
     with open(path, "rb") as stream:
         if not zipfile.is_zipfile(stream):
             raise ModelFileError(
-                f"{path} is not a model saved by fastgmm, or is cut off: it starts with {_start(stream)!r} and holds "
+                f"{_named(path)} is not a model saved by fastgmm, or is cut off: it starts with "
+                f"{_start(stream)!r} and holds "
                 "no list of its contents. Give a file written by GaussianMixture.save, or save the model again."
             )
         try:
             with zipfile.ZipFile(stream) as archive:
                 return _read(archive, os.fstat(stream.fileno()).st_size)
         except _Refused as refusal:
-            raise ModelFileError(f"{path} {refusal}") from None
+            raise ModelFileError(f"{_named(path)} {refusal}") from None
         except Exception as error:  # a dozen types, from what zipfile and json find in damaged files
-            found = f"{type(error).__name__}: {error}"
-            raise ModelFileError(f"{path} is damaged ({found}): copy it again, or save the model again.") from error
+            found = f"{type(error).__name__}: {shortened(error)}"
+            raise ModelFileError(
+                f"{_named(path)} is damaged ({found}): copy it again, or save the model again."
+            ) from error
 
 
 class _Refused(Exception):
@@ -100,18 +105,23 @@ def _read(archive: zipfile.ZipFile, size: int) -> tuple[dict[str, Any], Arrays]:
     members = {member.filename: member for member in archive.infolist()}
     if HEADER not in members:
         raise _Refused(
-            f"is not a model saved by fastgmm: it holds {sorted(members)[:5]}, but no {HEADER}. Give a file written by "
+            f"is not a model saved by fastgmm: it holds {quoted(sorted(members))}, but no {HEADER}. Give a file "
+            "written by "
             "Statistics.save or GaussianMixture.save."
         )
     for member in archive.infolist():
         if member.compress_type != zipfile.ZIP_STORED or member.file_size != member.compress_size:
-            raise _Refused(f"is damaged: {member.filename!r} is compressed, which fastgmm never does. {_DAMAGED}")
+            raise _Refused(
+                f"is damaged: {quoted(member.filename, 40)} is compressed, which fastgmm never does. {_DAMAGED}"
+            )
     if len(members) < len(archive.infolist()) or sum(member.file_size for member in members.values()) > size:
         raise _Refused(f"is damaged: its parts take more room than its {size} bytes. {_DAMAGED}")
     content = _header(archive, members[HEADER])
     table = content["arrays"]
     if {HEADER, *(f"{name}.npy" for name in table)} != set(members):
-        raise _Refused(f"is damaged: it holds {sorted(members)}, but its header names {sorted(table)}. {_DAMAGED}")
+        raise _Refused(
+            f"is damaged: it holds {quoted(sorted(members))}, but its header names {quoted(sorted(table))}. {_DAMAGED}"
+        )
     arrays = {name: _array(archive, members[f"{name}.npy"], **kind) for name, kind in table.items()}
     if content.pop("sha256", None) != _checksum(content, arrays):
         raise _Refused(f"is damaged: its checksum does not fit its contents. {_DAMAGED}")
@@ -129,8 +139,8 @@ def _header(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> dict[str, Any]
         )
     if content.get("format_version") != FORMAT_VERSION:
         raise _Refused(
-            f"has the format version {content.get('format_version')!r}, but fastgmm {VERSION} reads version "
-            f"{FORMAT_VERSION}; fastgmm {content.get('library_version')} wrote it. Upgrade fastgmm."
+            f"has the format version {quoted(content.get('format_version'))}, but fastgmm {VERSION} reads version "
+            f"{FORMAT_VERSION}; fastgmm {shortened(content.get('library_version'))} wrote it. Upgrade fastgmm."
         )
     return content
 
@@ -138,17 +148,25 @@ def _header(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> dict[str, Any]
 def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, *, dtype: str, shape: list[int]) -> NDArray[Any]:
     """Return an array of the type and shape that the header of the file tells."""
     if dtype not in DTYPES or any(type(length) is not int or length < 0 for length in shape):
-        raise _Refused(f"is damaged: {member.filename!r} would be {dtype!r} of shape {shape}. {_DAMAGED}")
+        raise _Refused(
+            f"is damaged: {quoted(member.filename, 40)} would be {quoted(dtype)} of shape {quoted(shape)}. {_DAMAGED}"
+        )
     start = BytesIO()
     np.lib.format.write_array_header_1_0(start, {"descr": dtype, "fortran_order": False, "shape": tuple(shape)})
     magic, described = start.getvalue()[:8], start.getvalue()[10:].strip()
     with archive.open(member) as stream:
         found = stream.read(8), stream.read(int.from_bytes(stream.read(2), "little")).strip()  # padded as NumPy likes
         if found != (magic, described):
-            raise _Refused(f"is damaged: {member.filename!r} starts with {found[1]!r}, not {described!r}. {_DAMAGED}")
+            raise _Refused(
+                f"is damaged: {quoted(member.filename, 40)} starts with {quoted(found[1])}, not "
+                f"{quoted(described)}. {_DAMAGED}"
+            )
         data = bytearray(stream.read())  # an array of it can be written to
     if len(data) != math.prod(shape) * np.dtype(dtype).itemsize:
-        raise _Refused(f"is damaged: {member.filename!r} holds {len(data)} bytes for the shape {shape}. {_DAMAGED}")
+        raise _Refused(
+            f"is damaged: {quoted(member.filename, 40)} holds {len(data)} bytes for the shape {quoted(shape)}. "
+            f"{_DAMAGED}"
+        )
     return np.frombuffer(data, dtype).reshape(shape)
 
 
@@ -165,6 +183,11 @@ def _little_endian(array: NDArray[Any]) -> NDArray[Any]:
     return np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
 
 
+def _named(path: Any) -> str:
+    """Return a path as it is named in messages."""
+    return shortened(path, 150)
+
+
 def _start(stream: IO[bytes]) -> bytes:
     """Return the first bytes of a file."""
     stream.seek(0)
@@ -176,7 +199,7 @@ def _replacing(path: Path) -> Iterator[IO[bytes]]:
     """Yield a new file that takes the place of ``path`` once it is complete and on the disk."""
     target = os.path.realpath(path)
     if os.path.exists(target) and not os.path.isfile(target):
-        raise ValueError(f"{path} exists and is not a file: choose another path for the model.")
+        raise ValueError(f"{_named(path)} exists and is not a file: choose another path for the model.")
     temporary = os.path.join(os.path.dirname(target), f".{secrets.token_hex(8)}.tmp")
     try:
         with open(temporary, "xb") as stream:

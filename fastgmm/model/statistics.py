@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..exceptions import ModelFileError
+from ..text import quoted, shortened
 
 MODEL = "Statistics"  # in the header of files
+
 ARRAYS = ("reference", "counts", "sums", "scatters")
 TOTALS = ("log_likelihood", "n_samples", "resolution")
 
@@ -98,7 +100,8 @@ class Statistics:
             raise TypeError(f"Statistics are merged with Statistics, not with {type(other).__name__}.")
         if self.covariance_type != other.covariance_type:
             raise ValueError(
-                f"Statistics of {self.covariance_type!r} and of {other.covariance_type!r} covariances do not add up: "
+                f"Statistics of {quoted(self.covariance_type)} and of {quoted(other.covariance_type)} "
+                "covariances do not add up: "
                 "compute both for the same mixture."
             )
         if self.reference.shape != other.reference.shape:
@@ -246,10 +249,13 @@ class Statistics:
         try:
             return cls(**_checked(*archive.read(path)))
         except ModelFileError as error:
-            raise ModelFileError(f"{os.fspath(path)!r} holds no statistics: {error}") from error
+            raise ModelFileError(
+                f"{quoted(os.fspath(path), 150)} holds no statistics: {shortened(error, 200)}"
+            ) from error
         except (ValueError, TypeError, KeyError) as error:
             raise ModelFileError(
-                f"{os.fspath(path)!r} holds no statistics: {error} Write them with Statistics.save."
+                f"{quoted(os.fspath(path), 150)} holds no statistics: {shortened(error, 200)} Write them with "
+                "Statistics.save."
             ) from error
 
 
@@ -266,7 +272,7 @@ def _sizes(n_components: int, n_features: int) -> str:
 def _checked(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> dict[str, Any]:
     """The attributes of statistics that a file holds, or an error that says what is wrong with them."""
     if header.get("model") != MODEL or not isinstance(header.get("covariance_type"), str):
-        raise ValueError(f"it is the file of a {header.get('model')!r}.")
+        raise ValueError(f"it is the file of a {quoted(header.get('model'))}.")
     if arrays.keys() != {*ARRAYS, "totals"}:
         raise ValueError(f"its arrays are named {sorted(arrays)}, not {sorted([*ARRAYS, 'totals'])}.")
     size = arrays["reference"].shape

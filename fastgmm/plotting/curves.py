@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..model.structures import STRUCTURES
+from ..text import quoted
 from .style import Display, color, marker
 from .view import check_fitted
 
@@ -19,6 +20,7 @@ LOWER = {"bic": "BIC", "aic": "AIC", "aicc": "AICc", "icl": "ICL"}  # is better
 USUAL, REACH = 0.6, 1.5  # the axis goes to so many times the distance of this quantile of all values from the best
 
 SETTLING = 10  # the axis leaves out the first of so many parts of a fit, which may rise from anywhere
+
 
 ENDS = {"dropped": ("x", 5), "converged": ("o", 2), "not converged": ("^", 3)}  # of restarts: marker and color
 
@@ -80,7 +82,7 @@ class CriterionDisplay(Display):
         """
         name = selection.criterion if criterion is None else criterion
         if name not in {**HIGHER, **LOWER}:
-            raise ValueError(f"criterion={name!r}: choose one of {', '.join([*LOWER, *HIGHER])}.")
+            raise ValueError(f"criterion={quoted(name)}: choose one of {', '.join([*LOWER, *HIGHER])}.")
         if not np.isfinite(selection.table_[name]).any():
             raise ValueError(f"The selection has no finite {name}. Select by criterion={name!r}.")
         return cls(selection.table_, name).plot(ax)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..text import quoted
 from .histogram import draw_histogram
 from .style import MAX_LEGEND, MAX_POINTS, Display, legend_beside
 from .view import View, view
@@ -102,9 +103,14 @@ class DensityDisplay(Display):
         >>> display.ax_.get_ylabel()
         'waiting'
         """
-        known = [float(mass) for mass in masses]
+        try:
+            known = [float(mass) for mass in masses]
+        except (TypeError, ValueError):
+            known = []
         if not 0 < len(set(known)) == len(known) <= len(SHADES) or not all(0 < mass < 1 for mass in known):
-            raise ValueError(f"masses={masses}: give up to {len(SHADES)} different probabilities between 0 and 1.")
+            raise ValueError(
+                f"masses={quoted(masses)}: give up to {len(SHADES)} different probabilities between 0 and 1."
+            )
         return cls(view(estimator, X, features, feature_names, 2), known).plot(ax)
 
     def _draw(self, ax: Axes) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..model.structures import STRUCTURES
+from ..text import quoted
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +107,7 @@ def marginal_covariances(estimator: Any, features: Sequence[int]) -> NDArray[np.
     structure = STRUCTURES.get(estimator.covariance_type)
     if structure is None:
         known = ", ".join(STRUCTURES)
-        raise ValueError(f"covariance_type={estimator.covariance_type!r} is not among {known}: set one of these.")
+        raise ValueError(f"covariance_type={quoted(estimator.covariance_type)} is not among {known}: set one of these.")
     covariances = structure.features(np.asarray(estimator.covariances_, dtype=np.float64), features)
     return np.array(structure.dense(covariances, len(estimator.means_), len(features)))
 
@@ -130,10 +131,10 @@ def _checked_features(features: Sequence[int], n_features: int, most: int) -> li
     chosen = [int(feature) for feature in features]
     if not 1 <= len(chosen) <= most or len(set(chosen)) != len(chosen):
         wanted = "name one column for a histogram, two for a scatter plot" if most == 2 else f"name 1 to {most} columns"
-        raise ValueError(f"features={tuple(features)}: {wanted}, each once.")
+        raise ValueError(f"features={quoted(tuple(features))}: {wanted}, each once.")
     for feature in chosen:
         if not 0 <= feature < n_features:
-            raise ValueError(f"features={tuple(features)}: X has columns 0 to {n_features - 1}.")
+            raise ValueError(f"features={quoted(tuple(features))}: X has columns 0 to {n_features - 1}.")
     return chosen
 
 

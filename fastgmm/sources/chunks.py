@@ -142,7 +142,7 @@ class ChunkSource(CompleteSource):
     def _floats(self) -> Iterator[np.ndarray]:
         """The chunks as arrays of the common type."""
         for chunk in self.chunks:
-            array = np.asarray(chunk, self.dtype)
+            array = chunk.astype(self.dtype, copy=False)
             if array.ndim != 2 or array.shape[1] != self.n_features:
                 raise self._changed(f"a chunk of shape {array.shape}")
             yield array

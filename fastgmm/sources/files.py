@@ -13,10 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from ..text import listed, quoted, shortened
 from .chunks import Chunks
 from .mapped import Mapping
 
 CHUNK_BYTES = 1 << 23  # of a chunk where we choose
+EXCHANGED = str.maketrans(",.", ".,")  # decimal commas for points
 MISSING = {"", "na", "n/a", "nan", "null", "none", "?", "."}
 
 __all__ = ["Chunks", "from_array", "from_chunks", "from_csv", "from_parquet", "refuse_iterator"]
@@ -61,7 +63,7 @@ def from_chunks(chunks: Sequence[Any] | Callable[[], Iterable[Any]]) -> Chunks:
             f"from_chunks takes a sequence of chunks or a function that returns an iterator, not "
             f"{type(chunks).__name__}. Pass a list, or a function."
         )
-    return Chunks(lambda: iter(chunks), _common_names(chunks))
+    return Chunks(lambda: iter(chunks))
 
 
 def from_array(array: Any, chunk_rows: int | None = None) -> Chunks:
@@ -152,10 +154,14 @@ def from_parquet(path: Any, columns: Sequence[str] | None = None, chunk_rows: in
     names = list(dataset.schema.names if columns is None else columns)
     for name in names:
         if name not in dataset.schema.names:
-            raise ValueError(f"There is no column {name!r}: choose among {', '.join(dataset.schema.names)}.")
+            raise ValueError(f"There is no column {quoted(name)}: choose among {listed(dataset.schema.names)}.")
         kind = dataset.schema.field(name).type
         if not (pyarrow.types.is_integer(kind) or pyarrow.types.is_floating(kind) or pyarrow.types.is_boolean(kind)):
-            raise ValueError(f"The column {name!r} holds {kind}, not numbers. Leave it out of columns, or convert it.")
+            raise ValueError(
+                f"The column {quoted(name)} holds {shortened(kind)}, not numbers. Leave it out of columns, or convert "
+                "it."
+            )
+    _check_fragments(dataset, names, columns is None)
     single = all(pyarrow.types.is_float32(dataset.schema.field(name).type) for name in names)
     dtype = np.dtype(np.float32 if single else np.float64)
     rows = chunk_rows or _rows_of(CHUNK_BYTES, len(names), dtype.itemsize)
@@ -174,11 +180,28 @@ def from_parquet(path: Any, columns: Sequence[str] | None = None, chunk_rows: in
     return Chunks(read, names, dtype)
 
 
+def _check_fragments(dataset: Any, names: list[str], all_columns: bool) -> None:
+    """Refuse files that lack a column of the first one, or have others where all are wanted."""
+    own: list[str] = []
+    for number, fragment in enumerate(dataset.get_fragments()):
+        found = fragment.physical_schema.names
+        own = own or [name for name in names if name in found]  # the rest are in the names of folders
+        lacking = [name for name in own if name not in found]
+        others = [name for name in found if name not in own] if all_columns else []
+        if lacking or others:
+            what = f"lacks the column {quoted(lacking[0])}" if lacking else f"has the column {quoted(others[0])}"
+            raise ValueError(
+                f"{shortened(getattr(fragment, 'path', f'Part {number}'))} {what}, unlike the first file. Name the "
+                "columns that all files have by columns."
+            )
+
+
 def from_csv(
     path: str | os.PathLike[str],
     columns: Sequence[str | int] | None = None,
     *,
     delimiter: str = ",",
+    decimal: str = ".",
     header: bool = True,
     skip_lines: int = 0,
     encoding: str = "utf-8-sig",
@@ -197,6 +220,8 @@ def from_csv(
         Names, or numbers from 0, of the columns that are the features, in their order; None takes all.
     delimiter : str, default=','
         What stands between values; a blank means any number of blanks and tabs.
+    decimal : {'.', ','}, default='.'
+        What stands before decimals. With a comma, points are refused.
     header : bool, default=True
         Whether the first line (after ``skip_lines``) holds the names of the columns.
     skip_lines : int, default=0
@@ -221,8 +246,8 @@ def from_csv(
     Raises
     ------
     ValueError
-        If there is no such column, or (in the pass that comes upon it) if a cell is no number or a line has another
-        number of cells.
+        If there is no such column or decimal sign, or (in the pass that comes upon it) if a cell is no number or a line
+        has another number of cells.
 
     Examples
     --------
@@ -231,7 +256,9 @@ def from_csv(
     >>> rows = from_csv("rows.csv", columns=["height", "weight"])  # doctest: +SKIP
     >>> GaussianMixture(3).fit(rows)  # doctest: +SKIP
     """
-    before = skip_lines + header
+    if decimal not in (".", ","):
+        raise ValueError(f"decimal={quoted(decimal)}: choose '.' or ','.")
+    before = int(skip_lines) + bool(header)
     with open(path, encoding=encoding, errors=encoding_errors) as stream:
         first = list(islice(stream, skip_lines, skip_lines + 1))
     cells = _split(first[0], delimiter) if first else []
@@ -245,7 +272,9 @@ def from_csv(
                 pass
             number = before + 1
             while lines := list(islice(stream, rows)):
-                yield _parsed(lines, delimiter, chosen, len(cells), np.dtype(dtype), f"{os.fspath(path)}, line", number)
+                if decimal == ",":
+                    lines = [line.translate(EXCHANGED) for line in lines]
+                yield _parsed(lines, delimiter, chosen, len(cells), np.dtype(dtype), f"{shortened(path)}, line", number)
                 number += len(lines)
 
     return Chunks(read, None if names is None else [names[i] for i in chosen], dtype, spool)
@@ -332,8 +361,8 @@ def _position(column: str | int, names: list[str] | None, cells: list[str]) -> i
     if isinstance(column, str):
         if names is not None and names.count(column) == 1:
             return names.index(column)
-        some = "the file has no header" if names is None else f"choose among {', '.join(names)}"
-        raise ValueError(f"There is no single column named {column!r}: {some}.")
+        some = "the file has no header" if names is None else f"choose among {listed(names)}"
+        raise ValueError(f"There is no single column named {quoted(column)}: {some}.")
     if not 0 <= column < len(cells):
         raise ValueError(f"There is no column {column}: choose from 0 to {len(cells) - 1}.")
     return int(column)
@@ -342,13 +371,6 @@ def _position(column: str | int, names: list[str] | None, cells: list[str]) -> i
 def _rows_of(size: int, n_features: int, itemsize: int) -> int:
     """How many rows have about so many bytes."""
     return max(1, size // max(1, n_features * itemsize))
-
-
-def _common_names(chunks: Sequence[Any]) -> list[str] | None:
-    """Column names of the first chunk, if it is a table."""
-    from .rows import column_names
-
-    return column_names(chunks[0]) if len(chunks) and not isinstance(chunks[0], np.ndarray) else None
 
 
 def refuse_iterator(X: Any) -> None:

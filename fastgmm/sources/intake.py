@@ -9,31 +9,34 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..text import quoted
 from .array import ArraySource
 from .chunks import Chunks, ChunkSource
+from .columns import Names
 from .dask.incomplete import IncompleteDask
 from .dask.source import DaskSource, is_dask
 from .files import from_array, refuse_iterator
 from .incomplete.source import IncompleteSource
-from .rows import check_observed, check_size, column_names, observed_columns, rows_and_gaps, to_floats
+from .numbers import to_floats
+from .rows import check_observed, check_rows, check_size, observed_columns, rows_and_gaps
 from .source import Source
 
 
 def as_source(
     X: Any,
-    estimator: str,
+    names: Names,
     *,
     n_threads: int | None,
     sample_weight: Any = None,
     missing: str = "raise",
     for_fit: bool = False,
 ) -> Source:
-    """Return a source of the rows of ``X`` with their weights.
+    """Return a source of the rows of ``X`` with their weights, whose columns have these names.
 
     With ``missing='em'`` NaN stands for what is missing. ``for_fit`` asks for two rows of positive weight at least,
     and for columns of which some value is known.
     """
-    return Intake(estimator, n_threads, sample_weight, missing == "em", for_fit).source(X)
+    return Intake(names, n_threads, sample_weight, missing == "em", for_fit).source(X)
 
 
 class Intake:
@@ -41,8 +44,8 @@ class Intake:
 
     Attributes
     ----------
-    estimator : str
-        Named in errors.
+    names : Names
+        Of the columns, and of the estimator in errors.
     n_threads : int or None
     weights : array-like or None
         As the user gives them.
@@ -54,8 +57,9 @@ class Intake:
         How many rows of positive weight there must be.
     """
 
-    def __init__(self, estimator: str, n_threads: int | None, weights: Any, allow_missing: bool, for_fit: bool) -> None:
-        self.estimator, self.n_threads, self.weights = estimator, n_threads, weights
+    def __init__(self, names: Names, n_threads: int | None, weights: Any, allow_missing: bool, for_fit: bool) -> None:
+        self.names, self.estimator = names, names.estimator
+        self.n_threads, self.weights = n_threads, weights
         self.allow_missing, self.for_fit, self.min_samples = allow_missing, for_fit, 2 if for_fit else 1
 
     def source(self, X: Any) -> Source:
@@ -63,14 +67,20 @@ class Intake:
         if type(X) is not np.ndarray:
             refuse_iterator(X)
             if is_dask(X):
-                return self.dask(X)
+                return self._named(self.dask(X))
             if isinstance(X, np.memmap) and (X.dtype.char not in "fd" or not X.dtype.isnative):
                 X = from_array(X)
-            if isinstance(X, Chunks) and X.spool:
-                X = spooled(X, self.estimator, self.allow_missing)
             if isinstance(X, Chunks):
-                return self.chunks(X)
-        return self.array(X)
+                chunks = FloatChunks(X, self.names, self.allow_missing)
+                return self._named(self.array(spooled(chunks, X.dtype)) if X.spool else self.chunks(chunks))
+        self.names.check(X)
+        return self._named(self.array(X))
+
+    def _named(self, source: Source) -> Source:
+        """Return a source that knows the names of its columns."""
+        if self.names.names is not None:
+            source.feature_names = self.names.names
+        return source
 
     def array(self, X: Any) -> Source:
         """Return a source of rows in memory, or mapped into it."""
@@ -80,22 +90,23 @@ class Intake:
         if not gaps:
             return source
         if self.for_fit:
-            check_observed(observed_columns(rows), column_names(X), self.estimator)
+            check_observed(observed_columns(rows), self.names.names, self.estimator)
         return IncompleteSource(source)
 
-    def chunks(self, chunks: Chunks) -> Source:
+    def chunks(self, chunks: FloatChunks) -> Source:
         """Return a source of rows in chunks, which are read once to be checked."""
-        shape, dtype, observed = survey(chunks, self.estimator, self.min_samples, self.allow_missing)
+        shape, dtype, observed = survey(chunks, self.min_samples)
         weights = None if self.weights is None else self.checked_weights(shape[0])
         source = ChunkSource(chunks, shape, dtype, self.n_threads, weights=weights)
         if observed is None:
             return source
         if self.for_fit:
-            check_observed(observed, chunks.column_names, self.estimator)
+            check_observed(observed, self.names.names, self.estimator)
         return IncompleteSource(source)
 
     def dask(self, X: Any) -> Source:
         """Return a source of the rows of a Dask collection."""
+        self.names.check(X)
         source = DaskSource(X, self.estimator, self.n_threads, self.min_samples, self.allow_missing)
         if self.weights is not None:
             source.weigh(self.checked_weights(source.n_samples))
@@ -105,7 +116,7 @@ class Intake:
             if source.observed is None:
                 source.close_gaps()
                 return source
-            check_observed(source.observed, column_names(X), self.estimator)
+            check_observed(source.observed, self.names.names, self.estimator)
         return IncompleteDask(source)
 
     def checked_weights(self, n_samples: int) -> NDArray[np.float64]:
@@ -113,47 +124,65 @@ class Intake:
         return scaled(check_sample_weight(self.weights, n_samples, self.min_samples))
 
 
-def survey(
-    chunks: Chunks, estimator: str, min_samples: int, allow_missing: bool
-) -> tuple[tuple[int, int], np.dtype[Any], NDArray[np.bool_] | None]:
+class FloatChunks:
+    """Chunks as arrays of floats; the names of their columns are compared whenever they are read."""
+
+    def __init__(self, chunks: Chunks, names: Names, allow_missing: bool) -> None:
+        self._chunks, self.names, self.allow_missing = chunks, names, allow_missing
+        self._named = chunks.column_names is not None  # whether arrays among the chunks have names, too
+        if self._named:
+            names.check(chunks)
+
+    def __iter__(self) -> Iterator[NDArray[Any]]:
+        return (rows for _, rows in self._read())
+
+    def checked(self) -> Iterator[tuple[NDArray[Any], bool]]:
+        """Yield the chunks, whose values and widths are checked, and whether values are missing in each."""
+        n_samples, n_features = 0, None
+        for number, (chunk, rows) in enumerate(self._read()):
+            first, estimator = n_samples, self.names.estimator
+            gaps = check_rows(chunk, rows, estimator, min_samples=0, first=first, allow_missing=self.allow_missing)
+            if n_features not in (None, rows.shape[1]):
+                raise ValueError(
+                    f"Chunk {number} has {rows.shape[1]} features, but those before it have {n_features}. All chunks "
+                    "must have the same columns."
+                )
+            n_samples, n_features = n_samples + len(rows), rows.shape[1]
+            yield rows, gaps
+
+    def _read(self) -> Iterator[tuple[Any, NDArray[Any]]]:
+        """Yield each chunk as it comes and as an array of floats."""
+        for number, chunk in enumerate(self._chunks):
+            if not (self._named and isinstance(chunk, np.ndarray)):
+                self.names.check(chunk, f"Chunk {number}: ")
+            yield chunk, to_floats(chunk, "X", allow_missing=self.allow_missing)
+
+
+def survey(chunks: FloatChunks, min_samples: int) -> tuple[tuple[int, int], np.dtype[Any], NDArray[np.bool_] | None]:
     """Read all chunks once: check them, and return their common shape and type, and which columns hold values.
 
     The last is None where no value is missing.
     """
     n_samples, n_features, dtypes, observed, any_gaps = 0, 0, set(), np.zeros(0, dtype=bool), False
-    for number, (rows, gaps) in enumerate(checked(chunks, estimator, allow_missing)):
-        if number > 0 and rows.shape[1] != n_features:
-            raise ValueError(
-                f"Chunk {number} has {rows.shape[1]} features, but those before it have {n_features}. All chunks must "
-                "have the same columns."
-            )
+    for rows, gaps in chunks.checked():
         n_samples, n_features = n_samples + len(rows), rows.shape[1]
         dtypes.add(rows.dtype)
-        if allow_missing:
+        if chunks.allow_missing:
             seen = observed_columns(rows)
             observed = seen | observed if len(observed) else seen
             any_gaps = any_gaps or gaps
-    check_size((n_samples, n_features), estimator, min_samples)
+    check_size((n_samples, n_features), chunks.names.estimator, min_samples)
     dtype = np.dtype(np.float32 if dtypes == {np.dtype(np.float32)} else np.float64)
     return (n_samples, n_features), dtype, observed if any_gaps else None
 
 
-def checked(chunks: Chunks, estimator: str, allow_missing: bool) -> Iterator[tuple[NDArray[Any], bool]]:
-    """Yield the chunks as arrays, and whether values are missing in each."""
-    n_samples = 0
-    for chunk in chunks:
-        rows, gaps = rows_and_gaps(chunk, estimator, min_samples=0, first=n_samples, allow_missing=allow_missing)
-        n_samples += len(rows)
-        yield rows, gaps
-
-
-def spooled(chunks: Chunks, estimator: str, allow_missing: bool) -> NDArray[Any]:
+def spooled(chunks: FloatChunks, dtype: np.dtype[Any] | None) -> NDArray[Any]:
     """Write all chunks to a temporary file, and return it as a mapped array; it is gone when the array is."""
     from tempfile import TemporaryFile
 
-    n_samples, n_features, dtype = 0, 0, np.dtype(chunks.dtype)
+    n_samples, n_features, dtype = 0, 0, np.dtype(np.float64 if dtype is None else dtype)
     with TemporaryFile(prefix="fastgmm-") as file:
-        for rows, _ in checked(chunks, estimator, allow_missing):
+        for rows, _ in chunks.checked():
             file.write(np.ascontiguousarray(rows, dtype).data)
             n_samples, n_features = n_samples + len(rows), rows.shape[1]
         if n_samples == 0:
@@ -167,7 +196,8 @@ def check_sample_weight(sample_weight: Any, n_samples: int, min_samples: int = 1
     weights = to_floats(sample_weight, "sample_weight").astype(np.float64, copy=False)
     if weights.shape != (n_samples,):
         raise ValueError(
-            f"sample_weight.shape == {weights.shape}, expected ({n_samples},)! Pass one weight for each row of X."
+            f"sample_weight.shape == {quoted(weights.shape)}, expected ({n_samples},)! Pass one weight for each "
+            "row of X."
         )
     wrong = ~((weights >= 0) & (weights < math.inf))
     if wrong.any():

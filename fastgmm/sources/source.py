@@ -68,6 +68,8 @@ class Source(ABC):
         Scatter of all rows about the origin, likewise: for structures with matrices alone.
     has_gaps : bool
         Whether NaN stands for values that are missing.
+    feature_names : ndarray of str of shape (n_features,), or None
+        Names of the columns where they have some.
     in_memory : bool
         Whether the rows lie in the memory of this process, so that several jobs may read them at a time.
     """
@@ -80,6 +82,7 @@ class Source(ABC):
     squares: np.ndarray
     scatter: np.ndarray
     has_gaps: ClassVar[bool] = False
+    feature_names: np.ndarray | None = None
 
     def __init__(
         self,

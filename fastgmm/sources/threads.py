@@ -21,8 +21,8 @@ ALERT_SECONDS = 0.1  # after which a waiting thread looks up
 def default_n_threads() -> int:
     """FASTGMM_NUM_THREADS, else OMP_NUM_THREADS, else the processors this process may use."""
     for name in ("FASTGMM_NUM_THREADS", "OMP_NUM_THREADS"):
-        value = os.environ.get(name, "").split(",")[0].strip()
-        if value.isdigit() and int(value) > 0:
+        value = os.environ.get(name, "").split(",")[0].strip()  # OpenMP's is a list, by levels of nesting
+        if value.isdecimal() and len(value) < 7 and int(value) > 0:
             return int(value)
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))

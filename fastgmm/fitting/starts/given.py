@@ -7,6 +7,7 @@ import numpy as np
 
 from ...model.parameters import Parameters
 from ...sources.complete import CompleteSource, Known
+from ...text import quoted, shortened
 from .kmeans import Random
 from .methods import Goal, Start, from_centers, from_labels, from_responsibilities
 
@@ -38,7 +39,9 @@ def parameters_from(source: CompleteSource, goal: Goal, values: Any, name: str, 
     array = np.asarray(values)
     n, k, d = source.n_samples, goal.n_components, source.n_features
     if array.dtype.kind not in "biuf":
-        raise ValueError(f"{name} has dtype {array.dtype}, which holds no numbers. Give labels or responsibilities.")
+        raise ValueError(
+            f"{name} has dtype {shortened(array.dtype)}, which holds no numbers. Give labels or responsibilities."
+        )
     if array.shape == (n,):
         return from_labels(source, goal, Known(checked_labels(array, k, name)))
     if array.shape == (n, k):
@@ -52,7 +55,7 @@ def parameters_from(source: CompleteSource, goal: Goal, values: Any, name: str, 
         f", or means of shape ({k}, {d})" if means else ""
     )
     raise ValueError(
-        f"{name} has shape {array.shape}, but must be {shapes}, for n_samples = {n}, n_components = {k} and "
+        f"{name} has shape {quoted(array.shape)}, but must be {shapes}, for n_samples = {n}, n_components = {k} and "
         f"{d} features."
     )
 

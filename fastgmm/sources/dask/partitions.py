@@ -15,7 +15,8 @@ from ...model.structure import Structure
 from ..array import ArraySource
 from ..complete import Labels
 from ..incomplete.source import IncompleteSource
-from ..rows import as_rows, observed_columns, to_floats
+from ..numbers import to_floats
+from ..rows import as_rows, observed_columns
 from ..source import Model
 from ..threads import Workers
 

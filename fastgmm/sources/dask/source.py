@@ -15,9 +15,11 @@ from ...model.statistics import Statistics
 from ...model.structure import Structure
 from ..array import ArraySource
 from ..chunks import ChunkSource
+from ..columns import Names, feature_names
 from ..complete import CompleteSource, Labels
+from ..numbers import to_floats
 from ..passes import GROUP_WORK
-from ..rows import as_rows, check_size, to_floats
+from ..rows import as_rows, check_size
 from ..source import Model, Source
 from .partitions import (
     IncompletePartition,
@@ -313,10 +315,20 @@ def checked(X: Any) -> Any:
             "a single feature; of a DataFrame take X[[name]], not X[name]."
         )
     if is_table(X):
-        return X
+        names = feature_names(X)
+        if names is None:
+            return X
+        return X.map_partitions(same_columns, names, meta=X._meta, enforce_metadata=False)
     if np.isnan(X.shape[1]):
         raise ValueError("The number of columns of X is unknown: call X.compute_chunk_sizes() first.")
     return X if len(X.chunks[1]) == 1 else X.rechunk({1: -1})
+
+
+def same_columns(table: Any, names: np.ndarray, partition_info: Any = None) -> Any:
+    """A partition of a DataFrame, whose columns must have the names that the whole claims."""
+    where = f"Partition {partition_info['number']}: " if partition_info else ""
+    Names("", names).check(table, where)
+    return table
 
 
 def task(function: Callable, chunk: Any, *arguments: Any, **named: Any) -> Any:
