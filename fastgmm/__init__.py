@@ -29,7 +29,8 @@ docstring of a room says what it must not know.
 * fastgmm/        the public names: `gaussian_mixture`, `model_selection` and `selection`, `em_steps`, `datasets`,
                   `config`, and equipment: `exceptions`, `text`, `startup`
 * mixture/        what the estimators are made of: base, estimation, streaming, criteria, distribution, regression,
-                  imputation, outliers, persistence, scikit-learn's protocol, checks, progress
+                  imputation, outliers, persistence, scikit-learn's protocol and conversion, checks of arguments and of
+                  attributes, progress
 * fitting/        em, mstep, repair, convergence, acceleration, stream, restarts, parallel, settings
   starts/         where EM begins;   search/   the search behind `select`
 * sources/        where rows come from: intake, columns, numbers, passes, arrays, chunks, files, threads

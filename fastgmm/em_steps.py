@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -205,8 +206,7 @@ def maximize(mixture: GaussianMixture, statistics: Statistics) -> GaussianMixtur
         bound = m_step.reported(statistics, parameters, found)
         reason = TOL if rule.met(bound, parameters, found, jumped=False) else MAX_ITER
         fit = Fit(found, [*bounds, bound], reason, [*repairs, *m_step.repairs])
-        following = type(mixture)(**{name: state[name] for name in mixture.get_params()})
-        following = take_over(following, fit, rows.dtype, rows.total, names=value.feature_names)
+        following = take_over(copy(mixture), fit, rows.dtype, rows.total, names=value.feature_names)
     warn_of_repairs(m_step.repairs)
     return following
 

@@ -27,6 +27,7 @@ from .mixture.checks import (
     integer,
     one_of,
 )
+from .mixture.conversion import Conversion
 from .mixture.criteria import Criteria
 from .mixture.distribution import Distribution
 from .mixture.imputation import Imputation
@@ -69,7 +70,7 @@ CONSTRAINTS: Constraints = {
 }
 
 
-class GaussianMixture(Streaming, Criteria, Distribution, Regression, Imputation, Outliers, Persistent):
+class GaussianMixture(Streaming, Criteria, Distribution, Regression, Imputation, Outliers, Persistent, Conversion):
     """Gaussian mixture fitted by expectation-maximization (EM).
 
     A drop-in for ``sklearn.mixture.GaussianMixture``: same arguments, methods, fitted attributes and exceptions.
@@ -188,7 +189,8 @@ class GaussianMixture(Streaming, Criteria, Distribution, Regression, Imputation,
         repeats the value before.
     fits_ : list of FitRecord, of length n_init
         What became of each initialization: ``seconds_initialization``, ``seconds_em``, ``n_iter``, ``start_bound`` (the
-        mean log-likelihood at the start), ``lower_bound``, ``converged``, ``dropped``.
+        mean log-likelihood at the start), ``lower_bound``, ``converged``, ``dropped``. The seconds are NaN in a mixture
+        that was loaded, pickled or copied: equal fits give equal files.
     n_samples_seen_ : float
         Number of rows, or sum of their weights, that the parameters come from; with `partial_fit`, in all batches.
     n_features_in_ : int
@@ -203,6 +205,14 @@ class GaussianMixture(Streaming, Criteria, Distribution, Regression, Imputation,
     dtype of the rows fitted: float32 for float32 rows, else float64. A ``fit`` that raises an exception leaves the
     estimator as it was. One that is interrupted by Ctrl-C after its first iteration ends with the best parameters so
     far and a ConvergenceWarning; before that, KeyboardInterrupt is raised.
+
+    Methods may be overridden: `score`, `bic`, `aic`, `icl` and the anomaly scores follow a `score_samples` of a
+    subclass, `icl` and `uncertainty` its `predict_proba`, and `fit_predict` its `fit` and `predict`. scikit-learn's
+    internals (``_e_step``, ``_estimate_log_prob``, ``_initialize_parameters`` and their like) are never called, and
+    ``_m_step`` is something else here. The class methods (`load`,
+    `from_parameters`, `from_sklearn`) make an object of the subclass by its constructor, whatever that takes, and set
+    what it does not take; where it has an argument without a default that is not known, it is not called, and that
+    argument is None. `marginal` and `condition` return a GaussianMixture.
 
     Initializations are compared after 10, 20, 40, ... iterations. From three consecutive lower bounds b0, b1, b2, with
     gains g1 = b1 - b0 and g2 = b2 - b1, Aitken's rule projects that EM has g2^2 / (g1 - g2) still to gain. With
@@ -328,6 +338,9 @@ class GaussianMixture(Streaming, Criteria, Distribution, Regression, Imputation,
         self.drop_restarts = drop_restarts
         self.learning_decay = learning_decay
         self.missing = missing
+
+    def _bare(self) -> GaussianMixture:
+        return GaussianMixture()
 
     def _m_step(self) -> MSteps:
         return partial(MaximumLikelihood, reg_covar=self.reg_covar, degenerate=self.degenerate)

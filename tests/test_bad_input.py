@@ -435,11 +435,98 @@ def test_bad_covariances_shape() -> None:
         model.sample()
 
 
-def test_sample_with_weights_above_one(sklearn_mixture: Any) -> None:
-    """sample refuses weights set by hand that are no probabilities."""
-    ours, theirs = GaussianMixture(2).fit(GOOD), sklearn_mixture(2).fit(GOOD)
-    ours.weights_ = theirs.weights_ = np.array([1.5, 1.5])
-    assert_same_failure(ours.sample, theirs.sample, "pvals")
+QUESTIONS = {
+    **{name: lambda model, name=name: getattr(model, name)(GOOD) for name in (*PREDICTIONS, "icl", "uncertainty")},
+    "regress": lambda model: model.regress(GOOD[:, :1], [1]),
+    "marginal": lambda model: model.marginal(0),
+    "condition": lambda model: model.condition(0, 0.0),
+    "sample": lambda model: model.sample(),
+    "statistics": lambda model: fastgmm.statistics(model, GOOD),
+    "partial_fit": lambda model: model.partial_fit(GOOD),
+}
+
+
+@pytest.mark.parametrize("structure", ["full", "tied", "diag", "spherical"])
+@pytest.mark.parametrize(
+    ("name", "change", "words"),
+    [
+        ("weights_", lambda values: values * [1, -1], "should hold probabilities.*from -0"),
+        ("weights_", lambda values: values * 1.1, "with the sum 1.1"),
+        ("weights_", lambda values: values * 0.9, "with the sum 0.9"),
+        ("weights_", lambda values: values * 1e308 * 10, "should hold probabilities.*inf"),
+        ("weights_", lambda values: values * [1, np.nan], "should hold probabilities.*nan"),
+        ("weights_", lambda values: ["a", "b"], r"should be an array of numbers, but is \['a'"),
+        ("means_", lambda values: values * np.nan, "'means_' holds nan"),
+        ("means_", lambda values: values * np.inf, "'means_' holds -?inf"),
+        ("means_", lambda values: values.astype(object) + "1", "should be an array of numbers"),
+        ("means_", lambda values: values[:, :0], "shape|expecting 0 features"),
+    ],
+)
+def test_bad_attribute_values(structure: str, name: str, change: Any, words: str) -> None:
+    """Weights that are no probabilities and means that are no numbers are named by every question."""
+    model = GaussianMixture(2, covariance_type=structure, random_state=0).fit(GOOD)
+    with np.errstate(all="ignore"):
+        try:
+            setattr(model, name, change(getattr(model, name)))
+        except TypeError:
+            setattr(model, name, [["1", "x"], ["2", "y"]])
+    for question, ask in QUESTIONS.items():
+        with pytest.raises(ValueError, match=words):
+            pytest.fail(f"{question}: {ask(model)}")
+
+
+@pytest.mark.parametrize("structure", ["full", "tied", "diag", "spherical"])
+def test_bad_factors_and_covariances(structure: str) -> None:
+    """Factors that no precision has are named by all questions that read them, covariances by sample."""
+    for wrong in (np.nan, -np.inf, -1.0, 0.0):
+        model = GaussianMixture(2, covariance_type=structure, random_state=0).fit(GOOD)
+        with np.errstate(invalid="ignore"):
+            model.precisions_cholesky_ = wrong * model.precisions_cholesky_
+        for question, ask in QUESTIONS.items():
+            if question != "sample":
+                with pytest.raises(ValueError, match=r"'precisions_cholesky_' (holds|should be positive)"):
+                    pytest.fail(f"{question}: {ask(model)}")
+    for wrong in (np.nan, np.inf, -1.0):
+        model = GaussianMixture(2, covariance_type=structure, random_state=0).fit(GOOD)
+        with np.errstate(invalid="ignore"):
+            model.covariances_ = wrong * model.covariances_
+        with pytest.raises(ValueError, match=r"'covariances_' (holds|has the variance -)"):
+            model.sample()
+        assert np.isfinite(model.score(GOOD))
+
+
+@pytest.mark.parametrize("unit", [1e-150, 1e-10, 1.0, 1e150])
+def test_covariances_that_no_samples_have(unit: float) -> None:
+    """Asymmetric and indefinite covariances are refused in any units; singular ones can be drawn from."""
+    model = GaussianMixture.from_parameters([1], [[0, 0]], [np.eye(2)], random_state=0)
+    for wrong, words in (([[1, 0.9], [0, 1]], "symmetric"), ([[1, 2], [2, 1]], "component 0: .* is -1")):
+        model.covariances_ = np.array([wrong]) * unit
+        with pytest.raises(ValueError, match=words):
+            model.sample()
+    model.covariances_ = np.array([[[1.0, 2], [2, 4]]]) * unit
+    drawn = model.sample(5)[0] / np.sqrt(unit)
+    np.testing.assert_allclose(drawn[:, 1], 2 * drawn[:, 0], rtol=1e-6)
+    model.covariances_ = np.array([[[1.0, 0], [0, 0]]]) * unit
+    drawn = model.sample(5)[0] / np.sqrt(unit)
+    assert drawn[:, 0].all() and not drawn[:, 1].any()
+
+
+@pytest.mark.parametrize("unit", [1e-150, 1e-12, 1e12, 1e150])
+def test_symmetry_in_any_units(unit: float) -> None:
+    """Asymmetric covariances and precisions are refused, rounding is not, whatever the units of one or all features."""
+    lopsided = np.array([[1, 0.9], [0, 1]])
+    rounded = np.array([[1, 0.5 + 1e-7], [0.5, 1]])
+    for units in (np.full(2, unit**0.5), np.array([1.0, unit**0.5])):
+        scale = units * units[:, np.newaxis]
+        with pytest.raises(ValueError, match="not symmetric"):
+            GaussianMixture.from_parameters([1], [[0, 0]], [lopsided * scale])
+        GaussianMixture.from_parameters([1], [[0, 0]], [rounded * scale])
+        with pytest.raises(ValueError, match="not symmetric"):
+            GaussianMixture(precisions_init=[lopsided / scale]).fit(GOOD)
+        with pytest.raises(ValueError, match="eigenvalue"):
+            GaussianMixture(precisions_init=[np.array([[1, 2], [2, 1]]) / scale]).fit(GOOD)
+        fitted = GaussianMixture(precisions_init=[rounded / scale], max_iter=0).fit(GOOD * units)
+        np.testing.assert_allclose(fitted.precisions_[0] * scale, rounded, rtol=1e-6)
 
 
 def test_structure_changed_after_the_fit() -> None:

@@ -345,6 +345,54 @@ def test_sample_with_its_own_random_state() -> None:
         mixture.sample(5, random_state=-1)
 
 
+UNITS = [np.array([1e-5, 1.0, 1e5]), np.array([1e-75, 1.0, 1e75]), np.array([1e-145, 1e140, 1e-140])]
+
+
+@pytest.mark.parametrize("units", [np.ones(3), *UNITS])
+@pytest.mark.parametrize("structure", ["full", "tied"])
+@pytest.mark.filterwarnings("error")
+def test_samples_have_the_correlations_in_any_units(structure: str, units: Array) -> None:
+    """Correlations of samples are those of the mixture, whatever the units of its features."""
+    correlations = np.array([[1, 0.9, -0.5], [0.9, 1, -0.2], [-0.5, -0.2, 1]])
+    covariances = correlations * units * units[:, np.newaxis]
+    mixture = GaussianMixture.from_parameters([1], [units], covariances if structure == "tied" else [covariances])
+    drawn = mixture.sample(40_000, random_state=0)[0] / units
+    np.testing.assert_allclose(np.cov(drawn.T), correlations, atol=0.02)
+    np.testing.assert_allclose(drawn.mean(axis=0), 1, atol=0.02)
+
+
+@pytest.mark.parametrize("kind", [np.random.RandomState, np.random.default_rng])
+@pytest.mark.parametrize("structure", STRUCTURES)
+def test_samples_are_scaled_normal_numbers(structure: str, kind: Any) -> None:
+    """Drawn are, as scikit-learn does, components' counts, then their normal numbers, here by a Cholesky factor."""
+    model, rng = drawn_model(structure), kind(3)
+    X, labels = mixture_of(model).sample(50, random_state=kind(3))
+    np.testing.assert_array_equal(labels, np.repeat(range(N_COMPONENTS), rng.multinomial(50, model.weights)))
+    lower = np.linalg.cholesky(reference.dense(structure, model.covariances, *model.means.shape).astype(float))
+    for k in range(N_COMPONENTS):
+        normal = rng.standard_normal((np.sum(labels == k), N_FEATURES))
+        np.testing.assert_allclose(X[labels == k], model.means[k] + normal @ lower[k].T, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("structure", STRUCTURES)
+@pytest.mark.filterwarnings("error")
+def test_samples_scale_with_the_rows(structure: str, dtype: str) -> None:
+    """In other units, by powers of two, the same samples are drawn in these units, to the last bit."""
+    model = drawn_model(structure)
+    one = mixture_of(model)
+    for exponents in ([12, 12, 12, 12], [-40, 40, 9, 0], [-15, -15, -15, -15]):
+        units = np.ldexp(1.0, exponents)
+        squares = {"diag": units**2, "spherical": units[0] ** 2}.get(structure, units * units[:, np.newaxis])
+        other = mixture_of(model._replace(means=model.means * units, covariances=model.covariances * squares))
+        if structure == "spherical" and len(set(exponents)) > 1:
+            continue
+        for mixture in (one, other):
+            mixture.means_, mixture.covariances_ = (a.astype(dtype) for a in (mixture.means_, mixture.covariances_))
+        drawn = [mixture.sample(9, random_state=0)[0] for mixture in (one, other)]
+        np.testing.assert_array_equal(drawn[1], drawn[0] * units)
+
+
 # Bad input ----------------------------------------------------------------------------------------------------------
 
 
@@ -504,6 +552,6 @@ def test_regress_refuses_factors_out_of_range(structure: str) -> None:
     """Factors set by hand that stand for infinite variances are refused, not regressed to NaN."""
     X = np.random.default_rng(0).normal(size=(100, 2))
     mixture = GaussianMixture(2, covariance_type=structure, random_state=0).fit(X)
-    mixture.precisions_cholesky_ = 0 * mixture.precisions_cholesky_
+    mixture.precisions_cholesky_ = 1e-200 * mixture.precisions_cholesky_
     with pytest.raises(ValueError, match="overflow"):
         mixture.regress(X[:, :1], [1])

@@ -6,6 +6,7 @@ import copy
 import inspect
 import pickle
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -151,6 +152,135 @@ def test_subclass(X: Array) -> None:
         Two().predict(X)
 
 
+class Extra(GaussianMixture):
+    """One argument more."""
+
+    def __init__(self, n_components: int = 1, *, shift: float = 0.5, random_state: int | None = None) -> None:
+        super().__init__(n_components, random_state=random_state)
+        self.shift = shift
+
+    def score_samples(self, X: Any, **how: Any) -> Any:
+        return super().score_samples(X, **how) + self.shift
+
+
+class Fewer(GaussianMixture):
+    """Two components, and no say in it."""
+
+    def __init__(self, random_state: int | None = None) -> None:
+        super().__init__(2, random_state=random_state)
+
+
+class Required(GaussianMixture):
+    """An argument without a default, and an attribute that is none."""
+
+    def __init__(self, name: str, *, random_state: int | None = None) -> None:
+        super().__init__(2, random_state=random_state)
+        self.name = name
+        self.calls = [name]
+
+
+class Keywords(GaussianMixture):
+    """Any arguments."""
+
+    def __init__(self, **others: Any) -> None:
+        super().__init__(**{"n_components": 2, **others})
+
+
+class Named:
+    """A mixin with a constructor."""
+
+    def __init__(self, *arguments: Any, **others: Any) -> None:
+        super().__init__(*arguments, **others)
+        self.named = True
+
+
+class Mixed(Named, GaussianMixture):
+    """The mixin first."""
+
+
+class Further(Extra):
+    """A subclass of a subclass, with another default."""
+
+    def __init__(self, *, shift: float = 2.0, depth: int = 3) -> None:
+        super().__init__(2, shift=shift, random_state=0)
+        self.depth = depth
+
+
+SUBCLASSES = [Extra(2, random_state=0), Fewer(0), Required("a", random_state=0), Keywords(), Mixed(2), Further()]
+
+
+@pytest.mark.parametrize("model", SUBCLASSES, ids=lambda model: type(model).__name__)
+def test_subclasses_with_constructors(X: Array, model: GaussianMixture, tmp_path: Path) -> None:
+    """All that makes a mixture works in subclasses of any constructor, with the results of the class itself."""
+    kind, model = type(model), copy.deepcopy(model)
+    plain = GaussianMixture(2, means_init=X[[0, -1]], random_state=0).fit(X)
+    vars(model).update(means_init=X[[0, -1]], random_state=0)
+    model.fit(X)
+    np.testing.assert_array_equal(model.regress(X[:, :1], [1]), plain.regress(X[:, :1], [1]))
+    for derive in (lambda mixture: mixture.marginal(1), lambda mixture: mixture.condition([0], 3.0)):
+        derived, expected = derive(model), derive(plain)
+        assert type(derived) is GaussianMixture
+        assert repr(derived) == repr(expected)
+        np.testing.assert_array_equal(derived.covariances_, expected.covariances_)
+    model.save(tmp_path / "model")
+    made = [
+        kind.from_parameters(model.weights_, model.means_, model.covariances_, random_state=0),
+        kind.load(tmp_path / "model"),
+        kind.from_sklearn(model.to_sklearn()),
+        fastgmm.maximize(model, fastgmm.statistics(model, X)),
+        pickle.loads(pickle.dumps(model)),
+    ]
+    for other in made:
+        assert type(other) is kind
+        assert (other.n_components, other.covariance_type) == (2, "full")
+        np.testing.assert_allclose(other.score_samples(X), model.score_samples(X), rtol=1e-3)
+        assert kind.__name__ in repr(other)
+        assert other.get_params().keys() == model.get_params().keys()
+        if kind is not Mixed:  # scikit-learn clones no estimator with *arguments
+            assert type(clone(other).fit(X)) is kind
+        assert other.set_params(**other.get_params()) is other
+    loaded = fastgmm.load(tmp_path / "model")
+    assert type(loaded) is GaussianMixture
+    np.testing.assert_array_equal(loaded.score_samples(X), plain.score_samples(X))
+    assert vars(made[1]).get("name") == vars(model).get("name")
+    assert vars(made[3]).get("calls") == vars(model).get("calls")
+    with pytest.raises(ValueError, match="Invalid parameter 'toll' for estimator"):
+        kind.from_parameters([1], [[0.0]], [1.0], toll=1)
+
+
+def test_argument_that_nobody_knows(X: Array) -> None:
+    """Where a constructor's argument is neither given nor saved, the constructor is not called."""
+    known = Required.from_parameters([1], [[0.0]], [1.0], name="b")
+    unknown = Required.from_parameters([1], [[0.0]], [1.0])
+    assert (known.name, known.calls, unknown.name) == ("b", ["b"], None)
+    assert repr(unknown) == "Required(name=None)"
+    assert clone(unknown).name is None
+    unknown.sample()
+
+
+def test_overridden_densities(X: Array) -> None:
+    """score and the criteria follow a subclass's score_samples and predict_proba, as in scikit-learn."""
+
+    class Sharp(Extra):
+        def predict_proba(self, X: Any, **how: Any) -> Any:
+            return np.tile([0.9, 0.1], (len(X), 1))
+
+        def predict(self, X: Any, **how: Any) -> Any:
+            return 7 * super().predict(X)
+
+    model, plain = (kind(2, random_state=0) for kind in (Sharp, GaussianMixture))
+    labels = model.fit_predict(X)
+    np.testing.assert_array_equal(labels, 7 * plain.fit_predict(X))
+    weights = np.arange(len(X)) % 3.0
+    for given, n in ((None, len(X)), (weights, weights.sum())):
+        assert model.score(X, sample_weight=given) == pytest.approx(plain.score(X, sample_weight=given) + 0.5)
+        for name in ("bic", "aic"):
+            assert getattr(model, name)(X, given) == pytest.approx(getattr(plain, name)(X, given) - n)
+        assert model.icl(X, given) == pytest.approx(model.bic(X, given) - 2 * n * np.log(0.9))
+    np.testing.assert_allclose(model.uncertainty(X), 0.1)
+    np.testing.assert_allclose(model.anomaly_scores(X), plain.anomaly_scores(X) - 0.5)
+
+
 # Use inside scikit-learn ------------------------------------------------------------------------------------------
 
 
@@ -260,6 +390,19 @@ def test_pickle(X: Array, duplicate: Any) -> None:
     again = duplicate(model)
     assert vars(again).keys() == vars(model).keys()
     np.testing.assert_array_equal(again.score_samples(X), model.score_samples(X))
+
+
+@pytest.mark.parametrize("name", sorted(GaussianMixture().get_params()))
+def test_pickle_without_an_argument(X: Array, name: str) -> None:
+    """A pickle of a version that lacked an argument is read with its default, and can be fitted and shown."""
+    state = GaussianMixture(2, random_state=0).fit(X).__getstate__()
+    del state[name]
+    old = GaussianMixture.__new__(GaussianMixture)
+    old.__setstate__(state)
+    assert getattr(old, name) == getattr(GaussianMixture(), name)
+    assert clone(old).get_params() == old.get_params()
+    assert "GaussianMixture(" in repr(old)
+    old.fit(X)
 
 
 def test_pickle_of_another_version() -> None:

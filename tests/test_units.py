@@ -239,7 +239,7 @@ def test_rows_too_small_are_refused() -> None:
     """Where no variance can be represented, that is said; a single such feature counts as constant."""
     X = rows()
     for exponent in (-560, -1000):
-        with pytest.raises(ValueError, match=r"rows are too small to be fitted.*Divide each column"):
+        with pytest.raises(ValueError, match=r"rows are too small for reg_covar=.auto.*Divide each column"):
             GaussianMixture(2, reg_covar="auto").fit(X * power(exponent))
     with pytest.raises(ValueError, match="rows are too large to be fitted"):
         GaussianMixture(2, reg_covar="auto").fit(X * power(515))

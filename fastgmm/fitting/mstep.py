@@ -11,7 +11,7 @@ from ..model.factors import IllDefinedCovariance
 from ..model.parameters import Parameters
 from ..model.statistics import Statistics
 from ..model.structure import Structure
-from .repair import RIDGE, Constraints, Degeneracy, Repair, Rows
+from .repair import LEAST_FLOAT64, RIDGE, Constraints, Degeneracy, Repair, Rows
 
 FLOOR = 2.0  # times `reg_covar`: a smaller variance is more regularization than data
 
@@ -124,6 +124,12 @@ class MaximumLikelihood:
     def regularization(self) -> float | np.ndarray:
         """`reg_covar` as numbers."""
         if isinstance(self._reg_covar, str):
+            largest = float(self.rows.units.sizes.max())
+            if largest < LEAST_FLOAT64:
+                raise ValueError(
+                    f"The rows are too small for reg_covar='auto': squares of their distances, of about {largest:.3g}, "
+                    "underflow. Divide each column by its standard deviation."
+                )
             return RIDGE * self.structure.per_feature(self._degeneracy.spread)
         return self._reg_covar
 

@@ -105,12 +105,6 @@ class Degeneracy:
         variances = self.structure.squares(self.rows) / self.rows.total
         dtype = np.dtype(self.rows.dtype)
         check_squares(variances, origin, dtype)
-        largest = float(self.rows.units.sizes.max())
-        if largest < LEAST_FLOAT64:
-            raise ValueError(
-                f"The rows are too small to be fitted: squares of their distances, of about {largest:.3g}, underflow. "
-                "Divide each column by its standard deviation."
-            )
         least, typical = LEAST_FLOAT64**2, (1e-3 * origin) ** 2
         varies = ~constant(np.sqrt(variances), origin) & (variances > least)
         return np.where(varies, variances, np.where(typical > least, typical, 1.0))

@@ -49,7 +49,7 @@ class FitRecord(NamedTuple):
     Attributes
     ----------
     seconds_initialization, seconds_em : float
-        Time for the starting values, and for EM.
+        Time for the starting values, and for EM; NaN where it was not kept.
     n_iter : int
         Number of iterations.
     start_bound : float
@@ -69,6 +69,11 @@ class FitRecord(NamedTuple):
     lower_bound: float
     converged: bool
     dropped: bool
+
+    @property
+    def untimed(self) -> "FitRecord":
+        """The record without times, which equal fits have in common."""
+        return self._replace(seconds_initialization=math.nan, seconds_em=math.nan)
 
 
 def best_fit(

@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..model.factors import IllDefinedCovariance
 from ..model.fitted import Fitted
 from ..model.parameters import Parameters
 from ..model.structure import Structure
 from ..model.structures import STRUCTURES
 from ..sources.columns import Names
-from ..sources.intake import as_source
+from ..sources.intake import as_source, check_sample_weight
 from ..sources.source import Source
-from .checks import (
-    Constraints,
-    check_attribute_shape,
-    check_n_features,
-    check_out,
-    check_parameters,
-    fitted_attributes,
-    is_upper_triangular,
-)
-from .protocol import Estimator
+from .attributes import check_factors, check_shapes, check_weights_and_means, fitted_attributes
+from .checks import Constraints, check_n_features, check_out, check_parameters
+from .protocol import Estimator, overrides
+
+if TYPE_CHECKING:
+    from ..gaussian_mixture import GaussianMixture
 
 __all__ = [
     "FITTED",
@@ -34,9 +31,9 @@ __all__ = [
     "Floats",
     "check_arguments",
     "check_no_overflow",
-    "check_shapes",
     "fitted",
     "rows_of",
+    "weighted_mean",
 ]
 
 Floats = NDArray[np.floating[Any]]  # of single precision where rows are, else of double precision
@@ -52,6 +49,7 @@ class BaseMixture(Estimator):
     """
 
     _constraints: ClassVar[Constraints]
+    _bare: Callable[[], GaussianMixture]  # a hook of the estimator: an empty mixture of no subclass
 
     covariance_type: str
     random_state: int | np.random.RandomState | np.random.Generator | None
@@ -126,6 +124,8 @@ class BaseMixture(Estimator):
         >>> round(GaussianMixture(reg_covar=0).fit([[-1.0], [1.0]]).score([[-1.0], [1.0]]), 2)
         -1.42
         """
+        if overrides(self, BaseMixture, "score_samples"):
+            return weighted_mean(self.score_samples(X), sample_weight)[0]
         fitted = self._fitted()
         with self._rows(X, fitted, sample_weight) as source:
             return source.log_likelihood(source.model(fitted))
@@ -253,6 +253,15 @@ def rows_of(mixture: BaseMixture, value: Fitted, X: Any, sample_weight: Any = No
     return mixture._rows(X, value, sample_weight)
 
 
+def weighted_mean(values: Any, sample_weight: Any) -> tuple[float, float]:
+    """Return the mean of a number for each row, which a method of a subclass has found, and the rows' weight."""
+    values = np.asarray(values, np.float64)
+    if sample_weight is None:
+        return float(values.mean()), len(values)
+    weights = check_sample_weight(sample_weight, len(values))
+    return float(np.average(values[weights > 0], weights=weights[weights > 0])), float(weights.sum())
+
+
 def _checked(
     structure: Structure,
     weights: NDArray[Any],
@@ -262,8 +271,15 @@ def _checked(
 ) -> Fitted:
     """Return the mixture of attributes that may have been set by hand."""
     check_shapes(structure, weights, means, precisions_cholesky_=factors)
-    if structure.triangular and not is_upper_triangular(factors):
-        return Fitted(structure, structure.from_precisions(weights, means, structure.precisions(factors)))
+    check_weights_and_means(weights, means)
+    if not check_factors(factors, structure):
+        try:
+            return Fitted(structure, structure.from_precisions(weights, means, structure.precisions(factors)))
+        except IllDefinedCovariance:
+            raise ValueError(
+                "The attribute 'precisions_cholesky_' holds a singular matrix. Set it to factors of precisions, or "
+                "call 'fit'."
+            ) from None
     return Fitted(structure, Parameters(weights, means, covariances, factors))
 
 
@@ -280,14 +296,6 @@ def _floats_or_nan(values: Any) -> NDArray[np.float64]:
         return np.asarray(values, np.float64)
     except (TypeError, ValueError):
         return np.asarray(np.nan)
-
-
-def check_shapes(structure: Structure, weights: NDArray[Any], means: NDArray[Any], **others: NDArray[Any]) -> None:
-    """Refuse attributes, possibly set by hand, that do not fit together."""
-    check_attribute_shape("means_", means.shape, (weights.size, means.shape[-1] if means.ndim == 2 else 1))
-    check_attribute_shape("weights_", weights.shape, means.shape[:1])
-    for name, values in others.items():
-        check_attribute_shape(name, values.shape, structure.covariance_shape(*means.shape))
 
 
 def check_no_overflow(structure: Structure, parameters: Parameters) -> None:

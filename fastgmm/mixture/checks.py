@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from functools import lru_cache
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..exceptions import InvalidParameterError, NotFittedError, compatible
+from ..exceptions import InvalidParameterError, compatible
+from ..model.factors import correlations
 from ..model.structure import Structure
 from ..sources.numbers import to_floats
 from ..text import listed, quoted, shortened
@@ -126,7 +126,7 @@ def either(*tests: Constraint) -> Constraint:
     return lambda v: any(test(v) for test, _ in tests), " or ".join(description for _, description in tests)
 
 
-def _holds_numbers(values: Any) -> bool:
+def holds_numbers(values: Any) -> bool:
     """Tell whether NumPy makes an array of numbers of ``values``."""
     try:
         return np.asarray(values).dtype.kind in "biuf"
@@ -149,7 +149,7 @@ ARRAY: Constraint = (
     "an array-like",
 )
 NUMBERS: Constraint = (
-    lambda v: ARRAY[0](v) and _holds_numbers(v),
+    lambda v: ARRAY[0](v) and holds_numbers(v),
     "an array-like of numbers",
 )
 POSITIVE: Constraint = (
@@ -170,6 +170,8 @@ def check_parameters(constraints: Constraints, params: Mapping[str, Any], estima
 
 # ----------------------------------------------------------------------------------------------------------------------
 # Starting values
+
+ASYMMETRY = 1e-5  # of a matrix, relative to its diagonal: rounding, as of half a dozen digits
 
 
 def _as_start(values: Any, name: str, shape: tuple[int, ...]) -> NDArray[Any]:
@@ -213,7 +215,7 @@ def check_precisions(precisions: Any, structure: Structure, *sizes: int) -> NDAr
     name = f"{structure.name} precision"
     array = _as_start(precisions, name, structure.covariance_shape(*sizes)).astype(np.float64, copy=False)
     for matrix, required in _symmetric(array, structure, name):
-        smallest = np.linalg.eigvalsh(matrix).min()
+        smallest = np.linalg.eigvalsh(matrix if matrix.diagonal().min() <= 0.0 else correlations(matrix)).min()
         if smallest <= 0.0:
             raise ValueError(f"{required} has the eigenvalue {smallest:.5g}. Give the inverse of a covariance matrix.")
     return array
@@ -227,8 +229,7 @@ def check_covariances(covariances: Any, structure: Structure, *sizes: int) -> ND
         variances = matrix.diagonal()
         if variances.min() <= 0.0:
             raise ValueError(f"{required} has the variance {variances.min():.5g}. Give positive variances.")
-        deviations = np.sqrt(variances)
-        smallest = np.linalg.eigvalsh(matrix / deviations / deviations[:, np.newaxis]).min()
+        smallest = np.linalg.eigvalsh(correlations(matrix)).min()
         if smallest <= 4 * len(matrix) * np.finfo(np.float64).eps:
             raise ValueError(
                 f"{required} is singular: the eigenvalue of its correlations is {smallest:.5g}. Drop features that "
@@ -248,37 +249,20 @@ def _symmetric(array: NDArray[Any], structure: Structure, name: str) -> Iterator
     for k, matrix in enumerate(structure.matrices(array)):
         where = "" if structure.shared else f" of component {k}"
         required = f"'{name}' should be symmetric, positive-definite, but the matrix{where}"
-        if not np.allclose(matrix, matrix.T):
+        if not is_symmetric(matrix):
             raise ValueError(f"{required} is not symmetric. Take (P + P.T) / 2 if only rounding made it so.")
         yield matrix, required
 
 
+def is_symmetric(matrix: NDArray[np.float64]) -> bool:
+    """Tell whether a matrix is symmetric to rounding, in the units that its diagonal gives the features."""
+    units = np.sqrt(abs(matrix.diagonal()))
+    with np.errstate(over="ignore"):
+        return bool((abs(matrix - matrix.T) <= ASYMMETRY * units * units[:, np.newaxis]).all())
+
+
 # ----------------------------------------------------------------------------------------------------------------------
-# Fitted attributes, which may also have been set by hand
-
-
-def fitted_attributes(estimator: Any, attributes: Mapping[str, Any], *names: str) -> list[NDArray[np.float64]]:
-    """Return the named ones of an estimator's attributes in double precision, or raise NotFittedError."""
-    try:
-        return [np.asarray(attributes[name], dtype=np.float64) for name in names]
-    except (TypeError, ValueError):
-        return [to_floats(attributes[name], name).astype(np.float64, copy=False) for name in names]
-    except KeyError:
-        missing = [name for name in names if name not in attributes]
-        raise compatible(NotFittedError)(
-            f"This {type(estimator).__name__} instance is not fitted yet. Call 'fit' with appropriate arguments before "
-            f"using this estimator, or set what it lacks by hand: {', '.join(missing)}."
-        ) from None
-
-
-def check_attribute_shape(name: str, shape: tuple[int, ...], expected: tuple[int, ...]) -> None:
-    """Refuse an attribute, set by hand or left by other arguments, that does not fit the others."""
-    if shape != expected:
-        raise ValueError(
-            f"The attribute '{name}' should have the shape of {expected}, but got {quoted(shape)}. Its shape "
-            "follows from "
-            "weights_, means_ and covariance_type: set them together, or call 'fit'."
-        )
+# Arguments of methods
 
 
 def check_sample_size(n_samples: Any) -> int:
@@ -299,14 +283,3 @@ def check_contamination(contamination: Any) -> None:
             f"Invalid value for 'contamination': {quoted(contamination)}. Give the share of outliers: above 0, "
             "at most 0.5."
         )
-
-
-@lru_cache(maxsize=64)
-def _below_diagonal(n_features: int) -> NDArray[np.bool_]:
-    """Return the mask of the entries below the diagonal."""
-    return np.tri(n_features, k=-1, dtype=bool)
-
-
-def is_upper_triangular(factors: NDArray[Any]) -> bool:
-    """Tell whether all matrices of a stack are upper triangular."""
-    return not np.logical_and(factors, _below_diagonal(factors.shape[-1])).any()

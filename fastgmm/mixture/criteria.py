@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from ..model.fitted import Fitted
 from ..sources.intake import total_weight
-from .base import BaseMixture
+from .base import BaseMixture, weighted_mean
+from .protocol import overrides
 
 __all__ = ["Criteria"]
 
@@ -119,13 +122,20 @@ class Criteria(BaseMixture):
         True
         """
         fitted = self._fitted()
-        with self._rows(X, fitted, sample_weight) as source:
-            n_samples = total_weight(source, sample_weight)
-            log_likelihood, log_largest = source.icl_terms(source.model(fitted))
+        if overrides(self, BaseMixture, "score_samples", "predict_proba"):
+            log_likelihood, n_samples = weighted_mean(self.score_samples(X), sample_weight)
+            log_largest, _ = weighted_mean(np.log(np.max(self.predict_proba(X), axis=1)), sample_weight)
+        else:
+            with self._rows(X, fitted, sample_weight) as source:
+                n_samples = total_weight(source, sample_weight)
+                log_likelihood, log_largest = source.icl_terms(source.model(fitted))
         return -2 * n_samples * (log_likelihood + log_largest) + fitted.n_parameters * math.log(n_samples)
 
     def _deviance(self, fitted: Fitted, X: Any, sample_weight: Any) -> tuple[float, float]:
         """Return -2 log-likelihood, and the number of rows that it is of."""
+        if overrides(self, BaseMixture, "score_samples"):
+            mean, n_samples = weighted_mean(self.score_samples(X), sample_weight)
+            return -2 * n_samples * mean, n_samples
         with self._rows(X, fitted, sample_weight) as source:
             n_samples = total_weight(source, sample_weight)
             return -2 * n_samples * source.log_likelihood(source.model(fitted)), n_samples

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,18 +18,23 @@ from ..model.structure import Structure
 from ..model.structures import STRUCTURES
 from ..sources.array import ArraySource
 from ..sources.rows import as_rows
-from .base import BaseMixture, check_no_overflow, check_shapes
+from .attributes import check_shapes, check_spreads, check_weights_and_means, fitted_attributes
+from .base import BaseMixture, check_no_overflow
 from .checks import (
     Features,
     check_covariances,
     check_means,
+    check_parameters,
     check_random_state,
     check_sample_size,
     check_weights,
     feature_numbers,
-    fitted_attributes,
     other_features,
 )
+from .protocol import made
+
+if TYPE_CHECKING:
+    from ..gaussian_mixture import GaussianMixture
 
 __all__ = ["Distribution"]
 
@@ -48,6 +53,8 @@ class Distribution(BaseMixture):
     ) -> Self:
         """Make a mixture of known parameters, ready for everything but `fit`'s records.
 
+        A subclass makes one of its own class; the notes of `GaussianMixture` say how.
+
         Parameters
         ----------
         weights : array-like of shape (n_components,)
@@ -59,7 +66,7 @@ class Distribution(BaseMixture):
         covariance_type : {'full', 'tied', 'diag', 'spherical'}, default=None
             None takes it from the shape of ``covariances``.
         **params : dict
-            Further arguments of the constructor, such as ``random_state``.
+            Further arguments of the constructor, such as ``random_state``; of a subclass also its own.
 
         Returns
         -------
@@ -88,15 +95,15 @@ class Distribution(BaseMixture):
             )
         if covariance_type is None:
             covariance_type = _inferred_type(np.shape(covariances), sizes)
-        mixture = cls()
-        mixture._check_params({"covariance_type": covariance_type})
+        check_parameters(cls._constraints, {"covariance_type": covariance_type}, cls.__name__)
         structure = STRUCTURES[covariance_type]
         parameters = structure.from_covariances(
             check_weights(weights, sizes[0]).copy(),
             check_means(means, *sizes).copy(),
             check_covariances(covariances, structure, *sizes).copy(),
         )
-        mixture.set_params(n_components=sizes[0], covariance_type=covariance_type, **params)._check_params()
+        mixture = made(cls, dict(n_components=sizes[0], covariance_type=covariance_type, **params))
+        mixture._check_params()
         return mixture._holding(structure, parameters)
 
     def sample(
@@ -123,11 +130,15 @@ class Distribution(BaseMixture):
         NotFittedError
             If ``weights_``, ``means_`` or ``covariances_`` are missing.
         ValueError
-            If ``n_samples`` is less than one or ``random_state`` is none of the above.
+            If ``n_samples`` is less than one, ``random_state`` is none of the above, or the attributes, set by hand,
+            are no probabilities and covariances.
 
         Notes
         -----
-        An int as ``random_state`` gives the same samples at each call, and those of scikit-learn.
+        An int as ``random_state`` gives the same samples at each call, whatever the units of the features. Labels are
+        those of scikit-learn, and so are samples of 'diag' and 'spherical' mixtures. Those of 'full' and 'tied' ones
+        are made of the same normal numbers by the Cholesky factor of the covariance, not by its eigenvectors, which
+        lose correlations of features in small units to rounding.
 
         Examples
         --------
@@ -141,16 +152,18 @@ class Distribution(BaseMixture):
         weights, means, covariances = fitted_attributes(self, state, "weights_", "means_", "covariances_")
         structure = self._structure(state)
         check_shapes(structure, weights, means, covariances_=covariances)
+        check_weights_and_means(weights, means)
+        check_spreads(covariances, structure)
         seed = self.random_state if random_state is None else random_state
         self._check_params({"random_state": seed})
         rng = check_random_state(seed)
-        if 1e-12 < abs(weights.sum() - 1) < 1e-5:  # rounding that multinomial does not allow, as of single precision
+        if abs(weights.sum() - 1) > 1e-12:  # rounding that multinomial does not allow
             weights = weights / weights.sum()
         counts = rng.multinomial(check_sample_size(n_samples), weights)
         labels = np.repeat(np.arange(len(means), dtype=np.int64), counts)
         return structure.draw(rng, means, covariances, counts), labels
 
-    def marginal(self, features: Features) -> Self:
+    def marginal(self, features: Features) -> GaussianMixture:
         """Return the distribution of some features, whatever the others.
 
         Parameters
@@ -161,8 +174,8 @@ class Distribution(BaseMixture):
         Returns
         -------
         mixture : GaussianMixture
-            Its features are those asked for, in their order; ``covariance_type``, ``random_state`` and ``n_threads``
-            are those of this mixture.
+            Its features are those asked for, in their order; ``covariance_type``, ``random_state``, ``missing`` and
+            ``n_threads`` are those of this mixture. A GaussianMixture also where this is of a subclass.
 
         Raises
         ------
@@ -182,7 +195,7 @@ class Distribution(BaseMixture):
         chosen = feature_numbers(features, fitted.n_features, fitted.feature_names)
         return self._derived(fitted, marginal(fitted.structure, fitted.parameters, chosen), chosen)
 
-    def condition(self, features: Features, values: ArrayLike) -> Self:
+    def condition(self, features: Features, values: ArrayLike) -> GaussianMixture:
         """Return the distribution of the other features when some have known values.
 
         Parameters
@@ -197,7 +210,7 @@ class Distribution(BaseMixture):
         mixture : GaussianMixture
             The features that are not known, in their order. Each component is conditioned, and weighs as probable as
             it is at these values. ``covariance_type``, ``random_state``, ``missing`` and ``n_threads`` are those of
-            this mixture.
+            this mixture. A GaussianMixture also where this is of a subclass.
 
         Raises
         ------
@@ -248,9 +261,9 @@ class Distribution(BaseMixture):
         check_no_overflow(structure, parameters)
         return self
 
-    def _derived(self, fitted: Fitted, parameters: Parameters, features: list[int]) -> Self:
+    def _derived(self, fitted: Fitted, parameters: Parameters, features: list[int]) -> GaussianMixture:
         """Return a mixture of some of the features of this one."""
-        mixture = type(self)().set_params(
+        mixture = self._bare().set_params(
             n_components=len(parameters.weights),
             covariance_type=fitted.structure.name,
             random_state=self.random_state,

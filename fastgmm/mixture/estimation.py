@@ -27,11 +27,12 @@ from ..sources.source import Source
 from .base import BaseMixture
 from .checks import check_means, check_precisions, check_random_state, check_weights
 from .progress import DEBUG, INFO, Logged, Printed, listener, tell
+from .protocol import overrides
 
 __all__ = ["Estimation", "rows_to_fit", "settings_of", "take_over", "warn_of_repairs"]
 
 # Attributes that not every fit sets.
-TRANSIENT = ("feature_names_in_", "n_samples_seen_", "_stream", "_pending")
+TRANSIENT = ("feature_names_in_", "fits_", "n_samples_seen_", "_stream", "_pending")
 
 # The warning for each reason why a fit ended before it converged; the first in scikit-learn's words.
 NOT_CONVERGED = {
@@ -165,6 +166,9 @@ class Estimation(BaseMixture):
         >>> GaussianMixture(2, means_init=[[0], [9]], random_state=0).fit_predict([[0.0], [1.0], [8.0], [9.0]])
         array([0, 0, 1, 1])
         """
+        if overrides(self, Estimation, "fit", "predict"):
+            given = {} if sample_weight is None else {"sample_weight": sample_weight}
+            return self.fit(X, **given).predict(X)
         with self._rows_to_fit(X, sample_weight) as source:
             attributes = self._estimate(source, X, sample_weight)
             labels = source.labels(source.model(self._fitted(vars(self) | attributes)))

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ..sources.responsibilities import map_responsibilities
 from .base import BaseMixture, Floats
 from .checks import check_contamination
+from .protocol import overrides
 
 __all__ = ["Outliers"]
 
@@ -48,6 +49,9 @@ class Outliers(BaseMixture):
             responsibilities[np.arange(len(responsibilities)), responsibilities.argmax(axis=1)] = 0
             return responsibilities.sum(axis=1)  # not one less the largest, which has no digits left where that is one
 
+        if overrides(self, BaseMixture, "predict_proba"):
+            responsibilities = np.array(self.predict_proba(X))
+            return others(slice(None), responsibilities, responsibilities)
         fitted = self._fitted()
         with self._rows(X, fitted) as source:
             return np.concatenate(map_responsibilities(source, source.model(fitted), others))

@@ -1,12 +1,11 @@
-"""Mixtures kept in files, and handed to scikit-learn and what reads its models."""
+"""Mixtures kept in files."""
 
 from __future__ import annotations
 
 import math
 import os
-from copy import copy
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple, Self, get_type_hints
+import sys
+from typing import Any, NamedTuple, Self, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,15 +14,13 @@ from ..exceptions import ModelFileError
 from ..fitting.convergence import CALLBACK, INTERRUPT, MAX_ITER, MAX_TIME, PARTIAL, TOL
 from ..fitting.repair import Repair
 from ..fitting.restarts import FitRecord
-from ..model.conditioning import marginal
+from ..model.factors import correlations
 from ..model.structure import Structure
 from ..sources.numbers import to_floats
 from ..text import quoted, shortened
-from .base import FITTED, BaseMixture, check_shapes
-from .checks import check_weights, fitted_attributes, is_upper_triangular
-
-if TYPE_CHECKING:
-    import sklearn.mixture
+from .attributes import check_factors, check_finite, check_shapes, check_weights_and_means, fitted_attributes
+from .base import FITTED, BaseMixture
+from .protocol import arguments_of, made
 
 __all__ = ["Persistent"]
 
@@ -36,12 +33,11 @@ ARRAYS = (*PARAMETERS, "lower_bounds_")
 NUMBERS = ("converged_", "stop_reason_", "n_iter_", "lower_bound_", "n_features_in_", "n_samples_seen_")
 RECORDS: dict[str, type[NamedTuple]] = {"degenerate_": Repair, "fits_": FitRecord}
 SLACK = 100.0  # roundings for each row of a product by which arrays that belong together may differ
-SKLEARN_STARTS = ("kmeans", "k-means++", "random", "random_from_data")  # names that it knows for init_params
 REASONS = (TOL, MAX_ITER, MAX_TIME, CALLBACK, INTERRUPT, PARTIAL)
 
 
 class Persistent(BaseMixture):
-    """save, load, to_sklearn and from_sklearn."""
+    """save, load and pickle."""
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Save the mixture to one file, to be read by `fastgmm.load`.
@@ -66,9 +62,10 @@ class Persistent(BaseMixture):
         Notes
         -----
         Kept are the parameters of the mixture to the last bit, the names of the features, how the fit ended, and those
-        constructor arguments that are numbers, strings, bools or None. Not kept, so that they come back as their
-        defaults, are arrays and callables (starting values, ``init_params`` that is no name, ``callback``) and random
-        generators as ``random_state``.
+        constructor arguments, a subclass's own among them, that are numbers, strings, bools or None. Not kept, so that
+        they come back as their defaults, are arrays and callables (starting values, ``init_params`` that is no name,
+        ``callback``) and random generators as ``random_state``. The seconds in ``fits_`` are not kept either and come
+        back as NaN, so that equal fits give equal files.
 
         The file is a zip file without compression: ``numpy.load`` reads its arrays, ``unzip -p FILE header.json`` shows
         the rest.
@@ -86,8 +83,9 @@ class Persistent(BaseMixture):
         """
         from ..model.archive import write  # a third of the time to import fastgmm
 
-        header, arrays = _contents(self, vars(self))
-        _restored(type(self)(), header, arrays)
+        plain = type(self._bare())
+        header, arrays = _contents(self, vars(self) | _untimed(vars(self)), plain)
+        _restored(plain, header, arrays)
         write(path, header, arrays)
 
     @classmethod
@@ -104,7 +102,7 @@ class Persistent(BaseMixture):
         Returns
         -------
         mixture : GaussianMixture
-            The mixture as it was saved, to the last bit.
+            The mixture as it was saved, to the last bit, of the class that ``load`` is called on.
 
         Raises
         ------
@@ -127,7 +125,7 @@ class Persistent(BaseMixture):
 
         header, arrays = read(path)
         try:
-            return _restored(cls(), header, arrays)
+            return _restored(cls, header, arrays)
         except Exception as error:  # what is written by no fastgmm may be wrong in any way
             version = shortened(header.get("library_version"), 20)
             raise ModelFileError(
@@ -135,139 +133,44 @@ class Persistent(BaseMixture):
                 f"fastgmm {version} is said to have written it. Save the model again, or upgrade fastgmm."
             ) from error
 
-    def to_sklearn(self) -> sklearn.mixture.GaussianMixture:
-        """Return the same mixture as an estimator of scikit-learn.
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is pickled: the attributes, of equal fits as equal bytes, so that times are not among them."""
+        state = super().__getstate__()
+        return {name: _canonical(value) for name, value in state.items()} | _untimed(state)
 
-        Returns
-        -------
-        mixture : sklearn.mixture.GaussianMixture
-            With the fitted attributes that scikit-learn gives, and equal predictions. Arguments that scikit-learn does
-            not know are left out, and values that it does not know come back as its defaults.
-
-        Raises
-        ------
-        ImportError
-            If scikit-learn is not installed.
-        NotFittedError, ValueError
-            If there are no parameters yet, or those set by hand do not fit together.
-
-        Notes
-        -----
-        What reads scikit-learn's models reads this. To serve a mixture with ONNX, for instance::
-
-            from skl2onnx import to_onnx
-            onnx_model = to_onnx(mixture.to_sklearn(), X[:1], options={"score_samples": True})
-            session = onnxruntime.InferenceSession(onnx_model.SerializeToString())
-            labels, probabilities, log_likelihoods = session.run(None, {"X": X})
-
-        Examples
-        --------
-        >>> from fastgmm import GaussianMixture
-        >>> mixture = GaussianMixture.from_parameters([0.5, 0.5], [[0.0], [9.0]], [[[1.0]], [[4.0]]])
-        >>> mixture.to_sklearn().predict([[1.0], [8.0]])
-        array([0, 1])
-        """
-        kind, own = _sklearn_class(), vars(self)
-        fitted = self._fitted(own)
-        structure, parameters = fitted.structure, fitted.parameters
-        whole = marginal(structure, parameters, range(fitted.n_features))
-        covariances, precisions = own.get("covariances_", whole.covariances), own.get("precisions_")
-        if structure.in_sklearn != structure.name:
-            parameters = structure.expand(replace(parameters, covariances=np.asarray(covariances)))
-            structure, covariances, precisions = structure.expanded, parameters.covariances, None
-        found = {
-            "weights_": parameters.weights,
-            "means_": parameters.means,
-            "covariances_": covariances,
-            "precisions_": structure.precisions(parameters.precisions_cholesky) if precisions is None else precisions,
-            "precisions_cholesky_": parameters.precisions_cholesky,
-        }
-        dtype = _floats(own["means_"]).dtype
-        mixture = kind()
-        params = {name: own[name] for name in self.get_params()} | {"covariance_type": structure.name}
-        mixture.set_params(**{n: params[n] for n in mixture.get_params() if n in params and _is_known(n, params[n])})
-        vars(mixture).update({name: np.array(values, dtype=dtype) for name, values in found.items()})
-        kept = ("converged_", "n_iter_", "lower_bound_", "lower_bounds_", "feature_names_in_")
-        vars(mixture).update({name: copy(own[name]) for name in kept if name in own})
-        mixture.n_features_in_ = mixture.means_.shape[1]
-        return mixture
-
-    @classmethod
-    def from_sklearn(cls, mixture: Any) -> Self:
-        """Make a mixture of one that scikit-learn has fitted.
-
-        Parameters
-        ----------
-        mixture : sklearn.mixture.GaussianMixture
-            Fitted, or with parameters set by hand.
-
-        Returns
-        -------
-        mixture : GaussianMixture
-            With the same arguments and fitted attributes, and equal predictions.
-
-        Raises
-        ------
-        ImportError
-            If scikit-learn is not installed.
-        TypeError
-            If ``mixture`` is something else.
-        NotFittedError, ValueError
-            If it has no parameters yet, or they do not fit together.
-
-        Examples
-        --------
-        >>> from fastgmm import GaussianMixture
-        >>> from sklearn import mixture
-        >>> X = [[0.0], [1.0], [8.0], [9.0]]
-        >>> fitted = mixture.GaussianMixture(2, means_init=[[0], [9]]).fit(X)
-        >>> GaussianMixture.from_sklearn(fitted).predict(X)
-        array([0, 0, 1, 1])
-        """
-        if not isinstance(mixture, _sklearn_class()):
-            raise TypeError(
-                f"from_sklearn takes a sklearn.mixture.GaussianMixture, but got {type(mixture).__name__}. For other "
-                "mixtures of Gaussians, use GaussianMixture.from_parameters."
-            )
-        ours = cls().set_params(**mixture.get_params())
-        fitted_attributes(mixture, vars(mixture), *FITTED)
-        kept = (*ARRAYS, *NUMBERS, "feature_names_in_")
-        vars(ours).update({name: copy(getattr(mixture, name)) for name in kept if hasattr(mixture, name)})
-        ours._fitted()
-        if hasattr(mixture, "converged_"):
-            vars(ours)["stop_reason_"] = TOL if mixture.converged_ else MAX_ITER
-        return ours
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore a pickled mixture, with the times of none."""
+        super().__setstate__(state | _untimed(state))
 
 
-def _sklearn_class() -> type[sklearn.mixture.GaussianMixture]:
-    """Return scikit-learn's class, imported when it is needed."""
-    try:
-        from sklearn.mixture import GaussianMixture
-    except ImportError as error:
-        raise ImportError("This needs scikit-learn: pip install 'fastgmm[sklearn]'") from error
-    return GaussianMixture
+def _canonical(value: Any) -> Any:
+    """Return a string or an array of floats as what pickles of equal ones have in common."""
+    if type(value) is np.ndarray and value.dtype in (np.float32, np.float64) and value.dtype.isnative:
+        return value.view(value.dtype.type)  # NumPy's own type, not an equal one that came out of another pickle
+    return sys.intern(value) if type(value) is str else value
 
 
-def _is_known(name: str, value: Any) -> bool:
-    """Return whether scikit-learn takes this value for an argument that it shares with fastgmm."""
-    if name == "init_params":
-        return isinstance(value, str) and value in SKLEARN_STARTS
-    return value != "auto" if name == "reg_covar" else not isinstance(value, np.random.Generator)
+def _untimed(state: dict[str, Any]) -> dict[str, Any]:
+    """Return ``fits_`` without times if there are any: with math.nan itself, so that equal records are equal."""
+    return {name: [record.untimed for record in state[name]] for name in ("fits_",) if name in state}
 
 
-def _contents(model: Any, state: dict[str, Any]) -> tuple[dict[str, Any], Arrays]:
-    """Return the header and the arrays of the file of a mixture with these attributes."""
+def _contents(model: Any, state: dict[str, Any], plain: type[Any]) -> tuple[dict[str, Any], Arrays]:
+    """Return the header and the arrays of the file of a mixture with these attributes; `plain` is of no subclass."""
     fitted_attributes(model, state, *FITTED)
     arrays = {name: _floats(state[name]) for name in ARRAYS if name in state}
-    plain = {name: _plain(state[name]) for name in model.get_params()}
+    known = {name: _plain(state[name]) for name in arguments_of(type(model)) if name in state}
+    kept = {name: value for name, value in known.items() if isinstance(value, (str, int, float, type(None)))}
+    usual = arguments_of(plain)
     fitted = {name: _plain(state[name]) for name in NUMBERS if name in state}
     for name in RECORDS:
         if name in state:
             fitted[name] = [[_plain(value) for value in record] for record in state[name]]
-    names = state.get("feature_names_in_")
+    names, others = state.get("feature_names_in_"), {name: value for name, value in kept.items() if name not in usual}
     header = {
         "model": MODEL,
-        "params": {name: value for name, value in plain.items() if isinstance(value, (str, int, float, type(None)))},
+        "params": {name: value for name, value in kept.items() if name in usual},
+        **({"params_of_subclass": others} if others else {}),
         "fitted": fitted,
         "feature_names": None if names is None else list(names),
     }
@@ -285,15 +188,17 @@ def _plain(value: Any) -> Any:
     return repr(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _restored(model: Any, header: dict[str, Any], arrays: Arrays) -> Any:
-    """Return the mixture of a file, after all checks."""
+def _restored(cls: type[Any], header: dict[str, Any], arrays: Arrays) -> Any:
+    """Return the mixture of a file, as one of a class, after all checks."""
     if header["model"] != MODEL:
-        raise ValueError(f"it is a {header['model']!r}, not a {MODEL}")
+        raise ValueError(f"it is a {quoted(header['model'])}, not a {MODEL}")
     params, fitted, names = header["params"], header["fitted"], header["feature_names"]
-    model.set_params(**params)
+    known = arguments_of(cls)
+    others = {name: value for name, value in header.get("params_of_subclass", {}).items() if name in known}
+    model = made(cls, params | others)
     model._check_params(params)
-    if not set(arrays) <= set(ARRAYS) or not all(np.isfinite(values).all() for values in arrays.values()):
-        raise ValueError(f"its arrays {sorted(arrays)} should be among {sorted(ARRAYS)}, with finite values")
+    if not set(arrays) <= set(ARRAYS):
+        raise ValueError(f"its arrays are {sorted(arrays)}, which should be among {sorted(ARRAYS)}")
     _check_mixture(model._structure(), arrays)
     vars(model).update(arrays)
     if "lower_bounds_" in arrays:
@@ -309,54 +214,61 @@ def _restored(model: Any, header: dict[str, Any], arrays: Arrays) -> Any:
 
 def _check_mixture(structure: Structure, arrays: Arrays) -> None:
     """Refuse arrays that do not make a mixture, or contradict each other."""
-    weights, means = arrays["weights_"], arrays["means_"]
+    weights, means = (arrays[name].astype(np.float64) for name in PARAMETERS[:2])
     shaped = {name: arrays[name] for name in PARAMETERS[2:] if name in arrays}
     check_shapes(structure, weights, means, **shaped)
-    check_weights(weights, len(weights))
-    if means.size == 0:
-        raise ValueError(f"means_ have the shape {means.shape}, but a mixture has components and features")
-    if arrays.get("lower_bounds_", weights).ndim != 1:
+    check_weights_and_means(weights, means)
+    for name, values in shaped.items():
+        check_finite(name, values.astype(np.float64))
+    check_factors(arrays["precisions_cholesky_"].astype(np.float64), structure)
+    bounds = arrays.get("lower_bounds_", weights)
+    if bounds.ndim != 1 or not (bounds < math.inf).all():
         raise ValueError("lower_bounds_ should be a list of numbers")
     eps = max(float(np.finfo(values.dtype).eps) for values in shaped.values())
     agree = _matrices_agree if structure.triangular else _variances_agree
     stacks = {name: structure.matrices(values) for name, values in shaped.items()}
     for k in range(len(stacks["precisions_cholesky_"])):  # one by one: together they take several times the memory
         own = {name: stack[k].astype(np.float64) for name, stack in stacks.items()}
-        agree(eps, own["precisions_cholesky_"], own.get("covariances_"), own.get("precisions_"))
+        factors = own["precisions_cholesky_"]
+        for name, related in zip(
+            PARAMETERS[2:4], agree(eps, factors, own.get("covariances_"), own.get("precisions_")), strict=True
+        ):
+            if not related:
+                raise ValueError(f"{name} are not those that belong to precisions_cholesky_: set all or none of them")
 
 
-def _variances_agree(eps: float, roots: Numbers, variances: Numbers | None, precisions: Numbers | None) -> None:
-    """Refuse variances that are not positive, or not the inverses of squares of the roots."""
-    if not (roots > 0).all():
-        raise ValueError(f"precisions_cholesky_ should be positive, but the smallest is {roots.min()}")
-    if variances is not None and not (abs(roots * variances * roots - 1) <= SLACK * eps).all():
-        raise ValueError("covariances_ are not those that belong to precisions_cholesky_: set all or none of them")
-    if precisions is not None and not (abs(precisions / roots / roots - 1) <= SLACK * eps).all():
-        raise ValueError("precisions_ are not those that belong to precisions_cholesky_: set all or none of them")
+def _variances_agree(
+    eps: float, roots: Numbers, variances: Numbers | None, precisions: Numbers | None
+) -> tuple[bool, bool]:
+    """Return whether variances, and precisions, are those of the roots to a few roundings."""
+    products = np.ones(1) if variances is None else roots * variances * roots
+    quotients = np.ones(1) if precisions is None else precisions / roots / roots
+    good = [bool((abs(values - 1) <= SLACK * eps).all()) for values in (products, quotients)]
+    return good[0], good[1]
 
 
-def _matrices_agree(eps: float, factors: Numbers, covariances: Numbers | None, precisions: Numbers | None) -> None:
-    """Refuse factors that are singular, and matrices that are not those of the factors to rounding.
+def _matrices_agree(
+    eps: float, factors: Numbers, covariances: Numbers | None, precisions: Numbers | None
+) -> tuple[bool, bool]:
+    """Return whether covariances, and precisions, are those of the factors to rounding.
 
-    Where P P^T = Sigma^-1, P^T Sigma P = I: to a few roundings of |P^-1 P|^T |P^-1 P|, which bounds all intermediate
-    results, so that ill-conditioned matrices pass as they are.
+    Where P P^T = Sigma^-1, P^T Sigma P = I. Both are looked at in units in which the diagonal of Sigma, or of P P^T, is
+    one: there no number is above one, none that is too small to be represented matters, and rounding is a few eps of
+    what is added up, at most |P|^T 1 1^T |P|, so that ill-conditioned matrices pass as they are.
     """
-    transposed = np.swapaxes(factors, -1, -2)
-    if is_upper_triangular(factors) and not (np.diagonal(factors, axis1=-2, axis2=-1) > 0).all():
-        raise ValueError("precisions_cholesky_ have diagonals that are not positive")
-    rounding = SLACK * eps * factors.shape[-1]
-    growth = abs(np.linalg.inv(factors)) @ abs(factors)
-    slack = rounding * (np.swapaxes(growth, -1, -2) @ growth)
-    if not np.isfinite(slack).all():
-        raise ValueError("precisions_cholesky_ are singular")
+    rounding, good = SLACK * eps * len(factors), [True, True]
     if covariances is not None:
-        whitened = transposed @ covariances @ factors
-        if not (abs(whitened - np.eye(factors.shape[-1])) <= slack).all():
-            raise ValueError("covariances_ are not those that belong to precisions_cholesky_: set all or none of them")
+        with np.errstate(invalid="ignore"):
+            deviations = np.sqrt(np.diagonal(covariances))
+            scaled, related = deviations[:, np.newaxis] * factors, correlations(covariances)
+        growth = abs(scaled).sum(axis=0)
+        residues = abs(scaled.T @ related @ scaled - np.eye(len(factors)))
+        good[0] = bool((residues <= rounding * growth * growth[:, np.newaxis]).all())
     if precisions is not None:
-        bound = rounding * (abs(factors) @ abs(transposed))
-        if not (abs(precisions - factors @ transposed) <= bound).all():
-            raise ValueError("precisions_ are not those that belong to precisions_cholesky_: set all or none of them")
+        norms = np.linalg.norm(factors, axis=1, keepdims=True)
+        scaled = factors / norms
+        good[1] = bool((abs(precisions / norms / norms.T - scaled @ scaled.T) <= rounding).all())
+    return good[0], good[1]
 
 
 def _checked_numbers(fitted: dict[str, Any], n_features: int, number: type[np.floating[Any]]) -> dict[str, Any]:
@@ -393,7 +305,7 @@ def _record(kind: type[NamedTuple], values: Any) -> NamedTuple:
 def _typed(name: str, value: Any, kind: Any) -> Any:
     """Return a value if it is of this type; strings stand for floats that are not finite."""
     if kind is float and value in ("inf", "-inf", "nan"):
-        return float(value)
+        return math.nan if value == "nan" else float(value)
     if not isinstance(value, kind):
         raise TypeError(f"{name} is {quoted(value)}, not of the type {kind}")
     return value

@@ -8,8 +8,9 @@ import it on the spot.
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from copy import deepcopy
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from sklearn.utils import Tags
     from sklearn.utils.metadata_routing import MetadataRequest
 
-__all__ = ["Estimator"]
+__all__ = ["Estimator", "arguments_of", "made", "overrides"]
 
 _VERSION_KEY = "_fastgmm_version"
 
@@ -41,6 +42,47 @@ def _defaults(cls: type[Estimator]) -> dict[str, Any]:
         parameters = {p.name: p.default for p in inspect.signature(cls).parameters.values() if p.kind in named}
         _DEFAULTS[cls] = dict(sorted(parameters.items()))
     return _DEFAULTS[cls]
+
+
+def arguments_of(cls: type[Estimator]) -> dict[str, Any]:
+    """Return the arguments of a class's constructor and of those that it derives from, with the defaults that hold."""
+    constructors = [base for base in reversed(cls.__mro__[:-1]) if "__init__" in vars(base)]  # object's takes none
+    return {name: default for base in constructors for name, default in _defaults(base).items()}
+
+
+E = TypeVar("E", bound="Estimator")
+
+
+def made(cls: type[E], params: Mapping[str, Any]) -> E:
+    """Return an estimator of a class, whatever its own constructor takes, with these arguments of any in its line.
+
+    Where the constructor lacks one without a default it is not called: all arguments are set, that one to None.
+    """
+    arguments, own = arguments_of(cls), _defaults(cls)
+    unknown = [name for name in params if name not in arguments]
+    if unknown:
+        raise ValueError(
+            f"Invalid parameter {quoted(unknown[0])} for estimator {cls.__name__}. Valid parameters are: {[*arguments]!r}."
+        )
+    given = {name: value for name, value in params.items() if name in own}
+    if any(default is inspect.Parameter.empty and name not in given for name, default in own.items()):
+        estimator, others = cls.__new__(cls), {**_filled(arguments), **params}
+    else:
+        estimator, others = cls(**given), {name: value for name, value in params.items() if name not in given}
+    for name, value in others.items():
+        setattr(estimator, name, value)
+    return estimator
+
+
+def overrides(estimator: Estimator, base: type, *methods: str) -> bool:
+    """Tell whether the class of an estimator has methods of its own in place of some of the base's."""
+    own = type(estimator)
+    return any(getattr(own, method) is not getattr(base, method) for method in methods)
+
+
+def _filled(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments, None for those that have no default."""
+    return {name: None if default is inspect.Parameter.empty else default for name, default in arguments.items()}
 
 
 def _is_default(value: Any, default: Any) -> bool:
@@ -140,11 +182,11 @@ class Estimator:
         return self
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what is pickled: the attributes, and the version that wrote them."""
-        return {**vars(self), _VERSION_KEY: VERSION}
+        """Return what is pickled: the attributes, in alphabetical order, and the version that wrote them."""
+        return {**dict(sorted(vars(self).items())), _VERSION_KEY: VERSION}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Restore a pickled estimator; warn when another version wrote it."""
+        """Restore a pickled estimator, missing arguments as their defaults; warn when another version wrote it."""
         attributes = dict(state)
         written = attributes.pop(_VERSION_KEY, "unknown")
         if written != VERSION:
@@ -153,7 +195,7 @@ class Estimator:
                 "a pickle is only meant for the version that wrote it. Fit again, or load it with that version.",
                 UserWarning,
             )
-        vars(self).update(attributes)
+        vars(self).update(_filled(arguments_of(type(self))) | attributes)
 
     def __sklearn_is_fitted__(self) -> bool:
         """Tell scikit-learn's ``check_is_fitted`` whether there is a mixture, fitted or set by hand."""

@@ -110,7 +110,8 @@ def _roots(structure: Structure, parameters: Parameters, features: Sequence[int]
 
 def _from_roots(weights: np.ndarray, means: np.ndarray, roots: np.ndarray, shape: tuple[int, ...]) -> Parameters:
     """Parameters with covariances R^T R, of the shape that the structure gives them."""
-    covariances = np.swapaxes(roots, 1, 2) @ roots
+    with np.errstate(over="ignore", invalid="ignore"):  # of factors set by hand, which callers refuse
+        covariances = np.swapaxes(roots, 1, 2) @ roots
     return Parameters(weights, means, covariances.reshape(shape), inverse(roots).reshape(shape))
 
 

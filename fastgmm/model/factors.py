@@ -4,6 +4,8 @@ import numpy as np
 
 from .. import kernels
 
+INDEFINITE = 1e-5  # by so much an eigenvalue of correlations may be negative: rounding, as of single precision
+
 
 class IllDefinedCovariance(ValueError):
     """A covariance is not positive definite."""
@@ -62,6 +64,32 @@ def add_to_diagonal(matrices: np.ndarray, value: float | np.ndarray) -> np.ndarr
     diagonal = np.einsum("...ii->...i", matrices)
     diagonal += value
     return matrices
+
+
+def correlations(matrix: np.ndarray) -> np.ndarray:
+    """A matrix in the units that its diagonal gives the features: the correlations of a covariance."""
+    units = np.sqrt(np.diagonal(matrix))
+    units = np.where(units > 0, units, 1.0)
+    return matrix / units / units[:, None]
+
+
+def root(covariance: np.ndarray, component: int | None) -> np.ndarray:
+    """R with covariance = R^T R: the triangular one, or where some direction has no variance one by eigenvectors.
+
+    It is taken of the correlations, so that the units of the features do not matter to its digits.
+    """
+    relative, deviations = correlations(covariance), np.sqrt(np.diagonal(covariance))
+    try:
+        return inverse(inverse_cholesky(relative[None]))[0] * deviations
+    except IllDefinedCovariance:
+        values, vectors = np.linalg.eigh(relative)
+    if values[0] < -INDEFINITE:
+        which = "that all components share" if component is None else f"of component {component}"
+        raise IllDefinedCovariance(
+            f"No samples have the covariance {which}: the eigenvalue of its correlations is {values[0]:.3g}. Set "
+            "covariances_ to positive-semidefinite matrices, or call 'fit'."
+        )
+    return np.sqrt(np.maximum(values, 0))[:, None] * vectors.T * deviations
 
 
 def invert_precisions(precisions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from .factors import inverse
+from .factors import inverse, root
 from .parameters import Parameters
 from .statistics import Statistics
 
@@ -269,19 +269,18 @@ class Structure(ABC):
         covariances: np.ndarray,
         counts: np.ndarray,
     ) -> np.ndarray:
-        """So many samples of each component, one component after the other, (N, D)."""
+        """So many samples of each component, one component after the other, (N, D).
+
+        They are normal numbers by a root of the covariance. ValueError names a component whose covariance has none.
+        """
+        n_features = means.shape[1]
+        normal = {int(k): rng.standard_normal(size=(int(counts[k]), n_features)) for k in np.flatnonzero(counts)}
         if self.triangular:
-            draws = [
-                rng.multivariate_normal(mean, covariance, int(count))
-                for mean, covariance, count in zip(means, self.dense(covariances, *means.shape), counts, strict=True)
-            ]
-        else:
-            deviations = np.sqrt(self.variances(covariances, *means.shape))
-            draws = [
-                mean + rng.standard_normal(size=(count, len(mean))) * deviation
-                for mean, deviation, count in zip(means, deviations, counts, strict=True)
-            ]
-        return np.concatenate(draws)
+            stack = self.matrices(covariances)
+            roots = [root(stack[0], None)] * len(means) if self.shared else {k: root(stack[k], k) for k in normal}
+            return np.concatenate([means[k] + values @ roots[k] for k, values in normal.items()])
+        deviations = np.sqrt(self.variances(covariances, *means.shape))
+        return np.concatenate([means[k] + values * deviations[k] for k, values in normal.items()])
 
     # ---- M-step
 

@@ -1,0 +1,179 @@
+"""Mixtures handed to scikit-learn and what reads its models, and taken from there."""
+
+from __future__ import annotations
+
+from copy import copy
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from ..exceptions import warn
+from ..fitting.convergence import MAX_ITER, TOL
+from ..model.conditioning import marginal
+from ..model.parameters import Parameters
+from ..model.structure import Structure
+from .attributes import check_finite, check_shapes, fitted_attributes
+from .base import FITTED, BaseMixture
+from .protocol import made
+
+if TYPE_CHECKING:
+    import sklearn.mixture
+
+__all__ = ["Conversion"]
+
+SKLEARN_STARTS = ("kmeans", "k-means++", "random", "random_from_data")  # names that it knows for init_params
+VISIBLE = 1e-3  # standard deviations by which scikit-learn's formulae may move a row without a warning
+KEPT = ("converged_", "n_iter_", "lower_bound_", "lower_bounds_", "feature_names_in_")
+TAKEN = ("weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_", "n_features_in_", *KEPT)
+
+
+class Conversion(BaseMixture):
+    """to_sklearn and from_sklearn."""
+
+    def to_sklearn(self) -> sklearn.mixture.GaussianMixture:
+        """Return the same mixture as an estimator of scikit-learn.
+
+        Returns
+        -------
+        mixture : sklearn.mixture.GaussianMixture
+            With the fitted attributes that scikit-learn gives, and equal predictions to its rounding. Arguments that
+            scikit-learn does not know are left out, and values that it does not know come back as its defaults.
+
+        Raises
+        ------
+        ImportError
+            If scikit-learn is not installed.
+        NotFittedError, ValueError
+            If there are no parameters yet, or those set by hand do not fit together.
+
+        Warns
+        -----
+        UserWarning
+            If rounding in scikit-learn's formulae moves rows by more than a thousandth of a standard deviation.
+
+        Notes
+        -----
+        scikit-learn whitens rows x and means m as x P - m P, in the precision of ``means_``, where fastgmm takes
+        (x - m) P: digits are lost where means are many standard deviations from zero. Attributes are in single
+        precision after a fit of float32 rows; fit float64 rows, or subtract the mean of each column.
+
+        What reads scikit-learn's models reads this. To serve a mixture with ONNX, for instance::
+
+            from skl2onnx import to_onnx
+            onnx_model = to_onnx(mixture.to_sklearn(), X[:1], options={"score_samples": True})
+            session = onnxruntime.InferenceSession(onnx_model.SerializeToString())
+            labels, probabilities, log_likelihoods = session.run(None, {"X": X})
+
+        Examples
+        --------
+        >>> from fastgmm import GaussianMixture
+        >>> mixture = GaussianMixture.from_parameters([0.5, 0.5], [[0.0], [9.0]], [[[1.0]], [[4.0]]])
+        >>> mixture.to_sklearn().predict([[1.0], [8.0]])
+        array([0, 1])
+        """
+        kind, own = _sklearn_class(), vars(self)
+        fitted = self._fitted(own)
+        structure, parameters = fitted.structure, fitted.parameters
+        whole = marginal(structure, parameters, range(fitted.n_features))
+        covariances, precisions = own.get("covariances_", whole.covariances), own.get("precisions_")
+        for name in {"covariances_", "precisions_"} & own.keys():
+            (values,) = fitted_attributes(self, own, name)
+            check_shapes(structure, parameters.weights, parameters.means, **{name: values})
+            check_finite(name, values)
+        if structure.in_sklearn != structure.name:
+            parameters = structure.expand(replace(parameters, covariances=np.asarray(covariances)))
+            structure, covariances, precisions = structure.expanded, parameters.covariances, None
+        found = {
+            "weights_": parameters.weights,
+            "means_": parameters.means,
+            "covariances_": covariances,
+            "precisions_": structure.precisions(parameters.precisions_cholesky) if precisions is None else precisions,
+            "precisions_cholesky_": parameters.precisions_cholesky,
+        }
+        dtype = np.result_type(np.asarray(own["means_"]), np.float32)
+        mixture = kind()
+        params = own | {"covariance_type": structure.name}
+        mixture.set_params(**{n: params[n] for n in mixture.get_params() if n in params and _is_known(n, params[n])})
+        vars(mixture).update({name: np.array(values, dtype=dtype) for name, values in found.items()})
+        _warn_of_offsets(structure, parameters, dtype)
+        vars(mixture).update({name: copy(own[name]) for name in KEPT if name in own})
+        mixture.n_features_in_ = mixture.means_.shape[1]
+        return mixture
+
+    @classmethod
+    def from_sklearn(cls, mixture: Any) -> Self:
+        """Make a mixture of one that scikit-learn has fitted.
+
+        Parameters
+        ----------
+        mixture : sklearn.mixture.GaussianMixture
+            Fitted, or with parameters set by hand.
+
+        Returns
+        -------
+        mixture : GaussianMixture
+            With the same arguments and fitted attributes, and equal predictions.
+
+        Raises
+        ------
+        ImportError
+            If scikit-learn is not installed.
+        TypeError
+            If ``mixture`` is something else.
+        NotFittedError, ValueError
+            If it has no parameters yet, or they do not fit together.
+
+        Examples
+        --------
+        >>> from fastgmm import GaussianMixture
+        >>> from sklearn import mixture
+        >>> X = [[0.0], [1.0], [8.0], [9.0]]
+        >>> fitted = mixture.GaussianMixture(2, means_init=[[0], [9]]).fit(X)
+        >>> GaussianMixture.from_sklearn(fitted).predict(X)
+        array([0, 0, 1, 1])
+        """
+        if not isinstance(mixture, _sklearn_class()):
+            raise TypeError(
+                f"from_sklearn takes a sklearn.mixture.GaussianMixture, but got {type(mixture).__name__}. For other "
+                "mixtures of Gaussians, use GaussianMixture.from_parameters."
+            )
+        ours = made(cls, {name: getattr(mixture, name) for name in _sklearn_class()().get_params()})
+        fitted_attributes(mixture, vars(mixture), *FITTED)
+        vars(ours).update({name: copy(getattr(mixture, name)) for name in TAKEN if hasattr(mixture, name)})
+        ours._fitted()
+        if hasattr(mixture, "converged_"):
+            vars(ours)["stop_reason_"] = TOL if mixture.converged_ else MAX_ITER
+        return ours
+
+
+def _sklearn_class() -> type[sklearn.mixture.GaussianMixture]:
+    """Return scikit-learn's class, imported when it is needed."""
+    try:
+        from sklearn.mixture import GaussianMixture
+    except ImportError as error:
+        raise ImportError("This needs scikit-learn: pip install 'fastgmm[sklearn]'") from error
+    return GaussianMixture
+
+
+def _warn_of_offsets(structure: Structure, parameters: Parameters, dtype: np.dtype[Any]) -> None:
+    """Warn where rounding of whitened means, as scikit-learn works them out, is no longer small."""
+    means, factors = abs(parameters.means), abs(parameters.precisions_cholesky)
+    if structure.triangular:
+        whitened = np.einsum("ki,kij->kj", means, structure.dense(factors, *means.shape))
+    else:
+        whitened = means * structure.diagonals(factors)
+    lost = float(np.finfo(dtype).eps * whitened.max())
+    if lost > VISIBLE:
+        warn(
+            f"scikit-learn's formulae lose digits of this mixture: in {dtype} they move rows by up to some {lost:.1g} "
+            "standard deviations, as means are that far from zero. Fit float64 rows, or subtract the mean of each "
+            "column."
+        )
+
+
+def _is_known(name: str, value: Any) -> bool:
+    """Return whether scikit-learn takes this value for an argument that it shares with fastgmm."""
+    if name == "init_params":
+        return isinstance(value, str) and value in SKLEARN_STARTS
+    return value != "auto" if name == "reg_covar" else not isinstance(value, np.random.Generator)
