@@ -62,7 +62,8 @@ def made(cls: type[E], params: Mapping[str, Any]) -> E:
     unknown = [name for name in params if name not in arguments]
     if unknown:
         raise ValueError(
-            f"Invalid parameter {quoted(unknown[0])} for estimator {cls.__name__}. Valid parameters are: {[*arguments]!r}."
+            f"Invalid parameter {quoted(unknown[0])} for estimator {cls.__name__}. Valid parameters are: "
+            f"{listed(map(repr, arguments), 350)}."
         )
     given = {name: value for name, value in params.items() if name in own}
     if any(default is inspect.Parameter.empty and name not in given for name, default in own.items()):

@@ -27,10 +27,15 @@ def find_patterns(X: np.ndarray) -> Patterns:
     return Patterns(order.astype(np.int32), np.append(first, n_samples), np.ascontiguousarray(masks))
 
 
+def observed_volumes(patterns: Patterns, log_sizes: np.ndarray) -> np.ndarray:
+    """The sum, over what is observed in each pattern, of a number of each feature (D,)."""
+    return np.einsum("pd,d->p", patterns.masks, log_sizes)  # a product of arrays would copy the masks as floats
+
+
 def observed_volume(patterns: Patterns, log_sizes: np.ndarray, weights: np.ndarray | None) -> float:
     """The sum, over all values that are observed, of a number of each feature (D,) times the weight of the row."""
     if weights is None:
         counts = np.diff(patterns.starts)
     else:
         counts = np.add.reduceat(weights[patterns.order], patterns.starts[:-1], dtype=np.float64)
-    return float((counts * (patterns.masks * log_sizes).sum(axis=1)).sum())
+    return float((counts * observed_volumes(patterns, log_sizes)).sum())

@@ -29,7 +29,7 @@ from ..passes import (
 )
 from ..source import Model, Source
 from .completed import Completed
-from .patterns import Patterns, find_patterns, observed_volume
+from .patterns import Patterns, find_patterns, observed_volume, observed_volumes
 
 GROUP_COMPONENTS = 4  # groups are cut as for so many components, for their patterns to serve every mixture
 GAUSSIAN_STEPS = 8  # steps of EM for the Gaussian from which gaps are filled before the first M-step
@@ -209,7 +209,8 @@ class IncompleteSource(Source):
             self.kernels.posterior_patterns(X, *patterns, *model.arguments, *workspace, scores, None, None)
             mend_incomplete(X, model, scores, outputs)
         if log_likelihoods is not None:
-            log_likelihoods += (~np.isnan(X) * np.log(model.scales)).sum(axis=1)
+            volumes = observed_volumes(patterns, np.log(model.scales))
+            log_likelihoods[patterns.order] += np.repeat(volumes, np.diff(patterns.starts))
 
     def impute(self, model: IncompleteModel, deviations: bool = False) -> tuple[np.ndarray, np.ndarray | None]:
         """The rows with conditional means in their gaps, and if asked for their standard deviations."""
