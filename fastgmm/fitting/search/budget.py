@@ -71,8 +71,14 @@ class Budget:
 
     def begins_above(self, chain: Sequence[Candidate], above: Candidate) -> bool:
         """Whether a fit of more components than asked for can be paid by the fits below that start from it."""
-        fits = sum(map(self.one_pass, chain))
-        return self.one_pass(above) + FROM_ABOVE * fits <= self.trials.settings.n_init * fits
+        fits = sum(map(self.fit, chain))
+        return self.fit(above) + self.merging(above) + FROM_ABOVE * fits <= self.trials.settings.n_init * fits
+
+    def merging(self, candidate: Candidate) -> float:
+        """Work of looking at all pairs of components that may be merged, of which the covariances are factorized."""
+        n_features = self.trials.data.sample.n_features
+        cost = 3 * n_features ** (3 if candidate.structure.triangular else 1)
+        return cost * candidate.n_components**2 / 2
 
     def tree_rows(self, most: int, n_clusters: int) -> int:
         """Number of rows in Ward's tree, whose steps grow with their square."""
