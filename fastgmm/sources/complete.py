@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 ORIGIN_ROWS = 1024  # whose mean is a point amid all rows
 UNIT_ROWS = 128  # of these, from whose steps the units of features are taken
+UNIT_NUMBERS = 1 << 17  # values in them, where rows are wide
 ORIGIN_NUMBERS = 1 << 20  # values in them, where rows are so wide that these are fewer
 
 
@@ -95,7 +96,8 @@ class CompleteSource(Source):
         else:
             indices = self.weighted_quantile_rows((np.arange(size) + 0.5) / size)
         X = self.take(indices).X
-        return X.mean(axis=0, dtype=np.float64), Units.of_rows(X[:: max(1, len(X) // UNIT_ROWS)])
+        few = max(2, min(UNIT_ROWS, UNIT_NUMBERS // self.n_features))
+        return X.mean(axis=0, dtype=np.float64), Units.of_rows(X[:: max(1, len(X) // few)])
 
     @cached
     def squares(self) -> np.ndarray:
