@@ -80,7 +80,8 @@ class Hierarchy:
 def ward(points: np.ndarray, weights: np.ndarray | None = None) -> MergeTree:
     """Ward's hierarchy of points (n, D), by chains of nearest neighbors (Murtagh 1983), in n^2 D steps."""
     n = len(points)
-    centers = np.ascontiguousarray((points - points.mean(axis=0)).T, np.float64)
+    centers = np.array(points.T, np.float64, order="C")
+    centers -= points.mean(axis=0)[:, None]
     sizes = np.ones(n) if weights is None else weights.astype(np.float64)
     absorbed, into, heights = np.empty(n - 1, np.intp), np.empty(n - 1, np.intp), np.empty(n - 1)
     scratch, indices = np.empty((2, n)), np.empty((2, n), np.intp)
