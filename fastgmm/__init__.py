@@ -30,12 +30,12 @@ docstring of a room says what it must not know.
                   `config`, and equipment: `exceptions`, `text`, `startup`
 * mixture/        what the estimators are made of: base, estimation, streaming, criteria, distribution, regression,
                   imputation, outliers, persistence, scikit-learn's protocol and conversion, checks of arguments and of
-                  attributes, progress
+                  attributes, progress, what notebooks show
 * fitting/        em, mstep, repair, convergence, acceleration, stream, restarts, parallel, settings
   starts/         where EM begins;   search/   the search behind `select`
 * sources/        where rows come from: intake, columns, numbers, passes, arrays, chunks, files, threads
   incomplete/     gaps;   dask/
-* model/          parameters, statistics, structures, conditioning, the fitted mixture, the format of files
+* model/          parameters, statistics, structures, units, conditioning, the fitted mixture, the format of files
 * kernels/        compiled: passes over rows, register tiles, dense algebra, choice of the instruction set
 
 The way of a row
@@ -44,11 +44,12 @@ The way of a row
 `GaussianMixture.fit` (mixture/estimation) checks arguments and has `as_source` (sources/intake) make a source of X.
 Each start (fitting/starts) turns some first responsibilities into parameters. `best_fit` (fitting/restarts) runs
 `expectation_maximization` (fitting/em) from each. In every iteration `source.statistics` (sources/complete, or
-sources/incomplete for gaps, sources/dask) asks the structure for what the kernels read (`kernel_model`), cuts the
-rows into groups and has threads run `kernels.accumulate` on them (sources/passes). The structure turns the kernels'
-sums into `Statistics`, the M-step (fitting/mstep) these into the next `Parameters`, repaired where needed
-(fitting/repair). At the end the best fit becomes the attributes of the estimator. `predict` and its like make a
-`Fitted` of these attributes, and `source.model(fitted)` puts it before the rows (kernels.posterior).
+sources/incomplete for gaps, sources/dask) asks the structure for what the kernels read (`kernel_model`), in units that
+are powers of two near the spread of the rows (model/units), cuts the rows into groups and has threads run
+`kernels.accumulate` on them (sources/passes). The structure turns the kernels' sums into `Statistics`, the M-step
+(fitting/mstep) these into the next `Parameters`, repaired where needed (fitting/repair). At the end the best fit
+becomes the attributes of the estimator. `predict` and its like make a `Fitted` of these attributes, and
+`source.model(fitted)` puts it before the rows (kernels.posterior).
 
 To add X, go to Y
 -----------------

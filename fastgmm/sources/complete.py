@@ -59,7 +59,8 @@ class CompleteSource(Source):
             kind, n_components, itemsize = model.kind, len(model.centers), self.dtype.itemsize
             size = self.kernels.workspace_size(kind, self.n_features, n_components, False, itemsize)
             workspace = (np.empty(size, self.dtype),)
-        X = rescaled(X, model.scales)
+        if model.scales is not None:
+            X = rescaled(X, model.scales)
         n_far = self.kernels.posterior(X, *model.arguments, *workspace, *outputs)
         if n_far:
             from .far import mend  # rarely needed
