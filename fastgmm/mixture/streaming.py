@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ..fitting.convergence import PARTIAL
 from ..fitting.em import Fit
 from ..fitting.stream import Stream
+from ..model.units import Units
 from ..sources.columns import Names
 from ..sources.intake import as_source, total_weight
 from ..sources.passes import GROUP_WORK
@@ -135,6 +136,7 @@ class Streaming(Estimation):
             stream, earlier = state.get("_stream"), state.get("lower_bounds_", [])
             if stream is None:
                 stream, earlier = self._stream_after(state), []
+            source.units = Units.of_mixture(structure, stream.parameters)  # known, so that none need be sought
             serial = source.work(structure, self.n_components) < SERIAL_WORK
             rows = source.single_threaded() if serial else source
             m_step = settings.m_step(source, structure)

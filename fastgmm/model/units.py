@@ -111,7 +111,10 @@ def rescaled(X: np.ndarray, scales: np.ndarray | np.float64 | None) -> np.ndarra
     """Rows multiplied by powers of two, in their own type; what this takes beyond it stays as large as it can be."""
     if scales is None:
         return X
-    with np.errstate(over="ignore", under="ignore"):
-        scaled = np.multiply(X, scales, dtype=X.dtype, casting="same_kind")
-    largest = np.finfo(X.dtype).max
-    return np.clip(scaled, -largest, largest, out=scaled)
+    try:
+        with np.errstate(over="raise", under="ignore"):
+            return np.multiply(X, scales, dtype=X.dtype, casting="same_kind")
+    except FloatingPointError:
+        largest = np.finfo(X.dtype).max
+        with np.errstate(over="ignore", under="ignore"):
+            return np.clip(np.multiply(X, scales, dtype=X.dtype, casting="same_kind"), -largest, largest)
