@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import reference as twin
-from problems import PARAMETERS, Array, m_step, unit_covariances
+from problems import PARAMETERS, Array, m_step, quiet_fit, unit_covariances
 
 import fastgmm
 from fastgmm import DegenerateComponentWarning, GaussianMixture
@@ -236,6 +236,31 @@ def test_start_without_density_is_refused() -> None:
     start = {"weights_init": [1.0], "means_init": [[1e200, 0.0]], "precisions_init": np.eye(2)[None]}
     with pytest.raises(ValueError, match="no density at all"):
         GaussianMixture(1, **start).fit(X)
+
+
+@pytest.mark.parametrize("degenerate", ["raise", "repair"])
+@pytest.mark.parametrize("init", ["kmeans", "random", "random_from_data"])
+@pytest.mark.parametrize("structure", twin.STRUCTURES)
+def test_fill_values_give_finite_fits_or_errors(structure: str, init: str, degenerate: str) -> None:
+    """Values that stand for none, such as 1e20 and -9999, in columns of any units: no bound is NaN."""
+    rng, told = np.random.default_rng(0), set[str]()
+    for fill in (-9999.0, 1e20, 9.969209968386869e36):
+        for unit in (1e-20, 1.0, 1e9):
+            X = (rng.normal(size=(40, 3)) * [unit, 1.0, 1.0]).astype(np.float32)
+            X[rng.random(X.shape) < 0.1] = fill
+            options = {"covariance_type": structure, "init_params": init, "degenerate": degenerate, "random_state": 0}
+            try:
+                model = quiet_fit(X, n_components=3, **options)
+            except ValueError as error:
+                told.add(str(error).partition(":")[0])
+            else:
+                assert np.isfinite(model.lower_bounds_).all() and np.isfinite(model.score_samples(X)).all()
+    documented = {
+        "The rows are too far apart to be fitted",
+        "The rows are too large to be fitted",
+        "The covariances or precisions of the mixture overflow in float32",
+    }
+    assert told - documented <= ({"Fitting the mixture failed"} if degenerate == "raise" else set())
 
 
 @pytest.mark.parametrize("init", ["kmeans", "k-means++", "random", "random_from_data"])

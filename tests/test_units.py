@@ -235,6 +235,33 @@ def test_far_values_in_condition_and_regress() -> None:
         np.testing.assert_allclose(predicted[0], given.weights_ @ given.means_, rtol=1e-9)
 
 
+@pytest.mark.parametrize("structure", STRUCTURES)
+@pytest.mark.parametrize(
+    ("dtype", "powers"), [("float32", (1, 10, 18, 30, 37, 45)), ("float64", (1, 40, 150, 250, 307))]
+)
+def test_means_far_apart_have_answers_or_are_refused(structure: str, dtype: str, powers: tuple[int, ...]) -> None:
+    """Rows near a mean are of its component, however far the other is; or an error says why there is no answer."""
+    told: list[str] = []
+    for distance, power in [(10.0**a, b) for a in powers for b in (-45, -20, -3, 0)]:
+        mean, variances = np.array([[0.0, 0.0], [distance, 1.0]]), np.full((2, 2), 10.0**power)
+        shape = STRUCTURES[structure].uncorrelated(variances)
+        mixture = GaussianMixture.from_parameters(
+            [0.5, 0.5], mean, shape[0] if structure == "tied" else shape, structure
+        )
+        X = np.clip(mean * [[1.0, 1.0], [0.9, 1.0]], 0, np.finfo(dtype).max).astype(dtype)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            try:
+                probabilities, densities = mixture.predict_proba(X), mixture.score_samples(X)
+            except ValueError as error:
+                told += [str(error)]
+                continue
+        assert not np.isnan(densities).any()
+        if distance < float(np.finfo(dtype).max) and distance > 100 * 10.0 ** (power / 2):
+            np.testing.assert_array_equal(probabilities, np.eye(2))
+    assert len(told) < 2 * len(powers) and all(f"out of range for {dtype} rows" in line for line in told)
+
+
 def test_rows_too_small_are_refused() -> None:
     """Where no variance can be represented, that is said; a single such feature counts as constant."""
     X = rows()

@@ -93,6 +93,8 @@ class MaximumLikelihood:
 
     def __call__(self, statistics: Statistics, previous: Parameters | None = None, iteration: int = 0) -> Parameters:
         careful = self._degenerate == "repair"
+        if previous is not None and not math.isfinite(statistics.log_likelihood):
+            self._degeneracy.refuse(statistics)
         try:
             parameters = self.structure.maximize(statistics, self.regularization)
         except IllDefinedCovariance:

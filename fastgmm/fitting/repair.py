@@ -1,7 +1,7 @@
 """Degenerate components: when one is empty or collapsed, and what takes its place."""
 
 import math
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, NoReturn, Protocol
 
 import numpy as np
 
@@ -124,7 +124,8 @@ class Degeneracy:
         constraints: Constraints,
     ) -> Repaired:
         """The M-step component by component; `previous` are the parameters the statistics were taken under."""
-        self._check(statistics, previous)
+        if not all(np.isfinite(part).all() for part in (statistics.counts, statistics.sums, statistics.scatters)):
+            self.refuse(statistics)
         structure, resolution = self.structure, statistics.resolution
         weights, means, covariances = structure.estimate(statistics, reg_covar)
         repairs: list[Repair] = []
@@ -175,16 +176,19 @@ class Degeneracy:
         smallest *= structure.diagonals(parameters.precisions_cholesky)
         return bool(np.maximum.reduce(smallest, axis=None) < 1)
 
-    def _check(self, statistics: Statistics, previous: Parameters | None) -> None:
-        """Refuse rows, and parameters to start from, that overflow."""
-        finite = all(np.isfinite(part).all() for part in (statistics.counts, statistics.sums, statistics.scatters))
-        if finite and (previous is None or np.isfinite(statistics.log_likelihood)):
-            return
+    def refuse(self, statistics: Statistics) -> NoReturn:
+        """Refuse rows, and parameters to start from, whose statistics overflow."""
         _ = self.spread  # refuses rows that are too large
+        if math.isfinite(statistics.log_likelihood):
+            remedy = ", or pass float64 rows" if statistics.resolution > EPS else ""
+            raise ValueError(
+                "The rows are too far apart to be fitted: in units of the usual distance squares of the largest "
+                f"overflow in {self.rows.dtype}. Drop outliers{remedy}."
+            )
         raise ValueError(
-            "The parameters to start from give some row no density at all (log-likelihood "
-            f"{statistics.log_likelihood:g}): it lies too many standard deviations from every mean. Start with means "
-            "among the rows, with smaller precisions, or drop outliers."
+            f"Some row has no density at all (log-likelihood {statistics.log_likelihood:g}): it lies too many standard "
+            "deviations from every mean. Drop outliers, divide each column by its standard deviation, or start with "
+            "means among the rows and smaller precisions."
         )
 
     def _acceptable(self, candidate: tuple[np.ndarray, np.ndarray, np.ndarray], resolution: float) -> bool:

@@ -165,10 +165,10 @@ def _warn_of_offsets(structure: Structure, parameters: Parameters, dtype: np.dty
         whitened = means * structure.diagonals(factors)
     lost = float(np.finfo(dtype).eps * whitened.max())
     if lost > VISIBLE:
+        remedy = "Fit float64 rows, or subtract" if dtype == np.float32 else "Subtract"
         warn(
             f"scikit-learn's formulae lose digits of this mixture: in {dtype} they move rows by up to some {lost:.1g} "
-            "standard deviations, as means are that far from zero. Fit float64 rows, or subtract the mean of each "
-            "column."
+            f"standard deviations, as means are that far from zero. {remedy} the mean of each column."
         )
 
 

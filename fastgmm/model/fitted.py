@@ -47,5 +47,19 @@ class Fitted:
         model = self._kernel_models.get(dtype)
         if model is None:
             units = Units.of_mixture(self.structure, self.parameters)
-            model = self._kernel_models[dtype] = units.kernel_model(self.structure, self.parameters, dtype)
+            with np.errstate(over="ignore", invalid="ignore"):
+                model = units.kernel_model(self.structure, self.parameters, dtype)
+                self._check_range(model, dtype)
+            self._kernel_models[dtype] = model
         return model
+
+    def _check_range(self, model: KernelModel, dtype: np.dtype) -> None:
+        """Refuse a mixture if rows of this type cannot hold its means, or float64 its whitened means."""
+        means, factors = self.parameters.means, self.parameters.precisions_cholesky
+        arrays = (model.centers, model.center_rounding, means * self.structure.diagonals(factors))
+        if not all(np.isfinite(array).all() for array in arrays):
+            remedy = "Pass float64 rows, or fit" if dtype.itemsize == 4 else "Fit"
+            raise ValueError(
+                f"The mixture is out of range for {dtype} rows: its means lie too many standard deviations apart, and "
+                f"distances overflow. {remedy} rows of which each column is divided by its standard deviation."
+            )

@@ -17,6 +17,7 @@ from .structure import KernelModel, Structure
 # Units in which float32 rows may stay as they are: the squares of what is far smaller or larger are representable.
 COMFORTABLE = 2.0**-8, 2.0**24
 LARGEST_EXPONENT = 120  # of a scale, which float32 has to hold
+LARGEST_FLOAT32 = 126  # exponent of a mean that it holds, with room
 
 
 def powers_of_two(values: np.ndarray) -> np.ndarray:
@@ -72,11 +73,16 @@ class Units(NamedTuple):
             deviations = 1 / np.minimum.reduce(factors)
         return cls.of(np.broadcast_to(deviations, parameters.means.shape[1:]))
 
-    def scales(self, structure: Structure, dtype: np.dtype) -> np.ndarray | None:
-        """What rows of this type must be multiplied by, (D,), before the kernels square them; None for nothing."""
+    def scales(self, structure: Structure, dtype: np.dtype, means: np.ndarray) -> np.ndarray | None:
+        """What rows of this type must be multiplied by, (D,), before the kernels square them; None for nothing.
+
+        Means (K, D) multiplied by it stay representable.
+        """
         if dtype.itemsize == 8 or (structure.common_frame and structure.triangular):  # whitened in double precision
             return None
         sizes = self.sizes
+        if sizes.min() < COMFORTABLE[0]:
+            sizes = np.maximum(sizes, np.ldexp(1.0, np.frexp(np.abs(means).max(axis=0))[1] - LARGEST_FLOAT32))
         if len(structure.per_feature(sizes)) < len(sizes):  # features are not told apart
             sizes = np.full(len(sizes), sizes.max())
         return scales(sizes)
@@ -90,7 +96,7 @@ class Units(NamedTuple):
         self, structure: Structure, parameters: Parameters, dtype: np.dtype, origin: np.ndarray | None = None
     ) -> KernelModel:
         """The mixture as the kernels read it."""
-        scales = self.scales(structure, dtype)
+        scales = self.scales(structure, dtype, parameters.means)
         sizes = self.sizes
         if scales is not None:
             parameters, sizes = structure.rescaled(parameters, scales), sizes * scales

@@ -164,7 +164,7 @@ class CompleteSource(Source):
                 f"The structure {structure.name!r} is expanded to {expanded.name!r}, which is accumulated in a common "
                 "frame. Its `expanded` must be a structure of the kind TRIANGULAR or DIAGONAL."
             )
-        units = self.units.scales(expanded, self.dtype)
+        units = self.units.scales(expanded, self.dtype, means)
         parameters = expanded.unit(means if units is None else means * units)
         if units is not None:
             parameters = expanded.rescaled(parameters, 1 / units)
