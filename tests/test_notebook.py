@@ -200,5 +200,5 @@ def test_selection() -> None:
 def test_not_imported_until_shown() -> None:
     """Neither the page's code nor Python's html module are imported with the package."""
     code = "import sys, fastgmm; print(*{'fastgmm.mixture.notebook', 'html', 'reprlib'} & set(sys.modules))"
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    told = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True).stdout
     assert "notebook" not in told and "html" not in told.split()
