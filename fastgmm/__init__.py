@@ -26,8 +26,8 @@ Each imports from those below it alone, and from `exceptions` and `text`, as tes
 docstring of a room says what it must not know.
 
 * plotting/       pictures of fitted mixtures: they see public attributes;   cli/   the command line: public names
-* fastgmm/        the public names: `gaussian_mixture`, `model_selection` and `selection`, `em_steps`, `datasets`,
-                  `config`, and equipment: `exceptions`, `text`, `startup`
+* fastgmm/        the public names: `gaussian_mixture`, `model_selection`, `candidates` and `selection`, `em_steps`,
+                  `datasets`, `config`, and equipment: `exceptions`, `text`, `startup`
 * mixture/        what the estimators are made of: base, estimation, streaming, criteria, distribution, regression,
                   imputation, outliers, persistence, scikit-learn's protocol and conversion, checks of arguments and of
                   attributes, progress, what notebooks show
@@ -42,7 +42,7 @@ The way of a row
 ----------------
 
 `GaussianMixture.fit` (mixture/estimation) checks arguments and has `as_source` (sources/intake) make a source of X.
-Each start (fitting/starts) turns some first responsibilities into parameters. `best_fit` (fitting/restarts) runs
+Each start (fitting/starts) turns some first responsibilities into parameters. `Restarts` (fitting/restarts) runs
 `expectation_maximization` (fitting/em) from each. In every iteration `source.statistics` (sources/complete, or
 sources/incomplete for gaps, sources/dask) asks the structure for what the kernels read (`kernel_model`), in units that
 are powers of two near the spread of the rows (model/units), cuts the rows into groups and has threads run

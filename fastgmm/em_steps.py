@@ -12,18 +12,19 @@ from .fitting.convergence import MAX_ITER, RULES, TOL
 from .fitting.em import Fit
 from .gaussian_mixture import GaussianMixture
 from .mixture.base import check_arguments, fitted, rows_of
-from .mixture.estimation import settings_of, take_over, warn_of_repairs
+from .mixture.ending import warn_of_repairs
+from .mixture.estimation import settings_of, take_over
+from .model.masked import masked
 from .model.statistics import Statistics
 from .model.structure import Structure
 from .sources.intake import total_weight
 from .sources.pooled import PooledRows
+from .text import quoted
 
 __all__ = ["maximize", "merge", "statistics"]
 
 
-from .text import quoted
-
-
+@masked
 def statistics(mixture: GaussianMixture, X: Any, sample_weight: Any = None) -> Statistics:
     """Return the sufficient statistics of rows under a mixture: the E-step of EM.
 
@@ -103,7 +104,7 @@ def statistics(mixture: GaussianMixture, X: Any, sample_weight: Any = None) -> S
     """
     value = fitted(mixture)
     source = rows_of(mixture, value, X, sample_weight)
-    with source, np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # what overflows `maximize` refuses
+    with source:
         m_step = settings_of(mixture).m_step(source, value.structure)
         found = source.statistics(value.structure, m_step.evaluated(value.parameters)).in_data_units()
     if sample_weight is None:
@@ -112,6 +113,7 @@ def statistics(mixture: GaussianMixture, X: Any, sample_weight: Any = None) -> S
     return found.scaled(math.ldexp(1.0, scale))
 
 
+@masked
 def merge(first: Statistics, *others: Statistics) -> Statistics:
     """Return the statistics of all rows from those of parts, added up from left to right.
 
@@ -145,6 +147,7 @@ def merge(first: Statistics, *others: Statistics) -> Statistics:
     return merged
 
 
+@masked
 def maximize(mixture: GaussianMixture, statistics: Statistics) -> GaussianMixture:
     """Return the mixture under which rows of these statistics are most likely: the M-step of EM.
 
@@ -201,12 +204,11 @@ def maximize(mixture: GaussianMixture, statistics: Statistics) -> GaussianMixtur
     m_step = settings.m_step(rows, structure)
     rule = RULES[settings.convergence](structure, settings.tol)
     rule.bounds += [float(earlier) for earlier in bounds[-2:]]
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        found = m_step(statistics, parameters, len(bounds) + 1)
-        bound = m_step.reported(statistics, parameters, found)
-        reason = TOL if rule.met(bound, parameters, found, jumped=False) else MAX_ITER
-        fit = Fit(found, [*bounds, bound], reason, [*repairs, *m_step.repairs])
-        following = take_over(copy(mixture), fit, rows.dtype, rows.total, names=value.feature_names)
+    found = m_step(statistics, parameters, len(bounds) + 1)
+    bound = m_step.reported(statistics, parameters, found)
+    reason = TOL if rule.met(bound, parameters, found, jumped=False) else MAX_ITER
+    fit = Fit(found, [*bounds, bound], reason, [*repairs, *m_step.repairs])
+    following = take_over(copy(mixture), fit, rows.dtype, rows.total, names=value.feature_names)
     warn_of_repairs(m_step.repairs)
     return following
 

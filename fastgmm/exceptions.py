@@ -47,7 +47,7 @@ class NotFittedError(_Portable, ValueError, AttributeError):
 
 
 class ConvergenceWarning(_Portable, UserWarning):
-    """Issued when EM stopped before it converged: at ``max_iter``, ``max_time``, by the callback or by Ctrl-C.
+    """Issued when EM stopped before it converged: at ``max_iter``, at ``max_time`` or by the callback.
 
     Examples
     --------

@@ -132,7 +132,8 @@ class GaussianMixture(Streaming, Criteria, Distribution, Regression, Imputation,
         themselves, means and covariances in standard deviations of their component. 'aitken': the distance of the
         mean log-likelihood to its limit, projected from the last three iterations.
     max_time : float, default=None
-        Seconds from the call of ``fit`` after which it stops at the end of the iteration; None sets no limit.
+        Seconds from the call of ``fit`` after which it stops, starts and long passes over the rows included, with the
+        parameters of the last whole iteration, or else of the start; None sets no limit.
     degenerate : {'repair', 'raise'}, default='repair'
         What happens when a component empties or collapses onto a point, a line, repeated rows or fewer rows than
         features. 'repair': an empty one is held as it was; a collapsed one gets the most likely covariance among
@@ -176,7 +177,8 @@ class GaussianMixture(Streaming, Criteria, Distribution, Regression, Imputation,
     converged_ : bool
         Whether the best fit ended because of ``tol``.
     stop_reason_ : {'tol', 'max_iter', 'max_time', 'callback', 'interrupt', 'partial_fit'}
-        What ended the fit: the first means convergence, 'interrupt' Ctrl-C; the last that more batches may come.
+        What ended the fit: the first means convergence, 'callback' that it returned true or raised an exception,
+        'interrupt' Ctrl-C; the last that more batches may come.
     degenerate_ : list of Repair
         Repairs of components in the best fit: named tuples of ``iteration`` (0 is the start), ``component`` (None is
         the tied covariance), ``problem`` and ``remedy``.
@@ -203,8 +205,8 @@ class GaussianMixture(Streaming, Criteria, Distribution, Regression, Imputation,
     The methods that use a mixture read ``weights_``, ``means_`` and ``precisions_cholesky_`` (`sample` reads
     ``covariances_``), so a mixture with known parameters is made by setting them, without ``fit``. Attributes have the
     dtype of the rows fitted: float32 for float32 rows, else float64. A ``fit`` that raises an exception leaves the
-    estimator as it was. One that is interrupted by Ctrl-C after its first iteration ends with the best parameters so
-    far and a ConvergenceWarning; before that, KeyboardInterrupt is raised.
+    estimator as it was, but for two: KeyboardInterrupt (Ctrl-C, or any other signal that raises no ``Exception``) and
+    what ``callback`` raises. These leave the best parameters of the iterations done, with ``converged_`` False.
 
     Methods may be overridden: `score`, `bic`, `aic`, `icl` and the anomaly scores follow a `score_samples` of a
     subclass, `icl` and `uncertainty` its `predict_proba`, and `fit_predict` its `fit` and `predict`. scikit-learn's

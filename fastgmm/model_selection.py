@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from functools import partial
 from numbers import Integral
 from typing import Any
@@ -12,21 +12,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .candidates import Entry, Search
 from .exceptions import ConvergenceWarning, DegenerateComponentWarning, SelectionWarning, compatible, warn
-from .fitting.parallel import Job, share_out
-from .fitting.search.sweep import sweep
 from .fitting.search.trials import Candidate, Outcome
 from .fitting.starts.kmeans import Random
 from .gaussian_mixture import GaussianMixture
-from .mixture.base import fitted
 from .mixture.checks import check_random_state
-from .mixture.estimation import rows_to_fit, settings_of, take_over
-from .mixture.progress import DEBUG, INFO, Count, tell
-from .model.fitted import Fitted
+from .mixture.ending import to_the_end
+from .mixture.estimation import rows_to_fit
+from .mixture.progress import INFO, Count, tell
+from .model.masked import masked
 from .model.structures import STRUCTURES
 from .selection import CRITERIA, Selection
 from .sources.intake import total_weight
-from .sources.source import Source
 from .text import quoted, shortened
 
 __all__ = ["select"]
@@ -49,6 +47,7 @@ COLUMNS: list[tuple[str, Any]] = [
 ]
 
 
+@masked
 def select(
     X: Any,
     n_components: int | Iterable[int] = range(1, 10),
@@ -102,7 +101,8 @@ def select(
         1 counts fitted candidates.
     **params : dict
         Further arguments of `GaussianMixture`, the same for all candidates. ``init_params`` replaces the shared starts
-        (a callable is called with the sample).
+        (a callable is called with the sample). ``max_time`` is for all of the search: candidates whose turn does not
+        come have a TimeoutError in the table, and the others are judged as after Ctrl-C.
 
     Returns
     -------
@@ -112,6 +112,11 @@ def select(
     ------
     ValueError, TypeError
         If an argument or ``X`` is refused, or if all candidates went wrong.
+    KeyboardInterrupt
+        If Ctrl-C is pressed. Its attribute ``selection`` is then the `Selection` of what was found so far (in an
+        interactive session: ``sys.last_value.selection``); it is not there before a candidate has done an iteration.
+        Candidates are judged by their ``lower_bound_``; 'icl' and 'cv' give way to 'bic'. The same holds for what
+        ``callback`` raises.
 
     Warns
     -----
@@ -166,12 +171,19 @@ def select(
         n = total_weight(source, sample_weight)
         penalty = (1.0 if criterion in ("aic", "aicc") else 0.5 * math.log(n)) / n
         count = Count(verbose, len(candidates) * (1 if folds is None else 1 + cv))
-        search = _Search(candidates, options, rng, count, penalty)
-        entries = search.fit(source, n, source.feature_names)
-        search.judge(entries, source, n)
-        if folds is not None:
-            search.validate(entries, source, folds)
-    selection = _selection(entries, criterion)
+        search = Search(candidates, options, rng, count, penalty)
+        outcomes, entries = dict[Candidate, Outcome](), list[Entry]()
+        try:
+            entries += search.fit(source, n, source.feature_names, outcomes)
+            search.judge(entries, source, n)
+            if folds is not None:
+                search.validate(entries, source, folds)
+        except BaseException as error:
+            so_far = partial(search.so_far, outcomes, entries, source, n, source.feature_names)
+            _hand_over(lambda: _selection(so_far(), criterion)[0], error)
+            raise
+    selection, chosen = _selection(entries, criterion)
+    _warn(chosen, selection.notes)
     best = selection.table_[0]
     tell(
         INFO,
@@ -185,119 +197,6 @@ def select(
     return selection
 
 
-@dataclass(slots=True)
-class _Entry:
-    """A candidate, its outcome, and its columns of the table."""
-
-    candidate: Candidate
-    outcome: Outcome
-    model: GaussianMixture | None = None
-    values: dict[str, float] = field(default_factory=dict)
-
-    def line(self) -> dict[str, Any]:
-        """Return its line of the table."""
-        structure, n_components = self.candidate
-        records, fit, error = self.outcome.records, self.outcome.fit, self.outcome.error
-        return {
-            **dict.fromkeys(("log_likelihood", *CRITERIA), math.nan),
-            "covariance_type": structure.name,
-            "n_components": n_components,
-            "converged": fit is not None and fit.converged,
-            "degenerate": self.outcome.degenerate,
-            "n_iter": 0 if fit is None else len(fit.lower_bounds),
-            "seconds": sum(record.seconds_initialization + record.seconds_em for record in records),
-            "error": "" if error is None else f"{type(error).__name__}: {error}",
-            **self.values,
-        }
-
-
-class _Search:
-    """The sweep over all candidates, and what they are compared by."""
-
-    def __init__(
-        self,
-        candidates: Sequence[Candidate],
-        options: dict[str, Any],
-        random_state: Random,
-        count: Count,
-        penalty: float,
-    ) -> None:
-        self.candidates, self.options, self.random_state = candidates, options, random_state
-        self.count, self.penalty = count, penalty
-        self.settings = settings_of(GaussianMixture(**options))
-
-    def fit(self, source: Source, n: float, names: NDArray[np.object_] | None = None) -> list[_Entry]:
-        """Fit all candidates to some rows, which count as ``n``."""
-        outcomes = sweep(
-            source,
-            self.candidates,
-            self.settings,
-            self.random_state,
-            self._tell,
-            method=self.options.get("init_params"),
-            penalty=self.penalty,
-        )
-        entries = [_Entry(*pair) for pair in zip(self.candidates, outcomes, strict=True)]
-        for entry in entries:
-            structure, n_components = entry.candidate
-            entry.values["n_parameters"] = structure.n_parameters(n_components, source.n_features)
-            if entry.outcome.fit is not None:
-                model = GaussianMixture(n_components, covariance_type=structure.name, **self.options)
-                attributes = {"names": names, "records": entry.outcome.records}
-                try:
-                    entry.model = take_over(model, entry.outcome.fit, source.dtype, float(n), **attributes)
-                except ValueError as error:
-                    entry.outcome.error = error
-        return entries
-
-    def judge(self, entries: Sequence[_Entry], source: Source, n: float) -> None:
-        """Work out the information criteria of the fitted models on the ``n`` rows they were fitted to."""
-        models = [(entry, entry.model) for entry in entries if entry.model is not None]
-        jobs = [Job(source.work(*entry.candidate), partial(_icl_terms, value=fitted(model))) for entry, model in models]
-        for (entry, _), (log_likelihood, log_largest) in zip(models, share_out([source], jobs), strict=True):
-            p = entry.values["n_parameters"]
-            deviance, penalty = -2 * n * log_likelihood, p * math.log(n)
-            entry.values |= {
-                "log_likelihood": n * log_likelihood,
-                "bic": deviance + penalty,
-                "aic": deviance + 2 * p,
-                "aicc": deviance + 2 * p * n / (n - p - 1) if n > p + 1 else math.inf,
-                "icl": deviance + penalty - 2 * n * log_largest,
-            }
-
-    def validate(self, entries: Sequence[_Entry], source: Source, folds: NDArray[np.intp]) -> None:
-        """Work out the mean log-likelihood of rows left out, fold by fold; NaN where a fold went wrong."""
-        totals, weight = np.zeros(len(entries)), 0.0
-        for fold in range(folds.max() + 1):
-            kept, left = (source.subset(np.flatnonzero(rows)) for rows in (folds != fold, folds == fold))
-            models = [entry.model for entry in self.fit(kept, kept.total)]
-            jobs = [
-                Job(left.work(*candidate), partial(_score, value=None if model is None else fitted(model)))
-                for candidate, model in zip(self.candidates, models, strict=True)
-            ]
-            totals += left.total * np.array(share_out([left], jobs))
-            weight += left.total
-        for entry, total in zip(entries, totals, strict=True):
-            entry.values["cv"] = float(total) / weight
-
-    def _tell(self, candidate: Candidate, outcome: Outcome) -> None:
-        """Report that a candidate has been fitted."""
-        what = f"{candidate.structure.name}, K = {candidate.n_components}"
-        told = what if outcome.error is None else f"{what}: {outcome.error}"
-        tell(DEBUG, "candidate %s", told)
-        self.count.step(told)
-
-
-def _icl_terms(source: Source, value: Fitted) -> tuple[float, float]:
-    """Return the mean log-likelihood per row, and the mean log of the largest responsibility."""
-    return source.icl_terms(source.model(value))
-
-
-def _score(source: Source, value: Fitted | None) -> float:
-    """Return the mean log-likelihood per row; NaN without a mixture."""
-    return math.nan if value is None else source.log_likelihood(source.model(value))
-
-
 def _folds(cv: Any, n_samples: int, random_state: Random) -> NDArray[np.intp]:
     """Return the fold of each row, drawn at random; all are of the same size, or of one row more."""
     if not (isinstance(cv, Integral) and 2 <= int(cv) <= n_samples // 2):
@@ -307,9 +206,19 @@ def _folds(cv: Any, n_samples: int, random_state: Random) -> NDArray[np.intp]:
     return random_state.permutation(n_samples) % int(cv)
 
 
-def _selection(entries: Sequence[_Entry], criterion: str) -> Selection:
-    """Return the candidates in their order."""
+def _hand_over(make: Callable[[], Selection], error: BaseException) -> None:
+    """Let an exception that ends the search carry what has been found so far, if anything."""
+    with suppress(ValueError, AttributeError):  # nothing yet, or an exception that takes no attributes
+        selection = to_the_end(make)
+        error.selection = selection  # type: ignore[attr-defined]
+        error.add_note(f"The attribute `selection` of this exception holds what was found so far: {selection!r}")
+
+
+def _selection(entries: Sequence[Entry], criterion: str) -> tuple[Selection, Entry]:
+    """Return the candidates in their order, and the best; by BIC where there was no time for another criterion."""
     lines = [entry.line() for entry in entries]
+    if any(math.isfinite(line["bic"]) for line in lines) and all(math.isnan(line[criterion]) for line in lines):
+        criterion = "bic"
     sign = -1.0 if criterion == "cv" else 1.0
     scores = [sign * line[criterion] if math.isfinite(line[criterion]) else math.inf for line in lines]
     order = sorted(
@@ -327,15 +236,11 @@ def _selection(entries: Sequence[_Entry], criterion: str) -> Selection:
     dtype = np.dtype([("covariance_type", texts["covariance_type"]), *COLUMNS, ("error", texts["error"])])
     names = dtype.names or ()
     table = np.array([tuple(lines[i][name] for name in names) for i in order], dtype=dtype)
-    selection = Selection(best.model, table, [entries[i].model for i in order], criterion)
-    _warn(best)
-    if selection.notes:
-        warn(shortened(f"Before you take the best candidate: {' '.join(selection.notes)}", LONGEST), SelectionWarning)
-    return selection
+    return Selection(best.model, table, [entries[i].model for i in order], criterion), best
 
 
-def _warn(best: _Entry) -> None:
-    """Warn of a best fit that did not converge or has collapsed."""
+def _warn(best: Entry, notes: Sequence[str]) -> None:
+    """Warn of a best fit that did not converge or has collapsed, and of what is to be noted."""
     if best.outcome.fit is not None and not best.outcome.fit.converged and best.outcome.fit.lower_bounds:
         warn(
             "The best candidate did not converge. Increase max_iter or tol.",
@@ -347,6 +252,8 @@ def _warn(best: _Entry) -> None:
             "more than on the data. Check for constant, collinear or repeated columns or rows, or increase reg_covar.",
             DegenerateComponentWarning,
         )
+    if notes:
+        warn(shortened(f"Before you take the best candidate: {' '.join(notes)}", LONGEST), SelectionWarning)
 
 
 def _numbers(n_components: Any) -> list[int]:

@@ -229,7 +229,7 @@ def test_warm_start_with_other_sizes() -> None:
         model.set_params(n_components=3).fit(GOOD)
     with pytest.raises(ValueError, match=r"means_ of shape \(2, 2\): .*\(2, 1\)"):
         model.set_params(n_components=2).fit(GOOD[:, :1])
-    with pytest.raises(ValueError, match=r"'precisions_cholesky_' should have the shape of \(2,\)"):
+    with pytest.raises(ValueError, match=r"covariance_type is 'spherical' now, .* shape \(2, 2, 2\).*warm_start=False"):
         model.set_params(covariance_type="spherical").fit(GOOD)
     assert fitted_attributes(model) == before
 

@@ -11,7 +11,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 import warnings
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from problems import COMMAND, PNG, disk_full, refused, run_python
+from problems import COMMAND, PNG, disk_full, interrupt, refused, run_python
 
 import fastgmm
 from fastgmm import GaussianMixture, kernels
@@ -217,21 +216,55 @@ def test_devices_are_written_not_replaced(faithful_csv: str) -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
-def test_interrupt(tmp_path: Path) -> None:
-    """Ctrl-C during a fit ends it soon and quietly, with status 130 and no output."""
-    np.save(tmp_path / "big.npy", np.random.default_rng(0).normal(size=(200_000, 8)))
-    arguments = ["fit", "big.npy", "-k", "32", "--max-iter", "1000000", "--tol", "0", "-o", "labels.csv"]
-    code = f"import sys, fastgmm.cli; print('ready', flush=True); sys.exit(fastgmm.cli.main({arguments}))"
+@pytest.mark.parametrize(("command", "number"), [("fit", "SIGINT"), ("fit", "SIGTERM"), ("select", "SIGINT")])
+def test_interrupt(tmp_path: Path, command: str, number: str) -> None:
+    """Ctrl-C and SIGTERM during a fit end it soon, with a status that says so and everything that was asked for."""
+    np.save(tmp_path / "big.npy", np.random.default_rng(0).normal(size=(2000, 3)))
+    arguments = [command, "big.npy", "-k", "4", "--tol", "0", "--max-iter", "50", "-o", "out.csv", "--save", "model"]
+    code = f"""if True:
+        import sys, time, fastgmm.cli
+        from fastgmm.fitting import settings
+        from fastgmm.fitting.search import trials
+        places = {{"fit": (settings.Settings, "stop", 20), "select": (trials.Outcome, "keep", 6)}}
+        kind, name, last = places["{command}"]
+        whole, calls = getattr(kind, name), []
+        def waiting(*given):
+            found = whole(*given)
+            calls.append(1)
+            if len(calls) == last:
+                print("ready", file=sys.__stdout__, flush=True)
+                time.sleep(20)
+            return found
+        setattr(kind, name, waiting)
+        sys.exit(fastgmm.cli.main({arguments}))"""
     process = subprocess.Popen(
-        [sys.executable, "-P", "-c", code], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [sys.executable, "-P", "-c", code], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    assert process.stdout is not None
-    assert process.stdout.readline().strip() == b"ready"
-    time.sleep(0.7)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=20)
-    assert (process.returncode, out, err) == (130, b"", b"")
-    assert os.listdir(tmp_path) == ["big.npy"]
+    try:
+        assert process.stdout is not None and process.stdout.readline().strip() == "ready"
+        process.send_signal(getattr(signal, number))
+        out, err = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert process.returncode == (143 if number == "SIGTERM" else 130), err
+    assert re.fullmatch("fastgmm: interrupted .*: what was asked for is made of the best so far\n", err)
+    assert "model" in out and sorted(os.listdir(tmp_path)) == ["big.npy", "model", "out.csv"]
+    model = fastgmm.load(tmp_path / "model")
+    assert not model.converged_
+    if command == "fit":
+        del model.feature_names_in_
+        labels = np.loadtxt(tmp_path / "out.csv", skiprows=1)
+        np.testing.assert_array_equal(labels, model.predict(np.load(tmp_path / "big.npy")))
+        assert "stopped by interrupt" in out and (model.stop_reason_, model.n_iter_) == ("interrupt", 20)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
+def test_interrupt_before_the_first_iteration(faithful_csv: str, tmp_path: Path) -> None:
+    """Ctrl-C before there is anything: status 130, nothing said, nothing written."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("fastgmm.fitting.starts.prepare", interrupt)
+        assert main(["fit", faithful_csv, "-k", "2", "--save", str(tmp_path / "model")]) == 130
+    assert not (tmp_path / "model").exists()
 
 
 # Reading

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-import _thread
+import contextlib
 import itertools
 import math
+import os
+import pickle
 import re
+import signal
+import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,11 +23,17 @@ from problems import Array, interrupt, quiet_fit, unit_covariances
 from fastgmm import ConvergenceWarning, GaussianMixture
 from fastgmm.cli.reports import fit_report
 from fastgmm.cli.tables import Table
+from fastgmm.fitting import settings
 from fastgmm.fitting.convergence import RULES, AitkenRule, ParametersRule
 from fastgmm.mixture import estimation
+from fastgmm.mixture.progress import Printed
 from fastgmm.model.parameters import Parameters
 from fastgmm.model.structures import STRUCTURES
+from fastgmm.sources import from_chunks, passes, threads
 from fastgmm.sources.array import ArraySource
+from fastgmm.sources.complete import CompleteSource
+from fastgmm.sources.incomplete.source import IncompleteSource
+from fastgmm.sources.passes import Pass
 
 
 def rows_and_start(structure: str = "full", n_samples: int = 600) -> tuple[Array, dict[str, Any]]:
@@ -148,18 +161,20 @@ def test_callback_sees_last_iteration() -> None:
     assert model.stop_reason_ == "tol"
 
 
-def test_callback_that_raises() -> None:
-    """An exception of the callback is raised by fit, and the estimator stays as it was."""
+@pytest.mark.parametrize("error", [ZeroDivisionError, ValueError, SystemExit, GeneratorExit])
+def test_callback_that_raises(error: type[BaseException]) -> None:
+    """An exception of the callback is raised by fit, and the estimator has the iterations done."""
     X, start = rows_and_start()
 
-    def callback(*_: Any) -> bool:
-        """Fail."""
-        raise ZeroDivisionError
+    def callback(iteration: int, *_: float) -> None:
+        """Fail in the fourth."""
+        if iteration == 4:
+            raise error
 
-    model = GaussianMixture(**start, callback=callback)
-    with pytest.raises(ZeroDivisionError):
+    model = GaussianMixture(**start, tol=0.0, callback=callback)
+    with pytest.raises(error):
         model.fit(X)
-    assert not hasattr(model, "means_")
+    assert_cut_short(model, X, "callback", {**start, "tol": 0.0}, 4)
 
 
 def test_max_time() -> None:
@@ -194,23 +209,135 @@ def test_stop_ends_all_starts() -> None:
 # Interruption -----------------------------------------------------------------------------------------------------
 
 
+def assert_cut_short(model: Any, X: Any, reason: str, options: dict[str, Any], n_iter: int | None = None) -> None:
+    """A fit that was cut short has what a fit of so many iterations has, and nothing else but why."""
+    assert (model.converged_, model.stop_reason_) == (False, reason)
+    assert n_iter is None or model.n_iter_ == n_iter
+    expected = quiet_fit(X, **options, max_iter=model.n_iter_)
+    assert {name for name in vars(model) if name.endswith("_")} == {n for n in vars(expected) if n.endswith("_")}
+    for name in ("weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_"):
+        np.testing.assert_array_equal(getattr(model, name), getattr(expected, name))
+    assert model.lower_bounds_ == expected.lower_bounds_ and model.lower_bound_ == expected.lower_bound_
+    assert [record[2:5] for record in model.fits_] == [record[2:5] for record in expected.fits_]
+    assert model.n_samples_seen_ == expected.n_samples_seen_ and model.degenerate_ == expected.degenerate_
+
+
+@contextlib.contextmanager
+def interrupted(kind: type, number: int, method: str = "statistics") -> Iterator[None]:
+    """Have the pass of this number over rows of this kind, from 1, interrupted."""
+    whole, passes = getattr(kind, method), itertools.count(1)
+
+    def counted(self: Any, *arguments: Any) -> Any:
+        if next(passes) == number:
+            raise KeyboardInterrupt
+        return whole(self, *arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kind, method, counted)
+        yield
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT to a process on Windows")
 def test_interruption_keeps_the_best() -> None:
-    """Ctrl-C in the sixth iteration: what five left, marked not converged, with a warning that says so."""
+    """Ctrl-C in the sixth iteration: what five left, marked not converged, and KeyboardInterrupt."""
     X, start = rows_and_start()
 
     def callback(iteration: int, *_: float) -> None:
         """Interrupt as the terminal would."""
         if iteration == 5:
-            _thread.interrupt_main()
+            os.kill(os.getpid(), signal.SIGINT)
 
     model = GaussianMixture(**start, tol=0.0, max_iter=10**7, callback=callback)
-    with pytest.warns(ConvergenceWarning, match="interrupted"):
+    with warnings.catch_warnings(action="error"), pytest.raises(KeyboardInterrupt):
         model.fit(X)
-    assert (model.converged_, model.stop_reason_) == (False, "interrupt")
     assert 5 <= model.n_iter_ <= 6
-    expected = quiet_fit(X, **start, tol=0.0, max_iter=model.n_iter_)
-    np.testing.assert_array_equal(model.means_, expected.means_)
-    assert model.lower_bounds_ == expected.lower_bounds_
+    assert_cut_short(model, X, "interrupt", {**start, "tol": 0.0})
+
+
+@pytest.mark.parametrize("acceleration", [None, "squarem"])
+@pytest.mark.parametrize("method", ["fit", "fit_predict", "partial_fit"])
+def test_interruption_in_any_pass(method: str, acceleration: str | None) -> None:
+    """Whatever pass is interrupted, the whole iterations before it are kept; before the first, nothing changes."""
+    X, start = rows_and_start()
+    options = {**start, "tol": 0.0, "acceleration": acceleration}
+    for number in range(1, 8):
+        model = GaussianMixture(**options)
+        with interrupted(ArraySource, number), pytest.raises(KeyboardInterrupt):
+            getattr(model, method)(X)
+        if number == 1:
+            assert vars(model).keys() == vars(GaussianMixture()).keys()
+        else:
+            assert_cut_short(model, X, "interrupt", options, number - 1)
+
+
+@pytest.mark.parametrize("kind", ["gaps", "chunks", "mapped"])
+def test_interruption_wherever_rows_are(kind: str, tmp_path: Path) -> None:
+    """Rows with gaps, in chunks and in files: as in memory."""
+    X, start = rows_and_start()
+    rows: Any = X
+    if kind == "gaps":
+        rows = np.where(np.random.default_rng(0).random(X.shape) < 0.1, np.nan, X)
+        start["missing"] = "em"
+    elif kind == "chunks":
+        rows = from_chunks([X[:200], X[200:]])
+    else:
+        np.save(tmp_path / "rows.npy", X)
+        rows = np.load(tmp_path / "rows.npy", mmap_mode="r")
+    model = GaussianMixture(**start, tol=0.0)
+    with interrupted(IncompleteSource if kind == "gaps" else CompleteSource, 4), pytest.raises(KeyboardInterrupt):
+        model.fit(rows)
+    assert_cut_short(model, rows, "interrupt", {**start, "tol": 0.0}, 3)
+
+
+def test_interruption_of_a_warm_start() -> None:
+    """Before the first iteration the earlier fit stays as it was; then it is replaced by a better one."""
+    X, start = rows_and_start()
+    model = quiet_fit(X, **start, tol=0.0, max_iter=3, warm_start=True).set_params(max_iter=100)
+    before = pickle.dumps(model)
+    with interrupted(ArraySource, 1), pytest.raises(KeyboardInterrupt):
+        model.fit(X)
+    assert pickle.dumps(model) == before
+    with interrupted(ArraySource, 3), pytest.raises(KeyboardInterrupt):
+        model.fit(X)
+    assert (model.n_iter_, model.stop_reason_) == (2, "interrupt")
+    np.testing.assert_array_equal(model.means_, quiet_fit(X, **start, tol=0.0, max_iter=5).means_)
+
+
+@pytest.mark.parametrize("number", [3, 10**6])
+def test_interruption_pressed_again(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C while the fit is taken over, for the second time or the first: it is taken over nevertheless, whole."""
+    X, start = rows_and_start()
+    attributes, calls = GaussianMixture._attributes, itertools.count()
+
+    def pressed(self: Any, *arguments: Any) -> Any:
+        if next(calls) < 2:
+            raise KeyboardInterrupt
+        return attributes(self, *arguments)
+
+    model = GaussianMixture(**start, tol=1e-2)
+    monkeypatch.setattr(GaussianMixture, "_attributes", pressed)
+    with interrupted(ArraySource, number), pytest.raises(KeyboardInterrupt):
+        model.fit(X)
+    monkeypatch.undo()
+    if number == 3:
+        assert_cut_short(model, X, "interrupt", {**start, "tol": 0.0}, 2)
+    else:
+        assert model.converged_ and model.stop_reason_ == "tol"
+
+
+@pytest.mark.parametrize("method", ["kmeans", "k-means++", "random", "random_from_data", "hierarchical", "best"])
+def test_interruption_of_starts(method: str) -> None:
+    """Ctrl-C in any pass of a start leaves the estimator as it was, or with the starts before it."""
+    X, _ = rows_and_start()
+    for number in (1, 2, 3, 7, 12):
+        model = GaussianMixture(3, init_params=method, random_state=0, n_init=2, tol=0.0)
+        with interrupted(Pass, number, "run"), pytest.raises(KeyboardInterrupt):
+            model.fit(X)
+        if hasattr(model, "means_"):
+            assert model.stop_reason_ == "interrupt" and model.n_iter_ == len(model.lower_bounds_) > 0
+            assert len(model.fits_) == 2
+        else:
+            assert vars(model).keys() == vars(GaussianMixture()).keys()
 
 
 def test_interruption_in_a_later_start(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,14 +345,15 @@ def test_interruption_in_a_later_start(monkeypatch: pytest.MonkeyPatch) -> None:
     X, _ = rows_and_start()
     starts, draw = list[int](), estimation.completed
 
-    def interrupted(*args: Any) -> Any:
+    def second_interrupted(*args: Any) -> Any:
         """Draw starts of which the second is interrupted."""
         starts.append(1)
         return interrupt if len(starts) == 2 else draw(*args)
 
-    monkeypatch.setattr(estimation, "completed", interrupted)
-    with pytest.warns(ConvergenceWarning, match="interrupted"):
-        model = GaussianMixture(3, n_init=5, drop_restarts=False, random_state=0).fit(X)
+    monkeypatch.setattr(estimation, "completed", second_interrupted)
+    model = GaussianMixture(3, n_init=5, drop_restarts=False, random_state=0)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X)
     monkeypatch.undo()
     assert model.stop_reason_ == "interrupt"
     assert [record.n_iter > 0 for record in model.fits_] == [True, False, False, False, False]
@@ -241,6 +369,63 @@ def test_interruption_before_the_first_iteration(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(KeyboardInterrupt):
         model.fit(X)
     assert not hasattr(model, "means_")
+
+
+@pytest.mark.parametrize("place", ["begin", "iteration", "end", "drop"])
+def test_progress_that_raises(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is raised where progress is told, a pipe that is closed say, reaches the caller; what there is is kept."""
+    X, _ = rows_and_start()
+    calls = itertools.count()
+
+    def broken(*_: Any) -> None:
+        if next(calls) == 2 or place == "drop":
+            raise BrokenPipeError
+
+    monkeypatch.setattr(Printed, place, broken)
+    model = GaussianMixture(3, n_init=8, random_state=0, tol=1e-9, max_iter=300, verbose=1)
+    with pytest.raises(BrokenPipeError):
+        model.fit(X)
+    assert model.stop_reason_ == "callback" and model.n_iter_ > 0 and not model.converged_
+
+
+# Time -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["kmeans", "k-means++", "random", "random_from_data", "hierarchical", "best"])
+def test_max_time_of_starts(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Past its time a start takes the shortest way to parameters, which a fit without iterations has."""
+    X = np.random.default_rng(0).normal(size=(40_000, 4))
+    monkeypatch.setattr(passes, "GROUP_WORK", 1 << 17)
+    for n_init in (1, 3):
+        model = quiet_fit(X, n_components=6, max_time=1e-9, init_params=method, n_init=n_init, random_state=0)
+        assert (model.stop_reason_, model.n_iter_, model.lower_bound_) == ("max_time", 0, -math.inf)
+        assert np.isfinite(model.score(X)) and model.weights_.sum() == pytest.approx(1)
+
+
+def test_max_time_within_a_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pass that takes long is given up between two groups of rows; the iterations before it stand."""
+    X, start = rows_and_start(n_samples=20_000)
+    monkeypatch.setattr(passes, "GROUP_WORK", 1 << 17)
+    now = [0.0]
+    accumulate = CompleteSource._accumulate
+
+    def slow(self: Any, *arguments: Any) -> Any:
+        """Each group takes a second."""
+        now[0] += 1.0
+        return accumulate(self, *arguments)
+
+    monkeypatch.setattr(CompleteSource, "_accumulate", slow)
+    for module in (threads, settings):
+        monkeypatch.setattr(module, "perf_counter", lambda: now[0])
+    quiet_fit(X, **start, tol=0.0, max_iter=1)
+    in_pass = int(now[0])
+    expected = quiet_fit(X, **start, tol=0.0, max_iter=2)
+    for n_threads in (1, 2):
+        begun = now[0]
+        model = quiet_fit(X, **start, tol=0.0, max_time=2.5 * in_pass, n_threads=n_threads)
+        assert 2.5 * in_pass <= now[0] - begun <= 2.5 * in_pass + n_threads
+        assert (model.stop_reason_, model.n_iter_) == ("max_time", 2)
+        np.testing.assert_array_equal(model.means_, expected.means_)
 
 
 # Words ------------------------------------------------------------------------------------------------------------

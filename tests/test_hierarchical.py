@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from problems import DTYPES, Array
@@ -96,6 +98,28 @@ def test_partitions_are_nested() -> None:
         assert len(set(zip(coarse.tolist(), fine.tolist(), strict=True))) == n_clusters + 1
         firsts = [int(np.argmax(fine == k)) for k in range(n_clusters + 1)]
         assert firsts == sorted(firsts)
+
+
+def test_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tree that may run out of time is the same if it does not; if so, it ends with rows merged in their order."""
+    X = unequal_groups(300, 3, 3)
+    whole = ward(X)
+    in_time = ward(X, deadline=1e300)
+    np.testing.assert_allclose(in_time.costs, whole.costs, rtol=1e-12)
+    for n_clusters in (2, 7, 100, 299):
+        assert same_partition(in_time.labels(n_clusters), whole.labels(n_clusters))
+    looks = itertools.count()
+    monkeypatch.setattr(hierarchical, "perf_counter", lambda: next(looks))
+    late = ward(X, deadline=2.0)  # after two looks at the clock
+    assert next(looks) == 3
+    n_merges = 2 * hierarchical.STRETCH
+    assert len(late.costs) == len(X) - 1 and np.all(np.diff(late.costs) >= 0)
+    assert late.costs[n_merges - 1] == late.costs[-1] and np.isin(late.costs[:n_merges], whole.costs).sum() > 100
+    for n_clusters in (1, 10, len(X) - n_merges, 250, 300):
+        assert set(late.labels(n_clusters)) == set(range(n_clusters))
+    never = ward(X, deadline=-1.0)
+    assert not never.costs.any()
+    np.testing.assert_array_equal(never.labels(3), [0] * 298 + [1, 2])
 
 
 @pytest.mark.parametrize("n_distinct", [1, 3])

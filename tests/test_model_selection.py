@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import warnings
 from functools import partial, partialmethod
@@ -596,16 +597,68 @@ def test_bad_rows() -> None:
 
 
 def test_interrupt() -> None:
-    """Ctrl-C in a fit ends the sweep."""
-    with pytest.raises(KeyboardInterrupt):
-        select(FAITHFUL, callback=interrupt)
+    """Ctrl-C in a fit, and any error of the callback, ends the sweep; it carries what there is by then."""
+    for error in (KeyboardInterrupt, ZeroDivisionError, SystemExit):
+        for number in (60, 150):
+            calls = itertools.count(1)
+
+            def callback(*_: Any, error: Any = error, number: int = number, calls: Any = calls) -> None:
+                if next(calls) == number:
+                    raise error
+
+            with pytest.raises(error) as caught:
+                select(FAITHFUL, range(1, 5), ["full", "diag"], callback=callback, random_state=0, tol=1e-6)
+            selection = caught.value.selection
+            assert "`selection`" in caught.value.__notes__[0]
+            assert len(selection.table_) == 8 and selection.best_estimator_.predict(FAITHFUL).shape == (272,)
+            fitted = [model for model in selection.estimators_ if model is not None]
+            assert len(fitted) == np.isfinite(selection.table_["bic"]).sum() >= 1
+            reason = "interrupt" if error is KeyboardInterrupt else "callback"
+            assert {model.stop_reason_ for model in fitted} <= {"tol", "max_iter", reason}
+            line, best = selection.table_[0], selection.best_estimator_
+            assert line["bic"] == pytest.approx(
+                -2 * 272 * float(best.lower_bound_) + line["n_parameters"] * np.log(272), rel=1e-12
+            )
+
+
+def test_interrupt_before_any_fit() -> None:
+    """Ctrl-C while the tree is grown: nothing was found, and nothing is carried."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("fastgmm.fitting.search.sweep.grow", interrupt)
+        with pytest.raises(KeyboardInterrupt) as caught:
+            select(FAITHFUL)
+    assert not hasattr(caught.value, "selection")
+
+
+@pytest.mark.parametrize("criterion", ["icl", "cv"])
+def test_interrupt_of_judgement(criterion: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C once all candidates are fitted: they are compared by BIC, or by what is known already."""
+    place = {"icl": "fastgmm.candidates._icl_terms", "cv": "fastgmm.candidates._score"}[criterion]
+    monkeypatch.setattr(place, interrupt)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        select(FAITHFUL, [1, 2, 3], "full", criterion, random_state=0, cv=2)
+    selection = caught.value.selection
+    assert selection.criterion == "bic" and np.isfinite(selection.table_["bic"]).all()
+    assert np.isfinite(selection.table_["icl"]).all() == (criterion == "cv")
+
+
+@pytest.mark.parametrize("criterion", ["bic", "icl", "cv"])
+def test_max_time(criterion: str) -> None:
+    """max_time is for all of the search: candidates whose turn does not come are lines that say so."""
+    with warnings.catch_warnings(action="ignore"):
+        selection = select(FAITHFUL, range(1, 9), criterion=criterion, max_time=1e-9, random_state=0)
+    errors = selection.table_["error"]
+    assert selection.estimators_[0] is not None and errors[0] == ""
+    assert all("TimeoutError: max_time" in error for error in errors[1:])
+    same = [select(FAITHFUL, [1, 2], random_state=0, max_time=limit).table_["bic"] for limit in (None, 1e6)]
+    np.testing.assert_array_equal(*same)
 
 
 def test_interrupt_ends_other_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fits on other threads end with the sweep, however long they would go on."""
     running = threading.Event()
 
-    def endless(source: Any, m_step: Any, *others: Any, on_iteration: Any) -> None:
+    def endless(source: Any, m_step: Any, *others: Any, on_iteration: Any, fit: Any) -> None:
         if m_step.structure.name == "tied":
             assert running.wait(20)
             raise KeyboardInterrupt

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import os
 import signal
@@ -19,7 +18,7 @@ from fastgmm import GaussianMixture
 from fastgmm.fitting import parallel, restarts
 from fastgmm.fitting.em import Fit
 from fastgmm.fitting.parallel import side_by_side
-from fastgmm.fitting.restarts import Plan, best_fit, forecast, projected
+from fastgmm.fitting.restarts import Plan, Restarts, forecast, projected
 from fastgmm.fitting.settings import Settings
 from fastgmm.mixture.progress import Printed
 from fastgmm.model.structures import STRUCTURES
@@ -203,8 +202,8 @@ def scripted(fit: Any) -> Plan:
 def run_scripts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Restarts run their scripts."""
 
-    def em(source: ArraySource, m_step: Any, parameters: None, settings: Settings, **options: Any) -> Fit:
-        return m_step.fit(source, **options)
+    def em(source: ArraySource, m_step: Any, parameters: None, settings: Settings, **options: Any) -> None:
+        m_step.fit(source, **options)
 
     monkeypatch.setattr(restarts, "expectation_maximization", em)
 
@@ -219,13 +218,13 @@ def test_first_failing_restart_raises(n_threads: int, drop: bool) -> None:
     def em(error: Exception | None, n_iter: int) -> Any:
         """A fit that iterates so many times and then fails or ends."""
 
-        def fit(source: ArraySource, on_iteration: Any, **options: Any) -> Fit:
+        def fit(source: ArraySource, on_iteration: Any, fit: Fit, **options: Any) -> None:
             for n in range(1, n_iter + 1):
                 on_iteration(n, -1.0 / n, 0.0)
             told.append(error)
             if error is not None:
                 raise error
-            return Fit(None, [-1.0] * 3, "tol")  # type: ignore[arg-type]
+            fit.lower_bounds, fit.stop_reason = [-1.0] * 3, "tol"
 
         return fit
 
@@ -233,7 +232,7 @@ def test_first_failing_restart_raises(n_threads: int, drop: bool) -> None:
     fits = [em(None, 5), em(first, 10_000), em(None, 10**15), em(second, 1), em(second, 1)]
     plans = [scripted(fit) for fit in fits]
     with ArraySource(np.zeros((20_000, 2)), n_threads) as source, pytest.raises(ValueError) as caught:
-        best_fit(source, 4, plans, Settings(max_iter=10**15, drop_restarts=drop), progress=Printed(0, 1))
+        Restarts(source, 4, plans, Settings(max_iter=10**15, drop_restarts=drop), progress=Printed(0, 1)).run()
     assert caught.value is first
     assert told[0] is None
 
@@ -243,22 +242,25 @@ def test_first_failing_restart_raises(n_threads: int, drop: bool) -> None:
 def test_interruption_stops_all_restarts() -> None:
     """Ctrl-C in one restart ends the others at their next iteration; what there is by then is kept."""
 
-    def endless(source: ArraySource, on_iteration: Any, **options: Any) -> Fit:
+    def endless(source: ArraySource, on_iteration: Any, **options: Any) -> None:
         """A fit that ends only when it is stopped."""
         for n in itertools.count(1):
             on_iteration(n, -1.0 / n, 0.0)
-        raise AssertionError
 
-    def pressed(source: ArraySource, **options: Any) -> Fit:
+    def pressed(source: ArraySource, fit: Fit, **options: Any) -> None:
         """A fit that is over when Ctrl-C is pressed, so that this thread may be waiting for the other."""
         threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
-        return Fit(None, [-1.0] * 3, "tol")  # type: ignore[arg-type]
+        fit.lower_bounds, fit.stop_reason = [-1.0] * 3, "tol"
 
     for order in ((interrupt, endless, endless), (endless, interrupt, endless), (pressed, endless)):
         plans = [scripted(fit) for fit in order]
-        fails = contextlib.nullcontext() if pressed in order else pytest.raises(KeyboardInterrupt)
-        with ArraySource(np.zeros((20_000, 2)), 2) as source, fails:
-            settings = Settings(max_iter=10**15, drop_restarts=False)
-            fit, records = best_fit(source, 4, plans, settings, progress=Printed(0, 1))
-            assert fit.stop_reason == "interrupt"
-            assert [record.n_iter for record in records] == [3, 0]
+        settings = Settings(max_iter=10**15, drop_restarts=False)
+        with ArraySource(np.zeros((20_000, 2)), 2) as source:
+            course = Restarts(source, 4, plans, settings, progress=Printed(0, 1))
+            with pytest.raises(KeyboardInterrupt) as caught:
+                course.run()
+            found = course.cut_short(caught.value)
+        assert (found is not None) == (pressed in order)
+        if found is not None:
+            assert found[0].stop_reason == "interrupt"
+            assert [record.n_iter for record in found[1]] == [3, 0]

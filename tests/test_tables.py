@@ -96,9 +96,10 @@ def test_names_are_compared_in_every_pass() -> None:
 def test_names_of_a_fit_come_from_where_there_are_some() -> None:
     """Chunks of a function, and rows that wait, leave the names of their columns in the estimator."""
     first = table_of("pandas", a=A, b=B)
+    many = table_of("pandas", a=np.tile(A, 15), b=np.repeat(B, 15))
     for model in (
         GaussianMixture().fit(from_chunks(lambda: iter([first, first]))),
-        GaussianMixture(2).partial_fit(first.head(1)).partial_fit(first).partial_fit(first),
+        GaussianMixture().partial_fit(first.head(1)).partial_fit(many).partial_fit(first),
     ):
         assert list(model.feature_names_in_) == ["a", "b"]
         with warnings.catch_warnings():

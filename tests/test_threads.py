@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 import pytest
 import reference as twin
-from problems import DTYPES, Array, bits, parameters_of, source_bits
+from problems import DTYPES, Array, bits, parameters_of, run_python, source_bits
 
 from fastgmm import GaussianMixture
 from fastgmm.model.parameters import Parameters
 from fastgmm.sources.array import ArraySource
+from fastgmm.sources.chunks import ahead
 from fastgmm.sources.threads import Workers
 
 THREADS = (1, 2, 3, 7)
@@ -158,12 +159,10 @@ else:
 model = GaussianMixture(K, **options)
 print("fitting")
 try:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        model.fit(X)
-    kept = model.stop_reason_
+    model.fit(X)
+    kept = "all"
 except KeyboardInterrupt:
-    kept = "nothing"
+    kept = getattr(model, "stop_reason_", "nothing")
 print("stopped", time.time(), kept)
 GaussianMixture(2, max_iter=2, tol=1e9).fit(X[:1000])
 print("alive")
@@ -285,3 +284,88 @@ def test_interruption_does_not_wait_for_threads() -> None:
     assert begun.is_set() and not ended.is_set()
     told.set()
     workers.close()
+
+
+# Where no thread can be had -------------------------------------------------------------------------------------------
+
+ALONE = """
+import atexit, os, sys, threading, time, warnings
+warnings.simplefilter("ignore")
+import numpy as np
+from fastgmm import GaussianMixture, select
+from fastgmm.sources import from_chunks
+
+X = np.random.default_rng(0).normal(size=(60_000, 4))
+options = dict(n_threads=4, max_iter=3, random_state=0)
+if sys.argv[1] in ("warm thread", "warm atexit"):  # threads have been had before
+    GaussianMixture(4, **options).fit(X)
+
+def work(told="done"):
+    mixture = GaussianMixture(4, n_init=2, **options).fit(from_chunks([X[:30_000], X[30_000:]]))
+    best = select(X[:3000], [1, 2], "full", random_state=0, n_threads=4).best_estimator_
+    values = mixture.means_.tobytes() + mixture.predict(X).tobytes() + best.means_.tobytes()
+    import hashlib
+    print(told, hashlib.sha256(values).hexdigest(), flush=True)
+
+def late():
+    threading.main_thread().join()
+    time.sleep(0.1)
+    work()
+
+if sys.argv[1] == "here":
+    work()
+elif sys.argv[1].endswith("thread"):
+    threading.Thread(target=late).start()
+elif sys.argv[1].endswith("atexit"):
+    atexit.register(work)
+elif sys.argv[1] == "limit":
+    import resource
+    used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+    threading.stack_size(1 << 30)
+    resource.setrlimit(resource.RLIMIT_AS, (used + (1 << 29), used + (1 << 29)))
+    try:
+        threading.Thread(target=print).start()
+    except RuntimeError:
+        work()
+elif sys.argv[1] == "patched":
+    def refuse(*_, **__):
+        raise RuntimeError("can't start new thread")
+    threading.Thread.start = refuse
+    work()
+"""
+
+
+def test_without_other_threads(tmp_path: Path) -> None:
+    """In a thread that outlives the main one, at exit, and where the system has no thread left: the same bits."""
+    (tmp_path / "script.py").write_text(ALONE)
+    places = ["here", "thread", "warm thread", "atexit", "warm atexit", "patched"]
+    places += ["limit"] * sys.platform.startswith("linux")
+    told = {}
+    for place in places:
+        done = run_python("script.py", place, cwd=tmp_path)
+        assert done.returncode == 0 and done.stderr == "", done.stderr
+        told[place] = done.stdout
+    assert set(told.values()) == {told["here"]} and told["here"].startswith("done"), told
+
+
+def test_threads_that_fail_halfway(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the second thread cannot be had two do the work; every item is done once, and errors still reach us."""
+    start, started = threading.Thread.start, list[int]()
+
+    def scarce(self: threading.Thread) -> None:
+        if len(started) % 2:
+            started.append(0)
+            raise RuntimeError("can't start new thread")
+        started.append(1)
+        start(self)
+
+    monkeypatch.setattr(threading.Thread, "start", scarce)
+    workers = Workers(4)
+    for _ in range(20):
+        found: list[int] = []
+        workers.run(lambda i: i, range(100), 100, found.append)
+        assert found == list(range(100))
+    with pytest.raises(ZeroDivisionError):
+        workers.run(lambda i: 1 // (i - 50), range(100), 100, found.append)
+    workers.close()
+    assert list(ahead(iter(range(50)))) == list(range(50))

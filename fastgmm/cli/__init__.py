@@ -6,9 +6,11 @@ and results written in `results`. It must not know how a fit proceeds, and nothi
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 
 from ..exceptions import CommandError
 from ..text import shortened
@@ -30,7 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     status : int
-        The exit status: 0, 2 after an error, which is told in one line, 130 when interrupted.
+        The exit status: 0, 2 after an error, which is told in one line, 130 after Ctrl-C, 143 after SIGTERM. What was
+        fitted by then is written where it was asked for.
 
     Examples
     --------
@@ -41,10 +44,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     try:
         chosen = parser().parse_args(arguments)
-        chosen.command(chosen)
+        with _terminable():
+            chosen.command(chosen)
         sys.stdout.flush()
-    except KeyboardInterrupt:
-        return 130
+    except KeyboardInterrupt as signal:
+        return getattr(signal, "status", 130)
     except BrokenPipeError:  # the reader of our output, such as `head`, has gone
         _let_go_of_output()
     except OSError as error:  # those of files are told where they come up
@@ -55,6 +59,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MemoryError:
         return _refused("out of memory: fit fewer rows, columns or components")
     return 0
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, by which batch systems and `timeout` say that time is up: treated like Ctrl-C."""
+
+    status = 143
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """Raise `_Terminated` on SIGTERM, unless somebody else sees to it, or only the main thread may."""
+    import signal
+
+    def terminate(*_: object) -> None:
+        raise _Terminated
+
+    free = signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    if not free or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _let_go_of_output() -> None:

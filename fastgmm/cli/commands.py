@@ -36,7 +36,7 @@ def fit_iris(_: argparse.Namespace) -> None:
     iris = load_iris()
     table = Table(iris.data[:, :2], list(iris.feature_names[:2]))
     mixture = GaussianMixture(3, covariance_type="full", random_state=0)
-    seconds = _fit(mixture, table)
+    seconds, stopped = _fit(mixture, table)
     summary = apply(mixture, table.values, None)
     print(fit_report(mixture, table, summary.sizes, "iris flowers (Anderson 1935, Fisher 1936)", seconds))
     assert iris.target is not None
@@ -45,6 +45,7 @@ def fit_iris(_: argparse.Namespace) -> None:
         print(f"picture: none without matplotlib; to get one: {INSTALL_PLOT}")
     else:
         _draw("fastgmm-iris.png", mixture, table.names, summary, sys.stdout)
+    _end(stopped, f"after {counted(mixture.n_iter_, 'iteration')}")
 
 
 def fit_file(chosen: argparse.Namespace) -> None:
@@ -66,7 +67,10 @@ def fit_file(chosen: argparse.Namespace) -> None:
             callback=line.callback(),
             **_options(chosen),
         )
-        seconds = _fit(mixture, table)
+        seconds, stopped = _fit(mixture, table)
+    if chosen.save is not None:  # at once: the rest may take a pass over the rows
+        _save(mixture, table.names, chosen.save)
+        vars(mixture).pop("feature_names_in_", None)
     summary = apply(mixture, table.values, chosen.output, proba=chosen.proba, score=chosen.score)
     stream = sys.stderr if chosen.output == "-" else sys.stdout
     source = "standard input" if chosen.file == "-" else chosen.file
@@ -76,9 +80,10 @@ def fit_file(chosen: argparse.Namespace) -> None:
     if chosen.output not in (None, "-"):
         print(f"labels: {os.path.abspath(chosen.output)}", file=stream)
     if chosen.save is not None:
-        _save(mixture, table.names, chosen.save, stream)
+        print(f"model: {os.path.abspath(chosen.save)}", file=stream)
     if chosen.plot is not None:
         _draw(chosen.plot, mixture, table.names, summary, stream)
+    _end(stopped, f"after {counted(mixture.n_iter_, 'iteration')}")
 
 
 def select_file(chosen: argparse.Namespace) -> None:
@@ -88,33 +93,30 @@ def select_file(chosen: argparse.Namespace) -> None:
         table = _read(chosen, line)
         start = time.perf_counter()
         with _refusing("select"), contextlib.redirect_stdout(sys.stderr):
-            selection = select(
-                table.values,
-                chosen.components,
-                chosen.covariance_types,
-                chosen.criterion,
-                cv=chosen.folds,
-                sample_weight=table.weights,
-                verbose=int(line.seen),
-                **_options(chosen),
-            )
-        if any(model is not None and model.stop_reason_ == "interrupt" for model in selection.estimators_):
-            raise KeyboardInterrupt
+            stopped: BaseException | None = None
+            try:
+                selection = _select(chosen, table, line)
+            except KeyboardInterrupt as signal:
+                if not hasattr(signal, "selection"):
+                    raise
+                selection, stopped = signal.selection, signal
         seconds = time.perf_counter() - start
     rows, columns = table.values.shape
     source = "standard input" if chosen.file == "-" else chosen.file
     print(f"data       {source}: {counted(rows, 'row')}, {counted(columns, 'column')}")
-    print(f"compared   {counted(len(selection.table_), 'candidate')} by {chosen.criterion} in {seconds:.3g} s")
+    print(f"compared   {counted(len(selection.table_), 'candidate')} by {selection.criterion} in {seconds:.3g} s")
     print(f"best       {heading(selection.best_estimator_)}\n\n{selection}")
     if not chosen.output == chosen.save == chosen.plot is None:
         print()
     if chosen.output is not None:
         _write_candidates(selection, chosen.output)
     if chosen.save is not None:
-        _save(selection.best_estimator_, table.names, chosen.save, sys.stdout)
+        _save(selection.best_estimator_, table.names, chosen.save)
+        print(f"model: {os.path.abspath(chosen.save)}")
     if chosen.plot is not None:
         save_picture(selection.plot(), chosen.plot)
         print(f"picture: {os.path.abspath(chosen.plot)}")
+    _end(stopped, "before all candidates were compared")
 
 
 def predict_file(chosen: argparse.Namespace) -> None:
@@ -159,15 +161,40 @@ def _options(chosen: argparse.Namespace) -> dict[str, Any]:
     return {**options, "random_state": chosen.seed, "n_threads": chosen.threads}
 
 
-def _fit(mixture: Any, table: Table) -> float:
-    """Fit; return the seconds it took."""
-    start = time.perf_counter()
-    with _refusing("fit"):
-        mixture.fit(table.values, sample_weight=table.weights)
-    if mixture.stop_reason_ == "interrupt":
-        raise KeyboardInterrupt
+def _fit(mixture: Any, table: Table) -> tuple[float, BaseException | None]:
+    """Fit; return the seconds it took, and what has interrupted it after an iteration."""
+    start, stopped = time.perf_counter(), None
+    try:
+        with _refusing("fit"):
+            mixture.fit(table.values, sample_weight=table.weights)
+    except KeyboardInterrupt as signal:
+        if not hasattr(mixture, "means_"):
+            raise
+        stopped = signal
     mixture.callback = None
-    return time.perf_counter() - start
+    return time.perf_counter() - start, stopped
+
+
+def _select(chosen: argparse.Namespace, table: Table, line: Line) -> Selection:
+    """Compare candidates."""
+    return select(
+        table.values,
+        chosen.components,
+        chosen.covariance_types,
+        chosen.criterion,
+        cv=chosen.folds,
+        sample_weight=table.weights,
+        verbose=int(line.seen),
+        **_options(chosen),
+    )
+
+
+def _end(stopped: BaseException | None, when: str) -> None:
+    """Say that what is there was interrupted, and end so."""
+    if stopped is not None:
+        sys.stdout.flush()
+        print(f"fastgmm: interrupted {when}: what was asked for is made of the best so far", file=sys.stderr)
+        raise stopped
 
 
 @contextlib.contextmanager
@@ -185,14 +212,13 @@ def _refusing(what: str) -> Iterator[None]:
         print("fastgmm: warning:", *str(warning.message).split(), file=sys.stderr)
 
 
-def _save(mixture: Any, names: list[str], path: str, stream: TextIO) -> None:
-    """Keep a mixture with the names of its columns, and say where."""
+def _save(mixture: Any, names: list[str], path: str) -> None:
+    """Keep a mixture with the names of its columns."""
     mixture.feature_names_in_ = np.array(names, dtype=object)
     try:
         mixture.save(path)
     except (OSError, ValueError) as error:
         raise CommandError(f"cannot write {path}: {getattr(error, 'strerror', None) or error}") from error
-    print(f"model: {os.path.abspath(path)}", file=stream)
 
 
 def _load(path: str) -> Any:

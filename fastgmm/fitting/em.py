@@ -6,25 +6,27 @@ from dataclasses import dataclass, field
 
 from ..model.parameters import Parameters
 from ..sources.source import Source
+from ..sources.threads import OutOfTime
 from .acceleration import Plain, Squarem
-from .convergence import INTERRUPT, MAX_ITER, RULES, TOL
+from .convergence import CALLBACK, INTERRUPT, MAX_ITER, MAX_TIME, RULES, TOL
 from .mstep import MStep
 from .repair import Repair
 from .settings import Settings
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Fit:
-    """The end of EM: parameters, the bound reported for each iteration, the reason why it stopped, and repairs.
+    """How far EM has come: parameters, the bound reported for each iteration, repairs, and the reason why it stopped.
 
-    `value` is the objective at the last point that was evaluated and kept, before its M-step, and `bound` the last
-    bound: both in the units of the source, by whose digits fits of the same rows are compared. The bounds reported are
-    in the units of the data.
+    EM brings it up to date after each iteration, so that whatever cuts EM short leaves the last whole one. Until it has
+    ended, `stop_reason` is the reason if it were cut short now. `value` is the objective at the last point that was
+    evaluated and kept, before its M-step, and `bound` the last bound: both in the units of the source, by whose digits
+    fits of the same rows are compared. The bounds reported are in the units of the data.
     """
 
     parameters: Parameters
-    lower_bounds: list[float]
-    stop_reason: str
+    lower_bounds: list[float] = field(default_factory=list)
+    stop_reason: str = INTERRUPT
     repairs: list[Repair] = field(default_factory=list)
     value: float = -math.inf
     bound: float = -math.inf
@@ -33,6 +35,12 @@ class Fit:
     def converged(self) -> bool:
         """Whether the rule of convergence was met."""
         return self.stop_reason == TOL
+
+    def cut(self, stop_reason: str) -> "Fit":
+        """The fit as the last whole iteration left it."""
+        bounds = self.lower_bounds.copy()
+        repairs = [repair for repair in self.repairs if repair.iteration <= len(bounds)]
+        return Fit(self.parameters, bounds, stop_reason, repairs, self.value, self.bound)
 
 
 def expectation_maximization(
@@ -43,42 +51,51 @@ def expectation_maximization(
     *,
     previous_bound: float = -math.inf,
     on_iteration: Callable[[int, float, float], None] | None = None,
+    fit: Fit | None = None,
 ) -> Fit:
     """Alternate expectation and maximization until the rule of convergence is met, or something else ends it.
 
-    `previous_bound` is in the units of the source, what `on_iteration` hears in those of the data.
-
     A pass at an extrapolated point whose objective turns out lower counts as an iteration, whose bound is that of the
-    point before.
+    point before. A pass that is not over in time counts for nothing. `fit` is brought up to date, and gone on with
+    where it has iterations; it belongs to whoever wants to know how far EM has come when an exception ends it.
+    `previous_bound` is in the units of the source, what `on_iteration` hears in those of the data.
     """
     structure = m_step.structure
+    if settings.deadline < math.inf:
+        source = source.until(settings.deadline)
+    fit = fit or Fit(parameters)
+    fit.repairs = m_step.repairs
     rule = RULES[settings.convergence](structure, settings.tol, previous_bound)
     step = Plain() if settings.acceleration is None else Squarem(structure)
-    value, bound, bounds, maximized, reason = -math.inf, previous_bound, list[float](), parameters, MAX_ITER
-    try:
-        for n_iter in range(1, settings.max_iter + 1):
+    value, bound, maximized = -math.inf, previous_bound, parameters
+    for n_iter in range(len(fit.lower_bounds) + 1, settings.max_iter + 1):
+        fit.stop_reason = INTERRUPT
+        try:
             statistics = source.statistics(structure, m_step.evaluated(parameters))
-            reached = m_step.value(statistics, parameters)
-            before, converged = bound, False
-            if step.jumped and not reached >= value:
-                step.refuse()
-                parameters = maximized
-            else:
-                maximized = m_step(statistics, parameters, n_iter)
-                value, bound = reached, m_step.reported(statistics, parameters, maximized)
-                converged = rule.met(bound, parameters, maximized, step.jumped)
-                if m_step.constraints:
-                    step = Plain()  # an extrapolated point could break the constraint on what has collapsed
-                parameters = step.next(parameters, maximized)
-            bounds.append(bound - statistics.log_volume)
-            if on_iteration is not None:
-                on_iteration(n_iter, bounds[-1], bound - before)
-            stop = settings.stop(n_iter, bounds[-1])
-            if converged or stop is not None:
-                reason = TOL if converged or stop is None else stop
-                break
-    except KeyboardInterrupt:
-        if not bounds:
-            raise
-        reason = INTERRUPT
-    return Fit(maximized, bounds, reason, m_step.repairs, value, bound)
+        except OutOfTime:
+            fit.stop_reason = MAX_TIME
+            return fit
+        reached = m_step.value(statistics, parameters)
+        before, converged = bound, False
+        if step.jumped and not reached >= value:
+            step.refuse()
+            parameters = maximized
+        else:
+            maximized = m_step(statistics, parameters, n_iter)
+            value, bound = reached, m_step.reported(statistics, parameters, maximized)
+            converged = rule.met(bound, parameters, maximized, step.jumped)
+            if m_step.constraints:
+                step = Plain()  # an extrapolated point could break the constraint on what has collapsed
+            parameters = step.next(parameters, maximized)
+        reported = bound - statistics.log_volume
+        fit.parameters, fit.value, fit.bound = maximized, value, bound
+        fit.lower_bounds.append(reported)  # at once: Python looks for Ctrl-C after calls, not between assignments
+        fit.stop_reason = CALLBACK  # if one of these raises
+        if on_iteration is not None:
+            on_iteration(n_iter, reported, bound - before)
+        stop = settings.stop(n_iter, reported)
+        if converged or stop is not None:
+            fit.stop_reason = TOL if converged or stop is None else stop
+            return fit
+    fit.stop_reason = MAX_ITER
+    return fit

@@ -3,8 +3,6 @@
 from collections.abc import Callable, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
-import numpy as np
-
 from ..model.structure import Structure
 from ..sources.passes import GROUP_WORK
 from ..sources.source import Source
@@ -29,13 +27,8 @@ def side_by_side(
     if len(tasks) == 1 or not LEAST_WORK <= source.work(structure, n_components) < GROUP_WORK:
         return [task(source) for task in tasks]
     _ = source.origin  # computed once
-    serial, handling, results = source.single_threaded(), np.geterr(), list[R]()
-
-    def work(task: Callable[[Source], R]) -> R:
-        with np.errstate(**handling):  # which threads do not inherit
-            return task(serial)
-
-    source.workers.run(work, tasks, len(tasks), results.append)
+    serial, results = source.single_threaded(), list[R]()
+    source.workers.run(lambda task: task(serial), tasks, len(tasks), results.append)
     return results
 
 
@@ -47,7 +40,7 @@ def share_out(sources: Sequence[Source], jobs: Sequence[Job[R]], *, in_order: bo
     time. Rows that do not lie in memory, or have gaps, are read by one job after the other.
     """
     in_order = in_order or not all(source.in_memory and not source.has_gaps for source in sources)
-    serial, handling, results = [source.single_threaded() for source in sources], np.geterr(), dict[int, R]()
+    serial, results = [source.single_threaded() for source in sources], dict[int, R]()
     order = sorted(range(len(jobs)), key=lambda i: -jobs[i].work)
     apart = [i for i in order if LEAST_WORK <= jobs[i].work < SHARED_WORK and not in_order]
     apart = apart if len(apart) > 1 else []
@@ -55,8 +48,7 @@ def share_out(sources: Sequence[Source], jobs: Sequence[Job[R]], *, in_order: bo
         results[i] = jobs[i].task(*sources)
 
     def work(i: int) -> tuple[int, R]:
-        with np.errstate(**handling):  # which threads do not inherit
-            return i, jobs[i].task(*serial)
+        return i, jobs[i].task(*serial)
 
     sources[0].workers.run(work, apart, len(apart), lambda result: results.update([result]))
     return [results[i] for i in range(len(jobs))]

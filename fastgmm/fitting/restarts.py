@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
 from typing import NamedTuple, Protocol
@@ -76,56 +77,97 @@ class FitRecord(NamedTuple):
         return self._replace(seconds_initialization=math.nan, seconds_em=math.nan)
 
 
-def best_fit(
-    source: Source,
-    n_components: int,
-    plans: Sequence[Plan],
-    settings: Settings,
-    *,
-    progress: Progress,
-    previous_bound: float = -math.inf,
-    in_order: bool = False,
-) -> tuple[Fit, list[FitRecord]]:
-    """Run EM from each start; return the fit with the largest lower bound, and a record of each.
+class Restarts:
+    """Several starts on the same rows, of which the best fit counts.
 
     If hopeless ones are to be dropped, restarts go on in legs and are compared after each, all with the same number of
     iterations: nothing depends on how many run at a time. SQUAREM, which does not gain step by step, drops none.
     `in_order` keeps restarts from running side by side.
     """
-    restarts = [Restart(number, plan, previous_bound) for number, plan in enumerate(plans)]
-    in_legs = settings.drop_restarts and settings.acceleration is None and len(restarts) > 1
-    max_iter = settings.max_iter
-    running, limit = restarts, FIRST_LEG if in_legs else max_iter
-    while running:
-        leg = Leg(min(limit, max_iter), settings, progress)
-        tasks = [partial(restart.run, leg=leg) for restart in running]
-        try:
-            if in_order or len(tasks) == 1:
-                for task in tasks:
-                    task(source)
-            else:
-                side_by_side(source, plans[0].m_step.structure, n_components, tasks)
-        except KeyboardInterrupt:  # while this thread was waiting for the others
-            leg.stop_reason = INTERRUPT
-            source.workers.close()
-        for restart in running:
-            if restart.error is not None:
-                raise restart.error
-        if leg.stop_reason is not None:
-            break
-        running = [restart for restart in running if not restart.ended]
-        if in_legs:
-            highest = max(restart.lower_bound for restart in restarts)
+
+    def __init__(
+        self,
+        source: Source,
+        n_components: int,
+        plans: Sequence[Plan],
+        settings: Settings,
+        *,
+        progress: Progress,
+        previous_bound: float = -math.inf,
+        in_order: bool = False,
+    ) -> None:
+        self.source, self.n_components, self.settings, self.progress = source, n_components, settings, progress
+        self.in_order = in_order or len(plans) == 1
+        self.structure = plans[0].m_step.structure
+        self.restarts = [Restart(number, plan, previous_bound) for number, plan in enumerate(plans)]
+        self.leg = Leg(settings.max_iter, settings, progress)
+
+    def run(self) -> tuple[Fit, list[FitRecord]]:
+        """The fit with the largest lower bound, and a record of each; the error of the first that fails."""
+        restarts, max_iter = self.restarts, self.settings.max_iter
+        in_legs = self.settings.drop_restarts and self.settings.acceleration is None and len(restarts) > 1
+        running, limit = restarts, FIRST_LEG if in_legs else max_iter
+        while running:
+            self.leg.limit = min(limit, max_iter)
+            self._run(running)
             for restart in running:
-                if projected(restart.lower_bounds) < highest:
-                    restart.dropped = True
-                    progress.drop(restart.number)
-            running, limit = [restart for restart in running if not restart.dropped], 2 * limit
-    best = max(restarts, key=lambda restart: restart.bound) if max_iter > 0 else restarts[-1]
-    if best.fit is None:
-        raise KeyboardInterrupt
-    fit = best.fit if leg.stop_reason is None else replace(best.fit, stop_reason=leg.stop_reason)
-    return fit, [restart.record() for restart in restarts]
+                if restart.error is not None:
+                    raise restart.error
+            if self.leg.stop_reason is not None:
+                break
+            running = [restart for restart in running if not restart.ended]
+            if in_legs:
+                highest = max(restart.lower_bound for restart in restarts)
+                for restart in running:
+                    if projected(restart.lower_bounds) < highest:
+                        restart.dropped = True
+                        self.leg.stop_reason = CALLBACK  # if this raises
+                        self.progress.drop(restart.number)
+                        self.leg.stop_reason = None
+                running, limit = [restart for restart in running if not restart.dropped], 2 * limit
+        best = self.best() if max_iter > 0 else restarts[-1]
+        assert best.fit is not None
+        if self.leg.stop_reason is not None:
+            best.fit.stop_reason = self.leg.stop_reason
+        return best.fit, self.records()
+
+    def cut_short(self, error: BaseException) -> tuple[Fit, list[FitRecord]] | None:
+        """The best fit so far, and the records, where Ctrl-C or an error of the callback has ended `run`.
+
+        None where no iteration has ended, or the fit itself has failed.
+        """
+        if self.leg.stop_reason is None and isinstance(error, Exception):
+            return None
+        if self.leg.stop_reason is None or isinstance(error, KeyboardInterrupt):
+            self.leg.stop_reason = INTERRUPT
+        with suppress(KeyboardInterrupt):  # pressed again: no waiting for the others
+            self.source.workers.close()
+        best = self.best()
+        if best.fit is None or not best.lower_bounds:
+            return None
+        return best.fit.cut(self.leg.stop_reason), self.records()
+
+    def best(self) -> "Restart":
+        """The restart with the largest lower bound, the first of them."""
+        return max(self.restarts, key=lambda restart: restart.bound)
+
+    def records(self) -> list[FitRecord]:
+        """A record of each."""
+        return [restart.record() for restart in self.restarts]
+
+    def _run(self, running: Sequence["Restart"]) -> None:
+        """Begin or go on with some."""
+        tasks = [partial(restart.run, leg=self.leg) for restart in running]
+        try:
+            if self.in_order or len(tasks) == 1:
+                for task in tasks:
+                    task(self.source)
+            else:
+                side_by_side(self.source, self.structure, self.n_components, tasks)
+        except BaseException as error:
+            if self.leg.stop_reason is None and not isinstance(error, Exception):
+                self.leg.stop_reason = INTERRUPT  # by which the other threads learn of it
+            raise
 
 
 def projected(bounds: Sequence[float]) -> float:
@@ -171,51 +213,62 @@ class Restart:
     error: Exception | None = None
     ended: bool = False
     dropped: bool = False
+    telling: bool = False  # whether progress is being reported
     seconds_initialization: float = 0.0
     seconds_em: float = 0.0
 
     def run(self, source: Source, leg: Leg) -> None:
-        """Begin or go on; of errors the one of the first restart counts, as if they ran in order."""
+        """Begin or go on; of errors the one of the first restart counts, as if they ran in order.
+
+        Ctrl-C, and what a callback raises, end all restarts at once.
+        """
         try:
             if self.number < leg.first_failed and leg.stop_reason is None:
                 self._run(source, leg)
         except Stopped:
             pass
-        except KeyboardInterrupt:  # before the first iteration
-            leg.stop_reason = INTERRUPT
-        except Exception as error:
-            self.error, leg.first_failed = error, min(self.number, leg.first_failed)
+        except BaseException as error:
+            told = self.telling or (self.fit is not None and self.fit.stop_reason == CALLBACK)
+            if isinstance(error, Exception) and not told:
+                self.error, leg.first_failed = error, min(self.number, leg.first_failed)
+                return
+            leg.stop_reason = CALLBACK if told and not isinstance(error, KeyboardInterrupt) else INTERRUPT
+            raise
 
     def _run(self, source: Source, leg: Leg) -> None:
         """Find the start if there is none yet, and iterate up to the limit."""
-        progress, done, begun = leg.progress, self.n_iter, perf_counter()
+        progress, begun = leg.progress, perf_counter()
+        self.telling = True
         progress.begin(self.number, self.seconds_initialization + self.seconds_em)
-        parameters = self.plan.start(source) if self.fit is None else self.fit.parameters
-        started = perf_counter()
+        self.telling = False
+        fit = self.fit or Fit(self.plan.start(source))
+        self.fit, started = fit, perf_counter()
 
         def on_iteration(n_iter: int, lower_bound: float, change: float) -> None:
-            if self.number > leg.first_failed:
+            if self.number > leg.first_failed or leg.stop_reason is not None:
                 raise Stopped
-            if leg.stop_reason == INTERRUPT:
-                raise KeyboardInterrupt  # which EM takes for Ctrl-C
-            progress.iteration(self.number, done + n_iter, lower_bound, change)
+            progress.iteration(self.number, n_iter, lower_bound, change)
 
-        fit = expectation_maximization(
-            source,
-            self.plan.m_step,
-            parameters,
-            leg.settings._replace(max_iter=leg.limit - done),
-            previous_bound=self.previous_bound if self.fit is None else self.fit.bound,
-            on_iteration=on_iteration,
-        )
-        self.seconds_initialization += started - begun
-        self.seconds_em += perf_counter() - started
-        self.fit = replace(fit, lower_bounds=self.lower_bounds + fit.lower_bounds)
-        if fit.stop_reason in (MAX_TIME, CALLBACK, INTERRUPT):
+        try:
+            expectation_maximization(
+                source,
+                self.plan.m_step,
+                fit.parameters,
+                leg.settings._replace(max_iter=leg.limit),
+                previous_bound=fit.bound if fit.lower_bounds else self.previous_bound,
+                on_iteration=on_iteration,
+                fit=fit,
+            )
+        finally:
+            self.seconds_initialization += started - begun
+            self.seconds_em += perf_counter() - started
+        if fit.stop_reason in (MAX_TIME, CALLBACK):
             leg.stop_reason = fit.stop_reason
         self.ended = fit.stop_reason != MAX_ITER or self.n_iter >= leg.settings.max_iter
         if self.ended and leg.settings.max_iter > 0:
+            self.telling = True
             progress.end(self.number, self.lower_bound, fit.stop_reason)
+            self.telling = False
 
     @property
     def lower_bounds(self) -> list[float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from time import perf_counter
 from typing import NamedTuple
@@ -30,11 +31,13 @@ class Settings(NamedTuple):
     drop_restarts : bool
         Whether hopeless ones of them are dropped.
     max_time : float or None
-        Seconds after `started` at which EM stops.
+        Seconds from `started` to `deadline`.
     callback : callable or None
         Called after each iteration with its number, its bound and the seconds since `started`; a true answer stops EM.
     started : float
         Reading of `time.perf_counter` from which time counts.
+    deadline : float
+        That at which EM and starts are out of time.
     m_step : callable
         Makes the M-step of a fit from its rows and its structure.
     """
@@ -48,17 +51,18 @@ class Settings(NamedTuple):
     max_time: float | None = None
     callback: Callback | None = None
     started: float = 0.0
+    deadline: float = math.inf
     m_step: MSteps = MaximumLikelihood
 
     def begun(self) -> Settings:
         """These settings with the clock started."""
-        return self._replace(started=perf_counter())
+        now = perf_counter()
+        return self._replace(started=now, deadline=math.inf if self.max_time is None else now + self.max_time)
 
     def stop(self, n_iter: int, bound: float) -> str | None:
         """The reason to stop after an iteration, or None."""
-        if self.callback is None and self.max_time is None:
+        if self.callback is None and self.deadline == math.inf:
             return None
-        elapsed = perf_counter() - self.started
-        if self.callback is not None and self.callback(n_iter, bound, elapsed):
+        if self.callback is not None and self.callback(n_iter, bound, perf_counter() - self.started):
             return CALLBACK
-        return MAX_TIME if self.max_time is not None and elapsed >= self.max_time else None
+        return MAX_TIME if perf_counter() >= self.deadline else None

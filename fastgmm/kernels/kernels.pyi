@@ -71,6 +71,8 @@ def agglomerate(
     absorbed: NDArray[np.intp],
     into: NDArray[np.intp],
     heights: NDArray[np.float64],
+    first: int,
+    last: int,
 ) -> None: ...
 def algebra_size(n_features: int) -> int: ...
 def factorize(

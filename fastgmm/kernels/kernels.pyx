@@ -306,26 +306,25 @@ def potentials(
 
 
 def agglomerate(
-    double[:, ::1] centers,                     # INOUT  (D, n)  points, feature by point
+    double[:, ::1] centers,                     # INOUT  (D, n)  points, then clusters, feature by point
     double[::1] sizes,                          # INOUT  (n,)    their weights, positive
-    double[:, ::1] scratch,                     # SCRATCH  (2, n)
-    Py_ssize_t[:, ::1] order,                   # SCRATCH  (2, n)
+    double[:, ::1] scratch,                     # INOUT  (2, n)  the second of zeros: the last height in each cluster
+    Py_ssize_t[:, ::1] order,                   # INOUT  (2, n)  the first of 0, 1, ...: the names of those left
     Py_ssize_t[::1] absorbed,                   # OUT    (n - 1,)  at each merge one cluster, named by a point of it,
     Py_ssize_t[::1] into,                       # OUT    (n - 1,)  joins another
     double[::1] heights,                        # OUT    (n - 1,)  u v / (u + v) |a - b|^2, not less than before in them
+    Py_ssize_t first,                           #                which merges: from the one after those done before
+    Py_ssize_t last,                            #                to the one before this
 ):
     """Ward's merges by chains of nearest neighbors: from cluster to cluster until two are nearest to each other."""
-    cdef Py_ssize_t D = centers.shape[0], m = centers.shape[1], length = 0, merge, a, b, i, j
+    cdef Py_ssize_t D = centers.shape[0], m = centers.shape[1] - first, length = 0, merge, a, b, i, j
     cdef double best, share
     cdef double* costs = &scratch[0, 0]
-    cdef double* height = &scratch[1, 0]        # of the last merge in each cluster: rounding must not put it later
+    cdef double* height = &scratch[1, 0]        # rounding must not put a merge before those in its clusters
     cdef Py_ssize_t* name = &order[0, 0]
     cdef Py_ssize_t* chain = &order[1, 0]
     with nogil:
-        for i in range(m):
-            name[i] = i
-            height[i] = 0
-        for merge in range(m - 1):              # clusters 0 ... m - 1 are left
+        for merge in range(first, last):        # clusters 0 ... m - 1 are left
             if length == 0:
                 chain[0] = 0
                 length = 1

@@ -28,6 +28,13 @@ def fitted_attributes(estimator: Any, attributes: Mapping[str, Any], *names: str
             "one, or call 'fit'."
         ) from None
     except KeyError:
+        waiting = attributes.get("_pending")
+        if waiting is not None:
+            raise compatible(NotFittedError)(
+                f"This {type(estimator).__name__} instance is not fitted yet: {waiting.n_samples} row(s) wait for "
+                "more, until there are enough for a first estimate. Call 'partial_fit' with more of them, or 'fit', "
+                "before using this estimator."
+            ) from None
         missing = [name for name in names if name not in attributes]
         raise compatible(NotFittedError)(
             f"This {type(estimator).__name__} instance is not fitted yet. Call 'fit' with appropriate arguments before "

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..model.factors import IllDefinedCovariance
 from ..model.fitted import Fitted
+from ..model.masked import masked
 from ..model.parameters import Parameters
 from ..model.structure import Structure
 from ..model.structures import STRUCTURES
@@ -262,6 +263,7 @@ def weighted_mean(values: Any, sample_weight: Any) -> tuple[float, float]:
     return float(np.average(values[weights > 0], weights=weights[weights > 0])), float(weights.sum())
 
 
+@masked
 def _checked(
     structure: Structure,
     weights: NDArray[Any],
@@ -298,10 +300,10 @@ def _floats_or_nan(values: Any) -> NDArray[np.float64]:
         return np.asarray(np.nan)
 
 
+@masked
 def check_no_overflow(structure: Structure, parameters: Parameters) -> None:
     """Refuse a mixture that was made of another one whose covariances or precisions are out of range."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        precisions = structure.precisions(parameters.precisions_cholesky)
+    precisions = structure.precisions(parameters.precisions_cholesky)
     if not (np.isfinite(precisions).all() and np.isfinite(parameters.covariances).all()):
         raise ValueError("Covariances or precisions overflow: divide each feature by its standard deviation.")
 

@@ -257,7 +257,7 @@ def _symmetric(array: NDArray[Any], structure: Structure, name: str) -> Iterator
 def is_symmetric(matrix: NDArray[np.float64]) -> bool:
     """Tell whether a matrix is symmetric to rounding, in the units that its diagonal gives the features."""
     units = np.sqrt(abs(matrix.diagonal()))
-    with np.errstate(over="ignore"):
+    with np.errstate(all="ignore"):
         return bool((abs(matrix - matrix.T) <= ASYMMETRY * units * units[:, np.newaxis]).all())
 
 

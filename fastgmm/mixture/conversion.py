@@ -11,6 +11,7 @@ import numpy as np
 from ..exceptions import warn
 from ..fitting.convergence import MAX_ITER, TOL
 from ..model.conditioning import marginal
+from ..model.masked import masked
 from ..model.parameters import Parameters
 from ..model.structure import Structure
 from .attributes import check_finite, check_shapes, fitted_attributes
@@ -31,6 +32,7 @@ TAKEN = ("weights_", "means_", "covariances_", "precisions_", "precisions_choles
 class Conversion(BaseMixture):
     """to_sklearn and from_sklearn."""
 
+    @masked
     def to_sklearn(self) -> sklearn.mixture.GaussianMixture:
         """Return the same mixture as an estimator of scikit-learn.
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..model.fitted import Fitted
+from ..model.masked import masked
 from ..sources.intake import total_weight
 from .base import BaseMixture, weighted_mean
 from .protocol import overrides
@@ -18,6 +19,7 @@ __all__ = ["Criteria"]
 class Criteria(BaseMixture):
     """bic, aic and icl: the likelihood of a mixture against the number of its parameters."""
 
+    @masked
     def bic(self, X: Any, sample_weight: Any = None) -> float:
         """Return the Bayesian information criterion of the mixture on ``X``.
 
@@ -53,6 +55,7 @@ class Criteria(BaseMixture):
         deviance, n_samples = self._deviance(fitted, X, sample_weight)
         return deviance + fitted.n_parameters * math.log(n_samples)
 
+    @masked
     def aic(self, X: Any, sample_weight: Any = None) -> float:
         """Return the Akaike information criterion of the mixture on ``X``.
 
@@ -88,6 +91,7 @@ class Criteria(BaseMixture):
         fitted = self._fitted()
         return self._deviance(fitted, X, sample_weight)[0] + 2 * fitted.n_parameters
 
+    @masked
     def icl(self, X: Any, sample_weight: Any = None) -> float:
         """Return the integrated completed likelihood criterion: the BIC, and a penalty for rows that lie between.
 

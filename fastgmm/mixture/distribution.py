@@ -13,6 +13,7 @@ from ..model.conditioning import (
     marginal,
 )
 from ..model.fitted import Fitted
+from ..model.masked import masked
 from ..model.parameters import Parameters
 from ..model.structure import Structure
 from ..model.structures import STRUCTURES
@@ -43,6 +44,7 @@ class Distribution(BaseMixture):
     """from_parameters, sample, marginal and condition."""
 
     @classmethod
+    @masked
     def from_parameters(
         cls,
         weights: ArrayLike,
@@ -106,6 +108,7 @@ class Distribution(BaseMixture):
         mixture._check_params()
         return mixture._holding(structure, parameters)
 
+    @masked
     def sample(
         self, n_samples: int = 1, random_state: int | np.random.RandomState | np.random.Generator | None = None
     ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -163,6 +166,7 @@ class Distribution(BaseMixture):
         labels = np.repeat(np.arange(len(means), dtype=np.int64), counts)
         return structure.draw(rng, means, covariances, counts), labels
 
+    @masked
     def marginal(self, features: Features) -> GaussianMixture:
         """Return the distribution of some features, whatever the others.
 
@@ -195,6 +199,7 @@ class Distribution(BaseMixture):
         chosen = feature_numbers(features, fitted.n_features, fitted.feature_names)
         return self._derived(fitted, marginal(fitted.structure, fitted.parameters, chosen), chosen)
 
+    @masked
     def condition(self, features: Features, values: ArrayLike) -> GaussianMixture:
         """Return the distribution of the other features when some have known values.
 
@@ -242,8 +247,7 @@ class Distribution(BaseMixture):
         joint = conditional(structure, fitted.parameters, given, rest)
         source = ArraySource(row, n_threads=1)
         weights = source.responsibilities(source.model(Fitted(structure, joint.given)))[0]
-        with np.errstate(over="ignore", invalid="ignore"):
-            conditioned = replace(joint.rest, weights=weights, means=joint.means(row[0]))
+        conditioned = replace(joint.rest, weights=weights, means=joint.means(row[0]))
         if not np.isfinite(conditioned.means).all():
             raise ValueError(
                 f"The means given values as large as {np.abs(row).max():.3g} overflow. Check the values, and their "
@@ -255,8 +259,7 @@ class Distribution(BaseMixture):
         """Take over parameters."""
         self.weights_, self.means_, self.covariances_ = parameters.weights, parameters.means, parameters.covariances
         self.precisions_cholesky_ = parameters.precisions_cholesky
-        with np.errstate(over="ignore"):
-            self.precisions_ = structure.precisions(parameters.precisions_cholesky)
+        self.precisions_ = structure.precisions(parameters.precisions_cholesky)
         self.n_features_in_ = parameters.means.shape[1]
         check_no_overflow(structure, parameters)
         return self

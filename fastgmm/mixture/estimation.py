@@ -4,45 +4,39 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 from time import perf_counter
 from typing import Any, Self, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..exceptions import ConvergenceWarning, DegenerateComponentWarning, compatible, warn
-from ..fitting.convergence import CALLBACK, INTERRUPT, MAX_ITER, MAX_TIME
 from ..fitting.em import Fit
 from ..fitting.mstep import MSteps
 from ..fitting.repair import Repair
-from ..fitting.restarts import FitRecord, Plan, Progress, best_fit
+from ..fitting.restarts import FitRecord, Plan, Progress, Restarts
 from ..fitting.settings import Settings
 from ..fitting.starts import StartingValues, completed
 from ..fitting.starts.methods import Goal, fixed
 from ..model.fitted import Fitted
+from ..model.masked import masked
 from ..model.structure import Structure
 from ..sources.columns import Names
 from ..sources.intake import as_source, total_weight
 from ..sources.source import Source
+from ..text import quoted
+from .attributes import fitted_attributes
 from .base import BaseMixture
 from .checks import check_means, check_precisions, check_random_state, check_weights
+from .ending import to_the_end, warn_of_end, warn_of_repairs
 from .progress import DEBUG, INFO, Logged, Printed, listener, tell
 from .protocol import overrides
 
-__all__ = ["Estimation", "rows_to_fit", "settings_of", "take_over", "warn_of_repairs"]
+__all__ = ["Estimation", "rows_to_fit", "settings_of", "take_over"]
 
 # Attributes that not every fit sets.
 TRANSIENT = ("feature_names_in_", "fits_", "n_samples_seen_", "_stream", "_pending")
-
-# The warning for each reason why a fit ended before it converged; the first in scikit-learn's words.
-NOT_CONVERGED = {
-    MAX_ITER: "Best performing initialization did not converge. Try different init parameters, or increase max_iter, "
-    "tol, or check for degenerate data.",
-    MAX_TIME: "The fit stopped at max_time = {max_time} s before it converged, with the best parameters so far. Allow "
-    "more time, increase tol, or try acceleration='squarem'.",
-    CALLBACK: "The callback stopped the fit before it converged; the best parameters so far are kept.",
-    INTERRUPT: "The fit was interrupted before it converged; the best parameters so far are kept.",
-}
 
 
 class Estimation(BaseMixture):
@@ -77,6 +71,7 @@ class Estimation(BaseMixture):
     lower_bounds_: list[float]
     fits_: list[FitRecord]
 
+    @masked
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
         """Estimate the parameters by EM from ``n_init`` starts and keep the best.
 
@@ -108,12 +103,15 @@ class Estimation(BaseMixture):
         TypeError
             If ``X`` is sparse or a constructor argument has the wrong type.
         KeyboardInterrupt
-            If Ctrl-C comes before the first iteration is done.
+            If Ctrl-C is pressed. The best parameters so far are then those of the estimator, with ``stop_reason_``
+            'interrupt'; before the first iteration is done it stays as it was.
+        Exception
+            Whatever ``callback`` raises, with the same care; ``stop_reason_`` is then 'callback'.
 
         Warns
         -----
         ConvergenceWarning
-            If the fit ended before it converged: at ``max_iter``, at ``max_time``, by the callback or by Ctrl-C.
+            If the fit ended before it converged: at ``max_iter``, at ``max_time``, or by the callback.
         DegenerateComponentWarning
             If components of the best fit were repaired.
 
@@ -125,7 +123,8 @@ class Estimation(BaseMixture):
         give the same bits each time, and those of the fit in memory up to rounding. What a lost worker held is computed
         again. Starts see the sample of rows that they see in memory; weights, and responsibilities given as
         ``init_params``, pass through this process. An iteration costs some 12 ms and 1 ms for each chunk beyond the
-        computation: a few chunks for each thread, of 10 MB and more, are best. ``predict``, ``predict_proba`` and
+        computation: a few chunks for each thread, of 10 MB and more, are best. ``max_time`` is looked at between
+        iterations. ``predict``, ``predict_proba`` and
         ``score_samples`` return dask.arrays that are computed when asked for.
 
         Examples
@@ -135,9 +134,10 @@ class Estimation(BaseMixture):
         array([[2.]])
         """
         with self._rows_to_fit(X, sample_weight) as source:
-            attributes = self._estimate(source, X, sample_weight)
-        return self._adopt(attributes)
+            self._estimate(source, sample_weight)
+        return self
 
+    @masked
     def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> NDArray[np.int64]:
         """Fit, and return the most probable component of each row, as ``fit(X).predict(X)`` does.
 
@@ -157,8 +157,8 @@ class Estimation(BaseMixture):
 
         Raises
         ------
-        ValueError, TypeError
-            As `fit`.
+        ValueError, TypeError, KeyboardInterrupt
+            As `fit`; once the fit is done the estimator keeps it, whatever happens then.
 
         Examples
         --------
@@ -170,10 +170,8 @@ class Estimation(BaseMixture):
             given = {} if sample_weight is None else {"sample_weight": sample_weight}
             return self.fit(X, **given).predict(X)
         with self._rows_to_fit(X, sample_weight) as source:
-            attributes = self._estimate(source, X, sample_weight)
-            labels = source.labels(source.model(self._fitted(vars(self) | attributes)))
-        self._adopt(attributes)
-        return labels
+            attributes = self._estimate(source, sample_weight)
+            return source.labels(source.model(self._fitted(vars(self) | attributes)))
 
     # ---- steps of a fit
 
@@ -211,22 +209,31 @@ class Estimation(BaseMixture):
             )
         return source
 
-    def _estimate(self, source: Source, X: Any, sample_weight: Any) -> dict[str, Any]:
-        """Run EM and return the fitted attributes, leaving the estimator as it is."""
+    def _estimate(self, source: Source, sample_weight: Any) -> dict[str, Any]:
+        """Run EM, warn, take over the fitted attributes, and return them."""
         settings, structure, state = self._settings().begun(), self._structure(), vars(self)
-        warm = self._fitted(state) if self.warm_start and "converged_" in state else None
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # what overflows is refused or repaired
-            plans = self._plans(source, structure, settings, warm)
-            previous_bound = -math.inf if warm is None else float(state.get("lower_bound_", -math.inf))
-            previous_bound += source.log_volume
-            fit, records = self._best_fit(source, plans, settings, previous_bound)
+        warm: Fitted | None = None
+        if self.warm_start and "converged_" in state:
+            self._check_unchanged(state, source.n_features, "Set warm_start=False, or keep what was fitted.")
+            warm = self._fitted(state)
+        plans = self._plans(source, structure, settings, warm)
+        previous_bound = -math.inf if warm is None else float(state.get("lower_bound_", -math.inf)) + source.log_volume
+
+        def attributes(fit: Fit, records: list[FitRecord]) -> dict[str, Any]:
             n_samples = float(total_weight(source, sample_weight))
-            attributes = self._attributes(structure, fit, source.dtype, n_samples, source.feature_names, records)
-        if not fit.converged and self.max_iter > 0:
-            message = NOT_CONVERGED[fit.stop_reason].format(max_time=self.max_time)
-            warn(message, compatible(ConvergenceWarning))
-        warn_of_repairs(fit.repairs)
-        return attributes
+            return self._attributes(structure, fit, source.dtype, n_samples, source.feature_names, records)
+
+        fit, records = self._best_fit(source, plans, settings, attributes, previous_bound)
+
+        def end() -> dict[str, Any]:
+            found = attributes(fit, records)
+            if self.max_iter > 0:
+                warn_of_end(fit, self.max_time)
+            warn_of_repairs(fit.repairs)  # as an error, a warning leaves the estimator as it is
+            self._adopt(found)
+            return found
+
+        return to_the_end(end)
 
     def _plans(
         self, source: Source, structure: Structure, settings: Settings, warm: Fitted | None = None
@@ -235,19 +242,26 @@ class Estimation(BaseMixture):
         given = self._starting_values(structure, source.n_features)
         random_state = check_random_state(self.random_state)
         if warm is not None:
-            self._check_size(warm, source.n_features)
             return [Plan(fixed(warm.parameters), settings.m_step(source, structure))]
-        plans = []
-        for _ in range(settings.n_init):
+        plans = list[Plan]()
+        while len(plans) < settings.n_init and not (plans and perf_counter() >= settings.deadline):
             m_step = settings.m_step(source, structure)
-            goal = Goal(structure, self.n_components, m_step)
+            goal = Goal(structure, self.n_components, m_step, settings.deadline)
             plans.append(Plan(completed(source, given, goal, self.init_params, random_state), m_step))
         return plans
 
     def _best_fit(
-        self, source: Source, plans: Sequence[Plan], settings: Settings, previous_bound: float = -math.inf
+        self,
+        source: Source,
+        plans: Sequence[Plan],
+        settings: Settings,
+        attributes: Callable[[Fit, list[FitRecord]], dict[str, Any]],
+        previous_bound: float = -math.inf,
     ) -> tuple[Fit, list[FitRecord]]:
-        """Run EM from each start; return the fit with the largest lower bound, and a record of each."""
+        """Run EM from each start; return the fit with the largest lower bound, and a record of each.
+
+        Where Ctrl-C or the callback cuts that short, the attributes of the best fit so far are taken over.
+        """
         tell(
             INFO,
             "fit begins: %d rows of %d features, %d %s components, %d initialization(s)",
@@ -257,7 +271,7 @@ class Estimation(BaseMixture):
             self.covariance_type,
             len(plans),
         )
-        fit, records = best_fit(
+        restarts = Restarts(
             source,
             self.n_components,
             plans,
@@ -266,6 +280,18 @@ class Estimation(BaseMixture):
             previous_bound=previous_bound,
             in_order=self.verbose > 0 or self.callback is not None,
         )
+        try:
+            fit, records = restarts.run()
+        except BaseException as error:
+            cut_short = partial(restarts.cut_short, error)
+
+            def keep() -> None:
+                if (found := cut_short()) is not None:
+                    self._adopt(attributes(*found))
+
+            with suppress(ValueError):  # what cannot be held in the type of the rows is of no use
+                to_the_end(keep)
+            raise
         tell(
             INFO,
             "fit ended: %s after %d iteration(s) and %.3f s, lower bound %.9g, %d repair(s)",
@@ -293,13 +319,18 @@ class Estimation(BaseMixture):
             None if precisions is None else check_precisions(precisions, structure, *sizes),
         )
 
-    def _check_size(self, previous: Fitted, n_features: int) -> None:
-        """Refuse a warm start from a mixture of another size."""
-        seen, expected = (previous.n_components, previous.n_features), (self.n_components, n_features)
-        if seen != expected:
+    def _check_unchanged(self, state: Mapping[str, Any], n_features: int, remedy: str) -> None:
+        """Refuse to go on from parameters of another number of components or features, or another structure."""
+        factors, means = fitted_attributes(self, state, "precisions_cholesky_", "means_")
+        if means.ndim == 2 and not self._structure().may_own(factors, *means.shape):
             raise ValueError(
-                f"warm_start cannot go on from means_ of shape {seen}: n_components and X now ask for {expected}. "
-                "Set warm_start=False, or keep n_components and the number of features."
+                f"covariance_type is {self.covariance_type!r} now, but the parameters to go on from are of another: "
+                f"their precisions_cholesky_ have shape {quoted(factors.shape)}. {remedy}"
+            )
+        if means.shape != (self.n_components, n_features):
+            raise ValueError(
+                f"The parameters to go on from have means_ of shape {quoted(means.shape)}: n_components and X now ask "
+                f"for {(self.n_components, n_features)}. {remedy}"
             )
 
     def _attributes(
@@ -358,26 +389,3 @@ def rows_to_fit(mixture: Estimation, X: Any, sample_weight: Any = None) -> Sourc
 def take_over(mixture: E, fit: Fit, dtype: np.dtype[Any], n_samples: float, **others: Any) -> E:
     """Return the estimator with the attributes of a fit that was run elsewhere; `others` as for `_attributes`."""
     return mixture._adopt(mixture._attributes(mixture._structure(), fit, dtype, n_samples, **others))
-
-
-def warn_of_repairs(repairs: list[Repair]) -> None:
-    """Issue the warning that names the components that were repaired, if there are any."""
-    if repairs:
-        warn(
-            f"Components were repaired: {repairs_in_words(repairs)}. Decrease n_components, increase reg_covar, or "
-            "check for constant, collinear or repeated data; degenerate_ lists all repairs.",
-            DegenerateComponentWarning,
-        )
-
-
-def repairs_in_words(repairs: list[Repair]) -> str:
-    """Return one line for each component that was repaired: when, why and how."""
-    lines = []
-    for component in dict.fromkeys(repair.component for repair in repairs):
-        own = [repair for repair in repairs if repair.component == component]
-        name = "the covariance that all components share" if component is None else f"component {component}"
-        first, last = own[0].iteration, own[-1].iteration
-        when = f"iteration {first}" if first == last else f"iterations {first} to {last}, {len(own)} times"
-        told = "; ".join(dict.fromkeys(f"{repair.problem}: {repair.remedy}" for repair in own))
-        lines.append(f"{name} ({when}) was {told}")
-    return ".\n".join(lines)

@@ -6,6 +6,7 @@ from typing import Any, Literal, TypeAlias, overload
 
 import numpy as np
 
+from ..model.masked import masked
 from ..sources.incomplete.source import as_incomplete, incomplete_model
 from .base import BaseMixture, Floats
 from .checks import check_random_state
@@ -24,6 +25,7 @@ class Imputation(BaseMixture):
     def impute(self, X: Any, *, return_std: Literal[True], random_state: Seed = ...) -> tuple[Floats, Floats]: ...
     @overload
     def impute(self, X: Any, *, return_std: bool, random_state: Seed = ...) -> Floats | tuple[Floats, Floats]: ...
+    @masked
     def impute(self, X: Any, *, return_std: bool = False, random_state: Seed = None) -> Floats | tuple[Floats, Floats]:
         """Fill in missing values (NaN) from their distribution under the mixture, given the rest of the row.
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..model.masked import masked
 from ..sources.responsibilities import map_responsibilities
 from .base import BaseMixture, Floats
 from .checks import check_contamination
@@ -18,6 +19,7 @@ __all__ = ["Outliers"]
 class Outliers(BaseMixture):
     """uncertainty, anomaly_scores and anomaly_threshold: rows that stand out."""
 
+    @masked
     def uncertainty(self, X: Any) -> Floats:
         """Return how uncertain the label of each row is.
 
@@ -56,6 +58,7 @@ class Outliers(BaseMixture):
         with self._rows(X, fitted) as source:
             return np.concatenate(map_responsibilities(source, source.model(fitted), others))
 
+    @masked
     def anomaly_scores(self, X: Any) -> Floats:
         """Return how unusual each row is.
 
@@ -83,6 +86,7 @@ class Outliers(BaseMixture):
         """
         return -self.score_samples(X)
 
+    @masked
     def anomaly_threshold(self, X: Any, contamination: float = 0.01) -> float:
         """Return the anomaly score that a given share of rows exceeds.
 

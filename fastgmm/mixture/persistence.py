@@ -15,6 +15,7 @@ from ..fitting.convergence import CALLBACK, INTERRUPT, MAX_ITER, MAX_TIME, PARTI
 from ..fitting.repair import Repair
 from ..fitting.restarts import FitRecord
 from ..model.factors import correlations
+from ..model.masked import masked
 from ..model.structure import Structure
 from ..sources.numbers import to_floats
 from ..text import quoted, shortened
@@ -188,6 +189,7 @@ def _plain(value: Any) -> Any:
     return repr(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
+@masked
 def _restored(cls: type[Any], header: dict[str, Any], arrays: Arrays) -> Any:
     """Return the mixture of a file, as one of a class, after all checks."""
     if header["model"] != MODEL:
@@ -258,9 +260,8 @@ def _matrices_agree(
     """
     rounding, good = SLACK * eps * len(factors), [True, True]
     if covariances is not None:
-        with np.errstate(invalid="ignore"):
-            deviations = np.sqrt(np.diagonal(covariances))
-            scaled, related = deviations[:, np.newaxis] * factors, correlations(covariances)
+        deviations = np.sqrt(np.diagonal(covariances))
+        scaled, related = deviations[:, np.newaxis] * factors, correlations(covariances)
         growth = abs(scaled).sum(axis=0)
         residues = abs(scaled.T @ related @ scaled - np.eye(len(factors)))
         good[0] = bool((residues <= rounding * growth * growth[:, np.newaxis]).all())

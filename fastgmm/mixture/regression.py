@@ -16,6 +16,7 @@ from ..model.conditioning import (
     conditional_variances,
 )
 from ..model.fitted import Fitted
+from ..model.masked import masked
 from ..model.structure import KernelModel, Structure
 from ..sources.array import ArraySource
 from ..sources.incomplete.source import IncompleteModel, IncompleteSource, incomplete_model
@@ -48,6 +49,7 @@ class Regression(BaseMixture):
     def regress(
         self, X: Any, targets: Features, *, return_std: bool = ..., return_cov: bool = ...
     ) -> Floats | tuple[Floats, Floats]: ...
+    @masked
     def regress(self, X: Any, targets: Features, *, return_std: bool = False, return_cov: bool = False) -> Any:
         """Predict some features from the others: Gaussian mixture regression.
 

@@ -3,35 +3,33 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, NamedTuple, Self
+from functools import partial
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..fitting.convergence import PARTIAL
 from ..fitting.em import Fit
-from ..fitting.stream import Stream
+from ..fitting.restarts import FitRecord
+from ..fitting.stream import Stream, WaitingRows, steady
+from ..model.masked import masked
+from ..model.structure import Structure
 from ..model.units import Units
 from ..sources.columns import Names
 from ..sources.intake import as_source, total_weight
 from ..sources.passes import GROUP_WORK
 from ..sources.source import Source
 from .checks import check_n_features
-from .estimation import Estimation, warn_of_repairs
+from .ending import to_the_end, warn_of_repairs
+from .estimation import Estimation
 from .progress import DEBUG, tell
 
 __all__ = ["Streaming"]
 
 
 SERIAL_WORK = 4 * GROUP_WORK  # multiply-adds of a pass that is over before other threads have started
-
-
-class PendingRows(NamedTuple):
-    """The first rows, their weights and the names of their columns, while they are too few to start from."""
-
-    X: NDArray[Any]
-    weights: NDArray[np.float64]
-    feature_names: NDArray[np.object_] | None = None
+KEPT_BOUNDS = 1000  # bounds of the last batches, for a stream has no end
 
 
 class Streaming(Estimation):
@@ -41,8 +39,9 @@ class Streaming(Estimation):
     n_samples_seen_: float
 
     _stream: Stream | None
-    _pending: PendingRows | None
+    _pending: WaitingRows | None
 
+    @masked
     def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
         """Learn from a batch of rows that need not be seen again, by stepwise EM.
 
@@ -55,8 +54,9 @@ class Streaming(Estimation):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            The rows, as for `fit`; one will do. The first call waits with its estimate until there are
-            n_components * (n_features + 1) rows; until then the mixture is not fitted.
+            The rows, as for `fit`; one will do. While batches are small, the first rows wait until there are enough
+            for an estimate that the next ones do not upset; until then the mixture is not fitted. The notes say how
+            many that are.
         y : None
             Ignored.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -66,20 +66,32 @@ class Streaming(Estimation):
         -------
         self : GaussianMixture
             With the attributes of a fit; ``n_iter_`` counts batches, ``lower_bounds_`` are the mean log-likelihoods of
-            batches before they were learned from, and ``n_samples_seen_`` is the number of rows so far.
+            the last 1000 of them before they were learned from, ``n_samples_seen_`` is the number of rows so far, and
+            ``degenerate_`` has the first repair of each component and problem.
 
         Raises
         ------
         ValueError, TypeError
-            As `fit`, or if the batch has other features than those before. What was learned stays.
+            As `fit`, or if the batch has other features than those before, or ``n_components`` or
+            ``covariance_type`` has changed. What was learned stays.
+        KeyboardInterrupt
+            If Ctrl-C is pressed. Then nothing was learned from the batch, unless it was in the iterations of the first
+            estimate, which keeps what `fit` keeps.
 
         Warns
         -----
         DegenerateComponentWarning
-            If components were repaired.
+            If components were repaired, once for each.
 
         Notes
         -----
+        A stream in batches of at most b rows remembers the last n ** decay * b ** (1 - decay) of n rows or so. The
+        first estimate waits until that is four times the number of free parameters divided by the number of features,
+        and until there are n_components * (n_features + 1) rows: a first batch of so many does not wait. A fit of rows
+        that have waited has to be sound, without repairs and with enough rows for each component; otherwise more rows
+        wait, up to 16 times as many, or a million numbers. ``max_time`` limits this fit; other batches are
+        learned from whole.
+
         For a million rows and more, batches of some thousand rows reach the likelihood of a full fit in little more
         time than one pass of it. ``fit`` begins anew; ``weights_init`` and its like hold for the first batch alone.
 
@@ -111,19 +123,64 @@ class Streaming(Estimation):
             scale = total_weight(source, sample_weight) / source.total
             if begun:
                 check_n_features(source.n_features, np.shape(state["means_"])[-1], name)
-                return self._adopt(self._learned(state, source, scale))
-            pending = self._with_pending(pending, source, scale)
-        if len(pending.X) < max(2, self.n_components * (source.n_features + 1)):
-            self._pending = pending
-            return self
-        weights = None if (pending.weights == 1).all() else pending.weights
+                self._check_unchanged(state, source.n_features, "Keep what was fitted, or begin anew with fit.")
+                return self._grown(state, self._learned(state, source, scale))
+            batch = self._with_waiting(pending, source, scale)
+        learned = self._begun(state, batch)
+        return self if learned is None else self._grown(state, learned)
+
+    def _grown(self, before: dict[str, Any], learned: dict[str, Any]) -> Self:
+        """Take over what was learned, after a warning of components that have not been repaired before."""
+        stream = before.get("_stream")
+        known = set() if stream is None else {repair.component for repair in stream.repairs}
+        new = [repair for repair in learned["degenerate_"] if repair.component not in known]
+
+        def end() -> None:
+            warn_of_repairs(new)
+            self._adopt(learned)
+
+        to_the_end(end)
+        return self
+
+    def _with_waiting(self, waiting: WaitingRows | None, source: Source, scale: float) -> WaitingRows:
+        """Return the rows that wait together with those of a batch."""
+        if waiting is not None and waiting.n_samples:
+            check_n_features(source.n_features, waiting.batches[0].shape[1], type(self).__name__)
+        rows = source.take(None)
+        weights = np.full(len(rows.X), scale) if rows.weights is None else rows.weights.astype(np.float64) * scale
+        own = np.array(rows.X)[weights > 0], weights[weights > 0]
+        return (waiting or WaitingRows()).added(*own, source.feature_names)
+
+    def _begun(self, state: dict[str, Any], waiting: WaitingRows) -> dict[str, Any] | None:
+        """Return the attributes after a first estimate from the rows that wait; None while they wait on."""
         structure, settings = self._structure(), self._settings().begun()
-        with self._rows_to_fit(pending.X, weights) as source:
-            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-                fit, records = self._best_fit(source, self._plans(source, structure, settings), settings)
-                state = state | self._attributes(structure, fit, source.dtype, 0.0, pending.feature_names, records)
-            learned = self._learned(state, source, pending.weights.sum() / source.total)
-        return self._adopt(learned)
+        size = structure, self.n_components
+        patient = waiting.may_wait(*size, self.learning_decay)
+        if not waiting.worth_a_try(*size, self.learning_decay) or (patient and not waiting.observed()):
+            self._pending = waiting
+            return None
+        X, weights = waiting.together()
+        with self._rows_to_fit(X, None if (weights == 1).all() else weights) as source:
+            n_samples = float(weights.sum())
+            attributes = partial(self._begun_with, structure, source, n_samples, waiting.feature_names)
+            fit, records = self._best_fit(source, self._plans(source, structure, settings), settings, attributes)
+            if patient and not steady(fit, settings.m_step(source, structure), len(X)):
+                self._pending = waiting.tried_in_vain()
+                return None
+            state = state | attributes(fit, records) | {"n_samples_seen_": 0.0}
+            return self._learned(state, source, n_samples / source.total)
+
+    def _begun_with(
+        self,
+        structure: Structure,
+        source: Source,
+        n_samples: float,
+        names: NDArray[np.object_] | None,
+        fit: Fit,
+        records: list[FitRecord],
+    ) -> dict[str, Any]:
+        """Return the attributes after a first estimate."""
+        return self._attributes(structure, fit, source.dtype, n_samples, names, records)
 
     def _learned(self, state: dict[str, Any], source: Source, scale: float) -> dict[str, Any]:
         """Return the attributes after a batch; ``state`` are those before.
@@ -132,31 +189,29 @@ class Streaming(Estimation):
         """
         structure, settings = self._structure(state), self._settings()
         dtype = np.promote_types(np.asarray(state["means_"]).dtype, source.dtype)
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # what overflows is refused or repaired
-            stream, earlier = state.get("_stream"), state.get("lower_bounds_", [])
-            if stream is None:
-                stream, earlier = self._stream_after(state), []
-            source.units = Units.of_mixture(structure, stream.parameters)  # known, so that none need be sought
-            serial = source.work(structure, self.n_components) < SERIAL_WORK
-            rows = source.single_threaded() if serial else source
-            m_step = settings.m_step(source, structure)
-            found = rows.statistics(structure, m_step.evaluated(stream.parameters))
-            batch = found.in_data_units().scaled(scale)
-            bound = m_step.value(batch, stream.parameters)
-            after = stream.step(structure, batch, self.learning_decay, settings.m_step)
-            fit = Fit(after.averaged, [bound], PARTIAL, after.repairs)
-            attributes = self._attributes(structure, fit, dtype, after.n_samples, state.get("feature_names_in_"))
+        stream, earlier = state.get("_stream"), state.get("lower_bounds_", [])
+        if stream is None:
+            stream, earlier = self._stream_after(state), []
+        source.units = Units.of_mixture(structure, stream.parameters)  # known, so that none need be sought
+        serial = source.work(structure, self.n_components) < SERIAL_WORK
+        rows = source.single_threaded() if serial else source
+        m_step = settings.m_step(source, structure)
+        found = rows.statistics(structure, m_step.evaluated(stream.parameters))
+        batch = found.in_data_units().scaled(scale)
+        bound = m_step.value(batch, stream.parameters)
+        after = stream.step(structure, batch, self.learning_decay, settings.m_step)
+        fit = Fit(after.averaged, [bound], PARTIAL, after.repairs)
+        attributes = self._attributes(structure, fit, dtype, after.n_samples, state.get("feature_names_in_"))
         tell(
             DEBUG,
             "batch %d: %d rows, mean log-likelihood %.9g",
-            len(earlier) + 1,
+            after.n_steps,
             source.n_samples,
             batch.mean_log_likelihood,
         )
-        warn_of_repairs(after.repairs[len(stream.repairs) :])
-        bounds = [*earlier, *attributes["lower_bounds_"]]
+        bounds = [*earlier[1 - KEPT_BOUNDS :], *attributes["lower_bounds_"]]
         kept = {name: state[name] for name in ("fits_",) if name in state}
-        return attributes | kept | {"n_iter_": len(bounds), "lower_bounds_": bounds, "_stream": after}
+        return attributes | kept | {"n_iter_": after.n_steps, "lower_bounds_": bounds, "_stream": after}
 
     def _stream_after(self, state: dict[str, Any]) -> Stream:
         """Return the stream state equivalent to one batch of the rows that the parameters come from."""
@@ -169,13 +224,3 @@ class Streaming(Estimation):
             covariances = structure.invert_factors(parameters.precisions_cholesky)
             parameters = replace(parameters, covariances=covariances)
         return Stream.after(structure, parameters, n_samples, resolution, self._m_step())
-
-    def _with_pending(self, pending: PendingRows | None, source: Source, scale: float) -> PendingRows:
-        """Return the pending rows together with those of a batch."""
-        rows = source.take(None)
-        weights = np.full(len(rows.X), scale) if rows.weights is None else rows.weights.astype(np.float64) * scale
-        names = source.feature_names
-        if pending is None:
-            return PendingRows(np.array(rows.X), weights, names)
-        check_n_features(source.n_features, pending.X.shape[1], type(self).__name__)
-        return PendingRows(np.concatenate([pending.X, rows.X]), np.concatenate([pending.weights, weights]), names)

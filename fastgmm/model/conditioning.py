@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .factors import inverse
+from .masked import masked
 from .parameters import Parameters
 from .structure import Structure
 
@@ -108,16 +109,15 @@ def _roots(structure: Structure, parameters: Parameters, features: Sequence[int]
     return roots * np.copysign(1.0, np.diagonal(roots, axis1=1, axis2=2))[:, :, None]
 
 
+@masked
 def _from_roots(weights: np.ndarray, means: np.ndarray, roots: np.ndarray, shape: tuple[int, ...]) -> Parameters:
-    """Parameters with covariances R^T R, of the shape that the structure gives them."""
-    with np.errstate(over="ignore", invalid="ignore"):  # of factors set by hand, which callers refuse
-        covariances = np.swapaxes(roots, 1, 2) @ roots
+    """Parameters with covariances R^T R, of the shape the structure gives them; callers refuse those that overflow."""
+    covariances = np.swapaxes(roots, 1, 2) @ roots
     return Parameters(weights, means, covariances.reshape(shape), inverse(roots).reshape(shape))
 
 
+@masked
 def _select(structure: Structure, parameters: Parameters, features: Sequence[int]) -> Parameters:
-    """Some features of a mixture without correlations."""
+    """Some features of a mixture without correlations; callers refuse factors set by hand that overflow."""
     factors = structure.features(parameters.precisions_cholesky, features)
-    with np.errstate(divide="ignore", over="ignore"):  # of factors set by hand, which callers refuse
-        variances = factors**-2
-    return Parameters(parameters.weights, parameters.means[:, features], variances, factors)
+    return Parameters(parameters.weights, parameters.means[:, features], factors**-2, factors)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from .masked import masked
 from .parameters import Parameters
 from .structure import KernelModel, Structure
 from .units import Units
@@ -46,16 +47,14 @@ class Fitted:
         """The mixture as the kernels read it for complete rows of this type, made once."""
         model = self._kernel_models.get(dtype)
         if model is None:
-            units = Units.of_mixture(self.structure, self.parameters)
-            with np.errstate(over="ignore", invalid="ignore"):
-                model = units.kernel_model(self.structure, self.parameters, dtype)
-                self._check_range(model, dtype)
-            self._kernel_models[dtype] = model
+            model = self._kernel_models[dtype] = self._kernel_model(dtype)
         return model
 
-    def _check_range(self, model: KernelModel, dtype: np.dtype) -> None:
-        """Refuse a mixture if rows of this type cannot hold its means, or float64 its whitened means."""
+    @masked
+    def _kernel_model(self, dtype: np.dtype) -> KernelModel:
+        """The same, made anew; refuse means that rows of this type cannot hold, or float64 where they are whitened."""
         means, factors = self.parameters.means, self.parameters.precisions_cholesky
+        model = Units.of_mixture(self.structure, self.parameters).kernel_model(self.structure, self.parameters, dtype)
         arrays = (model.centers, model.center_rounding, means * self.structure.diagonals(factors))
         if not all(np.isfinite(array).all() for array in arrays):
             remedy = "Pass float64 rows, or fit" if dtype.itemsize == 4 else "Fit"
@@ -63,3 +62,4 @@ class Fitted:
                 f"The mixture is out of range for {dtype} rows: its means lie too many standard deviations apart, and "
                 f"distances overflow. {remedy} rows of which each column is divided by its standard deviation."
             )
+        return model

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .masked import masked
+
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
@@ -34,9 +36,9 @@ class Parameters:
     expected_log_weights: np.ndarray | None = None
 
     @property
+    @masked
     def log_weights(self) -> np.ndarray:
         """The logarithms of weights that the E-step reads, (K,); -inf for a weight of zero."""
         if self.expected_log_weights is not None:
             return self.expected_log_weights
-        with np.errstate(divide="ignore"):
-            return np.log(self.weights)
+        return np.log(self.weights)

@@ -166,6 +166,15 @@ class Structure(ABC):
         """The matrices as a stack, (K or 1, D, D); values without matrices as a stack of one."""
         return values.reshape(-1, *values.shape[-2:]) if self.triangular else values[None]
 
+    def may_own(self, factors: np.ndarray, n_components: int, n_features: int) -> bool:
+        """Whether precision factors may be its own: of its shape, and not evidently a triangle, or none."""
+        if factors.shape != self.covariance_shape(n_components, n_features):
+            return False
+        if self.triangular:
+            return n_features == 1 or not bool((factors > 0).all())
+        alike = n_features > 1 and factors.shape == (n_features, n_features)
+        return not (alike and bool((np.diagonal(factors) > 0).all()) and not np.tril(factors, -1).any())
+
     def components(self, values: np.ndarray, order: np.ndarray) -> np.ndarray:
         """The array for some components, in this order."""
         return values if self.shared else values[order]

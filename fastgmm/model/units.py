@@ -11,6 +11,7 @@ from typing import NamedTuple, Self
 
 import numpy as np
 
+from .masked import masked
 from .parameters import Parameters
 from .structure import KernelModel, Structure
 
@@ -66,11 +67,10 @@ class Units(NamedTuple):
         return cls.of(steps)
 
     @classmethod
+    @masked
     def of_mixture(cls, structure: Structure, parameters: Parameters) -> Self:
         """Units near the largest standard deviations among the components."""
-        factors = structure.diagonals(parameters.precisions_cholesky)
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            deviations = 1 / np.minimum.reduce(factors)
+        deviations = 1 / np.minimum.reduce(structure.diagonals(parameters.precisions_cholesky))
         return cls.of(np.broadcast_to(deviations, parameters.means.shape[1:]))
 
     def scales(self, structure: Structure, dtype: np.dtype, means: np.ndarray) -> np.ndarray | None:

@@ -11,7 +11,7 @@ from numpy.typing import DTypeLike
 
 from .array import ArraySource
 from .complete import CompleteSource
-from .threads import Workers, await_all
+from .threads import Helpers, Workers, await_all
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -161,14 +161,15 @@ END: Any = object()
 
 def ahead(items: Iterable[T]) -> Iterator[T]:
     """The items, the next one fetched by another thread while the present one is used."""
-    from concurrent.futures import ThreadPoolExecutor
-
-    iterator = iter(items)
-    with ThreadPoolExecutor(1, thread_name_prefix="fastgmm-reader") as reader:
-        coming = reader.submit(next, iterator, END)
-        while True:
+    iterator, reader = iter(items), Helpers("fastgmm-reader")
+    try:
+        coming = reader.submit(1, next, iterator, END)
+        while coming is not None:
             await_all([coming])
             if (item := coming.result()) is END:
                 return
-            coming = reader.submit(next, iterator, END)
+            coming = reader.submit(1, next, iterator, END)
             yield item
+    finally:
+        reader.close()
+    yield from iterator  # where no thread can be had

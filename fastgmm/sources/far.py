@@ -13,6 +13,7 @@ import numpy as np
 
 from ..kernels import COMMON_FRAME, DIAGONAL, TRIANGULAR
 from ..model.factors import packed
+from ..model.masked import masked
 from ..model.structure import LOG_2_PI, KernelModel
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ NUMBERS = 1 << 18  # that are worked on together
 Outputs = tuple[np.ndarray | None, ...]  # log-likelihoods, responsibilities, labels
 
 
+@masked
 def mend(X: np.ndarray, model: KernelModel, scores: np.ndarray, outputs: Outputs) -> None:
     """Fill the outputs of complete rows that are far by their log-likelihoods, the scores."""
     n_components, n_features = model.centers.shape
@@ -40,6 +42,7 @@ def mend(X: np.ndarray, model: KernelModel, scores: np.ndarray, outputs: Outputs
         put(rows, *limit(u, exponents, factors, shifts, offsets), outputs)
 
 
+@masked
 def mend_incomplete(X: np.ndarray, model: IncompleteModel, scores: np.ndarray, outputs: Outputs) -> None:
     """The same for rows with gaps, pattern by pattern."""
     lost, (n_components, n_features) = np.flatnonzero(far(scores)), model.centers.shape
@@ -82,25 +85,24 @@ def limit(
     norms = np.where(offsets > -np.inf, norm(y).T, np.inf)
     nearest = norms.argmin(axis=1)
     log_densities = np.empty(norms.shape)
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore"):
-        for j in np.unique(nearest):
-            rows = nearest == j
-            for k, offset in enumerate(offsets):
-                both = y[k, rows] + y[j, rows]
-                apart = (whitened(factors[k] - factors[j], u[rows]) * both).sum(axis=1, keepdims=True)
-                shifted = ((shifts[k] - shifts[j]) * both).sum(axis=1, keepdims=True)
-                more = np.where(
-                    apart == 0,
-                    np.ldexp(-shifted, up[rows] - 1),
-                    np.ldexp(apart - np.ldexp(shifted, down[rows]), 2 * up[rows] - 1),
-                )
-                log_densities[rows, k] = offset - more[:, 0]
-        log_densities = np.minimum(log_densities, np.finfo(np.float64).max)
-        peak = log_densities.max(axis=1)
-        responsibilities = np.exp(log_densities - peak[:, None])
-        total = responsibilities.sum(axis=1)
-        squares = np.ldexp(norms.min(axis=1) ** 2, 2 * exponents - 1)
-        return peak + np.log(total) - squares, responsibilities / total[:, None]
+    for j in np.unique(nearest):
+        rows = nearest == j
+        for k, offset in enumerate(offsets):
+            both = y[k, rows] + y[j, rows]
+            apart = (whitened(factors[k] - factors[j], u[rows]) * both).sum(axis=1, keepdims=True)
+            shifted = ((shifts[k] - shifts[j]) * both).sum(axis=1, keepdims=True)
+            more = np.where(
+                apart == 0,
+                np.ldexp(-shifted, up[rows] - 1),
+                np.ldexp(apart - np.ldexp(shifted, down[rows]), 2 * up[rows] - 1),
+            )
+            log_densities[rows, k] = offset - more[:, 0]
+    log_densities = np.minimum(log_densities, np.finfo(np.float64).max)
+    peak = log_densities.max(axis=1)
+    responsibilities = np.exp(log_densities - peak[:, None])
+    total = responsibilities.sum(axis=1)
+    squares = np.ldexp(norms.min(axis=1) ** 2, 2 * exponents - 1)
+    return peak + np.log(total) - squares, responsibilities / total[:, None]
 
 
 def scaled_down(X: np.ndarray, *points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -138,9 +140,7 @@ def norm(y: np.ndarray) -> np.ndarray:
 
 def put(rows: np.ndarray, log_likelihoods: np.ndarray, responsibilities: np.ndarray, outputs: Outputs) -> None:
     """Store the results of some rows where they are wanted."""
-    with np.errstate(over="ignore", under="ignore"):  # a log-likelihood below the range of the rows' type is -inf
-        for out, values in zip(
-            outputs, (log_likelihoods, responsibilities, responsibilities.argmax(axis=1)), strict=True
-        ):
-            if out is not None:
-                out[rows] = values
+    results = log_likelihoods, responsibilities, responsibilities.argmax(axis=1)
+    for out, values in zip(outputs, results, strict=True):
+        if out is not None:
+            out[rows] = values  # a log-likelihood below the range of the rows' type is -inf

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..model.masked import masked
 from ..text import quoted
 from .array import ArraySource
 from .chunks import Chunks, ChunkSource
@@ -191,6 +192,7 @@ def spooled(chunks: FloatChunks, dtype: np.dtype[Any] | None) -> NDArray[Any]:
         return np.memmap(file, dtype, "r", shape=(n_samples, n_features))
 
 
+@masked
 def check_sample_weight(sample_weight: Any, n_samples: int, min_samples: int = 1) -> NDArray[np.float64]:
     """Return the weights of rows: one each, finite and not negative, at least ``min_samples`` of them positive."""
     weights = to_floats(sample_weight, "sample_weight").astype(np.float64, copy=False)
@@ -213,8 +215,7 @@ def check_sample_weight(sample_weight: Any, n_samples: int, min_samples: int = 1
             f"sample_weight is positive for {positive} of {n_samples} rows, while a minimum of {min_samples} is "
             "required. Give more rows a weight above zero."
         )
-    with np.errstate(over="ignore"):
-        total = weights.sum()
+    total = weights.sum()
     if not total < math.inf:
         raise ValueError(f"The sum of sample_weight overflows: its largest value is {weights.max()}. Scale it down.")
     return weights

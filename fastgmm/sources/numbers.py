@@ -46,7 +46,7 @@ def to_floats(values: Any, name: str, *, allow_missing: bool = False) -> NDArray
             "drop those that cannot be converted."
         )
     single = array.dtype.char == "f" if types is None else is_single(types)
-    with np.errstate(over="ignore"):  # a long double may be out of range; it is refused as an infinity afterwards
+    with np.errstate(all="ignore"):  # a long double may be out of range; it is refused as an infinity afterwards
         return np.require(array.astype(np.float32 if single else np.float64, copy=False), requirements="A")
 
 

@@ -137,6 +137,12 @@ class Source(ABC):
         serial.workers = Workers(1)
         return serial
 
+    def until(self, deadline: float) -> Self:
+        """The same rows, of which a pass in several groups raises OutOfTime after a reading of `time.perf_counter`."""
+        limited = copy(self)
+        limited.workers = self.workers.until(deadline)
+        return limited
+
     @cached
     def total(self) -> float:
         """The number of rows, or the sum of their weights."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from threading import Lock
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ..model.cached import cached
+from ..model.masked import masked
 
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
@@ -35,6 +38,47 @@ def await_all(futures: Collection[Future[Any]]) -> None:
 
     while wait(futures, timeout=ALERT_SECONDS).not_done:
         pass
+
+
+class OutOfTime(Exception):
+    """Raised between two items when workers are out of time."""
+
+
+def in_time(items: Iterable[T], deadline: float) -> Iterator[T]:
+    """The items, as long as `time.perf_counter` is before the deadline."""
+    for item in items:
+        if perf_counter() >= deadline:
+            raise OutOfTime
+        yield item
+
+
+class Helpers:
+    """Threads that help, as far as they can be had: the system may have none left, or the interpreter be ending."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._pool: ThreadPoolExecutor | None = None
+
+    def submit(self, most: int, function: Callable[..., R], *arguments: Any) -> Future[R] | None:
+        """Have one of at most so many threads call a function; None where none can be had."""
+        try:
+            if self._pool is None:
+                from concurrent.futures import ThreadPoolExecutor  # half of the time to import fastgmm
+
+                self._pool = ThreadPoolExecutor(most, thread_name_prefix=self._name)
+            return self._pool.submit(function, *arguments)
+        except RuntimeError:
+            self._let_go(wait=False)
+            return None
+
+    def close(self) -> None:
+        """Wait for what runs, and let the threads go."""
+        self._let_go(wait=True)
+
+    def _let_go(self, *, wait: bool) -> None:
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.shutdown(wait=wait, cancel_futures=True)
 
 
 class InOrder(Generic[T, R]):
@@ -86,11 +130,22 @@ class InOrder(Generic[T, R]):
 
 
 class Workers:
-    """A number of threads, the caller's among them; the others start when there is work and are gone after `close`."""
+    """A number of threads, the caller's among them; the others start when there is work and are gone after `close`.
 
-    def __init__(self, n_threads: int | None = None) -> None:
+    Where the others cannot be had the caller's does it all. After a deadline, a reading of `time.perf_counter`, no
+    further item is taken, and OutOfTime is raised.
+    """
+
+    def __init__(
+        self, n_threads: int | None = None, helpers: Helpers | None = None, deadline: float = math.inf
+    ) -> None:
         self._wanted = n_threads
-        self._pool: ThreadPoolExecutor | None = None
+        self._helpers = helpers or Helpers("fastgmm")
+        self._deadline = deadline
+
+    def until(self, deadline: float) -> Workers:
+        """The same threads with a deadline."""
+        return Workers(self._wanted, self._helpers, deadline)
 
     @cached
     def n_threads(self) -> int:
@@ -110,6 +165,8 @@ class Workers:
         done: Callable[[T], object],
     ) -> None:
         """Like `run`, with a function that is prepared once in each thread, and `done` called after each item."""
+        if self._deadline < math.inf:
+            items = in_time(items, self._deadline)
         if n_items == 1 or self.n_threads == 1:
             function = prepare()
             for item in items:
@@ -117,14 +174,14 @@ class Workers:
                 done(item)
                 collect(result)
             return
-        from concurrent.futures import ThreadPoolExecutor  # half of the time to import fastgmm
-
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(self.n_threads - 1, thread_name_prefix="fastgmm")
         queue = InOrder(prepare, items, collect, done)
         others: list[Future[None]] = []
         try:
-            others += [self._pool.submit(queue.work) for _ in range(min(self.n_threads, n_items) - 1)]
+            while len(others) < min(self.n_threads, n_items) - 1:
+                other = self._helpers.submit(self.n_threads - 1, masked(queue.work))
+                if other is None:
+                    break
+                others.append(other)
             queue.work()
         except BaseException:  # Ctrl-C must not wait for what others are at; `close` does
             queue.stop()
@@ -138,6 +195,4 @@ class Workers:
 
     def close(self) -> None:
         """Wait for what runs, and let the threads go."""
-        if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
-            self._pool = None
+        self._helpers.close()

@@ -64,7 +64,7 @@ class Refinement:
         purse = SWAP * budget.left
         for _ in range(ROUNDS):
             fresh = [one for one in self._rivals() if self._score(one) != searched.get(one.structure)]
-            if not fresh or purse <= 0:
+            if not fresh or purse <= 0 or self.trials.late:
                 break
             jobs = [Job(work(one), partial(self._swap_all, one.structure, purse / len(fresh))) for one in fresh]
             spent = sum(self.trials.together(jobs))
@@ -108,6 +108,8 @@ class Refinement:
         """Fit a candidate from each of its starts that is promising, or from all where that costs little."""
         outcome, passes = self.outcomes[candidate], 0
         for start in starts:
+            if self.trials.late:
+                break
             contender = run(self.trials.goal(candidate, sample), sample, [start])
             if not self.trials.whole:
                 passes += self.trials.attempt_promising(candidate, outcome, Data(source, sample), contender)
@@ -123,7 +125,7 @@ class Refinement:
         for _ in range(ROUNDS):
             best = self._best(structure)
             _, before = self._score(best)
-            if self.outcomes[best].fit is None or best.n_components >= source.n_samples:
+            if self.trials.late or self.outcomes[best].fit is None or best.n_components >= source.n_samples:
                 break
             spent += self._swap(best, purse - spent, source, sample)
             _, after = self._score(self._best(structure))

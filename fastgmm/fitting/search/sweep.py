@@ -47,22 +47,23 @@ def sweep(
     *,
     method: Any,
     penalty: float,
+    outcomes: dict[Candidate, Outcome] | None = None,
 ) -> list[Outcome]:
     """Fit all candidates; errors are outcomes too. Nothing but times depends on the number of threads.
 
-    `method` is where EM starts, as for `prepare`; None takes clusters of the sample. `penalty` is what a parameter must
-    gain in mean log-likelihood.
+    `outcomes` are there for whoever wants to know how far this has come when an exception ends it. `method` is where
+    EM starts, as for `prepare`; None takes clusters of the sample. `penalty` is what a parameter must gain in mean
+    log-likelihood.
     """
     largest = max(candidate.n_components for candidate in candidates)
     size = sample_size(source.n_features, SAMPLE_ROWS, SAMPLE_ROWS_PER_COMPONENT * largest)
     structures = dict.fromkeys(candidate.structure for candidate in candidates)
     whole = source.imputed(largest, max(structures, key=lambda structure: structure.triangular))
     sample = whole.take(draw_rows(whole, size, random_state) if whole.n_samples > size else None)
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # what overflows is refused or repaired
-        for rows in (source, sample):
-            _ = rows.origin, rows.total, [structure.squares(rows) for structure in structures]  # computed once
-        trials = Trials(Data(source, sample), settings, penalty)
-        return Sweep(trials, candidates, method, random_state, on_fitted).run()
+    for rows in (source, sample):
+        _ = rows.origin, rows.total, [structure.squares(rows) for structure in structures]  # computed once
+    trials = Trials(Data(source, sample), settings, penalty, candidates)
+    return Sweep(trials, candidates, method, random_state, on_fitted).run({} if outcomes is None else outcomes)
 
 
 class Sweep:
@@ -83,10 +84,10 @@ class Sweep:
         source = trials.data.source
         self.n_samples = source.n_samples if source.weights is None else int(np.count_nonzero(source.weights))
 
-    def run(self) -> list[Outcome]:
+    def run(self, outcomes: dict[Candidate, Outcome]) -> list[Outcome]:
         """The tree, the way down, each candidate from its own start, and refinement."""
         trials, budget = self.trials, self.budget
-        outcomes = {candidate: Outcome() for candidate in self.candidates}
+        outcomes |= {candidate: Outcome() for candidate in self.candidates}
         chains = [self._chain(structure) for structure in dict.fromkeys(one.structure for one in self.candidates)]
         outcomes |= {chain[0]: Outcome() for chain in chains if chain[0] not in outcomes}
         tree = self._find_starts(sorted({candidate.n_components for candidate in outcomes}))
@@ -131,7 +132,8 @@ class Sweep:
         """Grow the tree, and set where each number of components starts."""
         sample, method = self.trials.data.sample, self.method
         size = self.budget.tree_rows(max(TREE_ROWS, TREE_ROWS_PER_COMPONENT * numbers[-1]), numbers[-1])
-        tree = grow(sample, draw_rows(sample, size, self.random_state) if sample.n_samples > size else None)
+        rows = draw_rows(sample, size, self.random_state) if sample.n_samples > size else None
+        tree = grow(sample, rows, self.trials.settings.deadline)
         for k in numbers:
             self.starts[k] = partial(cut_tree, tree=tree) if method is None else self._by_method()
         self.budget.spent += self.budget.tree(len(tree.points))
@@ -181,7 +183,7 @@ class Sweep:
 
     def _race(self, candidate: Candidate, source: Source, sample: CompleteSource) -> Contender | None:
         """A candidate's own start after a few EM iterations on the sample; None where it cannot be carried out."""
-        if candidate.n_components > self.n_samples:
+        if candidate.n_components > self.n_samples or self.trials.late:
             return None
         return run(self.trials.goal(candidate, sample), sample, [self.starts[candidate.n_components]])
 
@@ -206,7 +208,7 @@ def prepared(rows: CompleteSource, goal: Goal, method: object, seed: int) -> Par
 
 def from_clustering(rows: CompleteSource, goal: Goal, draws: Draws) -> Parameters:
     """Each row belongs to the nearest center of a k-means clustering."""
-    return from_centers(rows, goal, kmeans(rows, draws))
+    return from_centers(rows, goal, kmeans(rows, draws, goal.deadline))
 
 
 def cut_tree(rows: CompleteSource, goal: Goal, tree: Hierarchy) -> Parameters:

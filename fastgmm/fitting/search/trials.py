@@ -1,7 +1,7 @@
 """Candidates for a mixture and their outcomes: fits from one start after another, of which the best is kept."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import Any, NamedTuple, TypeVar
@@ -10,7 +10,7 @@ from ...model.parameters import Parameters
 from ...model.structure import Structure
 from ...sources.complete import CompleteSource
 from ...sources.source import Source
-from ..convergence import INTERRUPT
+from ..convergence import CALLBACK, INTERRUPT
 from ..em import Fit, expectation_maximization
 from ..parallel import Job, share_out
 from ..restarts import FitRecord
@@ -62,10 +62,12 @@ class Outcome:
 class Trials:
     """Fits of candidates to the same rows."""
 
-    def __init__(self, data: Data, settings: Settings, penalty: float) -> None:
+    def __init__(self, data: Data, settings: Settings, penalty: float, candidates: Collection[Candidate] = ()) -> None:
         self.data, self.settings = data, settings
         self.penalty = penalty  # what a parameter must gain in mean log-likelihood
+        self.candidates = candidates  # those asked for: there are others on the way
         self.stopped = False
+        self.any_fit = False  # of one that is asked for
 
     @property
     def whole(self) -> bool:
@@ -85,7 +87,12 @@ class Trials:
 
     def goal(self, candidate: Candidate, source: Source) -> Goal:
         """The goal of a fit of a candidate to some rows."""
-        return Goal(*candidate, self.settings.m_step(source, candidate.structure))
+        return Goal(*candidate, self.settings.m_step(source, candidate.structure), self.settings.deadline)
+
+    @property
+    def late(self) -> bool:
+        """Whether there is no time for a further fit, one being there."""
+        return self.any_fit and perf_counter() >= self.settings.deadline
 
     def attempt(
         self,
@@ -97,28 +104,35 @@ class Trials:
     ) -> int:
         """Run EM once; what it ends with, be it an error, goes to the outcome. Returns the number of passes.
 
-        `limits` replace settings.
+        What Ctrl-C or the callback cuts short goes there as far as it has come, and all ends. `limits` replace
+        settings.
         """
-        begun, goal = perf_counter(), self.goal(candidate, source)
-        settings = self.settings.begun()._replace(**limits)
-        try:
-            parameters = start(goal)
-            started = perf_counter()
-            fit = expectation_maximization(source, goal.m_step, parameters, settings, on_iteration=self._check)
-            if fit.stop_reason == INTERRUPT:
-                raise KeyboardInterrupt
-            degenerate = not goal.m_step.sound(fit.parameters)
-        except Exception as error:
-            if outcome.fit is None:
-                outcome.error = error
+        if self.late:
+            if outcome.fit is None and outcome.error is None:
+                outcome.error = TimeoutError("max_time was over before this candidate's turn")
             return 0
-        except BaseException:
+        started = begun = perf_counter()
+        goal, settings = self.goal(candidate, source), self.settings._replace(**limits)
+        fit: Fit | None = None
+        try:
+            fit = Fit(start(goal))
+            started = perf_counter()
+            expectation_maximization(source, goal.m_step, fit.parameters, settings, on_iteration=self._check, fit=fit)
+            degenerate = not goal.m_step.sound(fit.parameters)
+        except BaseException as error:
+            told = fit is not None and fit.stop_reason == CALLBACK
+            if isinstance(error, Exception) and not told:
+                if outcome.fit is None:
+                    outcome.error = error
+                return 0
             self.stopped = True
+            if fit is not None and fit.lower_bounds:
+                fit = fit.cut(CALLBACK if told and not isinstance(error, KeyboardInterrupt) else INTERRUPT)
+                outcome.keep(fit, not goal.m_step.sound(fit.parameters), recorded(fit, begun, started))
             raise
-        bounds = fit.lower_bounds or [-math.inf]
-        seconds = started - begun, perf_counter() - started
-        record = FitRecord(*seconds, len(fit.lower_bounds), bounds[0], bounds[-1], fit.converged, False)
+        record = recorded(fit, begun, started)
         outcome.keep(fit, degenerate, record)
+        self.any_fit = self.any_fit or candidate in self.candidates
         return record.n_iter
 
     def go_on(self, candidate: Candidate, outcome: Outcome, source: Source, **limits: Any) -> None:
@@ -137,7 +151,7 @@ class Trials:
 
         Returns the number of passes over all rows.
         """
-        if contender is None or contender.parameters is None:
+        if contender is None or contender.parameters is None or self.late:
             return 0
         if outcome.fit is not None and not outcome.degenerate:
             parameters, m_step = outcome.fit.parameters, self.goal(candidate, data.sample).m_step
@@ -158,3 +172,9 @@ class Trials:
         """End a fit when the sweep has ended."""
         if self.stopped:
             raise KeyboardInterrupt
+
+
+def recorded(fit: Fit, begun: float, started: float) -> FitRecord:
+    """The record of a fit that has ended now."""
+    bounds, seconds = fit.lower_bounds or [-math.inf], (started - begun, perf_counter() - started)
+    return FitRecord(*seconds, len(fit.lower_bounds), bounds[0], bounds[-1], fit.converged, False)

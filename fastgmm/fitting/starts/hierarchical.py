@@ -1,6 +1,8 @@
 """Ward's agglomeration of a sample of the rows: one tree of merges serves every number of clusters."""
 
+import math
 from dataclasses import dataclass
+from time import perf_counter
 
 import numpy as np
 
@@ -10,6 +12,7 @@ from ...sources.complete import CompleteSource, Known, Labels, Nearest
 from .kmeans import Random, draw_rows, sample_size
 
 SAMPLE_ROWS = 2000  # the tree takes time for the square of this
+STRETCH = 64  # merges between two looks at the clock
 SPREAD_FEATURES = 1 << 10  # features looked at together
 
 
@@ -77,15 +80,26 @@ class Hierarchy:
     complete: bool
 
 
-def ward(points: np.ndarray, weights: np.ndarray | None = None) -> MergeTree:
-    """Ward's hierarchy of points (n, D), by chains of nearest neighbors (Murtagh 1983), in n^2 D steps."""
+def ward(points: np.ndarray, weights: np.ndarray | None = None, deadline: float = math.inf) -> MergeTree:
+    """Ward's hierarchy of points (n, D), by chains of nearest neighbors (Murtagh 1983), in n^2 D steps.
+
+    Past the deadline the nearest are not sought any more: clusters merge in the order of their rows, at the largest
+    cost so far.
+    """
     n = len(points)
     centers = np.array(points.T, np.float64, order="C")
     centers -= points.mean(axis=0)[:, None]
     sizes = np.ones(n) if weights is None else weights.astype(np.float64)
     absorbed, into, heights = np.empty(n - 1, np.intp), np.empty(n - 1, np.intp), np.empty(n - 1)
-    scratch, indices = np.empty((2, n)), np.empty((2, n), np.intp)
-    kernels.CHOSEN.agglomerate(centers, sizes, scratch, indices, absorbed, into, heights)
+    scratch, indices = np.zeros((2, n)), np.empty((2, n), np.intp)
+    indices[0] = np.arange(n)
+    stretch, done = n - 1 if deadline == math.inf else STRETCH, 0
+    while done < n - 1 and perf_counter() < deadline:
+        last = min(done + stretch, n - 1)
+        kernels.CHOSEN.agglomerate(centers, sizes, scratch, indices, absorbed, into, heights, done, last)
+        done = last
+    left = np.sort(indices[0, : n - done])
+    absorbed[done:], into[done:], heights[done:] = left[:-1], left[1:], heights[:done].max(initial=0.0)
     order = np.argsort(heights, kind="stable")
     return MergeTree(absorbed[order], into[order], heights[order])
 
@@ -96,7 +110,7 @@ def draw_sample(source: CompleteSource, n_clusters: int, random_state: Random) -
     return None if source.n_samples <= size else draw_rows(source, size, random_state)
 
 
-def grow(source: CompleteSource, sample: np.ndarray | None) -> Hierarchy:
+def grow(source: CompleteSource, sample: np.ndarray | None, deadline: float = math.inf) -> Hierarchy:
     """Ward's hierarchy of some rows, or of all, with features in units of their spread."""
     rows = source.take(sample)
     points, weights = rows.rows(slice(None)), rows.weights
@@ -104,7 +118,7 @@ def grow(source: CompleteSource, sample: np.ndarray | None) -> Hierarchy:
     if weights is not None and not weights.all():
         points, weights, complete = points[weights > 0], weights[weights > 0], False
     scale = spread(points, weights)
-    return Hierarchy(points, weights, scale, ward(points / scale, weights), complete)
+    return Hierarchy(points, weights, scale, ward(points / scale, weights, deadline), complete)
 
 
 def clusters(source: CompleteSource, hierarchy: Hierarchy, n_clusters: int) -> Labels:

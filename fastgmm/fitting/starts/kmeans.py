@@ -5,6 +5,7 @@ side. Large data are sampled twice: seeds, and centers near enough to move littl
 """
 
 import math
+from time import perf_counter
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -66,17 +67,22 @@ def choose_rows(source: Source, size: int, random_state: Random) -> np.ndarray:
     return random_state.choice(source.n_samples, size=size, replace=False, p=chances / chances.sum())
 
 
-def seed(source: ArraySource, first: float, uniforms: np.ndarray) -> np.ndarray:
+def seed(source: ArraySource, first: float, uniforms: np.ndarray, deadline: float = math.inf) -> np.ndarray:
     """Indices of rows spread over the data.
 
     Each next row is drawn with probability proportional to its weight times its squared distance to the nearest row
-    chosen so far; of 3 + log K such candidates the one that lowers the sum of these distances most is taken.
+    chosen so far; of 3 + log K such candidates the one that lowers the sum of these distances most is taken. Past the
+    deadline the others are taken at equal intervals.
     """
     chosen = np.empty(len(uniforms) + 1, np.intp)
     chosen[:1] = source.weighted_quantile_rows(np.array([first]))
     closest = np.full(source.n_samples, np.inf, source.dtype)
     potential = source.potentials(source.rows(chosen[:1]), closest, update=True)[0]
     for c, draws in enumerate(uniforms, start=1):
+        if perf_counter() >= deadline:
+            left = len(chosen) - c
+            chosen[c:] = source.weighted_quantile_rows((np.arange(left) + 0.5) / left)
+            break
         shares = closest if source.weights is None else closest * source.weights
         cumulative = np.cumsum(shares, dtype=np.float64)
         candidates = np.minimum(np.searchsorted(cumulative, draws * potential), source.n_samples - 1)
@@ -86,11 +92,15 @@ def seed(source: ArraySource, first: float, uniforms: np.ndarray) -> np.ndarray:
     return chosen
 
 
-def lloyd(source: ArraySource, centers: np.ndarray, max_iter: int = 100, tol: float = 1e-4) -> np.ndarray:
+def lloyd(
+    source: ArraySource, centers: np.ndarray, max_iter: int = 100, tol: float = 1e-4, deadline: float = math.inf
+) -> np.ndarray:
     """Move centers to the means of their rows until they move less than `tol` times the variance of the data."""
     total = source.squares.sum()
     variance, nothing = total / source.total / source.n_features, np.finfo(source.dtype).eps ** 2 * total
     for _ in range(max_iter):
+        if perf_counter() >= deadline:
+            break
         _, counts, sums, inertia = source.assign(centers)
         empty = counts == 0
         moved = np.where(empty[:, None], 0.0, sums / np.where(empty, 1.0, counts)[:, None])
@@ -112,18 +122,19 @@ def farthest(source: ArraySource, centers: np.ndarray, count: int) -> np.ndarray
     return source.rows(np.argpartition(closest, -count)[-count:])
 
 
-def seeds(source: Source, draws: Draws) -> np.ndarray:
+def seeds(source: Source, draws: Draws, deadline: float = math.inf) -> np.ndarray:
     """Indices of rows (K,) chosen by k-means++."""
     rows = sample_rows(source, draws.sizes[0], draws.sample)
-    chosen = seed(source.take(rows), draws.first, draws.uniforms)
+    chosen = seed(source.take(rows), draws.first, draws.uniforms, deadline)
     return chosen if rows is None else rows[chosen]
 
 
-def kmeans(source: Source, draws: Draws) -> np.ndarray:
-    """Centers (K, D) of a k-means clustering."""
-    centers = source.take(seeds(source, draws)).rows(slice(None))
+def kmeans(source: Source, draws: Draws, deadline: float = math.inf) -> np.ndarray:
+    """Centers (K, D) of a k-means clustering, or how far it has come by the deadline."""
+    centers = source.take(seeds(source, draws, deadline)).rows(slice(None))
     for size in draws.sizes:
-        centers = lloyd(source.take(sample_rows(source, size, draws.sample)), centers)
+        if perf_counter() < deadline:
+            centers = lloyd(source.take(sample_rows(source, size, draws.sample)), centers, deadline=deadline)
     return centers
 
 

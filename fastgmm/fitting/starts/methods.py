@@ -3,7 +3,9 @@
 So several starts can be drawn one after the other and carried out side by side, with the same results.
 """
 
+import math
 from collections.abc import Callable
+from time import perf_counter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,13 +20,20 @@ from ..mstep import MStep
 from .hierarchical import clusters, draw_sample, grow, spread
 from .kmeans import Random, choose_rows, draw, kmeans, seeds
 
+HASTY_ROWS = 1 << 15  # of which the parameters of a start are estimated where there is no time for all rows
+HASTY_ROWS_PER_COMPONENT = 256  # their number where there are many components
+
 
 class Goal(NamedTuple):
-    """A mixture to be fitted: its structure, its number of components, and the M-step of the fit."""
+    """A mixture to be fitted: its structure, its number of components, the M-step of the fit, and by when.
+
+    Past the `deadline`, a reading of `time.perf_counter`, a start takes the shortest way to some parameters.
+    """
 
     structure: Structure
     n_components: int
     m_step: MStep
+    deadline: float = math.inf
 
 
 Start = Callable[[Any], Parameters]  # called with the source that it was drawn for
@@ -33,14 +42,14 @@ Centers = Callable[[CompleteSource], np.ndarray]  # (K, D), from such a source
 
 def from_kmeans(source: CompleteSource, goal: Goal, random_state: Random) -> Start:
     """Each row belongs to the nearest center of a k-means clustering."""
-    centers = kmeans_centers(source, goal.n_components, random_state)
+    centers = kmeans_centers(source, goal, random_state)
     return lambda source: nearest(source, goal, centers)
 
 
 def from_kmeans_seeds(source: CompleteSource, goal: Goal, random_state: Random) -> Start:
     """Components stand on rows chosen by k-means++."""
     draws = draw(source.n_samples, source.n_features, goal.n_components, random_state)
-    return lambda source: from_rows(source, goal, seeds(source, draws))
+    return lambda source: from_rows(source, goal, seeds(source, draws, goal.deadline))
 
 
 def from_random_rows(source: CompleteSource, goal: Goal, random_state: Random) -> Start:
@@ -64,7 +73,9 @@ def from_random(source: CompleteSource, goal: Goal, random_state: Random) -> Sta
 def from_hierarchy(source: CompleteSource, goal: Goal, random_state: Random) -> Start:
     """Each row belongs to its cluster in Ward's hierarchy, or to the nearest cluster where that is of a sample."""
     sample = draw_sample(source, goal.n_components, random_state)
-    return lambda source: from_labels(source, goal, clusters(source, grow(source, sample), goal.n_components))
+    return lambda source: from_labels(
+        source, goal, clusters(source, grow(source, sample, goal.deadline), goal.n_components)
+    )
 
 
 def fixed(parameters: Parameters) -> Start:
@@ -75,15 +86,15 @@ def fixed(parameters: Parameters) -> Start:
 # ---- centers, for k-means and for the race
 
 
-def kmeans_centers(source: CompleteSource, n_components: int, random_state: Random) -> Centers:
+def kmeans_centers(source: CompleteSource, goal: Goal, random_state: Random) -> Centers:
     """The centers of a k-means clustering."""
-    draws = draw(source.n_samples, source.n_features, n_components, random_state)
-    return lambda source: kmeans(source, draws)
+    draws = draw(source.n_samples, source.n_features, goal.n_components, random_state)
+    return lambda source: kmeans(source, draws, goal.deadline)
 
 
-def random_centers(source: CompleteSource, n_components: int, random_state: Random) -> Centers:
+def random_centers(source: CompleteSource, goal: Goal, random_state: Random) -> Centers:
     """Rows chosen at random."""
-    rows = choose_rows(source, n_components, random_state)
+    rows = choose_rows(source, goal.n_components, random_state)
     return lambda source: source.take(rows).rows(slice(None))
 
 
@@ -115,14 +126,24 @@ def from_rows(source: CompleteSource, goal: Goal, indices: np.ndarray) -> Parame
 
 def from_centers(source: CompleteSource, goal: Goal, centers: np.ndarray) -> Parameters:
     """Each row belongs to the nearest center."""
+    source = hastened(source, goal)
     return goal.m_step(source.statistics_labeled(goal.structure, centers, Nearest(centers)))
 
 
 def from_labels(source: CompleteSource, goal: Goal, labels: Labels) -> Parameters:
     """Each row belongs to the component of its label."""
+    source = source if isinstance(labels, Known) else hastened(source, goal)
     frame = np.tile(source.origin, (goal.n_components, 1))
     means = centroids(source.statistics_labeled(SPHERICAL, frame, labels))
     return goal.m_step(source.statistics_labeled(goal.structure, means, labels))
+
+
+def hastened(source: CompleteSource, goal: Goal) -> CompleteSource:
+    """The rows, or past the deadline some of them."""
+    size = max(HASTY_ROWS, HASTY_ROWS_PER_COMPONENT * goal.n_components)
+    if perf_counter() < goal.deadline or source.n_samples <= size:
+        return source
+    return source.take(source.weighted_quantile_rows((np.arange(size) + 0.5) / size))
 
 
 def from_responsibilities(

@@ -28,11 +28,7 @@ def from_race(source: CompleteSource, goal: Goal, random_state: Random) -> Start
     n_rows = sample_size(source.n_features, RACE_ROWS, RACE_ROWS_PER_COMPONENT * goal.n_components)
     rows = None if source.n_samples <= n_rows else draw_rows(source, n_rows, random_state)
     subsample = source.take(rows)
-    starts = [
-        partial(scale, centers=centers(subsample, goal.n_components, random_state))
-        for centers in CENTERS
-        for scale in SCALES
-    ]
+    starts = [partial(scale, centers=centers(subsample, goal, random_state)) for centers in CENTERS for scale in SCALES]
 
     return lambda source: best_start(source.take(rows), goal, starts).reached()
 
@@ -69,7 +65,7 @@ class Contender:
         try:
             if self.parameters is None:
                 self.parameters = self.start(source, goal=self.goal)
-            settings = Settings(tol=0.0, max_iter=n_passes)
+            settings = Settings(tol=0.0, max_iter=n_passes, deadline=self.goal.deadline)
             fit = expectation_maximization(source, self.goal.m_step, self.parameters, settings)
         except ValueError as error:
             self.value, self.error = -math.inf, error

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ... import kernels
+from ...model.masked import masked
 from ...model.parameters import Parameters
 from ...model.statistics import Statistics
 from ...model.structure import Structure
@@ -126,8 +127,7 @@ def rows_of(partition: AnyPartition, indices: np.ndarray | slice = slice(None)) 
 def apply(partition: AnyPartition, *own: Any, function: Callable, frame: dict[str, Any], **arguments: Any) -> Any:
     """A function of a partition, called with the origin and the units that all partitions share."""
     vars(partition).update(frame)
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # the M-step refuses or repairs what overflows
-        return function(partition, *own, **arguments)
+    return masked(function)(partition, *own, **arguments)
 
 
 def rows_apply(
@@ -144,4 +144,4 @@ def rows_apply(
     first = 0 if np.isnan(start) else int(start)
     rows = as_rows(chunk, estimator, min_samples=0, first=first, allow_missing=kind.has_gaps)
     with kind(rows, n_threads) as partition:
-        return function(partition, model)
+        return masked(function)(partition, model)

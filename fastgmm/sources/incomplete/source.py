@@ -11,6 +11,7 @@ from ...kernels import COMMON_FRAME, TRIANGULAR
 from ...model.cached import cached
 from ...model.factors import inverse
 from ...model.fitted import Fitted
+from ...model.masked import masked
 from ...model.parameters import Parameters
 from ...model.spread import check_squares, constant
 from ...model.statistics import Statistics
@@ -180,6 +181,7 @@ class IncompleteSource(Source):
     def units(self) -> Units:
         return self.source.units
 
+    @masked
     def model(self, fitted: Fitted) -> IncompleteModel:
         units = Units.of_mixture(fitted.structure, fitted.parameters)
         return incomplete_model(fitted.structure, fitted.parameters, units.inverse(self.dtype))
