@@ -30,7 +30,7 @@ docstring of a room says what it must not know.
                   `datasets`, `config`, and equipment: `exceptions`, `text`, `startup`
 * mixture/        what the estimators are made of: base, estimation, streaming, criteria, distribution, regression,
                   imputation, outliers, persistence, scikit-learn's protocol and conversion, checks of arguments and of
-                  attributes, progress, what notebooks show
+                  attributes, progress, the ending of a fit that is cut short, what notebooks show
 * fitting/        em, mstep, repair, convergence, acceleration, stream, restarts, parallel, settings
   starts/         where EM begins;   search/   the search behind `select`
 * sources/        where rows come from: intake, columns, numbers, passes, arrays, chunks, files, threads
