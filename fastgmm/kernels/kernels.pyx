@@ -313,8 +313,8 @@ def agglomerate(
     Py_ssize_t[::1] absorbed,                   # OUT    (n - 1,)  at each merge one cluster, named by a point of it,
     Py_ssize_t[::1] into,                       # OUT    (n - 1,)  joins another
     double[::1] heights,                        # OUT    (n - 1,)  u v / (u + v) |a - b|^2, not less than before in them
-    Py_ssize_t first,                           #                which merges: from the one after those done before
-    Py_ssize_t last,                            #                to the one before this
+    Py_ssize_t first,                           # IN     which merges: from the one after those done before
+    Py_ssize_t last,                            # IN     up to the one before this
 ):
     """Ward's merges by chains of nearest neighbors: from cluster to cluster until two are nearest to each other."""
     cdef Py_ssize_t D = centers.shape[0], m = centers.shape[1] - first, length = 0, merge, a, b, i, j
