@@ -73,7 +73,7 @@ class Selection:
         --------
         >>> from fastgmm.datasets import load_faithful
         >>> from fastgmm import select
-        >>> select(load_faithful().data, range(2, 5), "diag", random_state=0).notes
+        >>> select(load_faithful().data, range(1, 5), "full", random_state=0).notes
         []
         """
         found = [_set_aside(self), _edge(self), _failed(self)]
