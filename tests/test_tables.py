@@ -302,7 +302,7 @@ def test_missing_objects() -> None:
     """None, NaN and pandas' NA and NaT are missing values of columns of objects, and of nullable ones."""
     pandas = pytest.importorskip("pandas")
     expected = np.array([[1.0, np.nan], [np.nan, 4.0], [5.0, 6.0]])
-    for missing in (None, np.nan, pandas.NA, pandas.NaT, np.datetime64("NaT")):
+    for missing in (None, np.nan, pandas.NA, pandas.NaT, np.datetime64("NaT", "s")):
         rows = np.array([[1, missing], [missing, 4], [5, 6]], dtype=object)
         for table in (rows, rows.tolist(), pandas.DataFrame(rows, columns=["a", "b"])):
             assert np.array_equal(as_rows(table, "Test", allow_missing=True), expected, equal_nan=True)
