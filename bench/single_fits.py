@@ -1,4 +1,4 @@
-"""`fastgmm.select` against a loop over fits of fastgmm's own, one by one: never slower, whatever the shape.
+"""`fastgmm.select` against a loop over fits of fastgmm's own, one by one, over many shapes.
 
 Run `python bench/single_fits.py --output single-fits.json`; bench/README.md says what is measured.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 import warnings
 from collections.abc import Sequence
@@ -15,9 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from selection import STRUCTURES, surroundings
 
 from fastgmm import GaussianMixture, select
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # for `python -P`
+
+from selection import STRUCTURES, surroundings
 
 N_INIT = 2  # of both
 
