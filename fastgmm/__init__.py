@@ -74,6 +74,7 @@ except ImportError as error:  # a wrong FASTGMM_SIMD
     from .startup import refuse
 
     refuse(error)
+from .bayesian_mixture import BayesianGaussianMixture
 from .em_steps import maximize, merge, statistics
 from .exceptions import (
     ConvergenceWarning,
@@ -90,6 +91,7 @@ from .selection import Selection
 load = GaussianMixture.load
 
 __all__ = [
+    "BayesianGaussianMixture",
     "ConvergenceWarning",
     "DegenerateComponentWarning",
     "GaussianMixture",

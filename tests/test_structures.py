@@ -15,9 +15,10 @@ from fastgmm import GaussianMixture
 from fastgmm.exceptions import DegenerateComponentWarning
 from fastgmm.kernels import TRIANGULAR
 from fastgmm.model.conditioning import conditional, marginal
+from fastgmm.model.kernel_model import KernelModel
 from fastgmm.model.parameters import Parameters
 from fastgmm.model.statistics import Statistics
-from fastgmm.model.structure import KernelModel, Structure, Totals
+from fastgmm.model.structure import Structure, Totals
 from fastgmm.model.structures import DIAG, FULL, STRUCTURES, Diagonal, Tied
 
 Array = np.ndarray[Any, Any]

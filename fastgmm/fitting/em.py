@@ -21,7 +21,8 @@ class Fit:
     EM brings it up to date after each iteration, so that whatever cuts EM short leaves the last whole one. Until it has
     ended, `stop_reason` is the reason if it were cut short now. `value` is the objective at the last point that was
     evaluated and kept, before its M-step, and `bound` the last bound: both in the units of the source, by whose digits
-    fits of the same rows are compared. The bounds reported are in the units of the data.
+    fits of the same rows are compared. The bounds reported are in the units of the data. `m_step` is what led
+    there.
     """
 
     parameters: Parameters
@@ -30,6 +31,7 @@ class Fit:
     repairs: list[Repair] = field(default_factory=list)
     value: float = -math.inf
     bound: float = -math.inf
+    m_step: MStep | None = None
 
     @property
     def converged(self) -> bool:
@@ -40,7 +42,7 @@ class Fit:
         """The fit as the last whole iteration left it."""
         bounds = self.lower_bounds.copy()
         repairs = [repair for repair in self.repairs if repair.iteration <= len(bounds)]
-        return Fit(self.parameters, bounds, stop_reason, repairs, self.value, self.bound)
+        return Fit(self.parameters, bounds, stop_reason, repairs, self.value, self.bound, self.m_step)
 
 
 def expectation_maximization(
@@ -58,16 +60,16 @@ def expectation_maximization(
     A pass at an extrapolated point whose objective turns out lower counts as an iteration, whose bound is that of the
     point before. A pass that is not over in time counts for nothing. `fit` is brought up to date, and gone on with
     where it has iterations; it belongs to whoever wants to know how far EM has come when an exception ends it.
-    `previous_bound` is in the units of the source, what `on_iteration` hears in those of the data.
+    `previous_bound`, that of a fit which has not iterated, and what `on_iteration` hears are in the units of the data.
     """
     structure = m_step.structure
     if settings.deadline < math.inf:
         source = source.until(settings.deadline)
     fit = fit or Fit(parameters)
-    fit.repairs = m_step.repairs
-    rule = RULES[settings.convergence](structure, settings.tol, previous_bound)
+    fit.repairs, fit.m_step = m_step.repairs, m_step
+    rule = RULES[settings.convergence](structure, settings.tol, fit.bound)
     step = Plain() if settings.acceleration is None else Squarem(structure)
-    value, bound, maximized = -math.inf, previous_bound, parameters
+    value, bound, maximized = -math.inf, fit.bound, parameters
     for n_iter in range(len(fit.lower_bounds) + 1, settings.max_iter + 1):
         fit.stop_reason = INTERRUPT
         try:
@@ -75,6 +77,10 @@ def expectation_maximization(
         except OutOfTime:
             fit.stop_reason = MAX_TIME
             return fit
+        offset = m_step.offset(statistics)
+        if not fit.lower_bounds:
+            bound = previous_bound + offset
+            rule.bounds = [bound]
         reached = m_step.value(statistics, parameters)
         before, converged = bound, False
         if step.jumped and not reached >= value:
@@ -87,7 +93,7 @@ def expectation_maximization(
             if m_step.constraints:
                 step = Plain()  # an extrapolated point could break the constraint on what has collapsed
             parameters = step.next(parameters, maximized)
-        reported = bound - statistics.log_volume
+        reported = bound - offset
         fit.parameters, fit.value, fit.bound = maximized, value, bound
         fit.lower_bounds.append(reported)  # at once: Python looks for Ctrl-C after calls, not between assignments
         fit.stop_reason = CALLBACK  # if one of these raises

@@ -47,10 +47,13 @@ class MStep(Protocol):
         """The next parameters; `previous` are those of the statistics, None for labels or given responsibilities."""
 
     def value(self, statistics: Statistics, parameters: Parameters) -> float:
-        """The objective at the parameters of the statistics: per row, and never lower at the next."""
+        """The objective at the parameters of the statistics, per volume of their units; never lower at the next."""
 
     def reported(self, statistics: Statistics, before: Parameters, after: Parameters) -> float:
-        """The lower bound that is shown for an iteration, and by which fits are compared and convergence is judged."""
+        """The lower bound of an iteration, by which fits are compared and convergence is judged, in the same units."""
+
+    def offset(self, statistics: Statistics) -> float:
+        """By how much that exceeds the bound that is shown, which is in the units of the data."""
 
     def on(self, rows: Rows, constraints: Constraints | None = None) -> Self:
         """This M-step for other rows, with no repairs yet."""
@@ -114,6 +117,9 @@ class MaximumLikelihood:
     def reported(self, statistics: Statistics, before: Parameters, after: Parameters) -> float:
         return statistics.mean_log_likelihood
 
+    def offset(self, statistics: Statistics) -> float:
+        return statistics.log_volume
+
     def on(self, rows: Rows, constraints: Constraints | None = None) -> Self:
         return type(self)(rows, self.structure, self._reg_covar, self._degenerate, constraints)
 
@@ -125,15 +131,7 @@ class MaximumLikelihood:
     @cached
     def regularization(self) -> float | np.ndarray:
         """`reg_covar` as numbers."""
-        if isinstance(self._reg_covar, str):
-            largest = float(self.rows.units.sizes.max())
-            if largest < LEAST_FLOAT64:
-                raise ValueError(
-                    f"The rows are too small for reg_covar='auto': squares of their distances, of about {largest:.3g}, "
-                    "underflow. Divide each column by its standard deviation."
-                )
-            return RIDGE * self.structure.per_feature(self._degeneracy.spread)
-        return self._reg_covar
+        return regularization(self._reg_covar, self._degeneracy)
 
     def sound(self, parameters: Parameters) -> bool:
         """Whether no repair holds a component, and no variance is hardly more than `reg_covar`.
@@ -153,6 +151,19 @@ class MaximumLikelihood:
             smallest = float((structure.diagonals(parameters.covariances) / reg_covar).min())
             of_all = float((structure.per_feature(self.rows.squares / self.rows.total) / reg_covar).min())
         return not smallest <= FLOOR < of_all + 1
+
+
+def regularization(reg_covar: float | str, degeneracy: Degeneracy) -> float | np.ndarray:
+    """`reg_covar` as a number, or one for each feature."""
+    if not isinstance(reg_covar, str):
+        return reg_covar
+    largest = float(degeneracy.rows.units.sizes.max())
+    if largest < LEAST_FLOAT64:
+        raise ValueError(
+            f"The rows are too small for reg_covar='auto': squares of their distances, of about {largest:.3g}, "
+            "underflow. Divide each column by its standard deviation."
+        )
+    return RIDGE * degeneracy.structure.per_feature(degeneracy.spread)
 
 
 def smallest_variance(covariances: np.ndarray, unit: np.ndarray) -> float:

@@ -66,8 +66,15 @@ class Rows(Totals, Protocol):
         """Number of rows, or the sum of their weights."""
 
     @property
+    def weight_unit(self) -> float:
+        """What a row of weight one stands for."""
+
+    @property
     def dtype(self) -> np.dtype:
         """Their type."""
+
+    def moments(self, structure: Structure) -> tuple[np.ndarray, np.ndarray]:
+        """Mean (D,) and covariance of all rows, as `structure` has that of one component."""
 
 
 class Degeneracy:
@@ -147,7 +154,7 @@ class Degeneracy:
             which = None if structure.shared else int(part.start)
             scale = constraints.get(which)
             if scale is None:
-                if self._acceptable((weights[part], means[part], covariances[part]), resolution):
+                if self.acceptable((weights[part], means[part], covariances[part]), resolution):
                     continue
                 scale = scales[which or 0]
                 if previous is not None:
@@ -191,7 +198,7 @@ class Degeneracy:
             "means among the rows and smaller precisions."
         )
 
-    def _acceptable(self, candidate: tuple[np.ndarray, np.ndarray, np.ndarray], resolution: float) -> bool:
+    def acceptable(self, candidate: tuple[np.ndarray, np.ndarray, np.ndarray], resolution: float) -> bool:
         """Whether weights, means and covariances of one component have a factor above rounding."""
         try:
             return self._above_rounding(self.structure.from_covariances(*candidate), resolution)

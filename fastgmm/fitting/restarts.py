@@ -255,7 +255,7 @@ class Restart:
                 self.plan.m_step,
                 fit.parameters,
                 leg.settings._replace(max_iter=leg.limit),
-                previous_bound=fit.bound if fit.lower_bounds else self.previous_bound,
+                previous_bound=self.previous_bound,
                 on_iteration=on_iteration,
                 fit=fit,
             )

@@ -94,7 +94,7 @@ class BaseMixture(Estimator):
         >>> mixture.score_samples([[0.0], [1.0]]).round(2)
         array([-0.92, -1.42])
         """
-        fitted = self._fitted()
+        fitted = self._evaluated()
         with self._rows(X, fitted) as source:
             return source.log_likelihoods(source.model(fitted), _checked_out(out, source, source.dtype))
 
@@ -127,7 +127,7 @@ class BaseMixture(Estimator):
         """
         if overrides(self, BaseMixture, "score_samples"):
             return weighted_mean(self.score_samples(X), sample_weight)[0]
-        fitted = self._fitted()
+        fitted = self._evaluated()
         with self._rows(X, fitted, sample_weight) as source:
             return source.log_likelihood(source.model(fitted))
 
@@ -164,7 +164,7 @@ class BaseMixture(Estimator):
         >>> mixture.predict([[1.0], [8.0]])
         array([0, 1])
         """
-        fitted = self._fitted()
+        fitted = self._evaluated()
         with self._rows(X, fitted) as source:
             return source.labels(source.model(fitted), _checked_out(out, source, np.dtype(np.int64)))
 
@@ -196,7 +196,7 @@ class BaseMixture(Estimator):
         array([[1., 0.],
                [0., 1.]])
         """
-        fitted = self._fitted()
+        fitted = self._evaluated()
         with self._rows(X, fitted) as source:
             out = _checked_out(out, source, source.dtype, fitted.n_components)
             return source.responsibilities(source.model(fitted), out)
@@ -228,6 +228,10 @@ class BaseMixture(Estimator):
             found = _remembered(structure, *[part for array in arrays for part in (array.shape, array.tobytes())])
         names = state.get("feature_names_in_")
         return found if names is None else replace(found, feature_names=names)
+
+    def _evaluated(self, attributes: Mapping[str, Any] | None = None) -> Fitted:
+        """Return the mixture that densities and responsibilities of rows are worked out by."""
+        return self._fitted(attributes)
 
     def _rows(self, X: Any, fitted: Fitted, sample_weight: Any = None, missing: str | None = None) -> Source:
         """Return checked rows of a fitted mixture's features as a source."""

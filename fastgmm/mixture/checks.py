@@ -240,6 +240,36 @@ def check_covariances(covariances: Any, structure: Structure, *sizes: int) -> ND
     return array
 
 
+def check_prior_mean(mean: Any, n_features: int) -> NDArray[np.float64]:
+    """Check ``mean_prior``: one number for each feature."""
+    return _as_start(mean, "means", (n_features,)).astype(np.float64, copy=False)
+
+
+def check_prior_covariance(covariance: Any, structure: Structure, n_features: int) -> NDArray[np.float64]:
+    """Check ``covariance_prior``: in the shape of one component's covariance, and positive definite."""
+    shape = structure.covariance_shape(1, n_features)[0 if structure.shared else 1 :]
+    if shape and np.ndim(covariance) == 0:
+        raise TypeError(
+            f"The covariance prior of {structure.name!r} covariances is an array of shape {shape}, but got "
+            f"{quoted(covariance)}. Multiply an identity matrix, or a vector of ones, by it."
+        )
+    array = _as_start(covariance, f"{structure.name} covariance_prior", shape).astype(np.float64, copy=False)
+    for matrix, required in _symmetric(array, structure, f"{structure.name} precision"):
+        smallest = np.linalg.eigvalsh(correlations(matrix) if matrix.diagonal().min() > 0 else matrix).min()
+        if smallest <= 0.0:
+            raise ValueError(f"{required} has the eigenvalue {smallest:.5g}. Give a covariance matrix.")
+    return array
+
+
+def check_degrees_of_freedom(degrees: float, n_features: int) -> None:
+    """Check ``degrees_of_freedom_prior``: with fewer the prior is not proper."""
+    if not degrees > n_features - 1:
+        raise ValueError(
+            f"The parameter 'degrees_of_freedom_prior' should be greater than {n_features - 1}, but got "
+            f"{degrees:.3f}. With so few the prior of {n_features} feature(s) is improper: raise it, or leave it None."
+        )
+
+
 def _symmetric(array: NDArray[Any], structure: Structure, name: str) -> Iterator[tuple[NDArray[Any], str]]:
     """Refuse variances that are not positive; yield matrices that are symmetric, with the start of a complaint."""
     if not structure.triangular:
@@ -247,7 +277,7 @@ def _symmetric(array: NDArray[Any], structure: Structure, name: str) -> Iterator
             raise ValueError(f"'{name}' should be positive, but its smallest value is {array.min():.5g}.")
         return
     for k, matrix in enumerate(structure.matrices(array)):
-        where = "" if structure.shared else f" of component {k}"
+        where = "" if array.ndim == 2 else f" of component {k}"
         required = f"'{name}' should be symmetric, positive-definite, but the matrix{where}"
         if not is_symmetric(matrix):
             raise ValueError(f"{required} is not symmetric. Take (P + P.T) / 2 if only rounding made it so.")

@@ -19,8 +19,8 @@ from ..fitting.restarts import FitRecord, Plan, Progress, Restarts
 from ..fitting.settings import Settings
 from ..fitting.starts import StartingValues, completed
 from ..fitting.starts.methods import Goal, fixed
-from ..model.fitted import Fitted
 from ..model.masked import masked
+from ..model.parameters import Parameters
 from ..model.structure import Structure
 from ..sources.columns import Names
 from ..sources.intake import as_source, total_weight
@@ -171,7 +171,7 @@ class Estimation(BaseMixture):
             return self.fit(X, **given).predict(X)
         with self._rows_to_fit(X, sample_weight) as source:
             attributes = self._estimate(source, sample_weight)
-            return source.labels(source.model(self._fitted(vars(self) | attributes)))
+            return source.labels(source.model(self._evaluated(vars(self) | attributes)))
 
     # ---- steps of a fit
 
@@ -195,6 +195,10 @@ class Estimation(BaseMixture):
             m_step=self._m_step(),
         )
 
+    def _reached(self, state: Mapping[str, Any]) -> Parameters:
+        """Return the parameters that a fit has left, to go on from."""
+        return self._fitted(state).parameters
+
     def _rows_to_fit(self, X: Any, sample_weight: Any = None) -> Source:
         """Return checked rows as a source, after the checks of the arguments."""
         self._check_params()
@@ -212,12 +216,12 @@ class Estimation(BaseMixture):
     def _estimate(self, source: Source, sample_weight: Any) -> dict[str, Any]:
         """Run EM, warn, take over the fitted attributes, and return them."""
         settings, structure, state = self._settings().begun(), self._structure(), vars(self)
-        warm: Fitted | None = None
+        warm: Parameters | None = None
         if self.warm_start and "converged_" in state:
             self._check_unchanged(state, source.n_features, "Set warm_start=False, or keep what was fitted.")
-            warm = self._fitted(state)
+            warm = self._reached(state)
         plans = self._plans(source, structure, settings, warm)
-        previous_bound = -math.inf if warm is None else float(state.get("lower_bound_", -math.inf)) + source.log_volume
+        previous_bound = -math.inf if warm is None else float(state.get("lower_bound_", -math.inf))
 
         def attributes(fit: Fit, records: list[FitRecord]) -> dict[str, Any]:
             n_samples = float(total_weight(source, sample_weight))
@@ -236,13 +240,13 @@ class Estimation(BaseMixture):
         return to_the_end(end)
 
     def _plans(
-        self, source: Source, structure: Structure, settings: Settings, warm: Fitted | None = None
+        self, source: Source, structure: Structure, settings: Settings, warm: Parameters | None = None
     ) -> list[Plan]:
         """Draw the starts, one after the other, or start from a mixture that is known."""
         given = self._starting_values(structure, source.n_features)
         random_state = check_random_state(self.random_state)
         if warm is not None:
-            return [Plan(fixed(warm.parameters), settings.m_step(source, structure))]
+            return [Plan(fixed(warm), settings.m_step(source, structure))]
         plans = list[Plan]()
         while len(plans) < settings.n_init and not (plans and perf_counter() >= settings.deadline):
             m_step = settings.m_step(source, structure)

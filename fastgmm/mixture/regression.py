@@ -16,8 +16,9 @@ from ..model.conditioning import (
     conditional_variances,
 )
 from ..model.fitted import Fitted
+from ..model.kernel_model import KernelModel
 from ..model.masked import masked
-from ..model.structure import KernelModel, Structure
+from ..model.structure import Structure
 from ..sources.array import ArraySource
 from ..sources.incomplete.source import IncompleteModel, IncompleteSource, incomplete_model
 from ..sources.responsibilities import map_responsibilities

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from .kernel_model import KernelModel
 from .masked import masked
 from .parameters import Parameters
-from .structure import KernelModel, Structure
+from .structure import Structure
 from .units import Units
 
 

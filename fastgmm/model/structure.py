@@ -11,11 +11,12 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from .factors import inverse, root
+from .kernel_model import KernelModel
 from .parameters import Parameters
 from .statistics import Statistics
 
@@ -24,30 +25,6 @@ LOG_2_PI = math.log(2 * math.pi)
 
 class CancellationError(ArithmeticError):
     """Scatters that follow from a difference would be poor: accumulate by the `expanded` structure."""
-
-
-class KernelModel(NamedTuple):
-    """A mixture as the kernels read it, in the precision of the rows; the formulae stand in kernels.pyx."""
-
-    kind: int
-    offsets: np.ndarray  # (K,) log pi_k + log det(factor) - D/2 log 2 pi
-    centers: np.ndarray  # (K, D)
-    center_rounding: np.ndarray  # (K, D), or nothing
-    factors: np.ndarray  # packed (K, D (D + 1) / 2), (K, D) or (K,); flat
-    origin: np.ndarray  # (D,) float64, or nothing
-    whitener: np.ndarray  # packed (D (D + 1) / 2,) float64, or nothing
-    scales: np.ndarray | None = None  # (D,) what rows are multiplied by before the kernels see them
-    log_volume: float = 0.0  # what is taken off log densities, which are per unit of volume
-
-    @property
-    def arguments(self) -> tuple[Any, ...]:
-        """What the kernels are given."""
-        return self[:7]
-
-
-def center(parameters: Parameters) -> np.ndarray:
-    """The mean of the mixture."""
-    return (parameters.weights[:, None] * parameters.means).sum(axis=0)
 
 
 class Totals(Protocol):
@@ -260,16 +237,19 @@ class Structure(ABC):
         log_determinants = self.log_determinants(parameters.precisions_cholesky, n_features, units)
         return parameters.log_weights + log_determinants - 0.5 * n_features * LOG_2_PI
 
-    def expected_log_joint(self, parameters: Parameters, statistics: Statistics) -> float:
+    def expected_log_joint(
+        self, parameters: Parameters, statistics: Statistics, units: np.ndarray | None = None
+    ) -> float:
         """sum_nk r_nk log(pi_k N(x_n | k)), from statistics of complete rows under these or other parameters.
 
         With S_k the scatters about the means, it is sum_k n_k c_k - tr(P_k^T S_k P_k) / 2. Where the statistics are of
-        the same parameters, the log-likelihood less this is the entropy of the responsibilities.
+        the same parameters, the log-likelihood less this is the entropy of the responsibilities, and with gaps of what
+        is missing. Densities are per volume of the units.
         """
         scatters = self.recentered(statistics, parameters.means).scatters
         squares = float((self.precisions(parameters.precisions_cholesky) * scatters).sum())
         present = statistics.counts > 0  # a component of no weight has -inf for its logarithm
-        return float((statistics.counts * self.offsets(parameters))[present].sum()) - 0.5 * squares
+        return float((statistics.counts * self.offsets(parameters, units))[present].sum()) - 0.5 * squares
 
     def draw(
         self,

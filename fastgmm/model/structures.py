@@ -16,9 +16,10 @@ from .factors import (
     packed,
     reciprocal_root,
 )
+from .kernel_model import KernelModel, center
 from .parameters import Parameters
 from .statistics import Statistics
-from .structure import CancellationError, KernelModel, Structure, Totals, center
+from .structure import CancellationError, Structure, Totals
 
 NOTHING = np.empty(0)
 

@@ -11,9 +11,10 @@ from typing import NamedTuple, Self
 
 import numpy as np
 
+from .kernel_model import KernelModel
 from .masked import masked
 from .parameters import Parameters
-from .structure import KernelModel, Structure
+from .structure import Structure
 
 # Units in which float32 rows may stay as they are: the squares of what is far smaller or larger are representable.
 COMFORTABLE = 2.0**-8, 2.0**24

@@ -11,9 +11,10 @@ import numpy as np
 from ..kernels import COMMON_FRAME
 from ..model.cached import cached
 from ..model.fitted import Fitted
+from ..model.kernel_model import KernelModel
 from ..model.parameters import Parameters
 from ..model.statistics import Statistics
-from ..model.structure import CancellationError, KernelModel, Structure
+from ..model.structure import CancellationError, Structure
 from ..model.structures import DIAG, FULL
 from ..model.units import Units, rescaled, scales
 from .passes import Arrays, Group, Pass, Sums, Workspace, allocate
@@ -128,6 +129,11 @@ class CompleteSource(Source):
         arrays = self.arrays(model.kind, 1, dtype=double)
         Pass(self, self._cut(model.kind, 1), arrays).run(task, sums.add)
         return sums.total[1 + self.n_features : -1]
+
+    def moments(self, structure: Structure) -> tuple[np.ndarray, np.ndarray]:
+        about = self.origin[None]
+        _, means, covariances = structure.estimate(self.statistics_labeled(structure, about, Nearest(about)), 0.0)
+        return means[0], covariances if structure.shared else covariances[0]
 
     # ---- statistics
 

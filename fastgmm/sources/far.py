@@ -13,8 +13,9 @@ import numpy as np
 
 from ..kernels import COMMON_FRAME, DIAGONAL, TRIANGULAR
 from ..model.factors import packed
+from ..model.kernel_model import KernelModel
 from ..model.masked import masked
-from ..model.structure import LOG_2_PI, KernelModel
+from ..model.structure import LOG_2_PI
 
 if TYPE_CHECKING:
     from .incomplete.source import IncompleteModel

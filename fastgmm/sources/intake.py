@@ -81,6 +81,8 @@ class Intake:
         """Return a source that knows the names of its columns."""
         if self.names.names is not None:
             source.feature_names = self.names.names
+        if self.weights is not None:
+            source.weight_unit = 2.0 ** round(math.log2(total_weight(source, self.weights) / source.total))
         return source
 
     def array(self, X: Any) -> Source:

@@ -17,9 +17,13 @@ class PooledRows:
     ----------
     total : float
         Number of rows, or the sum of their weights.
+    weight_unit : float
+        One.
     dtype : numpy.dtype
         float32 or float64.
     """
+
+    weight_unit = 1.0
 
     def __init__(self, structure: Structure, statistics: Statistics) -> None:
         self.structure = structure
@@ -42,6 +46,14 @@ class PooledRows:
     def scatter(self) -> np.ndarray:
         """Scatter of all rows about their mean (D, D), of a structure with matrices."""
         return self.structure.total_scatter(self.statistics, self.origin)
+
+    def moments(self, structure: Structure) -> tuple[np.ndarray, np.ndarray]:
+        """Mean (D,) and covariance of all rows, as the structure of the statistics has that of one component."""
+        about = np.broadcast_to(self.origin, self.statistics.reference.shape)
+        scatters = self.structure.recentered(self.statistics, about).scatters
+        shared = scatters if self.structure.shared else scatters.sum(axis=0, keepdims=True)
+        pooled = self.structure.divide(shared.copy(), np.array([self.total]), len(self.origin))
+        return self.origin, pooled if self.structure.shared else pooled[0]
 
     @cached
     def squares(self) -> np.ndarray:

@@ -58,6 +58,8 @@ class Source(ABC):
         float32 or float64.
     weights : ndarray of shape (n_samples,), or None for 1 each
         Of the type of the rows, about 1 in the mean.
+    weight_unit : float
+        What the user gave where they are 1: a power of two.
     origin : ndarray of shape (n_features,)
         A point amid the rows.
     units : Units
@@ -83,6 +85,7 @@ class Source(ABC):
     scatter: np.ndarray
     has_gaps: ClassVar[bool] = False
     feature_names: np.ndarray | None = None
+    weight_unit: float = 1.0
 
     def __init__(
         self,
@@ -130,6 +133,10 @@ class Source(ABC):
     @abstractmethod
     def imputed(self, n_components: int, structure: Structure) -> CompleteSource:
         """Rows without gaps, from which a start of mixtures of a structure is found."""
+
+    @abstractmethod
+    def moments(self, structure: Structure) -> tuple[np.ndarray, np.ndarray]:
+        """Mean (D,) and covariance of all rows, as the structure has that of one component."""
 
     def single_threaded(self) -> Self:
         """The same rows, worked on by the calling thread alone."""

@@ -303,6 +303,14 @@ class IncompleteSource(Source):
         constant = self._constant
         return self.total * np.where(constant | constant[:, None], 0.0, self.gaussian.covariances[0])
 
+    def moments(self, structure: Structure) -> tuple[np.ndarray, np.ndarray]:
+        """Those of the Gaussian from which gaps are filled."""
+        correlated = structure.triangular or self.n_features <= CORRELATED
+        mean = self.gaussian.means[0] if correlated else self.origin
+        if structure.triangular:
+            return mean, self.scatter / self.total
+        return mean, structure.uncorrelated((self.squares / self.total)[None])[0]
+
     @cached
     def _observed(self) -> tuple[np.ndarray, np.ndarray]:
         """Mean and variance of what is observed of each feature, (D,) each."""

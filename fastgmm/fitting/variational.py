@@ -1,0 +1,107 @@
+"""Variational Bayes: the M-step that raises the evidence lower bound."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Self
+
+import numpy as np
+
+from ..model.cached import cached
+from ..model.parameters import Parameters
+from ..model.posterior import Posterior, VariationalPrior
+from ..model.statistics import Statistics
+from ..model.structure import LOG_2_PI, Structure
+from .mstep import regularization
+from .repair import Constraints, Degeneracy, Repair, Rows
+
+PriorOf = Callable[[Rows, Structure], tuple[VariationalPrior, list[Repair]]]
+
+
+class Variational:
+    """The M-step of a variational mixture; the objective is the evidence lower bound of all rows together.
+
+    The E-step is that of a mixture with other logarithms of weights. Unlike likelihood, the bound knows how many rows
+    there are: `n_samples` of them, whatever the statistics that come, of which a sample of the rows may have left some.
+    With a proper prior no component collapses, and nothing has to be repaired but a prior that is itself singular.
+    """
+
+    def __init__(
+        self,
+        rows: Rows,
+        structure: Structure,
+        prior: VariationalPrior | PriorOf,
+        reg_covar: float | str = 0.0,
+        constraints: Constraints | None = None,
+        n_samples: float | None = None,
+    ) -> None:
+        self.rows = rows
+        self.structure = structure
+        self.constraints: Constraints = {}
+        self.repairs: list[Repair] = []
+        self._reg_covar = reg_covar
+        self.n_samples = rows.total * rows.weight_unit if n_samples is None else n_samples
+        self._n_informative = self.n_samples  # rows with some value: all, until statistics tell
+        if isinstance(prior, VariationalPrior):
+            self.prior = prior
+        else:
+            self.prior, self.repairs = prior(rows, structure)
+
+    def posterior(self, parameters: Parameters) -> Posterior:
+        """The posterior that parameters stand for, its bounds in the units of the rows."""
+        return Posterior(self.prior, parameters, self._n_informative, self.rows.units.sizes)
+
+    def evaluated(self, parameters: Parameters) -> Parameters:
+        return self.posterior(parameters).evaluated
+
+    def __call__(self, statistics: Statistics, previous: Parameters | None = None, iteration: int = 0) -> Parameters:
+        if previous is not None and not math.isfinite(statistics.log_likelihood):
+            Degeneracy(self.rows, self.structure).refuse(statistics)
+        return self.prior.maximize(self._of_all(statistics), self.regularization)
+
+    def value(self, statistics: Statistics, parameters: Parameters) -> float:
+        """The bound at any posterior: the log-likelihood of the pass less the divergence from the prior."""
+        log_likelihood = self._of_all(statistics).log_likelihood
+        return log_likelihood - self.posterior(parameters).divergence()
+
+    def reported(self, statistics: Statistics, before: Parameters, after: Parameters) -> float:
+        """The bound after the M-step, at the responsibilities from before it."""
+        found = self._of_all(statistics)
+        evaluated = self.posterior(before).evaluated
+        joint = self.structure.expected_log_joint(evaluated, found, self.rows.units.sizes)
+        return self.posterior(after).evidence_lower_bound(found.log_likelihood - joint)
+
+    def offset(self, statistics: Statistics) -> float:
+        """By how much the bound in units of the rows exceeds scikit-learn's `lower_bound_`."""
+        counts = self._of_all(statistics).counts
+        return self._n_informative * statistics.log_volume + self.dropped(len(counts))
+
+    def dropped(self, n_components: int) -> float:
+        """What the evidence lower bound has beyond scikit-learn's `lower_bound_`, in the units of the data."""
+        if self.prior.exact:
+            return 0.0
+        of_rows = 0.5 * self._n_informative * self.prior.n_features * LOG_2_PI
+        return self.prior.constant(n_components) - of_rows
+
+    def on(self, rows: Rows, constraints: Constraints | None = None) -> Self:
+        return type(self)(rows, self.structure, self.prior, self._reg_covar, constraints, self.n_samples)
+
+    def renumber(self, order: np.ndarray) -> None:
+        """Nothing here is numbered."""
+
+    @cached
+    def regularization(self) -> float | np.ndarray:
+        """`reg_covar` as numbers."""
+        return regularization(self._reg_covar, Degeneracy(self.rows, self.structure))
+
+    def sound(self, parameters: Parameters) -> bool:
+        """A proper prior bounds the objective everywhere."""
+        return True
+
+    def _of_all(self, statistics: Statistics) -> Statistics:
+        """Statistics of some rows as those of all; rows without any value are none."""
+        factor = self.n_samples / statistics.n_samples
+        found = statistics if factor == 1 else statistics.scaled(factor)
+        self._n_informative = float(found.counts.sum())
+        return found

@@ -1,0 +1,31 @@
+"""A mixture as the kernels read it."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .parameters import Parameters
+
+
+class KernelModel(NamedTuple):
+    """A mixture as the kernels read it, in the precision of the rows; the formulae stand in kernels.pyx."""
+
+    kind: int
+    offsets: np.ndarray  # (K,) log pi_k + log det(factor) - D/2 log 2 pi
+    centers: np.ndarray  # (K, D)
+    center_rounding: np.ndarray  # (K, D), or nothing
+    factors: np.ndarray  # packed (K, D (D + 1) / 2), (K, D) or (K,); flat
+    origin: np.ndarray  # (D,) float64, or nothing
+    whitener: np.ndarray  # packed (D (D + 1) / 2,) float64, or nothing
+    scales: np.ndarray | None = None  # (D,) what rows are multiplied by before the kernels see them
+    log_volume: float = 0.0  # what is taken off log densities, which are per unit of volume
+
+    @property
+    def arguments(self) -> tuple[Any, ...]:
+        """What the kernels are given."""
+        return self[:7]
+
+
+def center(parameters: Parameters) -> np.ndarray:
+    """The mean of the mixture."""
+    return (parameters.weights[:, None] * parameters.means).sum(axis=0)

@@ -1,0 +1,256 @@
+"""The variational posterior of a mixture: its algebra, from the prior and parameters, or from Statistics.
+
+With q(pi) q(mu, Lambda) the posterior of weights, means and precisions, responsibilities are those of a mixture with
+other logarithms of weights (`Posterior.expected_log_weights`), whose means and covariances are m_k and S_k / nu_k.
+With counts n_k = N weights_k everything else follows from the prior: beta_k = beta0 + n_k, nu_k = nu0 + n_k. So the
+state of a fit is plain `Parameters`, which may be reordered, extrapolated and kept like any other.
+
+Two families of posteriors are known. In the compatible one, scikit-learn's, each component has a Wishart distribution
+of general matrices, whose scale matrix is restricted to the structure. The exact one is conjugate to the structure
+itself: one Wishart distribution for a shared matrix, gamma distributions for variances.
+
+Formulae: C. M. Bishop, Pattern Recognition and Machine Learning, 2006, section 10.2 and appendix B.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from .cached import cached
+from .parameters import Parameters
+from .priors import NormalWishart, WeightPrior
+from .special import digamma, halves, log_gamma
+from .statistics import Statistics
+from .structure import LOG_2_PI, Structure
+
+
+@dataclass(frozen=True, eq=False)
+class VariationalPrior:
+    """The priors of a variational mixture, its structure, and whether its posterior is the exact one.
+
+    A block is what has a Wishart distribution of its own, or gammas: a component, or all where they share a covariance.
+    """
+
+    structure: Structure
+    weights: WeightPrior
+    components: NormalWishart
+    exact: bool = False
+
+    @property
+    def n_features(self) -> int:
+        """D."""
+        return len(self.components.mean)
+
+    @cached
+    def n_variances(self) -> int:
+        """Numbers on the diagonal of a covariance: D, or 1 for one variance."""
+        return self.structure.diagonals(self.components.scale).shape[1]
+
+    @property
+    def gammas(self) -> bool:
+        """Whether variances are distributed by gammas, not precision matrices by Wisharts."""
+        return of_gammas(self.structure, self.exact)
+
+    def copies(self, n_components: int) -> int:
+        """How many times a block counts: K times where the compatible family has it for all components."""
+        return n_components if self.structure.shared and not self.exact else 1
+
+    def seen(self, counts: np.ndarray) -> np.ndarray:
+        """What counts add to the degrees of freedom of each block, (K,) or (1,)."""
+        rows = counts.sum(keepdims=True) if self.structure.shared else counts
+        if self.exact:
+            return rows * (self.n_features // self.n_variances)
+        return rows / self.copies(len(counts))
+
+    def maximize(self, statistics: Statistics, regularization: float | np.ndarray) -> Parameters:
+        """The M-step: the posterior that is optimal for the statistics, as parameters."""
+        prior, structure = self.components, self.structure
+        counts = statistics.counts + 10 * statistics.resolution
+        shifts = statistics.sums / counts[:, None]
+        offsets = statistics.reference + shifts - prior.mean
+        mean_precision = prior.mean_precision + counts
+        within = statistics.scatters - structure.outer(np.sqrt(counts)[:, None] * shifts)
+        shrunk = np.sqrt(prior.mean_precision * counts / mean_precision)
+        scatters = within + structure.outer(shrunk[:, None] * offsets)
+        covariances = structure.regularize(structure.divide(scatters, counts, self.n_features), regularization)
+        seen = self.seen(counts)
+        degrees = prior.degrees_of_freedom + seen
+        covariances = (prior.scale + aligned(seen, covariances) * covariances) / aligned(degrees, covariances)
+        means = prior.mean + (counts / mean_precision)[:, None] * offsets
+        return structure.from_covariances(counts / counts.sum(), means, covariances)
+
+    def constant(self, n_components: int) -> float:
+        """What the evidence lower bound has beyond scikit-learn's `lower_bound_`, but for -N D / 2 log 2 pi.
+
+        In the units of the data, and of the compatible family.
+        """
+        prior, n_features = self.components, self.n_features
+        normalizer = float(self.log_normalizers(np.array([prior.degrees_of_freedom]), self.log_det_scale(None))[0])
+        block = 0.5 * n_features * math.log(prior.mean_precision) + normalizer
+        block += 0.25 * n_features * (n_features - 1) * math.log(math.pi)
+        return n_components * block + self.weights.constant(n_components)
+
+    # ---- Wishart distributions, or gammas, of blocks
+
+    def log_det_scale(self, units: np.ndarray | None) -> np.ndarray:
+        """log |S0| with features in these units (D,), or in the data's."""
+        return -2 * self.structure.log_determinants(self.components.factor, self.n_features, units)
+
+    def log_normalizers(self, degrees: np.ndarray, log_dets: np.ndarray) -> np.ndarray:
+        """log B(S, nu) of each block, from nu and log |S|."""
+        n_features = self.n_features
+        if self.gammas:
+            half, share = 0.5 * degrees, self.n_variances / n_features
+            return half * share * (log_dets - n_features * math.log(2)) - self.n_variances * log_gamma(half)
+        return (
+            0.5 * degrees * (log_dets - n_features * math.log(2))
+            - 0.25 * n_features * (n_features - 1) * math.log(math.pi)
+            - log_gamma(halves(degrees, n_features)).sum(axis=-1)
+        )
+
+    def digammas(self, degrees: np.ndarray) -> np.ndarray:
+        """Psi of each block: E log |Lambda| = Psi + D log 2 - log |S|."""
+        return summed_digammas(degrees, self.n_features, self.gammas)
+
+
+@dataclass(frozen=True, eq=False)
+class Posterior:
+    """The posterior that parameters stand for, given the prior and a number of rows.
+
+    Bounds are per volume of the `units` of the features, (D,), or of the data's.
+    """
+
+    prior: VariationalPrior
+    parameters: Parameters
+    n_samples: float
+    units: np.ndarray | None = None
+
+    @cached
+    def counts(self) -> np.ndarray:
+        """n_k, (K,)."""
+        return self.n_samples * self.parameters.weights
+
+    @property
+    def mean_precision(self) -> np.ndarray:
+        """beta_k, (K,)."""
+        return self.prior.components.mean_precision + self.counts
+
+    @cached
+    def degrees_of_freedom(self) -> np.ndarray:
+        """nu of each block, (K,) or (1,)."""
+        return self.prior.components.degrees_of_freedom + self.prior.seen(self.counts)
+
+    @cached
+    def expected_log_weights(self) -> np.ndarray:
+        """What the E-step takes for logarithms of weights, (K,)."""
+        log_weights, n_features = self.prior.weights.expected_log(self.counts), self.prior.n_features
+        return evaluated_log_weights(
+            log_weights, self._digammas, self.degrees_of_freedom, self.mean_precision, n_features
+        )
+
+    @property
+    def evaluated(self) -> Parameters:
+        """The parameters as the E-step reads them."""
+        own = self.parameters
+        return Parameters(own.weights, own.means, own.covariances, own.precisions_cholesky, self.expected_log_weights)
+
+    def divergence(self) -> float:
+        """The Kullback-Leibler divergence of the posterior from the prior."""
+        prior, n_features = self.prior.components, self.prior.n_features
+        weights = self.prior.weights
+        of_weights = float((self.counts * weights.expected_log(self.counts)).sum()) - weights.log_evidence(self.counts)
+        ratio = prior.mean_precision / self.mean_precision
+        of_means = n_features * (ratio - 1 - np.log(ratio)) + prior.mean_precision * self._squared_offsets
+        return of_weights + 0.5 * float(of_means.sum()) + self._copies * float(self._block_divergences().sum())
+
+    def evidence_lower_bound(self, entropy: float) -> float:
+        """The bound where the posterior is optimal for responsibilities of this entropy, all constants included."""
+        prior, n_features = self.prior.components, self.prior.n_features
+        of_means = 0.5 * n_features * float(np.log(prior.mean_precision / self.mean_precision).sum())
+        of_blocks = self._copies * float((self._prior_normalizer - self._normalizers).sum())
+        of_rows = 0.5 * float(self.counts.sum()) * n_features * LOG_2_PI
+        return entropy + self.prior.weights.log_evidence(self.counts) + of_means + of_blocks - of_rows
+
+    def _block_divergences(self) -> np.ndarray:
+        """The Kullback-Leibler divergence of each block."""
+        rules, prior = self.prior, self.prior.components
+        n_features, n_variances = rules.n_features, rules.n_variances
+        degrees, gained = self.degrees_of_freedom, self.degrees_of_freedom - prior.degrees_of_freedom
+        dimensions = n_variances if rules.gammas else n_features
+        expected = self._digammas + n_features * math.log(2) - self._log_dets
+        moments = 0.5 * gained * (dimensions / n_features) * expected - 0.5 * degrees * dimensions
+        traces = self._scaled_traces * (dimensions / n_variances)
+        return self._normalizers - self._prior_normalizer + moments + 0.5 * traces
+
+    @property
+    def _copies(self) -> int:
+        """How many times a block counts."""
+        return self.prior.copies(len(self.parameters.weights))
+
+    @cached
+    def _digammas(self) -> np.ndarray:
+        return self.prior.digammas(self.degrees_of_freedom)
+
+    @cached
+    def _log_dets(self) -> np.ndarray:
+        """log |S| of each block, in the units."""
+        n_features, factors = self.prior.n_features, self.parameters.precisions_cholesky
+        log_dets = self.prior.structure.log_determinants(factors, n_features, self.units)
+        return n_features * np.log(self.degrees_of_freedom) - 2 * log_dets
+
+    @cached
+    def _normalizers(self) -> np.ndarray:
+        return self.prior.log_normalizers(self.degrees_of_freedom, self._log_dets)
+
+    @cached
+    def _prior_normalizer(self) -> np.ndarray:
+        degrees = np.array([self.prior.components.degrees_of_freedom])
+        return self.prior.log_normalizers(degrees, self.prior.log_det_scale(self.units))
+
+    @property
+    def _scaled_traces(self) -> np.ndarray:
+        """trace(P^T S0 P) of each block, as the structure has it: a sum over matrices, or over variances."""
+        structure, scale = self.prior.structure, self.prior.components.scale
+        products = structure.precisions(self.parameters.precisions_cholesky) * scale
+        stack = structure.matrices(products) if structure.triangular else structure.diagonals(products)
+        return stack.reshape(len(stack), -1).sum(axis=1)
+
+    @property
+    def _squared_offsets(self) -> np.ndarray:
+        """|P^T (m_k - m0)|^2 of each component, (K,)."""
+        structure, factors = self.prior.structure, self.parameters.precisions_cholesky
+        offsets = self.parameters.means - self.prior.components.mean
+        if structure.triangular:
+            whitened = np.einsum("kd,kde->ke", offsets, structure.dense(factors, *offsets.shape))
+        else:
+            whitened = offsets * structure.diagonals(factors)
+        return (whitened**2).sum(axis=1)
+
+
+def of_gammas(structure: Structure, exact: bool) -> bool:
+    """Whether variances are distributed by gammas, not precision matrices by Wisharts."""
+    return exact and not structure.triangular
+
+
+def summed_digammas(degrees: np.ndarray, n_features: int, gammas: bool) -> np.ndarray:
+    """Psi of each block, with so many degrees of freedom."""
+    if gammas:
+        return n_features * digamma(0.5 * degrees)
+    return digamma(halves(degrees, n_features)).sum(axis=-1)
+
+
+def evaluated_log_weights(
+    log_weights: np.ndarray, digammas: np.ndarray, degrees: np.ndarray, mean_precision: np.ndarray, n_features: int
+) -> np.ndarray:
+    """What the E-step takes for logarithms of weights, (K,), from their expectations.
+
+    Added is half of E log |Lambda| - D / beta, less the log-determinant that the kernels know.
+    """
+    spread = digammas + n_features * np.log(2 / degrees) - n_features / mean_precision
+    return log_weights + 0.5 * spread
+
+
+def aligned(values: np.ndarray, like: np.ndarray) -> np.ndarray:
+    """A number for each block with as many axes as an array of them has; (1,) also fits one that all share."""
+    return values if len(values) == 1 else values.reshape(-1, *(1,) * (like.ndim - 1))

@@ -1,0 +1,527 @@
+"""BayesianGaussianMixture: scikit-learn's numbers, and bounds against evidence that is worked out in other ways."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from problems import Array
+from scipy import stats
+from scipy.special import betaln, digamma, gammaln
+from sklearn import mixture as sklearn_mixture
+
+import fastgmm
+from fastgmm import BayesianGaussianMixture
+from fastgmm.fitting.variational import Variational
+from fastgmm.model.parameters import Parameters
+from fastgmm.model.structures import STRUCTURES
+from fastgmm.sources.array import ArraySource
+from fastgmm.sources.incomplete.source import IncompleteSource
+
+TYPES = ("full", "tied", "diag", "spherical")
+WEIGHT_PRIORS = ("dirichlet_process", "dirichlet_distribution")
+ATTRIBUTES = (
+    "weights_",
+    "means_",
+    "covariances_",
+    "precisions_",
+    "precisions_cholesky_",
+    "weight_concentration_prior_",
+    "weight_concentration_",
+    "mean_precision_prior_",
+    "mean_precision_",
+    "mean_prior_",
+    "degrees_of_freedom_prior_",
+    "degrees_of_freedom_",
+    "covariance_prior_",
+    "lower_bounds_",
+)
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+
+class FromResponsibilities(sklearn_mixture.BayesianGaussianMixture):
+    """scikit-learn's estimator from given responsibilities."""
+
+    given: Array
+
+    def _initialize_parameters(self, X: Array, *_: Any, **__: Any) -> None:
+        self._initialize(X, self.given)
+
+
+def rows(n_features: int, n_samples: int = 150) -> Array:
+    """Three groups that overlap."""
+    rng = np.random.RandomState(n_features)
+    return rng.normal(size=(n_samples, n_features)) + 4 * rng.randint(3, size=(n_samples, 1))
+
+
+def responsibilities(n_samples: int, n_components: int, seed: int = 0) -> Array:
+    """Random ones."""
+    return np.random.RandomState(seed).dirichlet(np.ones(n_components), size=n_samples)
+
+
+def scale(structure: str, matrix: Array) -> Any:
+    """A covariance prior made of a matrix."""
+    return {
+        "full": matrix,
+        "tied": matrix,
+        "diag": np.diagonal(matrix).copy(),
+        "spherical": float(np.trace(matrix)) / len(matrix),
+    }[structure]
+
+
+def custom(structure: str, n_features: int) -> dict[str, Any]:
+    """Hyperparameters none of which is the default."""
+    rng = np.random.RandomState(7)
+    root = rng.normal(size=(n_features, n_features))
+    return {
+        "weight_concentration_prior": 0.3,
+        "mean_precision_prior": 0.2,
+        "mean_prior": rng.normal(size=n_features),
+        "degrees_of_freedom_prior": n_features + 1.5,
+        "covariance_prior": scale(structure, root @ root.T + np.eye(n_features)),
+        "reg_covar": 1e-3,
+    }
+
+
+def m_step(X: Array, structure: str, n_components: int, **params: Any) -> Variational:
+    """The M-step of an estimator for some rows."""
+    estimator = BayesianGaussianMixture(n_components=n_components, covariance_type=structure, **params)
+    source = IncompleteSource(ArraySource(X, 1)) if np.isnan(X).any() else ArraySource(X, 1)
+    made = estimator._m_step()(source, STRUCTURES[structure])
+    assert isinstance(made, Variational)
+    return made
+
+
+# ---- scikit-learn
+
+
+@pytest.mark.parametrize("structure", TYPES)
+@pytest.mark.parametrize("weight_prior", WEIGHT_PRIORS)
+@pytest.mark.parametrize("n_features", [1, 2, 5])
+@pytest.mark.parametrize("hyperparameters", ["default", "custom"])
+def test_sklearn(structure: str, weight_prior: str, n_features: int, hyperparameters: str) -> None:
+    """From the same responsibilities all attributes, bounds and densities are scikit-learn's."""
+    X = rows(n_features)
+    params: dict[str, Any] = {"n_components": 4, "covariance_type": structure}
+    params["weight_concentration_prior_type"] = weight_prior
+    if hyperparameters == "custom":
+        params |= custom(structure, n_features)
+    given = responsibilities(len(X), 4)
+    for max_iter, tol in ((1, 0.0), (5, 0.0), (40, 1e-3)):
+        ours = BayesianGaussianMixture(init_params=given, max_iter=max_iter, tol=tol, **params).fit(X)
+        theirs = FromResponsibilities(max_iter=max_iter, tol=tol, **params)
+        theirs.given = given
+        theirs.fit(X)
+        for name in ATTRIBUTES:
+            mine, expected = getattr(ours, name), getattr(theirs, name)
+            if name == "lower_bounds_":  # arrays of one number, if tied
+                expected = np.ravel(expected)
+            assert np.shape(mine) == np.shape(expected), name
+            np.testing.assert_allclose(mine, expected, rtol=1e-8, atol=1e-11, err_msg=name)
+        assert type(ours.weight_concentration_) is type(theirs.weight_concentration_)
+        assert (ours.n_iter_, ours.converged_) == (theirs.n_iter_, theirs.converged_)
+        assert ours.lower_bound_ == ours.lower_bounds_[-1]
+        np.testing.assert_allclose(ours.score_samples(X), theirs.score_samples(X), rtol=1e-8)
+        np.testing.assert_allclose(ours.predict_proba(X), theirs.predict_proba(X), rtol=1e-7, atol=1e-12)
+        np.testing.assert_array_equal(ours.predict(X), theirs.predict(X))
+        assert ours.score(X) == pytest.approx(theirs.score(X), rel=1e-10)
+
+
+@pytest.mark.parametrize("structure", TYPES)
+@pytest.mark.parametrize("weight_prior", WEIGHT_PRIORS)
+def test_warm_starts_go_on_where_one_fit_goes(structure: str, weight_prior: str) -> None:
+    """Fits of one iteration each come to the attributes of one fit, and of scikit-learn's; bounds never fall."""
+    X = rows(2)
+    params: dict[str, Any] = {"n_components": 4, "covariance_type": structure, "tol": 1e-3}
+    params["weight_concentration_prior_type"] = weight_prior
+    given = responsibilities(len(X), 4)
+    steps = BayesianGaussianMixture(init_params=given, max_iter=1, warm_start=True, **params)
+    bounds = []
+    for _ in range(600):
+        bounds.append(steps.fit(X).lower_bound_)
+        if steps.converged_:
+            break
+    assert steps.converged_
+    assert (np.diff(bounds) > -1e-9).all()
+    whole = BayesianGaussianMixture(init_params=given, max_iter=600, **params).fit(X)
+    assert whole.n_iter_ == len(bounds)
+    np.testing.assert_allclose(whole.lower_bounds_, bounds, rtol=1e-10)
+    np.testing.assert_allclose(whole.means_, steps.means_, rtol=1e-8, atol=1e-9)
+
+
+def test_named_starts_are_those_of_the_other_estimator() -> None:
+    """The same random_state starts both classes from the same responsibilities."""
+    X = rows(2)
+    for start in ("kmeans", "k-means++", "random", "random_from_data", "hierarchical"):
+        found = BayesianGaussianMixture(n_components=3, init_params=start, random_state=0, max_iter=0).fit(X)
+        other = fastgmm.GaussianMixture(3, init_params=start, random_state=0, max_iter=0).fit(X)
+        counts = found.mean_precision_ - 1
+        np.testing.assert_allclose(counts / counts.sum(), other.weights_, rtol=1e-8)
+    assert (found.lower_bound_, found.lower_bounds_, found.elbo_) == (-math.inf, [], -math.inf)
+
+
+# ---- bounds
+
+
+def wishart_log_normalizer(inverse_scale: Array, degrees: float) -> float:
+    """log B of Bishop (B.79)."""
+    n_features = len(inverse_scale)
+    return float(
+        degrees / 2 * np.linalg.slogdet(inverse_scale)[1]
+        - degrees * n_features / 2 * math.log(2)
+        - n_features * (n_features - 1) / 4 * math.log(math.pi)
+        - sum(gammaln((degrees - i) / 2) for i in range(n_features))
+    )
+
+
+def elbo_of_seven_terms(X: Array, r: Array, mixture: BayesianGaussianMixture) -> float:
+    """Bishop (10.70) to (10.77), one by one; for sticks their own expectations in place of the Dirichlet's."""
+    n_features = X.shape[1]
+    nu = np.broadcast_to(mixture.degrees_of_freedom_, mixture.weights_.shape)
+    beta, means, n = mixture.mean_precision_, mixture.means_, r.sum(axis=0)
+    S = mixture.covariances_ * nu[:, None, None]
+    W = np.linalg.inv(S)
+    beta0, m0 = mixture.mean_precision_prior_, mixture.mean_prior_
+    nu0, S0 = mixture.degrees_of_freedom_prior_, np.asarray(mixture.covariance_prior_)
+    log_precision = np.array(
+        [
+            sum(digamma((nu[k] - i) / 2) for i in range(n_features))
+            + n_features * math.log(2)
+            - np.linalg.slogdet(S[k])[1]
+            for k in range(len(n))
+        ]
+    )
+    concentration, alpha = mixture.weight_concentration_, mixture.weight_concentration_prior_
+    if isinstance(concentration, tuple):
+        a, b = concentration
+        log_v, log_rest = digamma(a) - digamma(a + b), digamma(b) - digamma(a + b)
+        log_pi = log_v + np.concatenate([[0], np.cumsum(log_rest)[:-1]])
+        prior = (-betaln(1, alpha) + (alpha - 1) * log_rest).sum()
+        posterior = (-betaln(a, b) + (a - 1) * log_v + (b - 1) * log_rest).sum()
+    else:
+        log_pi = digamma(concentration) - digamma(concentration.sum())
+        prior = gammaln(len(n) * alpha) - len(n) * gammaln(alpha) + ((alpha - 1) * log_pi).sum()
+        posterior = gammaln(concentration.sum()) - gammaln(concentration).sum() + ((concentration - 1) * log_pi).sum()
+    total = prior - posterior + (r * log_pi).sum() - (r * np.log(r)).sum()
+    for k in range(len(n)):
+        d = X - means[k]
+        squares = nu[k] * np.einsum("ni,ij,nj->n", d, W[k], d) + n_features / beta[k]
+        total += 0.5 * (r[:, k] * (log_precision[k] - n_features * math.log(2 * math.pi) - squares)).sum()
+        d0 = means[k] - m0
+        total += 0.5 * (n_features * math.log(beta0 / (2 * math.pi)) + log_precision[k])
+        total -= 0.5 * (n_features * beta0 / beta[k] + beta0 * nu[k] * d0 @ W[k] @ d0)
+        total += wishart_log_normalizer(S0, nu0) + (nu0 - n_features - 1) / 2 * log_precision[k]
+        total -= nu[k] / 2 * np.trace(S0 @ W[k])
+        total -= 0.5 * log_precision[k] + 0.5 * n_features * (math.log(beta[k] / (2 * math.pi)) - 1)
+        total -= wishart_log_normalizer(S[k], nu[k]) + (nu[k] - n_features - 1) / 2 * log_precision[k]
+        total += nu[k] * n_features / 2
+    return float(total)
+
+
+@pytest.mark.parametrize("weight_prior", WEIGHT_PRIORS)
+@pytest.mark.parametrize("n_features", [1, 3])
+@pytest.mark.parametrize("hyperparameters", ["default", "custom"])
+def test_elbo_is_the_sum_of_its_terms(weight_prior: str, n_features: int, hyperparameters: str) -> None:
+    """elbo_ after an iteration, and the objective at its start, which is no optimum for those responsibilities."""
+    X = rows(n_features, 60)
+    params = custom("full", n_features) | {"reg_covar": 0} if hyperparameters == "custom" else {"reg_covar": 0}
+    given = responsibilities(60, 3)
+    start = BayesianGaussianMixture(
+        n_components=3, weight_concentration_prior_type=weight_prior, init_params=given, max_iter=0, **params
+    ).fit(X)
+    r = start.predict_proba(X)
+    following = fastgmm.BayesianGaussianMixture(**start.get_params()).set_params(max_iter=1).fit(X)
+    assert following.elbo_ == pytest.approx(elbo_of_seven_terms(X, r, following), rel=1e-11)
+    step = m_step(X, "full", 3, weight_concentration_prior_type=weight_prior, **params)
+    state = start._reached(vars(start))
+    statistics = step.rows.statistics(STRUCTURES["full"], step.evaluated(state))
+    value = step.value(statistics, state) - statistics.n_samples * statistics.log_volume
+    assert value == pytest.approx(elbo_of_seven_terms(X, r, start), rel=1e-10)
+
+
+def log_evidence(X: Array, structure: str, fitted: BayesianGaussianMixture) -> float:
+    """log p(X) of one Gaussian by the chain rule: each row under the Student-t predictive of those before it."""
+    beta, m = fitted.mean_precision_prior_, np.array(fitted.mean_prior_)
+    nu, S, total = fitted.degrees_of_freedom_prior_, np.array(fitted.covariance_prior_, float), 0.0
+    n_features = len(m)
+    for x in X:
+        d, grown = x - m, (1 + beta) / beta
+        if structure in ("full", "tied"):
+            df = nu + 1 - n_features
+            total += stats.multivariate_t.logpdf(x, m, S * grown / df, df)
+            S, nu = S + beta / (beta + 1) * np.outer(d, d), nu + 1
+        elif structure == "diag":
+            total += stats.t.logpdf(x, nu, m, np.sqrt(S * grown / nu)).sum()
+            S, nu = S + beta / (beta + 1) * d**2, nu + 1
+        else:
+            total += stats.multivariate_t.logpdf(x, m, np.eye(n_features) * float(S) * grown / nu, nu)
+            S, nu = S + beta / (beta + 1) * (d @ d), nu + n_features
+        m, beta = (beta * m + x) / (beta + 1), beta + 1
+    return float(total)
+
+
+@pytest.mark.parametrize("structure", TYPES)
+@pytest.mark.parametrize("weight_prior", WEIGHT_PRIORS)
+@pytest.mark.parametrize("hyperparameters", ["default", "custom"])
+def test_one_component_has_the_exact_evidence(structure: str, weight_prior: str, hyperparameters: str) -> None:
+    """With K = 1 and the conjugate posterior the bound is log p(X); open sticks lose a known bit."""
+    X = rows(3, 40)
+    params = custom(structure, 3) if hyperparameters == "custom" else {}
+    fitted = BayesianGaussianMixture(
+        covariance_type=structure,
+        weight_concentration_prior_type=weight_prior,
+        posterior="exact",
+        max_iter=3,
+        tol=0,
+        **params | {"reg_covar": 0},
+    ).fit(X)
+    expected = log_evidence(X, structure, fitted)
+    if weight_prior == "dirichlet_process":  # all rows on the first stick
+        alpha = fitted.weight_concentration_prior_
+        expected += betaln(1 + len(X), alpha) - betaln(1, alpha)
+    assert fitted.elbo_ == pytest.approx(expected, rel=1e-11)
+    assert fitted.lower_bound_ == fitted.elbo_
+
+
+@pytest.mark.parametrize("structure", TYPES)
+@pytest.mark.parametrize("posterior", ["compatible", "exact"])
+@pytest.mark.parametrize("weight_prior", WEIGHT_PRIORS)
+@pytest.mark.parametrize("kind", ["complete", "gaps", "weights"])
+def test_bounds_before_and_after_never_fall(structure: str, posterior: str, weight_prior: str, kind: str) -> None:
+    """L before an M-step <= L after it <= L before the next, and both meet at the end."""
+    X, weights = rows(3, 90), None
+    if kind == "gaps":
+        X[np.random.RandomState(0).random(X.shape) < 0.2] = np.nan
+        X[5] = np.nan
+    estimator = BayesianGaussianMixture(
+        n_components=4,
+        covariance_type=structure,
+        posterior=posterior,
+        weight_concentration_prior_type=weight_prior,
+        reg_covar=0,
+    )
+    source: Any = ArraySource(X, 1)
+    if kind == "gaps":
+        source = IncompleteSource(source)
+    elif kind == "weights":
+        weights = np.random.RandomState(1).random(90)
+        source = ArraySource(X, 1, weights=weights)
+        source.weight_unit = 8.0
+    rule = STRUCTURES[structure]
+    step = estimator._m_step()(source, rule)
+    filled = ArraySource(np.nan_to_num(X), 1)
+    found = filled.statistics_given(rule, np.zeros((4, 3)), lambda part: responsibilities(90, 4)[part])
+    parameters, bounds = step(found), []
+    for iteration in range(1, 600):
+        statistics = source.statistics(rule, step.evaluated(parameters))
+        bounds.append(step.value(statistics, parameters))
+        following = step(statistics, parameters, iteration)
+        bounds.append(step.reported(statistics, parameters, following))
+        parameters = following
+    assert np.diff(bounds[2:]).min() > -1e-9  # the first step learns how many rows have values
+    assert bounds[-1] - bounds[-2] < 1e-5
+
+
+def test_bound_is_below_the_evidence() -> None:
+    """Against enumeration of all labelings of a few rows, and close to it where groups are clear."""
+    X = np.array([[-5.0], [-5.2], [-4.9], [5.1], [4.8], [5.0]])
+    params: dict[str, Any] = {"mean_prior": [0.0], "mean_precision_prior": 0.01, "degrees_of_freedom_prior": 3.0}
+    params |= {"covariance_prior": [[1.0]], "weight_concentration_prior": 0.7, "reg_covar": 0}
+    for weight_prior in WEIGHT_PRIORS:
+        fitted = BayesianGaussianMixture(
+            n_components=2, weight_concentration_prior_type=weight_prior, init_params=[0, 0, 0, 1, 1, 1], **params
+        ).fit(X)
+        terms = []
+        for labels in itertools.product((0, 1), repeat=len(X)):
+            parts = [X[np.array(labels) == k] for k in (0, 1)]
+            n = np.array([len(part) for part in parts])
+            if weight_prior == "dirichlet_process":
+                sticks = betaln(1 + n, 0.7 + np.array([n[1], 0])) - betaln(1, 0.7)
+                labeled = sticks.sum()
+            else:
+                labeled = gammaln(1.4) - 2 * gammaln(0.7) + gammaln(0.7 + n).sum() - gammaln(1.4 + n.sum())
+            terms.append(labeled + sum(log_evidence(part, "full", fitted) for part in parts))
+        evidence = float(np.logaddexp.reduce(terms))
+        assert fitted.elbo_ < evidence
+        assert fitted.elbo_ > evidence - math.log(2) - 1e-3  # one of two equal modes
+
+
+@pytest.mark.parametrize("structure", TYPES)
+@pytest.mark.parametrize("posterior", ["compatible", "exact"])
+def test_squarem_never_lowers_the_bound(structure: str, posterior: str) -> None:
+    """The end is no worse than that of plain iterations, in fewer passes."""
+    X = rows(2, 400)
+    params: dict[str, Any] = {"n_components": 6, "covariance_type": structure, "posterior": posterior}
+    params |= {"tol": 1e-7, "max_iter": 5000, "init_params": responsibilities(400, 6)}
+    plain = BayesianGaussianMixture(**params).fit(X)
+    fast = BayesianGaussianMixture(acceleration="squarem", **params).fit(X)
+    assert np.diff(fast.lower_bounds_).min() > -1e-6
+    assert fast.converged_
+    assert fast.n_iter_ < plain.n_iter_
+    assert fast.lower_bound_ > plain.lower_bound_ - 5
+
+
+# ---- any rows
+
+
+@pytest.mark.parametrize("structure", TYPES)
+def test_weights_are_repeated_rows(structure: str) -> None:
+    """A weight of 3 is three rows, and weights are no ratios: twice of them is another posterior."""
+    X, repeats = rows(2, 80), np.random.RandomState(0).randint(0, 4, size=80)
+    params: dict[str, Any] = {"n_components": 3, "covariance_type": structure, "max_iter": 30, "tol": 0}
+    labels = np.random.RandomState(1).randint(3, size=80)
+    weighted = BayesianGaussianMixture(init_params=labels, **params).fit(X, sample_weight=repeats)
+    repeated = BayesianGaussianMixture(init_params=labels.repeat(repeats), **params).fit(X.repeat(repeats, axis=0))
+    for name in ATTRIBUTES:
+        np.testing.assert_allclose(getattr(weighted, name), getattr(repeated, name), rtol=1e-9, atol=1e-10)
+    assert weighted.elbo_ == pytest.approx(repeated.elbo_, rel=1e-12)
+    doubled = BayesianGaussianMixture(init_params=labels, **params).fit(X, sample_weight=2 * repeats)
+    assert abs(doubled.elbo_ - weighted.elbo_) > 10
+
+
+def test_gaps_that_are_none() -> None:
+    """Rows without any value change nothing but n_samples_seen_, where the priors are given."""
+    X = rows(2, 80)
+    params: dict[str, Any] = {"n_components": 3, "missing": "em", "tol": 0, "max_iter": 20} | custom("full", 2)
+    with_empty = np.concatenate([X, np.full((7, 2), np.nan)])
+    few = BayesianGaussianMixture(init_params=lambda X, k, rng: X[:3], **params).fit(X)
+    more = BayesianGaussianMixture(init_params=lambda X, k, rng: X[:3], **params).fit(with_empty)
+    np.testing.assert_allclose(few.means_, more.means_, rtol=0.2)
+    converged = [
+        BayesianGaussianMixture(init_params=lambda X, k, rng: X[:3], **params | {"max_iter": 2000}).fit(Y)
+        for Y in (X, with_empty)
+    ]
+    np.testing.assert_allclose(converged[0].means_, converged[1].means_, rtol=1e-6)
+    assert converged[0].elbo_ == pytest.approx(converged[1].elbo_, rel=1e-9)
+
+
+def test_threads_chunks_and_types() -> None:
+    """The same bits for any number of threads, and from chunks; float32 rows give nearly the same in float64."""
+    X = np.random.RandomState(0).normal(size=(20000, 3)) + 3 * np.random.RandomState(1).randint(3, size=(20000, 1))
+    params: dict[str, Any] = {"n_components": 5, "random_state": 0, "max_iter": 10}
+    one = BayesianGaussianMixture(n_threads=1, **params).fit(X)
+    two = BayesianGaussianMixture(n_threads=2, **params).fit(X)
+    chunks = BayesianGaussianMixture(**params).fit(fastgmm.sources.Chunks(lambda: iter(np.array_split(X, 7))))
+    single = BayesianGaussianMixture(**params).fit(X.astype(np.float32))
+    for name in (*ATTRIBUTES, "elbo_"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(two, name))
+        np.testing.assert_array_equal(getattr(one, name), getattr(chunks, name))
+        np.testing.assert_allclose(getattr(one, name), getattr(single, name), rtol=1e-3, atol=1e-3)
+    assert single.means_.dtype == np.float64
+
+
+@pytest.mark.parametrize("structure", TYPES)
+@pytest.mark.parametrize("factor", [2.0**-300, 1e-3, 1e3, 2.0**300])
+def test_units(structure: str, factor: float) -> None:
+    """Default priors follow the rows: the same labels, and elbo_ less N D log(factor)."""
+    X = rows(2)
+    params: dict[str, Any] = {"n_components": 3, "covariance_type": structure, "random_state": 0, "reg_covar": "auto"}
+    plain = BayesianGaussianMixture(**params).fit(X)
+    scaled = BayesianGaussianMixture(**params).fit(factor * X)
+    np.testing.assert_array_equal(scaled.predict(factor * X), plain.predict(X))
+    assert scaled.n_iter_ == plain.n_iter_
+    expected = plain.elbo_ - X.size * math.log(factor)
+    assert scaled.elbo_ == pytest.approx(expected, rel=1e-9)
+    exact = math.frexp(factor)[0] == 0.5
+    compare = np.testing.assert_array_equal if exact else lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-7)
+    compare(scaled.means_, factor * plain.means_)
+    compare(scaled.weights_, plain.weights_)
+    compare(scaled.covariances_, factor**2 * plain.covariances_)
+
+
+# ---- densities
+
+
+@pytest.mark.parametrize("weight_prior", WEIGHT_PRIORS)
+def test_three_densities(weight_prior: str) -> None:
+    """score_samples integrates to less than one, the plug-in mixture to one, and has the public parameters."""
+    X = rows(1, 60)
+    fitted = BayesianGaussianMixture(n_components=4, weight_concentration_prior_type=weight_prior, random_state=0).fit(
+        X
+    )
+    grid = np.linspace(-60, 60, 200001)[:, None]
+    plug_in = fitted.to_mixture()
+    assert type(plug_in) is fastgmm.GaussianMixture
+    assert np.trapezoid(np.exp(plug_in.score_samples(grid)), grid.ravel()) == pytest.approx(1, abs=1e-9)
+    integral = np.trapezoid(np.exp(fitted.score_samples(grid)), grid.ravel())
+    log_w = fitted._evaluated().parameters.log_weights
+    assert integral == pytest.approx(np.exp(log_w).sum(), rel=1e-9)
+    assert integral < 1
+    for name in ("weights_", "means_", "covariances_", "precisions_cholesky_"):
+        np.testing.assert_array_equal(getattr(plug_in, name), getattr(fitted, name))
+    np.testing.assert_array_equal(plug_in.sample(9, random_state=0)[0], fitted.sample(9, random_state=0)[0])
+
+
+def test_parameters_set_by_hand_are_a_plug_in_mixture() -> None:
+    """Without a posterior the methods read what there is."""
+    fitted = BayesianGaussianMixture(n_components=3, random_state=0).fit(rows(2))
+    by_hand = BayesianGaussianMixture(n_components=3)
+    for name in ("weights_", "means_", "covariances_", "precisions_cholesky_"):
+        setattr(by_hand, name, getattr(fitted, name))
+    np.testing.assert_array_equal(by_hand.score_samples(rows(2)), fitted.to_mixture().score_samples(rows(2)))
+
+
+# ---- what is refused
+
+
+@pytest.mark.parametrize(
+    ("params", "error", "words"),
+    [
+        ({"weight_concentration_prior": 0}, ValueError, "weight_concentration_prior"),
+        ({"weight_concentration_prior_type": "dirichlet"}, ValueError, "weight_concentration_prior_type"),
+        ({"mean_precision_prior": -1.0}, ValueError, "mean_precision_prior"),
+        ({"mean_prior": [1.0, 2.0, 3.0]}, ValueError, "'means' should have the shape of"),
+        ({"mean_prior": [1.0, np.nan]}, ValueError, "NaN"),
+        ({"degrees_of_freedom_prior": 1.0}, ValueError, "should be greater than 1, but got 1.000"),
+        ({"covariance_prior": 1.0}, TypeError, "1.0"),
+        ({"covariance_prior": np.eye(3)}, ValueError, "'full covariance_prior' should have the shape of"),
+        ({"covariance_prior": [[1.0, 2.0], [2.0, 1.0]]}, ValueError, "symmetric, positive-definite"),
+        ({"covariance_prior": [[1.0, 0.5], [0.0, 1.0]]}, ValueError, "symmetric, positive-definite"),
+        ({"covariance_prior": [1.0, -1.0], "covariance_type": "diag"}, ValueError, "should be positive"),
+        ({"covariance_prior": 0.0, "covariance_type": "spherical"}, ValueError, "covariance_prior"),
+        ({"posterior": "Exact"}, ValueError, "posterior"),
+    ],
+)
+def test_refused(params: dict[str, Any], error: type[Exception], words: str) -> None:
+    """Priors out of range, of the wrong shape, or not positive definite: the value, the cause and the remedy."""
+    mixture = BayesianGaussianMixture(n_components=2, **params)
+    with pytest.raises(error, match=words) as caught:
+        mixture.fit(rows(2))
+    assert len(str(caught.value)) <= 500
+    assert not hasattr(mixture, "means_")
+
+
+def test_changed_size_is_refused_on_a_warm_start() -> None:
+    """In words, where scikit-learn ends in an IndexError."""
+    mixture = BayesianGaussianMixture(n_components=2, warm_start=True, random_state=0).fit(rows(2))
+    with pytest.raises(ValueError, match="n_components"):
+        mixture.set_params(n_components=3).fit(rows(2))
+
+
+def test_unfitted() -> None:
+    """predict before fit."""
+    with pytest.raises(fastgmm.NotFittedError):
+        BayesianGaussianMixture().predict(rows(2))
+
+
+def test_singular_rows_raise_the_prior_and_say_so() -> None:
+    """A constant column leaves cov(X) singular: its variance is raised, with a warning, and all stays finite."""
+    X = np.column_stack([rows(2), np.full(150, 3.0)])
+    with pytest.warns(fastgmm.DegenerateComponentWarning, match="singular as a prior"):
+        fitted = BayesianGaussianMixture(n_components=3, random_state=0).fit(X)
+    assert np.isfinite(fitted.score_samples(X)).all()
+    assert np.diff(fitted.lower_bounds_).min() > -1e-6
+
+
+def test_state_is_plain_parameters() -> None:
+    """What a fit has left gives the E-step of its attributes."""
+    X = rows(2)
+    fitted = BayesianGaussianMixture(n_components=3, random_state=0).fit(X)
+    state = fitted._reached(vars(fitted))
+    assert isinstance(state, Parameters)
+    evaluated = m_step(X, "full", 3).evaluated(state)
+    np.testing.assert_allclose(evaluated.log_weights, fitted._evaluated().parameters.log_weights, rtol=1e-12)
