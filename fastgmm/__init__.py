@@ -84,11 +84,10 @@ from .exceptions import (
     SelectionWarning,
 )
 from .gaussian_mixture import GaussianMixture
+from .loading import load
 from .model.statistics import Statistics
 from .model_selection import select
 from .selection import Selection
-
-load = GaussianMixture.load
 
 __all__ = [
     "BayesianGaussianMixture",

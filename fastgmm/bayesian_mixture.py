@@ -2,57 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import lru_cache, partial
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from .fitting.em import Fit
-from .fitting.mstep import MSteps
-from .fitting.repair import RIDGE, Degeneracy, Repair, Rows
-from .fitting.restarts import FitRecord
-from .fitting.starts import StartingValues
-from .fitting.variational import Variational
 from .gaussian_mixture import CONSTRAINTS as COMMON
 from .gaussian_mixture import GaussianMixture
-from .mixture.attributes import fitted_attributes
-from .mixture.checks import (
-    ARRAY,
-    NONE,
-    POSITIVE,
-    Constraints,
-    check_degrees_of_freedom,
-    check_prior_covariance,
-    check_prior_mean,
-    either,
-    one_of,
-)
-from .mixture.distribution import Distribution
-from .mixture.estimation import Estimation
+from .mixture.bayesian import WEIGHT_PRIORS, Bayesian
+from .mixture.checks import ARRAY, BOOL, NONE, POSITIVE, Constraints, either, one_of
 from .mixture.imputation import Imputation
 from .mixture.outliers import Outliers
+from .mixture.predictive import Predictive
 from .mixture.regression import Regression
-from .model.fitted import Fitted
-from .model.parameters import Parameters
-from .model.posterior import VariationalPrior, evaluated_log_weights, of_gammas, summed_digammas
-from .model.priors import Dirichlet, NormalWishart, Sticks
-from .model.structure import Structure
 
 __all__ = ["BayesianGaussianMixture"]
 
-WEIGHT_PRIORS: dict[str, type[Dirichlet] | type[Sticks]] = {
-    "dirichlet_process": Sticks,
-    "dirichlet_distribution": Dirichlet,
-}
 POSTERIORS = ("compatible", "exact")
-OWN = ("mean_precision_", "degrees_of_freedom_", "weight_concentration_", "mean_precision_prior_")
 
 CONSTRAINTS: Constraints = {
     name: constraint
     for name, constraint in COMMON.items()
-    if name not in ("weights_init", "means_init", "precisions_init", "degenerate", "learning_decay")
+    if name not in ("weights_init", "means_init", "precisions_init", "degenerate")
 } | {
     "weight_concentration_prior_type": one_of(WEIGHT_PRIORS),
     "weight_concentration_prior": either(POSITIVE, NONE),
@@ -61,29 +32,128 @@ CONSTRAINTS: Constraints = {
     "degrees_of_freedom_prior": either(POSITIVE, NONE),
     "covariance_prior": either(ARRAY, POSITIVE, NONE),
     "posterior": one_of(POSTERIORS),
+    "prior": either(one_of(["auto"]), NONE),
+    "sort": BOOL,
+    "prune": BOOL,
 }
 
 
-class BayesianGaussianMixture(Estimation, Distribution, Regression, Imputation, Outliers):
+class BayesianGaussianMixture(Bayesian, Predictive, Regression, Imputation, Outliers):
     """Gaussian mixture with a posterior of its parameters, by variational Bayes.
 
     A drop-in for ``sklearn.mixture.BayesianGaussianMixture``: same arguments, methods, fitted attributes and
-    exceptions. Weights have a Dirichlet prior or that of a Dirichlet process, means and covariances normal-Wishart
-    priors. Components that the rows do not need keep hardly any weight, so that ``n_components`` is a largest number.
+    exceptions. Components that the rows do not need keep hardly any weight: ``n_components`` is a largest number.
+
+    Parameters
+    ----------
+    n_components : int, default=1
+        Largest number of Gaussian components.
+    covariance_type : {'full', 'tied', 'diag', 'spherical'}, default='full'
+        A general covariance matrix per component, one general matrix for all, a diagonal one per component, or a
+        single variance per component.
+    tol : float, default=1e-3
+        The fit stops when the lower bound, of all rows together, changes by less than this from one iteration to the
+        next, or as ``convergence`` says; 0 lets it run to ``max_iter``.
+    reg_covar, max_iter, n_init, init_params : optional
+        As for `GaussianMixture`. ``reg_covar`` is added for each row, as if it had noise of that variance.
+    weight_concentration_prior_type : {'dirichlet_process', 'dirichlet_distribution'}, default='dirichlet_process'
+        The prior of the weights: that of a Dirichlet process, by sticks that are broken in the order of the components,
+        or a symmetric Dirichlet distribution.
+    weight_concentration_prior : float, default=None
+        alpha, the concentration: the smaller, the fewer components have weight. None means 1 / ``n_components``.
+    mean_precision_prior : float, default=None
+        beta0, the number of rows that ``mean_prior`` counts for: the larger, the nearer to it are the means. None
+        means 1, which is much where groups are many standard deviations apart; see ``prior``.
+    mean_prior : array-like of shape (n_features,), default=None
+        m0, the mean of the means. None means that of the rows.
+    degrees_of_freedom_prior : float, default=None
+        nu0, the number of rows that the prior covariance counts for; above n_features - 1. None means n_features.
+    covariance_prior : float or array-like, default=None
+        S0, of the shape of the covariance of one component (a number if 'spherical'): the prior covariance times
+        ``degrees_of_freedom_prior``. None means the covariance of the rows, as far as the structure has it.
+    random_state, warm_start, verbose, verbose_interval : optional
+        As for `GaussianMixture`.
+    acceleration, convergence, max_time, callback, n_threads, drop_restarts, learning_decay, missing : optional
+        As for `GaussianMixture`, with the lower bound of all rows in place of the mean log-likelihood per row.
+        Accelerated or not, with gaps or without, it never falls.
+    posterior : {'compatible', 'exact'}, default='compatible'
+        'compatible': scikit-learn's. It is that of one model, with a general matrix for each component, in which the
+        Wishart distributions are restricted to the structure. 'exact': the conjugate posterior of the structure
+        itself, with one Wishart distribution for the matrix that all share and inverse gammas for variances. Only with
+        this one does ``elbo_`` compare structures; for 'full' both are the same.
+    prior : {None, 'auto'}, default=None
+        'auto': after each M-step ``mean_prior``, ``mean_precision_prior`` and ``covariance_prior`` are replaced by
+        those under which the bound is largest (empirical Bayes). The fit then takes more iterations, and finds groups
+        that the default priors merge.
+    sort : bool, default=False
+        With a Dirichlet process, put the components in decreasing order whenever that raises the bound: a stick that is
+        broken early costs least for a large component.
+    prune : bool, default=False
+        Leave components with less than a hundredth of a row out of the iterations, which saves their time; at the end
+        they come back as the last ones, as the prior has them.
+
+    Attributes
+    ----------
+    weights_ : ndarray of shape (n_components,)
+        Expectations of the weights.
+    means_ : ndarray of shape (n_components, n_features)
+        Expectations of the means.
+    covariances_, precisions_, precisions_cholesky_ : ndarray
+        Inverses of the expected precisions, these, and their factors, in the shapes of `GaussianMixture`.
+    weight_concentration_prior_, mean_precision_prior_, degrees_of_freedom_prior_ : float
+        The priors that were used; with ``mean_prior_`` and ``covariance_prior_``.
+    weight_concentration_ : ndarray of shape (n_components,), or two of them
+        The parameters of the posterior of the weights: of the Dirichlet distribution, or a and b of each stick's Beta.
+    mean_precision_ : ndarray of shape (n_components,)
+        beta, the numbers of rows that means come from: those of the prior included.
+    degrees_of_freedom_ : ndarray of shape (n_components,), or float if 'tied'
+        nu, the same for covariances.
+    lower_bound_ : float
+        scikit-learn's lower bound, of all rows, after the last M-step. It lacks constants.
+    lower_bounds_ : list of float, of length n_iter_
+        The same after each.
+    elbo_ : float
+        The evidence lower bound: that of log p(X), with all constants. ``lower_bound_`` lacks those which depend on
+        ``n_components``, on the priors and on the units of the rows. So it can tell nothing but how far a fit has come,
+        while ``elbo_`` also compares numbers of components and priors, and with ``posterior='exact'`` structures.
+    converged_, stop_reason_, n_iter_, fits_, n_samples_seen_, n_features_in_, feature_names_in_ : optional
+        As for `GaussianMixture`. ``degenerate_`` tells of a prior that had to be made proper.
+
+    Notes
+    -----
+    Sample weights are no ratios here: rows of weight 2 are two rows each, and make the posterior that much narrower.
+
+    With ``missing='em'`` the posterior is that of all values observed, with those missing as further unknowns.
+    ``partial_fit`` is stochastic variational inference: batches stand for all rows so far.
+
+    `score_samples`, `predict` and `predict_proba` use the expected logarithms of the parameters, as scikit-learn's do;
+    such densities integrate to a little less than one. `to_mixture` is the plug-in mixture, which `sample`,
+    `marginal`, `condition`, `regress` and `impute` use, and `predictive_log_density` the posterior predictive, best
+    for rows that were not fitted. With parameters set by hand, and no posterior, all use the plug-in mixture.
+
+    With a Dirichlet distribution as prior, ``n_components`` components can be numbered in so many ways, of which the
+    bound knows one: add log(n_components!) to ``elbo_`` when numbers of components are compared.
+
+    References
+    ----------
+    C. M. Bishop. Pattern Recognition and Machine Learning. Springer, 2006, section 10.2.
+
+    D. M. Blei, M. I. Jordan. Variational inference for Dirichlet process mixtures. Bayesian Analysis 1(1), 2006.
+
+    M. D. Hoffman, D. M. Blei, C. Wang, J. Paisley. Stochastic variational inference. Journal of Machine Learning
+    Research 14, 2013.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastgmm import BayesianGaussianMixture
+    >>> X = np.random.RandomState(0).normal(size=(300, 2)) + np.repeat([[0, 0], [0, 9], [9, 0]], 100, axis=0)
+    >>> mixture = BayesianGaussianMixture(n_components=8, sort=True, random_state=0).fit(X)
+    >>> mixture.weights_.round(2)
+    array([0.34, 0.33, 0.33, 0.  , 0.  , 0.  , 0.  , 0.  ])
     """
 
     _constraints = CONSTRAINTS
-    weights_init = means_init = precisions_init = None  # not arguments of this estimator
-
-    elbo_: float
-    weight_concentration_prior_: float
-    weight_concentration_: NDArray[np.float64] | tuple[NDArray[np.float64], NDArray[np.float64]]
-    mean_precision_prior_: float
-    mean_precision_: NDArray[np.float64]
-    mean_prior_: NDArray[np.float64]
-    degrees_of_freedom_prior_: float
-    degrees_of_freedom_: NDArray[np.float64] | float
-    covariance_prior_: NDArray[np.float64] | float
 
     def __init__(
         self,
@@ -111,8 +181,12 @@ class BayesianGaussianMixture(Estimation, Distribution, Regression, Imputation, 
         callback: Callable[[int, float, float], object] | None = None,
         n_threads: int | None = None,
         drop_restarts: bool = True,
+        learning_decay: float = 0.6,
         missing: str = "raise",
         posterior: str = "compatible",
+        prior: str | None = None,
+        sort: bool = False,
+        prune: bool = False,
     ) -> None:
         self.n_components = n_components
         self.covariance_type = covariance_type
@@ -137,125 +211,16 @@ class BayesianGaussianMixture(Estimation, Distribution, Regression, Imputation, 
         self.callback = callback
         self.n_threads = n_threads
         self.drop_restarts = drop_restarts
+        self.learning_decay = learning_decay
         self.missing = missing
         self.posterior = posterior
-
-    def to_mixture(self) -> GaussianMixture:
-        """Return the plug-in mixture: the expected weights and the means, with the inverses of the mean precisions."""
-        fitted = self._fitted()
-        return self._derived(fitted, fitted.parameters, list(range(fitted.n_features)))
+        self.prior = prior
+        self.sort = sort
+        self.prune = prune
 
     def _bare(self) -> GaussianMixture:
         return GaussianMixture()
 
-    def _m_step(self) -> MSteps:
-        return partial(Variational, prior=self._prior, reg_covar=self.reg_covar)
-
-    def _prior(self, rows: Rows, structure: Structure) -> tuple[VariationalPrior, list[Repair]]:
-        """Return the priors, those that are not given as scikit-learn takes them from the rows; and their repairs."""
-        given, repairs = self._given_prior(structure, len(rows.origin)), list[Repair]()
-        mean, scale = given["mean"], given["scale"]
-        if mean is None or scale is None:
-            of_rows, covariance = rows.moments(structure)
-            total = rows.total * rows.weight_unit
-            mean = of_rows if mean is None else mean
-            if scale is None:
-                scale, repairs = _proper(rows, structure, covariance * (total / max(total - 1, 0.5 * total)))
-        concentration = self.weight_concentration_prior
-        weights = WEIGHT_PRIORS[self.weight_concentration_prior_type]
-        return VariationalPrior(
-            structure,
-            weights(1.0 / self.n_components if concentration is None else concentration),
-            NormalWishart.of(structure, given["mean_precision"], mean, given["degrees_of_freedom"], scale),
-            self.posterior == "exact",
-        ), repairs
-
-    def _given_prior(self, structure: Structure, n_features: int) -> dict[str, Any]:
-        """Return the arguments of the priors, checked; None for those that come from the rows."""
-        mean, scale, degrees = self.mean_prior, self.covariance_prior, self.degrees_of_freedom_prior
-        if degrees is not None:
-            check_degrees_of_freedom(degrees, n_features)
-        return {
-            "mean_precision": 1.0 if self.mean_precision_prior is None else self.mean_precision_prior,
-            "mean": None if mean is None else check_prior_mean(mean, n_features),
-            "degrees_of_freedom": n_features if degrees is None else degrees,
-            "scale": None if scale is None else check_prior_covariance(scale, structure, n_features),
-        }
-
-    def _starting_values(self, structure: Structure, n_features: int) -> StartingValues:
-        self._given_prior(structure, n_features)
-        return super()._starting_values(structure, n_features)
-
-    def _reached(self, state: Mapping[str, Any]) -> Parameters:
-        """Return the posterior that a fit has left, as parameters."""
-        own = self._fitted(state).parameters
-        if not all(name in state for name in OWN):
-            return own
-        counts = np.asarray(state["mean_precision_"]) - state["mean_precision_prior_"]
-        counts = np.maximum(counts, 10 * np.finfo(np.float64).eps)
-        return Parameters(counts / counts.sum(), own.means, own.covariances, own.precisions_cholesky)
-
-    def _evaluated(self, attributes: Mapping[str, Any] | None = None) -> Fitted:
-        """Return the mixture that rows are compared with, of expected logarithms; plug-in where none are known."""
-        state = vars(self) if attributes is None else attributes
-        plug_in = self._fitted(state)
-        if not all(name in state for name in OWN):
-            return plug_in
-        names = ("weight_concentration_", "degrees_of_freedom_", "mean_precision_")
-        concentration, *others = (np.atleast_1d(array) for array in fitted_attributes(self, state, *names))
-        exact = state.get("posterior") == "exact"
-        return _with_expected_logs(plug_in, exact, concentration.shape, concentration.tobytes(), *map(bytes, others))
-
-    def _attributes(
-        self,
-        structure: Structure,
-        fit: Fit,
-        dtype: np.dtype[Any],
-        n_samples: float,
-        names: NDArray[np.object_] | None = None,
-        records: list[FitRecord] | None = None,
-    ) -> dict[str, Any]:
-        found = super()._attributes(structure, fit, np.dtype(np.float64), n_samples, names, records)
-        m_step = fit.m_step
-        assert isinstance(m_step, Variational)
-        posterior, weights, prior = m_step.posterior(fit.parameters), m_step.prior.weights, m_step.prior.components
-        scale = prior.scale if structure.shared else prior.scale[0]
-        degrees = posterior.degrees_of_freedom
-        return found | {
-            "weights_": weights.mean(posterior.counts),
-            "weight_concentration_prior_": weights.concentration,
-            "weight_concentration_": weights.posterior(posterior.counts),
-            "mean_precision_prior_": prior.mean_precision,
-            "mean_precision_": posterior.mean_precision,
-            "mean_prior_": prior.mean.copy(),
-            "degrees_of_freedom_prior_": prior.degrees_of_freedom,
-            "degrees_of_freedom_": float(degrees[0]) if structure.shared else degrees,
-            "covariance_prior_": scale.copy() if scale.ndim else float(scale),
-            "elbo_": found["lower_bound_"] + m_step.dropped(len(posterior.counts)),
-        }
-
-
-def _proper(rows: Rows, structure: Structure, scale: NDArray[np.float64]) -> tuple[NDArray[np.float64], list[Repair]]:
-    """Return the scale of a prior, its variances raised where the rows leave it singular, and that repair."""
-    own = np.array(scale if structure.shared else scale[None])
-    degeneracy = Degeneracy(rows, structure)
-    if degeneracy.acceptable((np.ones(1), rows.origin[None], own), float(np.finfo(rows.dtype).eps)):
-        return scale, []
-    structure.regularize(own, RIDGE * structure.per_feature(degeneracy.spread))
-    remedy = f"variances raised by {RIDGE:g} of the usual ones"
-    return own if structure.shared else own[0], [Repair(0, None, "singular as a prior", remedy)]
-
-
-@lru_cache(maxsize=32)
-def _with_expected_logs(
-    plug_in: Fitted, exact: bool, shape: tuple[int, ...], concentration: bytes, degrees: bytes, mean_precision: bytes
-) -> Fitted:
-    """Return a mixture with expected logarithms of weights, from the attributes of its posterior; remembered."""
-    structure, own = plug_in.structure, plug_in.parameters
-    weights = np.frombuffer(concentration).reshape(shape)
-    log_weights = Sticks.expected_log_of(*weights) if len(shape) == 2 else Dirichlet.expected_log_of(weights)
-    nu, beta = np.frombuffer(degrees), np.frombuffer(mean_precision)
-    digammas = summed_digammas(nu, plug_in.n_features, of_gammas(structure, exact))
-    expected = evaluated_log_weights(log_weights, digammas, nu, beta, plug_in.n_features)
-    parameters = Parameters(own.weights, own.means, own.covariances, own.precisions_cholesky, expected)
-    return Fitted(structure, parameters, plug_in.feature_names)
+    @classmethod
+    def _plain(cls) -> type[BayesianGaussianMixture]:
+        return BayesianGaussianMixture

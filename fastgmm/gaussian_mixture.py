@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from numbers import Real
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -344,5 +345,9 @@ class GaussianMixture(Streaming, Criteria, Distribution, Regression, Imputation,
     def _bare(self) -> GaussianMixture:
         return GaussianMixture()
 
-    def _m_step(self) -> MSteps:
+    @classmethod
+    def _plain(cls) -> type[GaussianMixture]:
+        return GaussianMixture
+
+    def _m_step(self, state: Mapping[str, Any] | None = None) -> MSteps:
         return partial(MaximumLikelihood, reg_covar=self.reg_covar, degenerate=self.degenerate)

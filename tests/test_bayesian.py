@@ -17,6 +17,7 @@ import fastgmm
 from fastgmm import BayesianGaussianMixture
 from fastgmm.fitting.variational import Variational
 from fastgmm.model.parameters import Parameters
+from fastgmm.model.posterior import Posterior
 from fastgmm.model.structures import STRUCTURES
 from fastgmm.sources.array import ArraySource
 from fastgmm.sources.incomplete.source import IncompleteSource
@@ -525,3 +526,256 @@ def test_state_is_plain_parameters() -> None:
     assert isinstance(state, Parameters)
     evaluated = m_step(X, "full", 3).evaluated(state)
     np.testing.assert_allclose(evaluated.log_weights, fitted._evaluated().parameters.log_weights, rtol=1e-12)
+
+
+# ---- options beyond scikit-learn's
+
+
+def separate_groups(n_samples: int = 400, seed: int = 1) -> Array:
+    """Five groups of unit variance, far apart."""
+    rng = np.random.RandomState(seed)
+    centers = rng.uniform(-30, 30, size=(5, 2))
+    return centers[rng.randint(5, size=n_samples)] + rng.normal(size=(n_samples, 2))
+
+
+@pytest.mark.parametrize("posterior", ["compatible", "exact"])
+@pytest.mark.parametrize("structure", TYPES)
+def test_sorted_sticks_are_the_best_order(structure: str, posterior: str) -> None:
+    """Components come in decreasing order, the bound is no lower, and no other order of few components beats it."""
+    X = separate_groups()
+    params: dict[str, Any] = {"n_components": 6, "covariance_type": structure, "posterior": posterior}
+    params |= {"random_state": 0, "max_iter": 300}
+    plain = BayesianGaussianMixture(**params).fit(X)
+    ordered = BayesianGaussianMixture(sort=True, **params).fit(X)
+    assert np.diff(ordered.lower_bounds_).min() > -1e-6
+    assert (np.diff(ordered.mean_precision_) <= 1e-3).all()
+    assert ordered.elbo_ >= plain.elbo_ - 1e-6
+    sticks = m_step(X, structure, 6, posterior=posterior).prior.weights
+    counts = ordered.mean_precision_ - 1
+    best = max(sticks.log_evidence(counts[list(order)]) for order in itertools.permutations(range(6)))
+    assert sticks.log_evidence(counts) == pytest.approx(best, abs=1e-5)
+
+
+@pytest.mark.parametrize("weight_prior", WEIGHT_PRIORS)
+@pytest.mark.parametrize("structure", TYPES)
+def test_pruned_components_come_back(structure: str, weight_prior: str) -> None:
+    """The end is that of all components to a hundredth of a nat for each, and the last ones are the prior's."""
+    X = separate_groups()
+    params: dict[str, Any] = {"n_components": 20, "covariance_type": structure, "random_state": 0, "max_iter": 300}
+    params |= {"weight_concentration_prior_type": weight_prior, "weight_concentration_prior": 0.01}
+    for acceleration in (None, "squarem"):
+        whole = BayesianGaussianMixture(sort=True, acceleration=acceleration, **params).fit(X)
+        pruned = BayesianGaussianMixture(sort=True, prune=True, acceleration=acceleration, **params).fit(X)
+        assert pruned.means_.shape == (20, 2)
+        assert pruned.elbo_ > whole.elbo_ - 0.2
+        assert np.diff(pruned.lower_bounds_).min() > -0.2
+        empty = pruned.mean_precision_ == 1.0
+        assert empty.sum() > 5
+        np.testing.assert_allclose(pruned.means_[empty], np.tile(pruned.mean_prior_, (empty.sum(), 1)))
+        if structure != "tied":
+            prior = np.asarray(pruned.covariance_prior_) / pruned.degrees_of_freedom_prior_
+            np.testing.assert_allclose(
+                pruned.covariances_[empty], np.broadcast_to(prior, pruned.covariances_[empty].shape)
+            )
+        assert np.isfinite(pruned.score_samples(X)).all()
+        assert pruned.score(X) == pytest.approx(whole.score(X), abs=2e-2)
+        assert len(set(pruned.predict(X))) == len(set(whole.predict(X)))
+
+
+@pytest.mark.parametrize("posterior", ["compatible", "exact"])
+@pytest.mark.parametrize("structure", TYPES)
+def test_fitted_priors_are_stationary_and_raise_the_bound(structure: str, posterior: str) -> None:
+    """At the end no other prior has a higher bound for this posterior, in any direction; on the way it never falls."""
+    X = separate_groups()
+    params: dict[str, Any] = {"n_components": 8, "covariance_type": structure, "posterior": posterior}
+    params |= {"random_state": 0, "reg_covar": 0, "weight_concentration_prior_type": "dirichlet_distribution"}
+    plain = BayesianGaussianMixture(max_iter=300, **params).fit(X)
+    fitted = BayesianGaussianMixture(prior="auto", max_iter=300, **params).fit(X)
+    assert np.diff(fitted.lower_bounds_).min() > -1e-6
+    assert fitted.elbo_ > plain.elbo_ + 100
+    assert fitted.lower_bound_ == fitted.elbo_
+    assert fitted.mean_precision_prior_ < 0.1
+    step = m_step(
+        X, structure, 8, **{name: params[name] for name in params if name not in ("n_components", "covariance_type")}
+    )
+    start = plain._reached(vars(plain))
+    prior = Posterior(step.prior, start, len(X)).fitted_prior()
+    used = start.weights * len(X) >= 1
+    kept = np.flatnonzero(used)
+    rule = STRUCTURES[structure]
+    own = rule.reorder(start, kept)
+    rng = np.random.RandomState(0)
+
+    def divergence(beta0: float, mean: Array, matrix: Array) -> float:
+        """Of the components in use, whose q stays as it is, from another prior of theirs."""
+        total, components = 0.0, step.prior.components
+        nu = np.broadcast_to(plain.degrees_of_freedom_, 8)[kept]
+        beta = plain.mean_precision_[kept]
+        for k in range(len(kept)):
+            P = rule.dense(own.precisions_cholesky, len(kept), 2)[k]
+            precision, d = P @ P.T, own.means[k] - mean
+            total += 0.5 * (2 * (beta0 / beta[k] - math.log(beta0)) + beta0 * d @ precision @ d)
+            shape = components.degrees_of_freedom
+            if structure == "spherical" and posterior == "exact":
+                total += 0.5 * (matrix[0, 0] * precision[0, 0] - shape * math.log(matrix[0, 0]))
+            elif structure == "tied" and posterior == "exact" and k > 0:
+                continue
+            else:
+                total += 0.5 * (np.trace(matrix @ precision) - shape * np.linalg.slogdet(matrix)[1])
+            assert nu[k] > 0
+        return total
+
+    found = prior.components
+    scale = np.asarray(found.scale if rule.shared else found.scale[0])
+    matrix = scale if scale.ndim == 2 else np.diag(np.broadcast_to(scale, 2))
+    least = divergence(found.mean_precision, found.mean, matrix)
+    for _ in range(20):
+        direction = rng.normal(size=(2, 2)) * matrix.max()
+        direction = direction + direction.T
+        if scale.ndim < 2:
+            direction = np.diag(np.diagonal(direction)) if scale.ndim else np.eye(2) * direction[0, 0]
+        moved = found.mean_precision * math.exp(1e-2 * rng.normal()), found.mean + 1e-2 * rng.normal(size=2)
+        assert divergence(*moved, matrix + 1e-3 * direction) > least
+
+
+# ---- the posterior
+
+
+@pytest.mark.parametrize("posterior", ["compatible", "exact"])
+@pytest.mark.parametrize("structure", TYPES)
+def test_predictive_density_is_a_ratio_of_evidences(structure: str, posterior: str) -> None:
+    """With one component p(x | X) = p(X, x) / p(X); with several it integrates to one."""
+    X, more = rows(2, 30), rows(2, 40)[30:]
+    params: dict[str, Any] = {"covariance_type": structure, "posterior": posterior, "reg_covar": 0, "tol": 0}
+    one = BayesianGaussianMixture(max_iter=1, **params).fit(X)
+    expected = []
+    for x in more:
+        if posterior == "exact":
+            both, before = log_evidence(np.vstack([X, x]), structure, one), log_evidence(X, structure, one)
+            expected.append(both - before)
+        else:
+            df = float(np.ravel(one.degrees_of_freedom_)[0]) - 1
+            scale = STRUCTURES[structure].dense(np.asarray(one.covariances_), 1, 2)[0] * (df + 1)
+            beta = one.mean_precision_[0]
+            expected.append(stats.multivariate_t.logpdf(x, one.means_[0], scale * (1 + beta) / (beta * df), df))
+    np.testing.assert_allclose(one.predictive_log_density(more), expected, rtol=1e-9)
+    several = BayesianGaussianMixture(n_components=3, covariance_type=structure, posterior=posterior, random_state=0)
+    several.fit(rows(1))
+    grid = np.concatenate([-np.logspace(6, -3, 20001), np.logspace(-3, 6, 20001)])[:, None]
+    total = np.trapezoid(np.exp(several.predictive_log_density(grid)), grid.ravel())
+    assert total == pytest.approx(1, abs=1e-3)
+
+
+@pytest.mark.parametrize("weight_prior", WEIGHT_PRIORS)
+@pytest.mark.parametrize("structure", TYPES)
+def test_draws_from_the_posterior_have_its_moments(structure: str, weight_prior: str) -> None:
+    """Means of many draws are the expectations that the attributes are."""
+    X = rows(2)
+    fitted = BayesianGaussianMixture(
+        n_components=3,
+        covariance_type=structure,
+        weight_concentration_prior_type=weight_prior,
+        random_state=0,
+    ).fit(X)
+    draws = fitted.sample_posterior(40000, random_state=1)
+    assert draws.covariances.shape == (40000, *fitted.covariances_.shape)
+    np.testing.assert_allclose(draws.weights.sum(axis=1), 1)
+    tolerance = (
+        0.1 if weight_prior == "dirichlet_process" else 0.01
+    )  # weights_ shares out what is beyond the last stick
+    np.testing.assert_allclose(draws.weights.mean(axis=0), fitted.weights_, atol=tolerance)
+    np.testing.assert_allclose(draws.means.mean(axis=0), fitted.means_, atol=0.02)
+    precisions = (
+        np.linalg.inv(draws.covariances)
+        if draws.covariances.ndim > 2 and structure in ("full", "tied")
+        else 1 / draws.covariances
+    )
+    np.testing.assert_allclose(precisions.mean(axis=0), fitted.precisions_, rtol=0.03, atol=0.01)
+    nu = np.broadcast_to(fitted.degrees_of_freedom_, 3) - (1 if structure in ("full", "tied") else 0)
+    variances = STRUCTURES[structure].variances(np.asarray(fitted.covariances_), 3, 2)
+    width = (
+        variances
+        / fitted.mean_precision_[:, None]
+        * (np.broadcast_to(fitted.degrees_of_freedom_, 3) / (nu - 2))[:, None]
+    )
+    np.testing.assert_allclose(draws.means.var(axis=0), width, rtol=0.05)
+
+
+def test_credible_intervals_cover_clear_groups() -> None:
+    """Of 200 intervals of 90 % for the mean of one group 180 or so hold the truth; ends of a weight are a Beta's."""
+    rng, hits = np.random.RandomState(0), 0
+    for _ in range(200):
+        fitted = BayesianGaussianMixture().fit(rng.normal(size=(50, 1)))
+        low, high = fitted.credible_intervals(0.9, 400).means[:, 0, 0]
+        hits += low < 0 < high
+    assert 165 <= hits <= 195
+    mixture = BayesianGaussianMixture(
+        n_components=2, weight_concentration_prior_type="dirichlet_distribution", random_state=0
+    ).fit(separate_groups())
+    ends = mixture.credible_intervals(0.95, 20000).weights
+    a = mixture.weight_concentration_
+    np.testing.assert_allclose(ends[:, 0], stats.beta.ppf([0.025, 0.975], a[0], a[1]), rtol=0.02)
+    with pytest.raises(ValueError, match="probability is 95"):
+        mixture.credible_intervals(95)
+
+
+# ---- kept, converted, streamed
+
+
+@pytest.mark.parametrize("weight_prior", WEIGHT_PRIORS)
+@pytest.mark.parametrize("structure", TYPES)
+def test_files_and_scikit_learn(structure: str, weight_prior: str, tmp_path: Any) -> None:
+    """A fit comes back from a file to the last bit, and from scikit-learn's class with equal predictions."""
+    X = rows(2)
+    fitted = BayesianGaussianMixture(
+        n_components=3, covariance_type=structure, weight_concentration_prior_type=weight_prior, random_state=0
+    ).fit(X)
+    fitted.save(tmp_path / "posterior.npz")
+    for back in (fastgmm.load(tmp_path / "posterior.npz"), BayesianGaussianMixture.load(tmp_path / "posterior.npz")):
+        assert type(back) is BayesianGaussianMixture
+        for name in (*ATTRIBUTES, "elbo_", "n_iter_", "converged_"):
+            np.testing.assert_array_equal(getattr(back, name), getattr(fitted, name), err_msg=name)
+            assert type(getattr(back, name)) is type(getattr(fitted, name)), name
+        np.testing.assert_array_equal(back.predict_proba(X), fitted.predict_proba(X))
+    with pytest.raises(fastgmm.ModelFileError, match="BayesianGaussianMixture"):
+        fastgmm.GaussianMixture.load(tmp_path / "posterior.npz")
+    theirs = fitted.to_sklearn()
+    assert type(theirs) is sklearn_mixture.BayesianGaussianMixture
+    np.testing.assert_allclose(theirs.score_samples(X), fitted.score_samples(X), rtol=1e-9)
+    ours = BayesianGaussianMixture.from_sklearn(theirs)
+    np.testing.assert_allclose(ours.score_samples(X), fitted.score_samples(X), rtol=1e-9)
+    with pytest.raises(TypeError, match="BayesianGaussianMixture"):
+        BayesianGaussianMixture.from_sklearn(sklearn_mixture.GaussianMixture())
+
+
+@pytest.mark.parametrize("posterior", ["compatible", "exact"])
+@pytest.mark.parametrize("structure", TYPES)
+def test_statistics_equivalent_to_a_posterior(structure: str, posterior: str) -> None:
+    """The M-step of the statistics that stand for a fit is that fit."""
+    X = rows(2)
+    fitted = BayesianGaussianMixture(
+        n_components=3, covariance_type=structure, posterior=posterior, random_state=0, max_iter=5, reg_covar=1e-3
+    ).fit(X)
+    step = m_step(X, structure, 3, posterior=posterior, reg_covar=1e-3)
+    state = fitted._reached(vars(fitted))
+    found = step(step.equivalent(state, len(X), np.finfo(float).eps))
+    np.testing.assert_allclose(found.means, state.means, rtol=1e-10)
+    np.testing.assert_allclose(found.covariances, state.covariances, rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(found.weights, state.weights, rtol=1e-10)
+
+
+@pytest.mark.parametrize("structure", TYPES)
+def test_streams(structure: str) -> None:
+    """Batches come to what a fit of all rows comes to: the same densities, and as many rows behind the posterior."""
+    rng = np.random.RandomState(0)
+    X = rng.normal(size=(8000, 2)) + 5 * rng.randint(3, size=(8000, 1))
+    params: dict[str, Any] = {"n_components": 3, "covariance_type": structure, "random_state": 0}
+    whole = BayesianGaussianMixture(**params).fit(X)
+    batches = BayesianGaussianMixture(**params)
+    for start in range(0, len(X), 400):
+        batches.partial_fit(X[start : start + 400])
+    assert batches.score(X) == pytest.approx(whole.score(X), abs=5e-3)
+    assert batches.mean_precision_.sum() - 3 == pytest.approx(8000, rel=1e-9)
+    assert batches.elbo_ == pytest.approx(whole.elbo_, rel=0.05)
+    assert batches.n_samples_seen_ == 8000
+    np.testing.assert_array_equal(batches.mean_prior_, BayesianGaussianMixture(**params).fit(X[:400]).mean_prior_)

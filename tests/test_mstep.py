@@ -41,7 +41,7 @@ class DirichletWeights(MaximumLikelihood):
 class PenalizedMixture(GaussianMixture):
     """A mixture fitted by that M-step."""
 
-    def _m_step(self) -> MSteps:
+    def _m_step(self, state: Any = None) -> MSteps:
         return DirichletWeights
 
 

@@ -17,6 +17,7 @@ class Plain:
     """EM as it is: the next point is where the last step led."""
 
     jumped = False  # whether the point to be evaluated next was extrapolated
+    declined = False  # whether it might have been, and nothing was to be gained
 
     def next(self, before: Parameters, after: Parameters) -> Parameters:
         """The parameters to evaluate next, EM having led from `before` to `after`."""
@@ -24,6 +25,10 @@ class Plain:
 
     def refuse(self) -> None:
         """Learn that the extrapolated point was worse than the point before."""
+
+    def anew(self, parameters: Parameters) -> Parameters:
+        """Go on from parameters to which no step has led."""
+        return parameters
 
 
 class Squarem(Plain):
@@ -53,6 +58,7 @@ class Squarem(Plain):
         self.length = 0.0
 
     def next(self, before: Parameters, after: Parameters) -> Parameters:
+        self.declined = False
         if self.jumped:  # an accepted point: one EM step before the next cycle
             self.jumped = False
             if self.length == self.limit:
@@ -62,12 +68,16 @@ class Squarem(Plain):
             self.start = before
             return after
         point, self.start = self._extrapolate(self.start, before, after), None
-        self.jumped = point is not None
+        self.jumped, self.declined = point is not None, point is None
         return after if point is None else point
 
     def refuse(self) -> None:
         self.jumped = False
         self.limit = max(FIRST_LIMIT / 2, self.length / 2)
+
+    def anew(self, parameters: Parameters) -> Parameters:
+        self.jumped, self.start = False, None
+        return parameters
 
     def _extrapolate(self, start: Parameters, first: Parameters, second: Parameters) -> Parameters | None:
         """The point that two EM steps point to; None where it is hardly another, or not finite."""

@@ -33,6 +33,11 @@ class Rule(ABC):
         self.bounds = [*self.bounds[-2:], bound]
         return not jumped and self.distance(before, after) < self.tol
 
+    def refused(self, loss: float) -> None:
+        """Learn that an extrapolated point was given up: where it was hardly worse, there is nothing to be gained."""
+        if loss < self.tol:
+            self.extrapolation_gain = 0.0
+
     @abstractmethod
     def distance(self, before: Parameters, after: Parameters) -> float:
         """The distance to convergence, which has to fall below `tol`."""

@@ -85,6 +85,7 @@ def expectation_maximization(
         before, converged = bound, False
         if step.jumped and not reached >= value:
             step.refuse()
+            rule.refused(value - reached)
             parameters = maximized
         else:
             maximized = m_step(statistics, parameters, n_iter)
@@ -92,7 +93,11 @@ def expectation_maximization(
             converged = rule.met(bound, parameters, maximized, step.jumped)
             if m_step.constraints:
                 step = Plain()  # an extrapolated point could break the constraint on what has collapsed
-            parameters = step.next(parameters, maximized)
+            arranged = m_step.arranged(maximized)
+            parameters = step.next(parameters, maximized) if arranged is maximized else step.anew(arranged)
+            maximized = arranged
+            if step.declined:
+                rule.refused(0.0)
         reported = bound - offset
         fit.parameters, fit.value, fit.bound = maximized, value, bound
         fit.lower_bounds.append(reported)  # at once: Python looks for Ctrl-C after calls, not between assignments

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Protocol, Self
 
 import numpy as np
@@ -54,6 +55,12 @@ class MStep(Protocol):
 
     def offset(self, statistics: Statistics) -> float:
         """By how much that exceeds the bound that is shown, which is in the units of the data."""
+
+    def equivalent(self, parameters: Parameters, n_samples: float, resolution: float) -> Statistics:
+        """Statistics of so many rows of which the parameters are the M-step."""
+
+    def arranged(self, parameters: Parameters) -> Parameters:
+        """What to go on from after an M-step: the same, or with components in a better order, or with fewer."""
 
     def on(self, rows: Rows, constraints: Constraints | None = None) -> Self:
         """This M-step for other rows, with no repairs yet."""
@@ -119,6 +126,13 @@ class MaximumLikelihood:
 
     def offset(self, statistics: Statistics) -> float:
         return statistics.log_volume
+
+    def equivalent(self, parameters: Parameters, n_samples: float, resolution: float) -> Statistics:
+        covariances = self.structure.regularize(parameters.covariances.copy(), -self.regularization)
+        return self.structure.equivalent(replace(parameters, covariances=covariances), n_samples, resolution)
+
+    def arranged(self, parameters: Parameters) -> Parameters:
+        return parameters
 
     def on(self, rows: Rows, constraints: Constraints | None = None) -> Self:
         return type(self)(rows, self.structure, self._reg_covar, self._degenerate, constraints)

@@ -11,6 +11,7 @@ from ..model.parameters import Parameters
 from ..model.statistics import Statistics
 from ..model.structure import Structure
 from ..sources.pooled import PooledRows
+from .convergence import PARTIAL
 from .em import Fit
 from .mstep import MStep, MSteps
 from .repair import Constraints, Repair
@@ -81,9 +82,7 @@ class Stream:
     ) -> Stream:
         """The state equivalent to one batch of so many rows, of which the parameters are the M-step."""
         rows = PooledRows(structure, structure.equivalent(parameters, n_samples, resolution))
-        added = m_step_of(rows, structure).regularization
-        covariances = structure.regularize(parameters.covariances.copy(), -added)
-        statistics = structure.equivalent(replace(parameters, covariances=covariances), n_samples, resolution)
+        statistics = m_step_of(rows, structure).equivalent(parameters, n_samples, resolution)
         return cls(parameters, parameters, statistics, statistics, n_samples)
 
     def step(
@@ -99,11 +98,11 @@ class Stream:
         remembered = mixed(self.remembered, batch, part**decay)
         recent = 1 - (1 - part) ** (RECENT + 1)
         average = remembered if decay == 1 else mixed(self.average, remembered, recent)
-        rows = PooledRows(structure, remembered)
-        m_step = m_step_of(rows, structure, constraints=self.constraints)
+        m_step = m_step_of(PooledRows(structure, remembered, n_samples), structure, constraints=self.constraints)
         parameters = averaged = m_step(remembered, self.parameters, t)
         if average is not remembered:
-            averaged = m_step.on(PooledRows(structure, average), m_step.constraints)(average, self.parameters, t)
+            rows = PooledRows(structure, average, n_samples)
+            averaged = m_step.on(rows, m_step.constraints)(average, self.parameters, t)
         kept = structure.recentered(remembered, parameters.means)
         return Stream(
             parameters,
@@ -115,6 +114,12 @@ class Stream:
             firsts([*self.repairs, *m_step.repairs]) if m_step.repairs else self.repairs,
             m_step.constraints,
         )
+
+    def shown(self, structure: Structure, bound: float, m_step_of: MSteps) -> Fit:
+        """The parameters to be shown as a fit, with the bound of the last batch."""
+        assert self.average is not None
+        m_step = m_step_of(PooledRows(structure, self.average, self.n_samples), structure)
+        return Fit(self.averaged, [bound], PARTIAL, self.repairs, m_step=m_step)
 
 
 def firsts(repairs: list[Repair]) -> list[Repair]:

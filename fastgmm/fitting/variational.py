@@ -4,19 +4,32 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Self
+from dataclasses import replace
+from typing import NamedTuple, Self
 
 import numpy as np
 
 from ..model.cached import cached
 from ..model.parameters import Parameters
 from ..model.posterior import Posterior, VariationalPrior
+from ..model.priors import Sticks
 from ..model.statistics import Statistics
 from ..model.structure import LOG_2_PI, Structure
 from .mstep import regularization
 from .repair import Constraints, Degeneracy, Repair, Rows
 
+LEAST_GAIN = 1e-6  # nats for which sticks are put into another order
+LEAST_COUNT = 0.01  # rows with fewer of which a component is left out, if that is asked for
+
 PriorOf = Callable[[Rows, Structure], tuple[VariationalPrior, list[Repair]]]
+
+
+class Moves(NamedTuple):
+    """What is done beside M-steps: each raises the bound, but for pruning, by which it may fall by `LEAST_COUNT`."""
+
+    sort: bool = False
+    prune: bool = False
+    fit_prior: bool = False
 
 
 class Variational:
@@ -35,12 +48,13 @@ class Variational:
         reg_covar: float | str = 0.0,
         constraints: Constraints | None = None,
         n_samples: float | None = None,
+        moves: Moves | None = None,
     ) -> None:
         self.rows = rows
         self.structure = structure
         self.constraints: Constraints = {}
         self.repairs: list[Repair] = []
-        self._reg_covar = reg_covar
+        self._reg_covar, self._moves = reg_covar, moves or Moves()
         self.n_samples = rows.total * rows.weight_unit if n_samples is None else n_samples
         self._n_informative = self.n_samples  # rows with some value: all, until statistics tell
         if isinstance(prior, VariationalPrior):
@@ -58,7 +72,19 @@ class Variational:
     def __call__(self, statistics: Statistics, previous: Parameters | None = None, iteration: int = 0) -> Parameters:
         if previous is not None and not math.isfinite(statistics.log_likelihood):
             Degeneracy(self.rows, self.structure).refuse(statistics)
-        return self.prior.maximize(self._of_all(statistics), self.regularization)
+        found = self._of_all(statistics)
+        parameters = self.prior.maximize(found, self.regularization)
+        return self._with_fitted_prior(found, parameters) if self._moves.fit_prior else parameters
+
+    def _with_fitted_prior(self, statistics: Statistics, parameters: Parameters) -> Parameters:
+        """The M-step under the prior that is best for the posterior of the present one, if that raises the bound."""
+        before, present = self.posterior(parameters), self.prior
+        self.prior = before.fitted_prior()
+        found = self.prior.maximize(statistics, self.regularization)
+        if self.posterior(found).evidence_lower_bound(0.0) >= before.evidence_lower_bound(0.0):
+            return found
+        self.prior = present
+        return parameters
 
     def value(self, statistics: Statistics, parameters: Parameters) -> float:
         """The bound at any posterior: the log-likelihood of the pass less the divergence from the prior."""
@@ -74,18 +100,42 @@ class Variational:
 
     def offset(self, statistics: Statistics) -> float:
         """By how much the bound in units of the rows exceeds scikit-learn's `lower_bound_`."""
-        counts = self._of_all(statistics).counts
-        return self._n_informative * statistics.log_volume + self.dropped(len(counts))
+        self._of_all(statistics)
+        return self._n_informative * statistics.log_volume + self.dropped
 
-    def dropped(self, n_components: int) -> float:
-        """What the evidence lower bound has beyond scikit-learn's `lower_bound_`, in the units of the data."""
-        if self.prior.exact:
+    @property
+    def dropped(self) -> float:
+        """What the evidence lower bound has beyond scikit-learn's `lower_bound_`, in the units of the data.
+
+        Nothing where scikit-learn has no such posterior or prior.
+        """
+        if self.prior.exact or self._moves.fit_prior:
             return 0.0
-        of_rows = 0.5 * self._n_informative * self.prior.n_features * LOG_2_PI
-        return self.prior.constant(n_components) - of_rows
+        return self.prior.constant() - 0.5 * self._n_informative * self.prior.n_features * LOG_2_PI
+
+    def equivalent(self, parameters: Parameters, n_samples: float, resolution: float) -> Statistics:
+        return self.prior.equivalent(parameters, n_samples, resolution, self.regularization)
+
+    def arranged(self, parameters: Parameters) -> Parameters:
+        """Sticks in decreasing order, which raises the bound, and no components of hardly a row."""
+        counts = self.n_samples * parameters.weights
+        order = np.arange(len(counts))
+        if self._moves.prune:
+            kept = counts >= min(LEAST_COUNT, counts.max())
+            order = order[kept]
+        if self._moves.sort and isinstance(self.prior.weights, Sticks):
+            decreasing = order[np.argsort(-counts[order], kind="stable")]
+            evidence = self.prior.weights.log_evidence
+            if evidence(counts[decreasing]) > evidence(counts[order]) + LEAST_GAIN:
+                order = decreasing
+        if np.array_equal(order, np.arange(len(counts))):
+            return parameters
+        found = self.structure.reorder(parameters, order)
+        return replace(found, weights=found.weights / found.weights.sum())
 
     def on(self, rows: Rows, constraints: Constraints | None = None) -> Self:
-        return type(self)(rows, self.structure, self.prior, self._reg_covar, constraints, self.n_samples)
+        how = self._reg_covar, constraints, self.n_samples, self._moves
+        return type(self)(rows, self.structure, self.prior, *how)
 
     def renumber(self, order: np.ndarray) -> None:
         """Nothing here is numbered."""

@@ -65,6 +65,11 @@ class BaseMixture(Estimator):
     n_features_in_: int
     feature_names_in_: NDArray[np.object_]
 
+    @classmethod
+    def _plain(cls) -> type[BaseMixture]:
+        """Return the class of the library that an estimator is of: a hook."""
+        raise NotImplementedError
+
     def score_samples(self, X: Any, *, out: Floats | None = None) -> Floats:
         """Return the log-likelihood of each row.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from copy import copy
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -18,9 +18,6 @@ from .attributes import check_finite, check_shapes, fitted_attributes
 from .base import FITTED, BaseMixture
 from .protocol import made
 
-if TYPE_CHECKING:
-    import sklearn.mixture
-
 __all__ = ["Conversion"]
 
 SKLEARN_STARTS = ("kmeans", "k-means++", "random", "random_from_data")  # names that it knows for init_params
@@ -32,15 +29,18 @@ TAKEN = ("weights_", "means_", "covariances_", "precisions_", "precisions_choles
 class Conversion(BaseMixture):
     """to_sklearn and from_sklearn."""
 
+    _converted: ClassVar[tuple[str, ...]] = ()  # attributes of an estimator that scikit-learn's has as well
+
     @masked
-    def to_sklearn(self) -> sklearn.mixture.GaussianMixture:
+    def to_sklearn(self) -> Any:
         """Return the same mixture as an estimator of scikit-learn.
 
         Returns
         -------
-        mixture : sklearn.mixture.GaussianMixture
-            With the fitted attributes that scikit-learn gives, and equal predictions to its rounding. Arguments that
-            scikit-learn does not know are left out, and values that it does not know come back as its defaults.
+        mixture : sklearn.mixture.GaussianMixture or BayesianGaussianMixture
+            Of the class of the same name, with the fitted attributes that scikit-learn gives, and equal predictions to
+            its rounding. Arguments that scikit-learn does not know are left out, and values that it does not know come
+            back as its defaults.
 
         Raises
         ------
@@ -74,7 +74,7 @@ class Conversion(BaseMixture):
         >>> mixture.to_sklearn().predict([[1.0], [8.0]])
         array([0, 1])
         """
-        kind, own = _sklearn_class(), vars(self)
+        kind, own = self._sklearn_class(), vars(self)
         fitted = self._fitted(own)
         structure, parameters = fitted.structure, fitted.parameters
         whole = marginal(structure, parameters, range(fitted.n_features))
@@ -99,7 +99,7 @@ class Conversion(BaseMixture):
         mixture.set_params(**{n: params[n] for n in mixture.get_params() if n in params and _is_known(n, params[n])})
         vars(mixture).update({name: np.array(values, dtype=dtype) for name, values in found.items()})
         _warn_of_offsets(structure, parameters, dtype)
-        vars(mixture).update({name: copy(own[name]) for name in KEPT if name in own})
+        vars(mixture).update({name: copy(own[name]) for name in (*KEPT, *self._converted) if name in own})
         mixture.n_features_in_ = mixture.means_.shape[1]
         return mixture
 
@@ -109,8 +109,8 @@ class Conversion(BaseMixture):
 
         Parameters
         ----------
-        mixture : sklearn.mixture.GaussianMixture
-            Fitted, or with parameters set by hand.
+        mixture : sklearn.mixture.GaussianMixture or BayesianGaussianMixture
+            Of the class of the same name; fitted, or with parameters set by hand.
 
         Returns
         -------
@@ -135,27 +135,30 @@ class Conversion(BaseMixture):
         >>> GaussianMixture.from_sklearn(fitted).predict(X)
         array([0, 0, 1, 1])
         """
-        if not isinstance(mixture, _sklearn_class()):
+        kind = cls._sklearn_class()
+        if not isinstance(mixture, kind):
             raise TypeError(
-                f"from_sklearn takes a sklearn.mixture.GaussianMixture, but got {type(mixture).__name__}. For other "
+                f"from_sklearn takes a sklearn.mixture.{kind.__name__}, but got {type(mixture).__name__}. For other "
                 "mixtures of Gaussians, use GaussianMixture.from_parameters."
             )
-        ours = made(cls, {name: getattr(mixture, name) for name in _sklearn_class()().get_params()})
+        ours = made(cls, {name: getattr(mixture, name) for name in kind().get_params()})
         fitted_attributes(mixture, vars(mixture), *FITTED)
-        vars(ours).update({name: copy(getattr(mixture, name)) for name in TAKEN if hasattr(mixture, name)})
+        names = (*TAKEN, *cls._converted)
+        vars(ours).update({name: copy(getattr(mixture, name)) for name in names if hasattr(mixture, name)})
         ours._fitted()
         if hasattr(mixture, "converged_"):
             vars(ours)["stop_reason_"] = TOL if mixture.converged_ else MAX_ITER
         return ours
 
-
-def _sklearn_class() -> type[sklearn.mixture.GaussianMixture]:
-    """Return scikit-learn's class, imported when it is needed."""
-    try:
-        from sklearn.mixture import GaussianMixture
-    except ImportError as error:
-        raise ImportError("This needs scikit-learn: pip install 'fastgmm[sklearn]'") from error
-    return GaussianMixture
+    @classmethod
+    def _sklearn_class(cls) -> type[Any]:
+        """Return scikit-learn's class of the same name, imported when it is needed."""
+        try:
+            from sklearn import mixture
+        except ImportError as error:
+            raise ImportError("This needs scikit-learn: pip install 'fastgmm[sklearn]'") from error
+        kind: type[Any] = getattr(mixture, cls._plain().__name__)
+        return kind
 
 
 def _warn_of_offsets(structure: Structure, parameters: Parameters, dtype: np.dtype[Any]) -> None:

@@ -61,7 +61,8 @@ class Estimation(BaseMixture):
     callback: Callable[[int, float, float], object] | None
     drop_restarts: bool
 
-    _m_step: Callable[[], MSteps]  # a hook of the estimator: what makes the M-step of each fit
+    # A hook of the estimator: what makes the M-step of each fit, or where attributes are given, of rows beside theirs.
+    _m_step: Callable[..., MSteps]
 
     converged_: bool
     stop_reason_: str
@@ -181,8 +182,8 @@ class Estimation(BaseMixture):
         self.__dict__ = kept | dict(attributes)
         return self
 
-    def _settings(self) -> Settings:
-        """Return the constructor's arguments that every fit heeds."""
+    def _settings(self, state: Mapping[str, Any] | None = None) -> Settings:
+        """Return the constructor's arguments that every fit heeds; for more rows of a fit that has left attributes."""
         return Settings(
             tol=self.tol,
             max_iter=self.max_iter,
@@ -192,7 +193,7 @@ class Estimation(BaseMixture):
             drop_restarts=bool(self.drop_restarts),
             max_time=self.max_time,
             callback=self.callback,
-            m_step=self._m_step(),
+            m_step=self._m_step(state),
         )
 
     def _reached(self, state: Mapping[str, Any]) -> Parameters:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import os
 import sys
-from typing import Any, NamedTuple, Self, get_type_hints
+from collections.abc import Mapping
+from typing import Any, ClassVar, NamedTuple, Self, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,12 +24,11 @@ from .attributes import check_factors, check_finite, check_shapes, check_weights
 from .base import FITTED, BaseMixture
 from .protocol import arguments_of, made
 
-__all__ = ["Persistent"]
+__all__ = ["Persistent", "loaded"]
 
 Numbers = NDArray[np.float64]
 Arrays = dict[str, NDArray[Any]]
 
-MODEL = "GaussianMixture"
 PARAMETERS = ("weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_")
 ARRAYS = (*PARAMETERS, "lower_bounds_")
 NUMBERS = ("converged_", "stop_reason_", "n_iter_", "lower_bound_", "n_features_in_", "n_samples_seen_")
@@ -39,6 +39,18 @@ REASONS = (TOL, MAX_ITER, MAX_TIME, CALLBACK, INTERRUPT, PARTIAL)
 
 class Persistent(BaseMixture):
     """save, load and pickle."""
+
+    _numbers: ClassVar[tuple[str, ...]] = ()  # what files keep of an estimator's fit beside `NUMBERS`: floats
+
+    def _own_arrays(self, state: Mapping[str, Any]) -> Arrays:
+        """Return what files keep of an estimator beside a mixture's arrays."""
+        return {}
+
+    def _own_attributes(self, arrays: Arrays) -> dict[str, Any]:
+        """Return the attributes that such arrays of a file stand for, checked against the others."""
+        if arrays:
+            raise ValueError(f"it has the arrays {sorted(arrays)} beside {sorted(ARRAYS)}")
+        return {}
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Save the mixture to one file, to be read by `fastgmm.load`.
@@ -84,7 +96,7 @@ class Persistent(BaseMixture):
         """
         from ..model.archive import write  # a third of the time to import fastgmm
 
-        plain = type(self._bare())
+        plain = self._plain()
         header, arrays = _contents(self, vars(self) | _untimed(vars(self)), plain)
         _restored(plain, header, arrays)
         write(path, header, arrays)
@@ -122,17 +134,7 @@ class Persistent(BaseMixture):
         ...     fastgmm.load(path)
         GaussianMixture(covariance_type='spherical')
         """
-        from ..model.archive import read
-
-        header, arrays = read(path)
-        try:
-            return _restored(cls, header, arrays)
-        except Exception as error:  # what is written by no fastgmm may be wrong in any way
-            version = shortened(header.get("library_version"), 20)
-            raise ModelFileError(
-                f"{shortened(path, 150)} holds no valid mixture ({type(error).__name__}: {shortened(error, 150)}); "
-                f"fastgmm {version} is said to have written it. Save the model again, or upgrade fastgmm."
-            ) from error
+        return loaded(path, {cls._plain().__name__: cls})
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what is pickled: the attributes, of equal fits as equal bytes, so that times are not among them."""
@@ -142,6 +144,23 @@ class Persistent(BaseMixture):
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore a pickled mixture, with the times of none."""
         super().__setstate__(state | _untimed(state))
+
+
+def loaded(path: str | os.PathLike[str], kinds: Mapping[str, type[Any]]) -> Any:
+    """Return the mixture that a file holds, of the class that stands for its kind."""
+    from ..model.archive import read
+
+    header, arrays = read(path)
+    try:
+        if header["model"] not in kinds:
+            raise ValueError(f"it is a {quoted(header['model'])}, not a {' or a '.join(kinds)}")
+        return _restored(kinds[header["model"]], header, arrays)
+    except Exception as error:  # what is written by no fastgmm may be wrong in any way
+        version = shortened(header.get("library_version"), 20)
+        raise ModelFileError(
+            f"{shortened(path, 150)} holds no valid mixture ({type(error).__name__}: {shortened(error, 150)}); "
+            f"fastgmm {version} is said to have written it. Save the model again, or upgrade fastgmm."
+        ) from error
 
 
 def _canonical(value: Any) -> Any:
@@ -159,17 +178,17 @@ def _untimed(state: dict[str, Any]) -> dict[str, Any]:
 def _contents(model: Any, state: dict[str, Any], plain: type[Any]) -> tuple[dict[str, Any], Arrays]:
     """Return the header and the arrays of the file of a mixture with these attributes; `plain` is of no subclass."""
     fitted_attributes(model, state, *FITTED)
-    arrays = {name: _floats(state[name]) for name in ARRAYS if name in state}
+    arrays = {name: _floats(state[name]) for name in ARRAYS if name in state} | model._own_arrays(state)
     known = {name: _plain(state[name]) for name in arguments_of(type(model)) if name in state}
     kept = {name: value for name, value in known.items() if isinstance(value, (str, int, float, type(None)))}
     usual = arguments_of(plain)
-    fitted = {name: _plain(state[name]) for name in NUMBERS if name in state}
+    fitted = {name: _plain(state[name]) for name in (*NUMBERS, *model._numbers) if name in state}
     for name in RECORDS:
         if name in state:
             fitted[name] = [[_plain(value) for value in record] for record in state[name]]
     names, others = state.get("feature_names_in_"), {name: value for name, value in kept.items() if name not in usual}
     header = {
-        "model": MODEL,
+        "model": plain.__name__,
         "params": {name: value for name, value in kept.items() if name in usual},
         **({"params_of_subclass": others} if others else {}),
         "fitted": fitted,
@@ -192,17 +211,16 @@ def _plain(value: Any) -> Any:
 @masked
 def _restored(cls: type[Any], header: dict[str, Any], arrays: Arrays) -> Any:
     """Return the mixture of a file, as one of a class, after all checks."""
-    if header["model"] != MODEL:
-        raise ValueError(f"it is a {quoted(header['model'])}, not a {MODEL}")
     params, fitted, names = header["params"], header["fitted"], header["feature_names"]
     known = arguments_of(cls)
     others = {name: value for name, value in header.get("params_of_subclass", {}).items() if name in known}
     model = made(cls, params | others)
     model._check_params(params)
-    if not set(arrays) <= set(ARRAYS):
-        raise ValueError(f"its arrays are {sorted(arrays)}, which should be among {sorted(ARRAYS)}")
+    own = {name: values for name, values in arrays.items() if name not in ARRAYS}
+    arrays = {name: values for name, values in arrays.items() if name in ARRAYS}
     _check_mixture(model._structure(), arrays)
     vars(model).update(arrays)
+    vars(model).update(model._own_attributes(own))
     if "lower_bounds_" in arrays:
         model.lower_bounds_ = list(arrays["lower_bounds_"])
     n_features = arrays["means_"].shape[1]
@@ -210,7 +228,7 @@ def _restored(cls: type[Any], header: dict[str, Any], arrays: Arrays) -> Any:
         if len(names) != n_features or not all(isinstance(name, str) for name in names):
             raise ValueError(f"feature_names are {quoted(names)}, not {n_features} strings")
         model.feature_names_in_ = np.array(names, dtype=object)
-    vars(model).update(_checked_numbers(fitted, n_features, model.means_.dtype.type))
+    vars(model).update(_checked_numbers(fitted, n_features, model.means_.dtype.type, model._numbers))
     return model
 
 
@@ -272,7 +290,9 @@ def _matrices_agree(
     return good[0], good[1]
 
 
-def _checked_numbers(fitted: dict[str, Any], n_features: int, number: type[np.floating[Any]]) -> dict[str, Any]:
+def _checked_numbers(
+    fitted: dict[str, Any], n_features: int, number: type[np.floating[Any]], others: tuple[str, ...]
+) -> dict[str, Any]:
     """Return what is known of the fit, each value in its type."""
     types: dict[str, Any] = {
         "converged_": bool,
@@ -280,6 +300,7 @@ def _checked_numbers(fitted: dict[str, Any], n_features: int, number: type[np.fl
         "n_iter_": int,
         "n_features_in_": int,
         "n_samples_seen_": float,
+        **dict.fromkeys(others, float),
     }
     found: dict[str, Any] = {}
     for name, value in fitted.items():

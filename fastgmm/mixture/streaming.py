@@ -9,7 +9,6 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ..fitting.convergence import PARTIAL
 from ..fitting.em import Fit
 from ..fitting.restarts import FitRecord
 from ..fitting.stream import Stream, WaitingRows, steady
@@ -187,20 +186,21 @@ class Streaming(Estimation):
 
         A weight of one in the source stands for a weight of ``scale`` in the stream.
         """
-        structure, settings = self._structure(state), self._settings()
+        structure, settings = self._structure(state), self._settings(state)
         dtype = np.promote_types(np.asarray(state["means_"]).dtype, source.dtype)
         stream, earlier = state.get("_stream"), state.get("lower_bounds_", [])
         if stream is None:
             stream, earlier = self._stream_after(state), []
         source.units = Units.of_mixture(structure, stream.parameters)  # known, so that none need be sought
+        source.weight_unit = stream.n_samples / source.total + scale  # the batch stands for all rows so far
         serial = source.work(structure, self.n_components) < SERIAL_WORK
         rows = source.single_threaded() if serial else source
         m_step = settings.m_step(source, structure)
         found = rows.statistics(structure, m_step.evaluated(stream.parameters))
         batch = found.in_data_units().scaled(scale)
-        bound = m_step.value(batch, stream.parameters)
+        bound = m_step.value(batch, stream.parameters) - m_step.offset(batch)
         after = stream.step(structure, batch, self.learning_decay, settings.m_step)
-        fit = Fit(after.averaged, [bound], PARTIAL, after.repairs)
+        fit = after.shown(structure, bound, settings.m_step)
         attributes = self._attributes(structure, fit, dtype, after.n_samples, state.get("feature_names_in_"))
         tell(
             DEBUG,
@@ -215,12 +215,11 @@ class Streaming(Estimation):
 
     def _stream_after(self, state: dict[str, Any]) -> Stream:
         """Return the stream state equivalent to one batch of the rows that the parameters come from."""
-        fitted, n_samples = self._fitted(state), state.get("n_samples_seen_", 0.0)
+        structure, parameters, n_samples = self._structure(state), self._reached(state), state.get("n_samples_seen_", 0)
         if not n_samples > 0:
-            return Stream(fitted.parameters, fitted.parameters)
+            return Stream(parameters, parameters)
         resolution = float(np.finfo(np.asarray(state["means_"]).dtype).eps)
-        structure, parameters = fitted.structure, fitted.parameters
         if "covariances_" not in state:
             covariances = structure.invert_factors(parameters.precisions_cholesky)
             parameters = replace(parameters, covariances=covariances)
-        return Stream.after(structure, parameters, n_samples, resolution, self._m_step())
+        return Stream.after(structure, parameters, n_samples, resolution, self._m_step(state))

@@ -13,7 +13,7 @@ Formulae: C. M. Bishop, Pattern Recognition and Machine Learning, 2006, section 
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -30,11 +30,13 @@ class VariationalPrior:
     """The priors of a variational mixture, its structure, and whether its posterior is the exact one.
 
     A block is what has a Wishart distribution of its own, or gammas: a component, or all where they share a covariance.
+    Components beyond those of the parameters have no rows: their posterior is the prior, and they come last.
     """
 
     structure: Structure
     weights: WeightPrior
     components: NormalWishart
+    n_components: int
     exact: bool = False
 
     @property
@@ -52,16 +54,21 @@ class VariationalPrior:
         """Whether variances are distributed by gammas, not precision matrices by Wisharts."""
         return of_gammas(self.structure, self.exact)
 
-    def copies(self, n_components: int) -> int:
+    @property
+    def copies(self) -> int:
         """How many times a block counts: K times where the compatible family has it for all components."""
-        return n_components if self.structure.shared and not self.exact else 1
+        return self.n_components if self.structure.shared and not self.exact else 1
+
+    def padded(self, counts: np.ndarray) -> np.ndarray:
+        """Counts of all components, (K,), with zeros for those without rows."""
+        return np.append(counts, np.zeros(self.n_components - len(counts)))
 
     def seen(self, counts: np.ndarray) -> np.ndarray:
         """What counts add to the degrees of freedom of each block, (K,) or (1,)."""
         rows = counts.sum(keepdims=True) if self.structure.shared else counts
         if self.exact:
             return rows * (self.n_features // self.n_variances)
-        return rows / self.copies(len(counts))
+        return rows / self.copies
 
     def maximize(self, statistics: Statistics, regularization: float | np.ndarray) -> Parameters:
         """The M-step: the posterior that is optimal for the statistics, as parameters."""
@@ -80,7 +87,41 @@ class VariationalPrior:
         means = prior.mean + (counts / mean_precision)[:, None] * offsets
         return structure.from_covariances(counts / counts.sum(), means, covariances)
 
-    def constant(self, n_components: int) -> float:
+    def equivalent(
+        self, parameters: Parameters, n_samples: float, resolution: float, regularization: float | np.ndarray
+    ) -> Statistics:
+        """Statistics of so many rows of which the parameters are the M-step."""
+        prior, structure = self.components, self.structure
+        counts = n_samples * parameters.weights
+        seen, mean_precision = self.seen(counts), prior.mean_precision + counts
+        degrees, covariances = prior.degrees_of_freedom + seen, parameters.covariances
+        covariances = (aligned(degrees, covariances) * covariances - prior.scale) / aligned(seen, covariances)
+        covariances = structure.regularize(covariances, -regularization)
+        own = structure.equivalent(replace(parameters, covariances=covariances), n_samples, resolution)
+        offsets = parameters.means - prior.mean
+        sums = prior.mean_precision * offsets  # n (xbar - m), for n xbar = (beta0 + n) m - beta0 m0
+        shrunk = np.sqrt(prior.mean_precision * mean_precision / counts)  # the part of the scatter beside the rows'
+        moved = structure.outer(np.sqrt(1 / counts)[:, None] * sums) - structure.outer(shrunk[:, None] * offsets)
+        return replace(own, sums=sums, scatters=own.scatters + moved)
+
+    def completed(self, parameters: Parameters) -> Parameters:
+        """The parameters of all components: those without rows have the prior's."""
+        structure, prior, missing = self.structure, self.components, self.n_components - len(parameters.weights)
+        if not missing:
+            return parameters
+
+        def extended(own: np.ndarray, other: np.ndarray) -> np.ndarray:
+            return own if structure.shared else np.concatenate([own, np.repeat(other, missing, axis=0)])
+
+        degrees = prior.degrees_of_freedom
+        return Parameters(
+            self.padded(parameters.weights),
+            np.concatenate([parameters.means, np.tile(prior.mean, (missing, 1))]),
+            extended(parameters.covariances, prior.scale / degrees),
+            extended(parameters.precisions_cholesky, prior.factor * math.sqrt(degrees)),
+        )
+
+    def constant(self) -> float:
         """What the evidence lower bound has beyond scikit-learn's `lower_bound_`, but for -N D / 2 log 2 pi.
 
         In the units of the data, and of the compatible family.
@@ -89,7 +130,7 @@ class VariationalPrior:
         normalizer = float(self.log_normalizers(np.array([prior.degrees_of_freedom]), self.log_det_scale(None))[0])
         block = 0.5 * n_features * math.log(prior.mean_precision) + normalizer
         block += 0.25 * n_features * (n_features - 1) * math.log(math.pi)
-        return n_components * block + self.weights.constant(n_components)
+        return self.n_components * block + self.weights.constant(self.n_components)
 
     # ---- Wishart distributions, or gammas, of blocks
 
@@ -144,10 +185,41 @@ class Posterior:
     @cached
     def expected_log_weights(self) -> np.ndarray:
         """What the E-step takes for logarithms of weights, (K,)."""
-        log_weights, n_features = self.prior.weights.expected_log(self.counts), self.prior.n_features
+        log_weights, n_features = self.prior.weights.expected_log(self._padded), self.prior.n_features
+        log_weights = log_weights[: len(self.counts)]
         return evaluated_log_weights(
             log_weights, self._digammas, self.degrees_of_freedom, self.mean_precision, n_features
         )
+
+    def fitted_prior(self) -> VariationalPrior:
+        """The priors of means and precisions under which the bound of this posterior is largest.
+
+        Where it is flat or has no maximum, for fewer than two components of a row or more, they stay as they are.
+        """
+        prior, structure, factors = self.prior.components, self.prior.structure, self.parameters.precisions_cholesky
+        used = np.flatnonzero(self.counts >= 1)
+        if len(used) < 2:
+            return self.prior
+        precisions = structure.components(structure.precisions(factors), used)
+        stack = structure.matrices(precisions) if structure.triangular else structure.diagonals(precisions)
+        mean, means = stack.mean(axis=0), self.parameters.means[used]
+        if structure.triangular:
+            guess = structure.from_precisions(np.ones(1), means[:1], mean if structure.shared else mean[None])
+            scale, spread = prior.degrees_of_freedom * guess.covariances, len(means) // len(stack)
+            pulls = np.einsum("kde,ke->kd", np.repeat(stack, spread, axis=0), means)
+            center = np.linalg.solve(mean, pulls.mean(axis=0))
+            offsets = means - center
+            squares = np.einsum("kd,kde,ke->k", offsets, np.repeat(stack, spread, axis=0), offsets)
+        else:
+            own = mean if len(mean) == len(prior.mean) else float(mean[0])
+            scale = np.broadcast_to(prior.degrees_of_freedom / mean, stack[:1].shape).reshape(prior.scale.shape)
+            center = (stack * means).mean(axis=0) / own
+            squares = (stack * (means - center) ** 2).sum(axis=1)
+        spreads = 1 / self.mean_precision[used] + squares / self.prior.n_features
+        updated = NormalWishart(
+            1 / float(spreads.mean()), center, prior.degrees_of_freedom, scale, structure.factorize(scale)
+        )
+        return replace(self.prior, components=updated)
 
     @property
     def evaluated(self) -> Parameters:
@@ -158,19 +230,19 @@ class Posterior:
     def divergence(self) -> float:
         """The Kullback-Leibler divergence of the posterior from the prior."""
         prior, n_features = self.prior.components, self.prior.n_features
-        weights = self.prior.weights
-        of_weights = float((self.counts * weights.expected_log(self.counts)).sum()) - weights.log_evidence(self.counts)
+        weights, counts = self.prior.weights, self._padded
+        of_weights = float((counts * weights.expected_log(counts)).sum()) - weights.log_evidence(counts)
         ratio = prior.mean_precision / self.mean_precision
         of_means = n_features * (ratio - 1 - np.log(ratio)) + prior.mean_precision * self._squared_offsets
-        return of_weights + 0.5 * float(of_means.sum()) + self._copies * float(self._block_divergences().sum())
+        return of_weights + 0.5 * float(of_means.sum()) + self.prior.copies * float(self._block_divergences().sum())
 
     def evidence_lower_bound(self, entropy: float) -> float:
         """The bound where the posterior is optimal for responsibilities of this entropy, all constants included."""
         prior, n_features = self.prior.components, self.prior.n_features
         of_means = 0.5 * n_features * float(np.log(prior.mean_precision / self.mean_precision).sum())
-        of_blocks = self._copies * float((self._prior_normalizer - self._normalizers).sum())
+        of_blocks = self.prior.copies * float((self._prior_normalizer - self._normalizers).sum())
         of_rows = 0.5 * float(self.counts.sum()) * n_features * LOG_2_PI
-        return entropy + self.prior.weights.log_evidence(self.counts) + of_means + of_blocks - of_rows
+        return entropy + self.prior.weights.log_evidence(self._padded) + of_means + of_blocks - of_rows
 
     def _block_divergences(self) -> np.ndarray:
         """The Kullback-Leibler divergence of each block."""
@@ -184,9 +256,9 @@ class Posterior:
         return self._normalizers - self._prior_normalizer + moments + 0.5 * traces
 
     @property
-    def _copies(self) -> int:
-        """How many times a block counts."""
-        return self.prior.copies(len(self.parameters.weights))
+    def _padded(self) -> np.ndarray:
+        """Counts of all components, those without rows included."""
+        return self.prior.padded(self.counts)
 
     @cached
     def _digammas(self) -> np.ndarray:

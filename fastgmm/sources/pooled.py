@@ -18,17 +18,16 @@ class PooledRows:
     total : float
         Number of rows, or the sum of their weights.
     weight_unit : float
-        One.
+        What a row of weight one stands for, where the statistics are those of some of all rows.
     dtype : numpy.dtype
         float32 or float64.
     """
 
-    weight_unit = 1.0
-
-    def __init__(self, structure: Structure, statistics: Statistics) -> None:
+    def __init__(self, structure: Structure, statistics: Statistics, n_samples: float | None = None) -> None:
         self.structure = structure
         self.statistics = statistics
         self.total = float(statistics.n_samples)
+        self.weight_unit = 1.0 if n_samples is None else n_samples / self.total
         self.dtype = FLOAT32 if statistics.resolution > np.finfo(FLOAT64).eps else FLOAT64
 
     @cached
