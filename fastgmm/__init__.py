@@ -1,8 +1,8 @@
-"""Gaussian mixture models by EM: a compiled drop-in for scikit-learn's GaussianMixture.
+"""Gaussian mixture models by EM and variational Bayes: compiled drop-ins for the estimators of scikit-learn's mixture.
 
-Users need `GaussianMixture`, `select`, `load` and, for data in parts, `statistics`, `merge` and `maximize`; rows that
-do not fit into memory come from `fastgmm.sources`, pictures from `fastgmm.plotting`. The rest of this page is the map
-of the code.
+Users need `GaussianMixture`, `BayesianGaussianMixture`, `select`, `load` and, for data in parts, `statistics`, `merge` and
+`maximize`; rows that do not fit into memory come from `fastgmm.sources`, pictures from `fastgmm.plotting`. The rest of
+this page is the map of the code.
 
 One picture
 -----------
@@ -26,16 +26,17 @@ Each imports from those below it alone, and from `exceptions` and `text`, as tes
 docstring of a room says what it must not know.
 
 * plotting/       pictures of fitted mixtures: they see public attributes;   cli/   the command line: public names
-* fastgmm/        the public names: `gaussian_mixture`, `model_selection`, `candidates` and `selection`, `em_steps`,
-                  `datasets`, `config`, and equipment: `exceptions`, `text`, `startup`
-* mixture/        what the estimators are made of: base, estimation, streaming, criteria, distribution, regression,
-                  imputation, outliers, persistence, scikit-learn's protocol and conversion, checks of arguments and of
-                  attributes, progress, the ending of a fit that is cut short, what notebooks show
-* fitting/        em, mstep, repair, convergence, acceleration, stream, restarts, parallel, settings
+* fastgmm/        the public names: `gaussian_mixture`, `bayesian_mixture`, `model_selection`, `candidates` and `selection`,
+                  `em_steps`, `loading`, `datasets`, `config`, and equipment: `exceptions`, `text`, `startup`
+* mixture/        what the estimators are made of: base, estimation, streaming, bayesian, predictive, criteria,
+                  distribution, regression, imputation, outliers, persistence, scikit-learn's protocol and conversion,
+                  checks of arguments and of attributes, progress, the ending of a fit that is cut short, notebooks
+* fitting/        em, mstep, variational, repair, convergence, acceleration, stream, restarts, parallel, settings
   starts/         where EM begins;   search/   the search behind `select`
 * sources/        where rows come from: intake, columns, numbers, passes, arrays, chunks, files, threads
   incomplete/     gaps;   dask/
-* model/          parameters, statistics, structures, units, conditioning, the fitted mixture, the format of files
+* model/          parameters, statistics, structures, units, priors, posterior, special functions, conditioning, the
+                  fitted mixture, the format of files
 * kernels/        compiled: passes over rows, register tiles, dense algebra, choice of the instruction set
 
 The way of a row
@@ -59,7 +60,7 @@ To add X, go to Y
 * a place for rows: a `CompleteSource` in sources/ with `read` and `take`, and a branch in sources/intake.py;
 * a start: a function in fitting/starts/methods.py, named in `METHODS` of fitting/starts/__init__.py;
 * a rule of convergence: a class in fitting/convergence.py, named in `RULES`;
-* an objective or a prior: an `MStep` beside `MaximumLikelihood` in fitting/mstep.py, and an estimator whose `_m_step`
+* an objective or a prior: an `MStep` beside `MaximumLikelihood` and `Variational` in fitting/, and an estimator whose `_m_step`
   returns what makes it (tests/test_mstep.py does it in a test);
 * an argument of the constructor: gaussian_mixture.py, and the `Settings` of fitting/settings.py if fits heed it;
 * a question about a fitted mixture: a class in mixture/, a base of `GaussianMixture`;

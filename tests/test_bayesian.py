@@ -165,6 +165,28 @@ def test_named_starts_are_those_of_the_other_estimator() -> None:
     assert (found.lower_bound_, found.lower_bounds_, found.elbo_) == (-math.inf, [], -math.inf)
 
 
+@pytest.mark.parametrize("weight_prior", WEIGHT_PRIORS)
+def test_families_have_one_model(weight_prior: str) -> None:
+    """After the first M-step the scales of all types are projections of the general one, as in scikit-learn."""
+    X, found = rows(3), {}
+    for structure in TYPES:
+        fitted = BayesianGaussianMixture(
+            n_components=4,
+            covariance_type=structure,
+            weight_concentration_prior_type=weight_prior,
+            init_params=responsibilities(150, 4),
+            max_iter=0,
+        ).fit(X)
+        degrees = np.asarray(fitted.degrees_of_freedom_)
+        found[structure] = fitted.covariances_ * degrees.reshape(degrees.shape + (1,) * (fitted.covariances_.ndim - 1))
+        if structure == "tied":
+            found[structure] = fitted.covariances_ * degrees
+    diagonals = np.einsum("kii->ki", found["full"])
+    np.testing.assert_allclose(found["tied"], found["full"].mean(axis=0), rtol=1e-10)
+    np.testing.assert_allclose(found["diag"], diagonals, rtol=1e-10)
+    np.testing.assert_allclose(found["spherical"], diagonals.mean(axis=1), rtol=1e-10)
+
+
 # ---- bounds
 
 

@@ -26,6 +26,13 @@ def test_arguments_stay_as_they_are() -> None:
     np.testing.assert_array_equal(x, [0.5, 3.0])
 
 
+def test_numbers() -> None:
+    """A number is an array without axes."""
+    for x in (0.3, 30.0):
+        assert float(digamma(np.float64(x))) == pytest.approx(special.digamma(x), rel=1e-14)
+        assert float(log_gamma(np.float64(x))) == pytest.approx(special.gammaln(x), rel=1e-14)
+
+
 def test_beta_function() -> None:
     """From its definition."""
     a, b = np.array([0.3, 2.0, 150.0]), np.array([4.0, 1e-3, 7.5])

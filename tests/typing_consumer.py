@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import fastgmm
-from fastgmm import GaussianMixture, Selection, Statistics, datasets, plotting, sources
+from fastgmm import BayesianGaussianMixture, GaussianMixture, Selection, Statistics, datasets, plotting, sources
 
 Floats = NDArray[np.floating[Any]]
 
@@ -48,6 +48,18 @@ def callables(X: NDArray[np.float64]) -> None:
 
     GaussianMixture(2, callback=stop, init_params=start, reg_covar="auto", acceleration="squarem", max_time=3)
     GaussianMixture(2, callback=print, init_params=[0, 1], means_init=[[0.0], [1.0]], random_state=0, n_threads=2)
+
+
+def posteriors(X: NDArray[np.float64]) -> GaussianMixture:
+    """A variational mixture and what it knows."""
+    mixture = BayesianGaussianMixture(n_components=5, covariance_prior=[[1.0]], posterior="exact", sort=True)
+    assert_type(mixture.fit(X), BayesianGaussianMixture)
+    assert_type(mixture.elbo_, float)
+    assert_type(mixture.mean_precision_, NDArray[np.float64])
+    assert_type(mixture.predictive_log_density(X), NDArray[np.float64])
+    assert_type(mixture.sample_posterior(10).weights, NDArray[np.float64])
+    assert_type(mixture.credible_intervals().variances, NDArray[np.float64])
+    return mixture.to_mixture()
 
 
 def applications(mixture: GaussianMixture, X: NDArray[np.float64], flag: bool) -> None:
@@ -86,7 +98,9 @@ def files(mixture: GaussianMixture) -> GaussianMixture:
     try:
         mixture.save(Path("model.npz"))
         assert_type(GaussianMixture.load("model.npz"), GaussianMixture)
-        return fastgmm.load("model.npz")
+        loaded = fastgmm.load("model.npz")
+        assert isinstance(loaded, GaussianMixture)
+        return loaded
     except (fastgmm.ModelFileError, fastgmm.NotFittedError) as error:
         raise SystemExit(f"{error}, fastgmm {fastgmm.__version__}") from error
 

@@ -18,6 +18,7 @@ import numpy as np
 from ..datasets import load_iris
 from ..exceptions import CommandError, ConvergenceWarning, SelectionWarning
 from ..gaussian_mixture import GaussianMixture
+from ..loading import load
 from ..model_selection import select
 from ..plotting import plot_components
 from ..selection import Selection
@@ -224,7 +225,7 @@ def _save(mixture: Any, names: list[str], path: str) -> None:
 def _load(path: str) -> Any:
     """Return a saved mixture."""
     try:
-        return GaussianMixture.load(path)
+        return load(path)
     except OSError as error:
         raise CommandError(f"cannot read {path}: {error.strerror or error}") from error
     except ValueError as error:

@@ -67,7 +67,9 @@ def model_report(mixture: Any, names: Sequence[str], source: str) -> str:
         f"parameters      {fitted(mixture).n_parameters} free, {mixture.means_.dtype}",
         f"stopped         {'made from parameters, not by a fit' if reason is None else stopped(mixture)}",
     ]
-    if reason is not None:
+    if hasattr(mixture, "elbo_"):
+        lines.append(f"evidence        at least {mixture.elbo_:.6f}, its logarithm, of all rows together")
+    elif reason is not None:
         lines.append(f"log-likelihood  {mixture.lower_bound_:.6f} per sample, in the last iteration")
     usual, asked = type(mixture)().get_params(), mixture.get_params()
     other = [f"{name}={asked[name]!r}" for name in usual if asked[name] != usual[name] and name not in HEADED]

@@ -56,6 +56,7 @@ class Variational:
         self.repairs: list[Repair] = []
         self._reg_covar, self._moves = reg_covar, moves or Moves()
         self.n_samples = rows.total * rows.weight_unit if n_samples is None else n_samples
+        self._known: tuple[Posterior, ...] = ()
         self._n_informative = self.n_samples  # rows with some value: all, until statistics tell
         if isinstance(prior, VariationalPrior):
             self.prior = prior
@@ -63,8 +64,13 @@ class Variational:
             self.prior, self.repairs = prior(rows, structure)
 
     def posterior(self, parameters: Parameters) -> Posterior:
-        """The posterior that parameters stand for, its bounds in the units of the rows."""
-        return Posterior(self.prior, parameters, self._n_informative, self.rows.units.sizes)
+        """The posterior that parameters stand for, its bounds in the units of the rows; the last ones are kept."""
+        for known in self._known:
+            if known.parameters is parameters and known.n_samples == self._n_informative and known.prior is self.prior:
+                return known
+        found = Posterior(self.prior, parameters, self._n_informative, self.rows.units.sizes)
+        self._known = (found, *self._known[:1])
+        return found
 
     def evaluated(self, parameters: Parameters) -> Parameters:
         return self.posterior(parameters).evaluated
@@ -111,7 +117,7 @@ class Variational:
         """
         if self.prior.exact or self._moves.fit_prior:
             return 0.0
-        return self.prior.constant() - 0.5 * self._n_informative * self.prior.n_features * LOG_2_PI
+        return self.prior.constant - 0.5 * self._n_informative * self.prior.n_features * LOG_2_PI
 
     def equivalent(self, parameters: Parameters, n_samples: float, resolution: float) -> Statistics:
         return self.prior.equivalent(parameters, n_samples, resolution, self.regularization)
@@ -153,5 +159,7 @@ class Variational:
         """Statistics of some rows as those of all; rows without any value are none."""
         factor = self.n_samples / statistics.n_samples
         found = statistics if factor == 1 else statistics.scaled(factor)
-        self._n_informative = float(found.counts.sum())
+        informative = float(found.counts.sum())
+        if abs(informative - self._n_informative) > 1e3 * found.resolution * informative:  # more than rounding
+            self._n_informative = informative
         return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from copy import copy
 from dataclasses import replace
+from importlib import import_module
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -154,7 +155,7 @@ class Conversion(BaseMixture):
     def _sklearn_class(cls) -> type[Any]:
         """Return scikit-learn's class of the same name, imported when it is needed."""
         try:
-            from sklearn import mixture
+            mixture = import_module("sklearn.mixture")
         except ImportError as error:
             raise ImportError("This needs scikit-learn: pip install 'fastgmm[sklearn]'") from error
         kind: type[Any] = getattr(mixture, cls._plain().__name__)

@@ -121,14 +121,14 @@ class VariationalPrior:
             extended(parameters.precisions_cholesky, prior.factor * math.sqrt(degrees)),
         )
 
+    @cached
     def constant(self) -> float:
         """What the evidence lower bound has beyond scikit-learn's `lower_bound_`, but for -N D / 2 log 2 pi.
 
         In the units of the data, and of the compatible family.
         """
         prior, n_features = self.components, self.n_features
-        normalizer = float(self.log_normalizers(np.array([prior.degrees_of_freedom]), self.log_det_scale(None))[0])
-        block = 0.5 * n_features * math.log(prior.mean_precision) + normalizer
+        block = 0.5 * n_features * math.log(prior.mean_precision) + float(self.own_normalizer(None)[0])
         block += 0.25 * n_features * (n_features - 1) * math.log(math.pi)
         return self.n_components * block + self.weights.constant(self.n_components)
 
@@ -137,6 +137,18 @@ class VariationalPrior:
     def log_det_scale(self, units: np.ndarray | None) -> np.ndarray:
         """log |S0| with features in these units (D,), or in the data's."""
         return -2 * self.structure.log_determinants(self.components.factor, self.n_features, units)
+
+    def own_normalizer(self, units: np.ndarray | None) -> np.ndarray:
+        """log B(S0, nu0), (1,), with features in these units, or in the data's; remembered."""
+        key = b"" if units is None else units.tobytes()
+        if key not in self._own_normalizers:
+            degrees = np.array([self.components.degrees_of_freedom])
+            self._own_normalizers[key] = self.log_normalizers(degrees, self.log_det_scale(units))
+        return self._own_normalizers[key]
+
+    @cached
+    def _own_normalizers(self) -> dict[bytes, np.ndarray]:
+        return {}
 
     def log_normalizers(self, degrees: np.ndarray, log_dets: np.ndarray) -> np.ndarray:
         """log B(S, nu) of each block, from nu and log |S|."""
@@ -185,8 +197,7 @@ class Posterior:
     @cached
     def expected_log_weights(self) -> np.ndarray:
         """What the E-step takes for logarithms of weights, (K,)."""
-        log_weights, n_features = self.prior.weights.expected_log(self._padded), self.prior.n_features
-        log_weights = log_weights[: len(self.counts)]
+        log_weights, n_features = self._expected_logs[: len(self.counts)], self.prior.n_features
         return evaluated_log_weights(
             log_weights, self._digammas, self.degrees_of_freedom, self.mean_precision, n_features
         )
@@ -230,8 +241,7 @@ class Posterior:
     def divergence(self) -> float:
         """The Kullback-Leibler divergence of the posterior from the prior."""
         prior, n_features = self.prior.components, self.prior.n_features
-        weights, counts = self.prior.weights, self._padded
-        of_weights = float((counts * weights.expected_log(counts)).sum()) - weights.log_evidence(counts)
+        of_weights = float((self._padded * self._expected_logs).sum()) - self._weights_evidence
         ratio = prior.mean_precision / self.mean_precision
         of_means = n_features * (ratio - 1 - np.log(ratio)) + prior.mean_precision * self._squared_offsets
         return of_weights + 0.5 * float(of_means.sum()) + self.prior.copies * float(self._block_divergences().sum())
@@ -242,7 +252,7 @@ class Posterior:
         of_means = 0.5 * n_features * float(np.log(prior.mean_precision / self.mean_precision).sum())
         of_blocks = self.prior.copies * float((self._prior_normalizer - self._normalizers).sum())
         of_rows = 0.5 * float(self.counts.sum()) * n_features * LOG_2_PI
-        return entropy + self.prior.weights.log_evidence(self._padded) + of_means + of_blocks - of_rows
+        return entropy + self._weights_evidence + of_means + of_blocks - of_rows
 
     def _block_divergences(self) -> np.ndarray:
         """The Kullback-Leibler divergence of each block."""
@@ -255,10 +265,19 @@ class Posterior:
         traces = self._scaled_traces * (dimensions / n_variances)
         return self._normalizers - self._prior_normalizer + moments + 0.5 * traces
 
-    @property
+    @cached
     def _padded(self) -> np.ndarray:
         """Counts of all components, those without rows included."""
         return self.prior.padded(self.counts)
+
+    @cached
+    def _expected_logs(self) -> np.ndarray:
+        """E log pi_k of all components, (K,)."""
+        return self.prior.weights.expected_log(self._padded)
+
+    @cached
+    def _weights_evidence(self) -> float:
+        return self.prior.weights.log_evidence(self._padded)
 
     @cached
     def _digammas(self) -> np.ndarray:
@@ -277,8 +296,7 @@ class Posterior:
 
     @cached
     def _prior_normalizer(self) -> np.ndarray:
-        degrees = np.array([self.prior.components.degrees_of_freedom])
-        return self.prior.log_normalizers(degrees, self.prior.log_det_scale(self.units))
+        return self.prior.own_normalizer(self.units)
 
     @property
     def _scaled_traces(self) -> np.ndarray:

@@ -90,8 +90,8 @@ class Sticks:
     @staticmethod
     def expected_log_of(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         """Expectations of logarithms where the sticks are distributed by Beta(a_k, b_k)."""
-        both = digamma(a + b)
-        return digamma(a) - both + np.append(0.0, np.cumsum(digamma(b) - both)[:-1])
+        of_a, of_b, of_both = digamma(np.stack([a, b, a + b]))
+        return np.asarray(of_a - of_both + np.append(0.0, np.cumsum(of_b - of_both)[:-1]))
 
     def log_evidence(self, counts: np.ndarray) -> float:
         return self.constant(len(counts)) + float(log_beta(*self.posterior(counts)).sum())

@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-LEAST = 12.0  # argument from which the series below are exact to rounding
+SHIFT = 12  # arguments below are shifted by it; from it on the series below are exact to rounding
 HALF_LOG_2_PI = 0.5 * math.log(2 * math.pi)
 
 # B_2n / (2n) and B_2n / (2n (2n - 1)), with the Bernoulli numbers B_2, B_4, ..., from the last to the first.
@@ -20,32 +20,45 @@ LOG_GAMMA_SERIES = tuple(b / (2 * n * (2 * n - 1)) for n, b in enumerate(BERNOUL
 
 def digamma(x: np.ndarray) -> np.ndarray:
     """psi(x), the derivative of log gamma(x)."""
-    x, below = np.array(x, np.float64), np.zeros(np.shape(x))
-    while (small := x < LEAST).any():
-        below[small] += 1 / x[small]
-        x[small] += 1
-    squares = x**-2
-    return np.log(x) - 0.5 / x - squares * _polynomial(DIGAMMA_SERIES, squares) - below
+    shifted, small = _shifted(x)
+    squares = shifted**-2
+    value = np.asarray(np.log(shifted) - 0.5 / shifted - squares * _polynomial(DIGAMMA_SERIES, squares))
+    if small.any():
+        value[small] -= (1 / _passed(x, small)).sum(axis=-1)
+    return value
 
 
 def log_gamma(x: np.ndarray) -> np.ndarray:
     """log gamma(x)."""
-    x, product = np.array(x, np.float64), np.ones(np.shape(x))
-    while (small := x < LEAST).any():
-        product[small] *= x[small]
-        x[small] += 1
-    series = _polynomial(LOG_GAMMA_SERIES, x**-2) / x
-    return (x - 0.5) * np.log(x) - x + HALF_LOG_2_PI + series - np.log(product)
+    shifted, small = _shifted(x)
+    value = np.asarray((shifted - 0.5) * np.log(shifted) - shifted + HALF_LOG_2_PI)
+    value += _polynomial(LOG_GAMMA_SERIES, shifted**-2) / shifted
+    if small.any():
+        value[small] -= np.log(_passed(x, small).prod(axis=-1))
+    return value
 
 
 def log_beta(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """log of the beta function, gamma(a) gamma(b) / gamma(a + b)."""
-    return log_gamma(a) + log_gamma(b) - log_gamma(a + b)
+    of_a, of_b, of_both = log_gamma(np.stack([a, b, a + b]))
+    return np.asarray(of_a + of_b - of_both)
 
 
 def halves(degrees_of_freedom: np.ndarray, n_features: int) -> np.ndarray:
     """(nu - i) / 2 for i = 0, ..., D - 1, in one more axis: what functions of a Wishart distribution sum over."""
     return 0.5 * (degrees_of_freedom[..., None] - np.arange(n_features))
+
+
+def _shifted(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Arguments from which the series are exact, and which of them had to be shifted."""
+    x = np.asarray(x, np.float64)
+    small = np.asarray(x < SHIFT)
+    return np.array(x + SHIFT * small), small
+
+
+def _passed(x: np.ndarray, small: np.ndarray) -> np.ndarray:
+    """x, x + 1, ... up to the shifted argument, along one more axis, for those that were shifted."""
+    return np.asarray(x, np.float64)[small][:, None] + np.arange(SHIFT)
 
 
 def _polynomial(coefficients: tuple[float, ...], x: np.ndarray) -> np.ndarray:
