@@ -1,8 +1,8 @@
 """Gaussian mixture models by EM and variational Bayes: compiled drop-ins for the estimators of scikit-learn's mixture.
 
-Users need `GaussianMixture`, `BayesianGaussianMixture`, `select`, `load` and, for data in parts, `statistics`, `merge` and
-`maximize`; rows that do not fit into memory come from `fastgmm.sources`, pictures from `fastgmm.plotting`. The rest of
-this page is the map of the code.
+Users need `GaussianMixture`, `BayesianGaussianMixture`, `select`, `load` and, for data in parts, `statistics`, `merge`
+and `maximize`; rows that do not fit into memory come from `fastgmm.sources`, pictures from `fastgmm.plotting`. The rest
+of this page is the map of the code.
 
 One picture
 -----------
@@ -26,8 +26,8 @@ Each imports from those below it alone, and from `exceptions` and `text`, as tes
 docstring of a room says what it must not know.
 
 * plotting/       pictures of fitted mixtures: they see public attributes;   cli/   the command line: public names
-* fastgmm/        the public names: `gaussian_mixture`, `bayesian_mixture`, `model_selection`, `candidates` and `selection`,
-                  `em_steps`, `loading`, `datasets`, `config`, and equipment: `exceptions`, `text`, `startup`
+* fastgmm/        the public names: `gaussian_mixture`, `bayesian_mixture`, `model_selection`, `candidates` and
+                  `selection`, `em_steps`, `loading`, `datasets`, `config`, and equipment: `exceptions`, `text`, `startup`
 * mixture/        what the estimators are made of: base, estimation, streaming, bayesian, predictive, criteria,
                   distribution, regression, imputation, outliers, persistence, scikit-learn's protocol and conversion,
                   checks of arguments and of attributes, progress, the ending of a fit that is cut short, notebooks
@@ -60,8 +60,8 @@ To add X, go to Y
 * a place for rows: a `CompleteSource` in sources/ with `read` and `take`, and a branch in sources/intake.py;
 * a start: a function in fitting/starts/methods.py, named in `METHODS` of fitting/starts/__init__.py;
 * a rule of convergence: a class in fitting/convergence.py, named in `RULES`;
-* an objective or a prior: an `MStep` beside `MaximumLikelihood` and `Variational` in fitting/, and an estimator whose `_m_step`
-  returns what makes it (tests/test_mstep.py does it in a test);
+* an objective or a prior: an `MStep` beside `MaximumLikelihood` and `Variational` in fitting/, and an estimator whose
+  `_m_step` returns what makes it (tests/test_mstep.py does it in a test);
 * an argument of the constructor: gaussian_mixture.py, and the `Settings` of fitting/settings.py if fits heed it;
 * a question about a fitted mixture: a class in mixture/, a base of `GaussianMixture`;
 * an instruction set: `LEVELS` in kernels/__init__.py, kernels/cpu.pyx, kernels/meson.build, and the lanes in
