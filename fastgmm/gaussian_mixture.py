@@ -106,7 +106,8 @@ class GaussianMixture(Streaming, Criteria, Distribution, Regression, Imputation,
         * array-like of shape (n_samples,): at these labels, from 0 to n_components - 1;
         * array-like of shape (n_samples, n_components): at these responsibilities, each row summing to one;
         * a callable: at what ``init_params(X, n_components, random_state)`` returns, which is labels,
-          responsibilities, or means of shape (n_components, n_features); ``X`` is read-only.
+          responsibilities, or means of shape (n_components, n_features); ``X`` is read-only. What has both shapes is
+          taken for responsibilities where no number is negative and each row sums to one.
     weights_init : array-like of shape (n_components,), default=None
         Weights to start from; None takes those of ``init_params``. The same holds for the next two.
     means_init : array-like of shape (n_components, n_features), default=None

@@ -377,6 +377,28 @@ def test_callable_start() -> None:
         assert random_state is seen[0][2] and isinstance(random_state, np.random.RandomState)
 
 
+@pytest.mark.parametrize("size", [2, 5])
+@pytest.mark.parametrize("dtype", [*DTYPES, "int64"])
+def test_callable_as_many_rows_as_components_and_features(dtype: str, size: int) -> None:
+    """With N = K = D what cannot be responsibilities is means: negative, or a row does not sum to one."""
+    rng = np.random.default_rng(size)
+    X = np.round(rng.normal(size=(size, size)) * 100).astype(dtype)
+    options = {"max_iter": 0, "reg_covar": 1e-3}
+    order = rng.permutation(size)
+    for rows in (X, abs(X) + 2, np.where(np.eye(size) == 1, X, 0) - 1):  # means at the rows, in another order
+        found = GaussianMixture(size, init_params=lambda X, *_: X[order], **options).fit(rows)
+        np.testing.assert_allclose(found.means_, rows[order], rtol=1e-6)
+    soft = rng.dirichlet(np.ones(size), size=size)
+    for given in (soft, np.eye(size, dtype=dtype)[order]):
+        found = GaussianMixture(size, init_params=lambda *_, given=given: given, **options).fit(X)
+        expected = GaussianMixture(size, init_params=given, **options).fit(X)
+        np.testing.assert_array_equal(found.means_, expected.means_)
+    with pytest.raises(ValueError, match="means with NaN"):
+        GaussianMixture(size, init_params=lambda X, *_: X * np.nan, **options).fit(X)
+    with pytest.raises(ValueError, match="init_params holds"):
+        GaussianMixture(size, init_params=-X.astype(float) - 0.5, **options).fit(X)
+
+
 @pytest.mark.parametrize("method", ["kmeans", "best", "hierarchical"])
 @pytest.mark.parametrize("structure", STRUCTURES)
 def test_given_means_get_nearest_rows(structure: str, method: str) -> None:

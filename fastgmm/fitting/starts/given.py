@@ -1,7 +1,7 @@
 """Starts from labels or responsibilities of the user, or from a function that returns one of these or means."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -35,7 +35,10 @@ def from_callable(source: CompleteSource, goal: Goal, function: Callable[..., An
 
 
 def parameters_from(source: CompleteSource, goal: Goal, values: Any, name: str, *, means: bool) -> Parameters:
-    """The M-step from an array, told apart by its shape: (N,), (N, K), or (K, D) where means are allowed."""
+    """The M-step from an array, told apart by its shape: (N,), (N, K), or (K, D) where means are allowed.
+
+    Where N = K = D, what can be responsibilities is.
+    """
     array = np.asarray(values)
     n, k, d = source.n_samples, goal.n_components, source.n_features
     if array.dtype.kind not in "biuf":
@@ -44,10 +47,14 @@ def parameters_from(source: CompleteSource, goal: Goal, values: Any, name: str, 
         )
     if array.shape == (n,):
         return from_labels(source, goal, Known(checked_labels(array, k, name)))
+    may_be_means = means and array.shape == (k, d)
     if array.shape == (n, k):
-        check_responsibilities(array, name)
-        return from_responsibilities(source, goal, lambda rows: array[rows])
-    if means and array.shape == (k, d):
+        row = impossible_row(array)
+        if row is None:
+            return from_responsibilities(source, goal, lambda rows: array[rows])
+        if not may_be_means:
+            refuse_responsibilities(array, row, name)
+    if may_be_means:
         if not np.isfinite(array).all():
             raise ValueError(f"{name} holds means with NaN or infinity. Return finite ones.")
         return from_centers(source, goal, array.astype(np.float64))
@@ -72,24 +79,28 @@ def checked_labels(labels: np.ndarray, n_components: int, name: str) -> np.ndarr
     return labels.astype(np.int32)
 
 
-def check_responsibilities(values: np.ndarray, name: str) -> None:
-    """Refuse responsibilities that are negative, not finite, or do not sum to one for each row."""
+def impossible_row(values: np.ndarray) -> int | None:
+    """The first row of responsibilities that is negative, not finite, or does not sum to one."""
     tolerance = 1e-4 if values.dtype.itemsize <= 4 else 1e-6
     step = max(1, BLOCK // values.shape[1])
     for start in range(0, len(values), step):
         block = values[start : start + step]
-        impossible = ~((block >= 0) & np.isfinite(block))
-        sums = block.sum(axis=1, dtype=np.float64)
-        wrong = impossible.any(axis=1) | (abs(sums - 1) > tolerance)
+        possible = ((block >= 0) & np.isfinite(block)).all(axis=1)
+        wrong = ~possible | (abs(block.sum(axis=1, dtype=np.float64) - 1) > tolerance)
         if wrong.any():
-            row = int(wrong.argmax())
-            if impossible[row].any():
-                value = block[row, impossible[row].argmax()]
-                raise ValueError(
-                    f"{name} holds the responsibility {value} for row {start + row}, but responsibilities must be "
-                    "finite and not negative."
-                )
-            raise ValueError(
-                f"{name} holds responsibilities for row {start + row} that sum to {sums[row]:.6g}, but must sum to 1. "
-                "Divide each row by its sum."
-            )
+            return start + int(wrong.argmax())
+    return None
+
+
+def refuse_responsibilities(values: np.ndarray, row: int, name: str) -> NoReturn:
+    """Say what is wrong with the responsibilities of a row."""
+    impossible = ~((values[row] >= 0) & np.isfinite(values[row]))
+    if impossible.any():
+        raise ValueError(
+            f"{name} holds the responsibility {values[row, impossible.argmax()]} for row {row}, but responsibilities "
+            "must be finite and not negative."
+        )
+    raise ValueError(
+        f"{name} holds responsibilities for row {row} that sum to {values[row].sum(dtype=np.float64):.6g}, but must "
+        "sum to 1. Divide each row by its sum."
+    )
