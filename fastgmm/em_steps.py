@@ -51,7 +51,8 @@ def statistics(mixture: GaussianMixture, X: Any, sample_weight: Any = None) -> S
     NotFittedError
         If the mixture has no parameters.
     ValueError, TypeError
-        If the rows are refused as by ``fit``, or have other features than the mixture.
+        If the rows are refused as by ``fit``, have other features than the mixture, or lie so many standard deviations
+        from every mean that squares of these overflow.
 
     Notes
     -----
@@ -107,6 +108,7 @@ def statistics(mixture: GaussianMixture, X: Any, sample_weight: Any = None) -> S
     with source:
         m_step = settings_of(mixture).m_step(source, value.structure)
         found = source.statistics(value.structure, m_step.evaluated(value.parameters)).in_data_units()
+    _check_finite(found)
     if sample_weight is None:
         return found
     scale = round(math.log2(total_weight(source, sample_weight) / source.total))  # of weights, a power of two

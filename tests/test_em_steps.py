@@ -369,14 +369,20 @@ def test_statistics_of_another_mixture() -> None:
         fastgmm.maximize(mixture, replace(one, log_likelihood=-np.inf, counts=one.counts * np.nan))
 
 
-def test_rows_without_density() -> None:
-    """A row that squares to infinity, or that is hopelessly far, is noticed in the M-step."""
-    mixture = GaussianMixture()
-    mixture.weights_, mixture.means_, mixture.precisions_cholesky_ = np.ones(1), np.zeros((1, 2)), np.eye(2)[None]
-    for row in ([1e160, 0.0], [1e200, 0.0]):
-        found = fastgmm.statistics(mixture, [row, [0.0, 1.0]])
-        with pytest.raises(ValueError, match="standard deviations"):
-            fastgmm.maximize(mixture, found)
+@pytest.mark.parametrize("weights", [None, [3.0, 0.5, 1.0]])
+@pytest.mark.parametrize(("dtype", "far"), [("float64", 1e160), ("float64", 1e200), ("float32", 1e37)])
+@pytest.mark.parametrize("structure", STRUCTURES)
+def test_rows_without_density(structure: str, dtype: str, far: float, weights: Any) -> None:
+    """A row that squares to infinity, or that is hopelessly far, has no statistics; a step of fit refuses it too."""
+    covariances = STRUCTURES[structure].uncorrelated(np.full((1, 2), 1e-6))
+    covariances = covariances[0] if structure == "tied" else covariances
+    mixture = GaussianMixture.from_parameters([1.0], [[0.0, 0.0]], covariances, structure)
+    X = np.array([[far, 0.0], [0.0, 1e-3], [-far, 1e-3]], dtype)
+    with pytest.raises(ValueError, match=r"log-likelihood.*standard deviations.*Drop outliers"):
+        fastgmm.statistics(mixture, X, weights)
+    with pytest.raises(ValueError, match=r"too large to be|too far apart|overflow in"):
+        mixture.set_params(max_iter=1, warm_start=True).fit(X, sample_weight=weights)
+    assert fastgmm.statistics(mixture, X[1:2]).counts == 1
 
 
 def test_bad_rows() -> None:
