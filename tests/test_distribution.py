@@ -220,6 +220,25 @@ def test_regress_with_gaps_equals_brute_force(structure: str, rest: list[int], m
         np.testing.assert_allclose(std[i], np.sqrt(np.diag(expected_cov)), rtol=1e-10)
 
 
+@pytest.mark.parametrize("distance", [1e3, 1e10, 1e20, 1e37, 1e100])
+@pytest.mark.parametrize("structure", STRUCTURES)
+def test_regress_beside_a_component_far_away(structure: str, distance: float) -> None:
+    """Rows keep their digits, with gaps and without, however far the means of other components are."""
+    near = reference.random_model(np.random.default_rng(7), structure, 1, N_FEATURES)
+    shift = distance * np.array([1.0, -1.0, 0.5, 2.0])
+    both = near.covariances if structure == "tied" else np.concatenate([near.covariances, near.covariances * 4])
+    mixture = GaussianMixture.from_parameters([0.5, 0.5], near.means + [[0.0], [1.0]] * shift, both, structure)
+    mixture.set_params(missing="em")
+    rows = reference.sample(np.random.default_rng(2), near, 9)
+    for given, rest in CUTS:
+        known, gaps = sorted(given), rows[:, sorted(given)]
+        gaps[4:, :-1] = np.nan
+        expected = [brute_force(near, known, rest, row[known])[0] for row in rows]
+        np.testing.assert_allclose(mixture.regress(rows[:, known], rest), expected, rtol=1e-9, atol=1e-9)
+        expected[4:] = [brute_force(near, known[-1:], rest, row[known[-1:]])[0] for row in rows[4:]]
+        np.testing.assert_allclose(mixture.regress(gaps, rest), expected, rtol=1e-9, atol=1e-9)
+
+
 def test_derived_mixtures_accept_missing_values() -> None:
     """Marginals and conditionals of a mixture fitted with gaps take rows with gaps."""
     mixture = mixture_of(drawn_model("full"), missing="em")
@@ -489,6 +508,22 @@ def test_anomaly_threshold() -> None:
     for wrong in (0, 0.6, np.nan, "auto", None):
         with pytest.raises(ValueError, match="'contamination'"):
             mixture.anomaly_threshold(rows, wrong)
+
+
+@pytest.mark.parametrize("n_far", [1, 9, 10, 11, 60])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_anomaly_threshold_of_infinite_scores(dtype: str, n_far: int) -> None:
+    """Rows without any density exceed the threshold, unless they are more than the share: then nothing does."""
+    X = np.random.default_rng(0).normal(size=(100, 2)).astype(dtype)
+    mixture = GaussianMixture(random_state=0).fit(X)
+    X[:n_far] = np.finfo(dtype).max / 4
+    scores = mixture.anomaly_scores(X)
+    assert np.isposinf(scores).sum() == n_far
+    for share in (0.095, 0.1, 0.105, 0.5):
+        threshold = mixture.anomaly_threshold(X, share)
+        allowed = np.sort(scores)[int(np.floor(99 * (1 - share)))]
+        assert threshold == np.inf if np.isinf(allowed) else allowed <= threshold < np.inf
+        assert (scores > threshold).sum() >= (0 if np.isinf(allowed) else n_far)
 
 
 def test_icl_of_iris() -> None:

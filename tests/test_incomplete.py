@@ -19,8 +19,9 @@ from fastgmm.model.structures import STRUCTURES
 from fastgmm.sources import from_chunks
 from fastgmm.sources.array import ArraySource
 from fastgmm.sources.incomplete import source as sources_incomplete
+from fastgmm.sources.incomplete.model import incomplete_model
 from fastgmm.sources.incomplete.patterns import find_patterns
-from fastgmm.sources.incomplete.source import IncompleteSource, incomplete_model
+from fastgmm.sources.incomplete.source import IncompleteSource
 
 EPS = {"float64": 2.0**-52, "float32": 2.0**-23}
 

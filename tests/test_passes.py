@@ -20,7 +20,8 @@ from fastgmm.model.units import Units
 from fastgmm.sources import passes
 from fastgmm.sources.array import ArraySource
 from fastgmm.sources.complete import CompleteSource
-from fastgmm.sources.incomplete.source import IncompleteSource, incomplete_model
+from fastgmm.sources.incomplete.model import incomplete_model
+from fastgmm.sources.incomplete.source import IncompleteSource
 from fastgmm.sources.passes import Group, Pass, Sums, cut_evenly
 from fastgmm.sources.source import Source
 

@@ -7,7 +7,8 @@ from typing import Any, Literal, TypeAlias, overload
 import numpy as np
 
 from ..model.masked import masked
-from ..sources.incomplete.source import as_incomplete, incomplete_model
+from ..sources.incomplete.model import model_of_rows
+from ..sources.incomplete.source import as_incomplete
 from .base import BaseMixture, Floats
 from .checks import check_random_state
 
@@ -77,7 +78,7 @@ class Imputation(BaseMixture):
             raise ValueError("return_std=True gives the spread about conditional means: leave random_state at None.")
         fitted = self._fitted()
         with as_incomplete(self._rows(X, fitted, missing="em")) as gaps:
-            model = incomplete_model(fitted.structure, fitted.parameters)
+            model = model_of_rows(fitted.structure, fitted.parameters)
             if random_state is not None:
                 return gaps.draw(model, check_random_state(random_state))
             filled, std = gaps.impute(model, return_std)

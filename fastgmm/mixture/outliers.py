@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -100,7 +101,8 @@ class Outliers(BaseMixture):
         Returns
         -------
         threshold : float
-            The quantile 1 - ``contamination`` of the scores; rows above it are outliers.
+            The quantile 1 - ``contamination`` of the scores; rows above it are outliers. Infinite if more rows than
+            that are too far from every mean for their density to be a number above zero.
 
         Raises
         ------
@@ -120,4 +122,8 @@ class Outliers(BaseMixture):
         array([99])
         """
         check_contamination(contamination)
-        return float(np.quantile(self.anomaly_scores(X), 1 - contamination))
+        scores = self.anomaly_scores(X)
+        threshold = float(np.quantile(scores, 1 - contamination))
+        if not math.isfinite(threshold):  # there is nothing between a number and infinity
+            threshold = float(np.quantile(scores, 1 - contamination, method="lower"))
+        return threshold

@@ -20,7 +20,8 @@ from ..model.kernel_model import KernelModel
 from ..model.masked import masked
 from ..model.structure import Structure
 from ..sources.array import ArraySource
-from ..sources.incomplete.source import IncompleteModel, IncompleteSource, incomplete_model
+from ..sources.incomplete.model import IncompleteModel, model_of_rows
+from ..sources.incomplete.source import IncompleteSource
 from ..sources.responsibilities import map_responsibilities
 from ..sources.source import Source
 from .base import BaseMixture, Floats, check_no_overflow
@@ -131,7 +132,7 @@ class Regression(BaseMixture):
                     "covariances of one row by condition."
                 )
             else:
-                whole = incomplete_model(structure, fitted.parameters)
+                whole = model_of_rows(structure, fitted.parameters)
                 blocks = _filled(source, whole, given, rest, return_std)
         found = [np.concatenate(parts).astype(source.dtype, copy=False) for parts in zip(*blocks, strict=True)]
         if isinstance(targets, (str, Integral)):

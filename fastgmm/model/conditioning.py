@@ -19,6 +19,8 @@ from .masked import masked
 from .parameters import Parameters
 from .structure import Structure
 
+FAR = 1e3  # standard deviations from a component beyond which its rows are taken about its own mean
+
 
 class Conditional(NamedTuple):
     """A mixture cut in two: the features that are given, and the rest.
@@ -80,6 +82,9 @@ def conditional_means(
         slopes = np.moveaxis(joint.gains, 2, 0).reshape(len(origin), -1)
         moved = np.einsum("ng,gj->nj", rows - origin, slopes)  # not a BLAS, whose threads might show in the last digit
         means = joint.means(origin) + moved.reshape(len(rows), *joint.gains.shape[:2])
+        for k in _far(joint.given, origin):
+            gains = joint.gains[k % len(joint.gains)]
+            means[:, k] = joint.rest.means[k] + np.einsum("ng,rg->nr", rows - joint.given.means[k], gains)
     mean = np.einsum("nk,nkr->nr", responsibilities, means)
     return mean, means - mean[:, None]
 
@@ -100,6 +105,13 @@ def conditional_covariances(
     within = structure.dense(joint.rest.covariances, *joint.rest.means.shape)
     between = np.swapaxes(responsibilities[:, :, None] * deviations, 1, 2) @ deviations
     return between + np.einsum("nk,kij->nij", responsibilities, within)
+
+
+@masked
+def _far(given: Parameters, origin: np.ndarray) -> np.ndarray:
+    """The components so far from a point that rows taken about it would lose digits that count in these."""
+    distances = np.abs((given.means - origin)[:, None] @ given.precisions_cholesky)
+    return np.flatnonzero(~(distances < FAR).all(axis=(1, 2)))
 
 
 def _roots(structure: Structure, parameters: Parameters, features: Sequence[int]) -> np.ndarray:

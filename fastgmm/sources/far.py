@@ -18,7 +18,7 @@ from ..model.masked import masked
 from ..model.structure import LOG_2_PI
 
 if TYPE_CHECKING:
-    from .incomplete.source import IncompleteModel
+    from .incomplete.model import IncompleteModel
 
 LOWEST = -1e15, -1e7  # log densities, of float64 and float32, that still tell components apart; as in the kernels
 NUMBERS = 1 << 18  # that are worked on together

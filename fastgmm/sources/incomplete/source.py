@@ -3,13 +3,12 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 
 from ...kernels import COMMON_FRAME, TRIANGULAR
 from ...model.cached import cached
-from ...model.factors import inverse
 from ...model.fitted import Fitted
 from ...model.masked import masked
 from ...model.parameters import Parameters
@@ -30,6 +29,7 @@ from ..passes import (
 )
 from ..source import Model, Source
 from .completed import Completed
+from .model import IncompleteModel, incomplete_model, model_of_rows, summed_as
 from .patterns import Patterns, find_patterns, observed_volume, observed_volumes
 
 GROUP_COMPONENTS = 4  # groups are cut as for so many components, for their patterns to serve every mixture
@@ -39,45 +39,6 @@ OBSERVED_FEATURES = 1 << 10  # features of a group looked at together
 RIDGE = 1e-6  # added to the covariance of that Gaussian, relative to variances
 SAMPLE_NUMBERS = 1 << 20  # values in the sample of rows from which a start is found
 SAMPLE_ROWS_PER_COMPONENT = 256  # rows of that sample per component, where these are more values
-
-
-class IncompleteModel(NamedTuple):
-    """A mixture as the kernels for rows with gaps read it; everything float64."""
-
-    kind: int
-    log_weights: np.ndarray  # (K,)
-    centers: np.ndarray  # (K, D)
-    covariances: np.ndarray  # (K, D, D) if TRIANGULAR, (K, D) if DIAGONAL, (D, D) if COMMON_FRAME; flat
-    scales: np.ndarray  # (D,) what rows are multiplied by before the kernels see them
-
-    @property
-    def arguments(self) -> tuple[Any, ...]:
-        """What the kernels are given."""
-        return self[:4]
-
-
-def summed_as(structure: Structure) -> Structure:
-    """The structure whose sums the kernels leave: one variance for all features, say, would save them nothing."""
-    own = structure.triangular and (not structure.shared or structure.kind == COMMON_FRAME)
-    return structure if own else structure.expanded
-
-
-def incomplete_model(structure: Structure, parameters: Parameters, scales: np.ndarray | None = None) -> IncompleteModel:
-    """The mixture as the kernels for rows with gaps read it.
-
-    Covariances follow from their factors, since an extrapolated point has no others.
-    """
-    summed = summed_as(structure)
-    scales = np.ones(parameters.means.shape[1]) if scales is None else scales
-    parameters = summed.rescaled(parameters if summed is structure else structure.expand(parameters), scales)
-    factors = parameters.precisions_cholesky
-    if summed.triangular:
-        roots = inverse(summed.matrices(factors))
-        covariances = np.einsum("kji,kjl->kil", roots, roots)
-    else:
-        covariances = factors**-2.0
-    means = np.ascontiguousarray(parameters.means)
-    return IncompleteModel(summed.kind, parameters.log_weights, means, np.ravel(covariances), scales)
 
 
 class IncompleteSource(Source):
@@ -184,7 +145,7 @@ class IncompleteSource(Source):
     @masked
     def model(self, fitted: Fitted) -> IncompleteModel:
         units = Units.of_mixture(fitted.structure, fitted.parameters)
-        return incomplete_model(fitted.structure, fitted.parameters, units.inverse(self.dtype))
+        return model_of_rows(fitted.structure, fitted.parameters, units.inverse(self.dtype))
 
     def posterior(
         self, X: np.ndarray, model: IncompleteModel, *outputs: np.ndarray | None, workspace: Workspace | None = None
