@@ -26,8 +26,8 @@ row and not once per component, is computed in double precision.
 
 Nothing here validates, allocates, or keeps state: callers size `workspace` by `workspace_size` and `out` by `n_sums`,
 and own every output. The pieces: blocks.pxd (workspace, reading rows, log densities), accumulation.pxd (sums),
-algebra.pxd (small matrices), the register tiles behind tiles.pxd, and for rows with gaps patterns.pxd,
-pattern_blocks.pxd and pattern_rows.pxd.
+algebra.pxd (small matrices), hierarchy.pxd (Ward's merges), the register tiles behind tiles.pxd, and for rows with
+gaps patterns.pxd, pattern_blocks.pxd and pattern_rows.pxd.
 """
 from libc.stdint cimport int32_t, int64_t, uint8_t
 from libc.string cimport memcpy, memset
@@ -38,6 +38,7 @@ from algebra cimport cholesky, congruence, copy_rows, invert_upper, padded
 from blocks cimport (COMMON_FRAME, DIAGONAL, TRIANGULAR, Layout, aligned, below_rounding, clear_lanes, enter_frame, far,
                      given_responsibilities, integer, layout, load_block, log_densities, pack_triangle, packed_size,
                      store_responsibilities, weigh, width)
+from hierarchy cimport merge_clusters
 from pattern_blocks cimport (FEW, MarginalModel, accumulate_pattern_block, begin_block, begin_pattern, end_pattern,
                              marginal_model, pattern_layout, weigh_block)
 from pattern_rows cimport accumulate_rows, draw, filled, flush_rows, posterior_of_row, read_row, squares
@@ -221,7 +222,7 @@ def all_finite(const floating[:, :] X):
     return finite
 
 
-# ---- k-means ------------------------------------------------------------------------------------------
+# ---- k-means and hierarchical clustering --------------------------------------------------------------
 
 
 def assign(
@@ -302,9 +303,6 @@ def potentials(
                 memcpy(&closest[n0], work + at.d2, rows * sizeof(floating))
 
 
-# ---- hierarchical clustering --------------------------------------------------------------------------
-
-
 def agglomerate(
     double[:, ::1] centers,                     # INOUT  (D, n)  points, then clusters, feature by point
     double[::1] sizes,                          # INOUT  (n,)    their weights, positive
@@ -317,60 +315,9 @@ def agglomerate(
     Py_ssize_t last,                            # IN     up to the one before this
 ):
     """Ward's merges by chains of nearest neighbors: from cluster to cluster until two are nearest to each other."""
-    cdef Py_ssize_t D = centers.shape[0], m = centers.shape[1] - first, length = 0, merge, a, b, i, j
-    cdef double best, share
-    cdef double* costs = &scratch[0, 0]
-    cdef double* height = &scratch[1, 0]        # rounding must not put a merge before those in its clusters
-    cdef Py_ssize_t* name = &order[0, 0]
-    cdef Py_ssize_t* chain = &order[1, 0]
     with nogil:
-        for merge in range(first, last):        # clusters 0 ... m - 1 are left
-            if length == 0:
-                chain[0] = 0
-                length = 1
-            while True:
-                a = chain[length - 1]
-                merging_costs(&centers[0, 0], centers.shape[1], D, m, a, &sizes[0], costs)
-                b = chain[length - 2] if length > 1 else (1 if a == 0 else 0)
-                best = costs[b]
-                for j in range(m):
-                    if costs[j] < best and j != a:
-                        best = costs[j]
-                        b = j
-                if length > 1 and b == chain[length - 2]:
-                    break
-                chain[length] = b
-                length += 1
-            length -= 2
-            absorbed[merge] = name[a]
-            into[merge] = name[b]
-            height[b] = heights[merge] = max(best, height[a], height[b])
-            share = sizes[a] / (sizes[a] + sizes[b])
-            sizes[b] += sizes[a]
-            m -= 1
-            for i in range(D):
-                centers[i, b] += share * (centers[i, a] - centers[i, b])
-                centers[i, a] = centers[i, m]
-            sizes[a] = sizes[m]
-            height[a] = height[m]
-            name[a] = name[m]
-            for i in range(length):
-                if chain[i] == m:
-                    chain[i] = a
-
-
-cdef void merging_costs(const double* centers, Py_ssize_t stride, Py_ssize_t D, Py_ssize_t m, Py_ssize_t a,
-                        const double* sizes, double* costs) noexcept nogil:
-    """By how much the sum of squares within clusters rises if cluster a joins each of m; the same both ways."""
-    cdef Py_ssize_t i, j
-    cdef double x, size = sizes[a]
-    memset(costs, 0, m * sizeof(double))
-    for i in range(D):
-        x = centers[i * stride + a]
-        for j in range(m):
-            costs[j] += (centers[i * stride + j] - x) * (centers[i * stride + j] - x)
-    for j in range(m):
-        costs[j] *= size * sizes[j] / (size + sizes[j])
+        merge_clusters(&centers[0, 0], centers.shape[0], centers.shape[1], &sizes[0], &scratch[0, 0], &scratch[1, 0],
+                       &order[0, 0], &order[1, 0], &absorbed[0], &into[0], &heights[0], first, last)
 
 
 # ---- small dense algebra, in double precision ---------------------------------------------------------
