@@ -35,7 +35,7 @@ def test_around(around: Any, first: int) -> None:
     assert wrong == {}
 
 
-@pytest.mark.parametrize("seed", [340, 1060, 1773, 4191, 4355, 4467, 4619, 8803, 8867, 9071, 9804, 9991])
+@pytest.mark.parametrize("seed", [340, 1060, 1773, 4191, 4355, 4467, 4619, 8803, 8867, 9071, 9804, 9991, 30600])
 def test_cases_that_failed(around: Any, seed: int) -> None:
     """One case at least of each kind that was wrong once."""
     assert around.check(seed)[0] == []
