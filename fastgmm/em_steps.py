@@ -13,7 +13,7 @@ from .fitting.em import Fit
 from .gaussian_mixture import GaussianMixture
 from .mixture.base import check_arguments, fitted, rows_of
 from .mixture.ending import warn_of_repairs
-from .mixture.estimation import settings_of, take_over
+from .mixture.estimation import reached, settings_of, take_over
 from .model.masked import masked
 from .model.statistics import Statistics
 from .model.structure import Structure
@@ -103,11 +103,15 @@ def statistics(mixture: GaussianMixture, X: Any, sample_weight: Any = None) -> S
     >>> mixture.n_iter_, mixture.weights_.round(3)
     (3, array([0.5, 0.5]))
     """
-    value = fitted(mixture)
+    state = vars(mixture)
+    value, parameters = fitted(mixture, state), reached(mixture, state)
     source = rows_of(mixture, value, X, sample_weight)
     with source:
-        m_step = settings_of(mixture).m_step(source, value.structure)
-        found = source.statistics(value.structure, m_step.evaluated(value.parameters)).in_data_units()
+        n_samples = state.get("n_samples_seen_", 0.0)
+        if n_samples > 0:
+            source.weight_unit = n_samples / source.total  # a part of the rows stands for those that were fitted
+        m_step = settings_of(mixture, state).m_step(source, value.structure)
+        found = source.statistics(value.structure, m_step.evaluated(parameters)).in_data_units()
     _check_finite(found)
     if sample_weight is None:
         return found
@@ -194,11 +198,12 @@ def maximize(mixture: GaussianMixture, statistics: Statistics) -> GaussianMixtur
     array([[2.]])
     """
     check_arguments(mixture)
-    settings, state = settings_of(mixture), vars(mixture)
+    state = vars(mixture)
+    settings = settings_of(mixture, state)
     if not isinstance(statistics, Statistics):
         raise TypeError(f"maximize needs the Statistics of rows, but got {type(statistics).__name__}.")
     value = fitted(mixture, state)
-    structure, parameters = value.structure, value.parameters
+    structure, parameters = value.structure, reached(mixture, state)
     _check_same(statistics, structure, parameters.means)
     _check_finite(statistics)
     rows = PooledRows(structure, statistics)
@@ -207,9 +212,9 @@ def maximize(mixture: GaussianMixture, statistics: Statistics) -> GaussianMixtur
     rule = RULES[settings.convergence](structure, settings.tol)
     rule.bounds += [float(earlier) for earlier in bounds[-2:]]
     found = m_step(statistics, parameters, len(bounds) + 1)
-    bound = m_step.reported(statistics, parameters, found)
+    bound = m_step.reported(statistics, parameters, found) - m_step.offset(statistics)
     reason = TOL if rule.met(bound, parameters, found, jumped=False) else MAX_ITER
-    fit = Fit(found, [*bounds, bound], reason, [*repairs, *m_step.repairs])
+    fit = Fit(found, [*bounds, bound], reason, [*repairs, *m_step.repairs], m_step=m_step)
     following = take_over(copy(mixture), fit, rows.dtype, rows.total, names=value.feature_names)
     warn_of_repairs(m_step.repairs)
     return following

@@ -801,3 +801,18 @@ def test_streams(structure: str) -> None:
     assert batches.elbo_ == pytest.approx(whole.elbo_, rel=0.05)
     assert batches.n_samples_seen_ == 8000
     np.testing.assert_array_equal(batches.mean_prior_, BayesianGaussianMixture(**params).fit(X[:400]).mean_prior_)
+
+
+@pytest.mark.parametrize("structure", TYPES)
+def test_steps_by_hand(structure: str) -> None:
+    """Statistics of parts, merged and maximized, go the way that one fit goes."""
+    X = rows(2)
+    params: dict[str, Any] = {"n_components": 3, "covariance_type": structure, "random_state": 0, "tol": 0}
+    mixture: Any = BayesianGaussianMixture(max_iter=1, **params).fit(X)
+    for _ in range(4):
+        parts = [fastgmm.statistics(mixture, part) for part in (X[:40], X[40:])]
+        mixture = fastgmm.maximize(mixture, fastgmm.merge(*parts))
+    whole = BayesianGaussianMixture(max_iter=5, **params).fit(X)
+    assert type(mixture) is BayesianGaussianMixture
+    for name in (*ATTRIBUTES, "elbo_"):
+        np.testing.assert_allclose(getattr(mixture, name), getattr(whole, name), rtol=1e-9, atol=1e-10, err_msg=name)

@@ -33,7 +33,7 @@ from .ending import to_the_end, warn_of_end, warn_of_repairs
 from .progress import DEBUG, INFO, Logged, Printed, listener, tell
 from .protocol import overrides
 
-__all__ = ["Estimation", "rows_to_fit", "settings_of", "take_over"]
+__all__ = ["Estimation", "reached", "rows_to_fit", "settings_of", "take_over"]
 
 # Attributes that not every fit sets.
 TRANSIENT = ("feature_names_in_", "fits_", "n_samples_seen_", "_stream", "_pending")
@@ -381,9 +381,14 @@ class Estimation(BaseMixture):
 E = TypeVar("E", bound=Estimation)
 
 
-def settings_of(mixture: Estimation) -> Settings:
-    """Return the arguments of an estimator that every fit heeds."""
-    return mixture._settings()
+def settings_of(mixture: Estimation, state: Mapping[str, Any] | None = None) -> Settings:
+    """Return the arguments of an estimator that every fit heeds; as `Estimation._settings`."""
+    return mixture._settings(state)
+
+
+def reached(mixture: Estimation, state: Mapping[str, Any]) -> Parameters:
+    """Return the parameters that a fit has left, to go on from."""
+    return mixture._reached(state)
 
 
 def rows_to_fit(mixture: Estimation, X: Any, sample_weight: Any = None) -> Source:
