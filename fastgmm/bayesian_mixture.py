@@ -75,7 +75,7 @@ class BayesianGaussianMixture(Bayesian, Predictive, Regression, Imputation, Outl
         As for `GaussianMixture`.
     acceleration, convergence, max_time, callback, n_threads, drop_restarts, learning_decay, missing : optional
         As for `GaussianMixture`, with the lower bound of all rows in place of the mean log-likelihood per row.
-        Accelerated or not, with gaps or without, it never falls.
+        Accelerated or not, with gaps or without, it never falls, but for what ``reg_covar`` and ``prune`` do to it.
     posterior : {'compatible', 'exact'}, default='compatible'
         'compatible': scikit-learn's. It is that of one model, with a general matrix for each component, in which the
         Wishart distributions are restricted to the structure. 'exact': the conjugate posterior of the structure

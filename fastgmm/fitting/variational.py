@@ -66,7 +66,7 @@ class Variational:
     def posterior(self, parameters: Parameters) -> Posterior:
         """The posterior that parameters stand for, its bounds in the units of the rows; the last ones are kept."""
         for known in self._known:
-            if known.parameters is parameters and known.n_samples == self._n_informative and known.prior is self.prior:
+            if known.parameters is parameters and known.prior is self.prior:
                 return known
         found = Posterior(self.prior, parameters, self._n_informative, self.rows.units.sizes)
         self._known = (found, *self._known[:1])
