@@ -88,6 +88,7 @@ from .gaussian_mixture import GaussianMixture
 from .loading import load
 from .model.statistics import Statistics
 from .model_selection import select
+from .prior import Prior
 from .selection import Selection
 
 __all__ = [
@@ -97,6 +98,7 @@ __all__ = [
     "GaussianMixture",
     "ModelFileError",
     "NotFittedError",
+    "Prior",
     "Selection",
     "SelectionWarning",
     "Statistics",

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from .fitting.acceleration import ACCELERATIONS
 from .fitting.convergence import RULES
 from .fitting.mstep import MaximumLikelihood, MSteps
+from .fitting.penalized import Penalized
 from .fitting.starts import METHODS
 from .mixture.checks import (
     ARRAY,
@@ -37,6 +38,7 @@ from .mixture.persistence import Persistent
 from .mixture.regression import Regression
 from .mixture.streaming import Streaming
 from .model.structures import STRUCTURES
+from .prior import Prior, prior_of
 
 __all__ = ["GaussianMixture"]
 
@@ -68,6 +70,7 @@ CONSTRAINTS: Constraints = {
         lambda v: isinstance(v, Real) and 0.5 < float(v) <= 1.0,
         "a float in the range (0.5, 1.0]",
     ),
+    "prior": either((lambda v: isinstance(v, Prior), "a fastgmm.Prior"), one_of(["mclust"]), NONE),
 }
 
 
@@ -162,6 +165,12 @@ class GaussianMixture(Streaming, Criteria, Distribution, Regression, Imputation,
         take rows then take gaps too. A row without any value counts in the number of samples and changes nothing else.
         ``init_params`` sees rows filled in from one Gaussian, at most about a million numbers of them. None, nulls of
         tables, and pandas' NA and NaT among objects are NaN; columns of dates are refused, with gaps or without.
+    prior : {None, 'mclust'} or fastgmm.Prior, default=None
+        Prior of the parameters, of which the fit finds the most probable ones; None is maximum likelihood, 'mclust' the
+        prior that mclust takes by default. No component collapses then, whatever the rows, so that ``reg_covar`` is
+        best 0 and ``degenerate`` has no say. Bounds are log posterior densities per row, which never fall (with a
+        ``reg_covar`` of 0); `score`, `bic` and the others remain those of the likelihood, as in mclust. The sum of
+        ``sample_weight`` is then the number of rows that the prior is weighed against.
 
     Attributes
     ----------
@@ -318,6 +327,7 @@ class GaussianMixture(Streaming, Criteria, Distribution, Regression, Imputation,
         drop_restarts: bool = True,
         learning_decay: float = 0.6,
         missing: str = "raise",
+        prior: Prior | str | None = None,
     ) -> None:
         self.n_components = n_components
         self.covariance_type = covariance_type
@@ -342,6 +352,7 @@ class GaussianMixture(Streaming, Criteria, Distribution, Regression, Imputation,
         self.drop_restarts = drop_restarts
         self.learning_decay = learning_decay
         self.missing = missing
+        self.prior = prior
 
     def _bare(self) -> GaussianMixture:
         return GaussianMixture()
@@ -351,4 +362,7 @@ class GaussianMixture(Streaming, Criteria, Distribution, Regression, Imputation,
         return GaussianMixture
 
     def _m_step(self, state: Mapping[str, Any] | None = None) -> MSteps:
+        if self.prior is not None:
+            prior = self.prior if isinstance(self.prior, Prior) else Prior()
+            return partial(Penalized, prior=partial(prior_of, prior=prior), reg_covar=self.reg_covar)
         return partial(MaximumLikelihood, reg_covar=self.reg_covar, degenerate=self.degenerate)

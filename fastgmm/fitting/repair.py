@@ -240,3 +240,14 @@ class Degeneracy:
             return None
         clipped = np.einsum("ij,j,kj->ik", vectors, np.maximum(values, RIDGE), vectors)
         return (scales * (clipped + clipped.T) / 2).reshape(covariances.shape)
+
+
+def proper(rows: Rows, structure: Structure, scale: np.ndarray) -> tuple[np.ndarray, list[Repair]]:
+    """The scale of a prior, of one component, with its variances raised where the rows leave it singular; the repair."""
+    own = np.array(scale if structure.shared else scale[None])
+    degeneracy = Degeneracy(rows, structure)
+    if degeneracy.acceptable((np.ones(1), rows.origin[None], own), float(np.finfo(rows.dtype).eps)):
+        return scale, []
+    structure.regularize(own, RIDGE * structure.per_feature(degeneracy.spread))
+    remedy = f"variances raised by {RIDGE:g} of the usual ones"
+    return own if structure.shared else own[0], [Repair(0, None, "singular as a prior", remedy)]

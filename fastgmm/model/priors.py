@@ -6,8 +6,8 @@ Variational inference for Dirichlet process mixtures, Bayesian Analysis 1(1), 20
 """
 
 import math
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
+from typing import Protocol, Self
 
 import numpy as np
 
@@ -66,6 +66,19 @@ class Dirichlet:
 
     def constant(self, n_components: int) -> float:
         return math.lgamma(n_components * self.concentration) - n_components * math.lgamma(self.concentration)
+
+    def mode(self, counts: np.ndarray) -> np.ndarray:
+        """The weights at which the posterior is densest, (K,), for alpha of at least one."""
+        more = counts + (self.concentration - 1)
+        return more / more.sum()
+
+    def log_density(self, weights: np.ndarray) -> float:
+        """log p(weights)."""
+        constant = self.constant(len(weights))
+        if self.concentration == 1:
+            return constant
+        with np.errstate(divide="ignore"):  # a weight of zero has no density
+            return constant + (self.concentration - 1) * float(np.log(weights).sum())
 
 
 @dataclass(frozen=True)
@@ -141,3 +154,7 @@ class NormalWishart:
         """
         own = scale if structure.shared else scale[None]
         return cls(mean_precision, mean, degrees_of_freedom, own, structure.factorize(own))
+
+    def shrunk(self, factor: float) -> Self:
+        """The prior with its scale multiplied by a number."""
+        return replace(self, scale=factor * self.scale, factor=self.factor / math.sqrt(factor))

@@ -1,0 +1,96 @@
+"""Penalized likelihood: the M-step that raises the posterior density of the parameters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Self
+
+import numpy as np
+
+from ..model.cached import cached
+from ..model.parameters import Parameters
+from ..model.penalty import MixturePrior, Penalty
+from ..model.statistics import Statistics
+from ..model.structure import Structure
+from .mstep import regularization
+from .repair import Constraints, Degeneracy, Repair, Rows
+
+PriorOf = Callable[[Rows, Structure], tuple[MixturePrior, list[Repair]]]
+
+
+class Penalized:
+    """The M-step of a mixture with priors; the objective is the log posterior density per row.
+
+    That is log p(rows | parameters) + log p(parameters), all constants included, divided by the number of rows. A
+    prior knows how many these are: `n_samples`, of which the rows at hand may be a sample. With a proper prior the
+    objective is bounded, no component collapses, and nothing has to be repaired but a prior that the rows leave
+    singular. Regularization is added to the covariances of the rows, and has no part in the objective.
+    """
+
+    def __init__(
+        self,
+        rows: Rows,
+        structure: Structure,
+        prior: MixturePrior | PriorOf,
+        reg_covar: float | str = 0.0,
+        constraints: Constraints | None = None,
+        n_samples: float | None = None,
+    ) -> None:
+        self.rows = rows
+        self.structure = structure
+        self.constraints: Constraints = {}
+        self.repairs: list[Repair] = []
+        self.n_samples = rows.total * rows.weight_unit if n_samples is None else n_samples
+        self._reg_covar = reg_covar
+        self._penalties: dict[int, Penalty] = {}  # of each number of components
+        if isinstance(prior, MixturePrior):
+            self.prior = prior
+        else:
+            self.prior, self.repairs = prior(rows, structure)
+
+    def penalty(self, n_components: int) -> Penalty:
+        """The prior of so many components."""
+        if n_components not in self._penalties:
+            self._penalties[n_components] = self.prior.penalty(n_components)
+        return self._penalties[n_components]
+
+    def evaluated(self, parameters: Parameters) -> Parameters:
+        return parameters
+
+    def __call__(self, statistics: Statistics, previous: Parameters | None = None, iteration: int = 0) -> Parameters:
+        arrays = statistics.counts, statistics.sums, statistics.scatters
+        evaluated = previous is None or math.isfinite(statistics.log_likelihood)
+        if not evaluated or not all(np.isfinite(array).all() for array in arrays):
+            Degeneracy(self.rows, self.structure).refuse(statistics)
+        factor = self.n_samples / self.rows.total
+        found = statistics if factor == 1 else statistics.scaled(factor)
+        return self.penalty(len(found.counts)).maximize(found, self.regularization)
+
+    def value(self, statistics: Statistics, parameters: Parameters) -> float:
+        penalty, units = self.penalty(len(statistics.counts)), self.rows.units
+        log_density = penalty.log_density(parameters, units.sizes)
+        log_density -= penalty.dimension * (units.log_volume - statistics.log_volume)
+        return statistics.mean_log_likelihood + log_density / self.n_samples
+
+    def reported(self, statistics: Statistics, before: Parameters, after: Parameters) -> float:
+        return self.value(statistics, before)
+
+    def offset(self, statistics: Statistics) -> float:
+        dimension = self.penalty(len(statistics.counts)).dimension
+        return statistics.log_volume * (1 + dimension / self.n_samples)
+
+    def on(self, rows: Rows, constraints: Constraints | None = None) -> Self:
+        return type(self)(rows, self.structure, self.prior, self._reg_covar, constraints, self.n_samples)
+
+    def renumber(self, order: np.ndarray) -> None:
+        """Nothing here is numbered."""
+
+    @cached
+    def regularization(self) -> float | np.ndarray:
+        """`reg_covar` as numbers."""
+        return regularization(self._reg_covar, Degeneracy(self.rows, self.structure))
+
+    def sound(self, parameters: Parameters) -> bool:
+        """A proper prior bounds the objective everywhere."""
+        return True

@@ -1,0 +1,130 @@
+"""The logarithm of a prior as a penalty of the likelihood: its value, and the mode of the posterior.
+
+With kappa, m0, nu0 and S0 as in `NormalWishart`, the density of means and covariances is
+
+    mu_k | Sigma_k ~ N(m0, Sigma_k / kappa),    Sigma ~ inverse Wishart(nu0, S0), or variances ~ inverse gamma(nu0/2, S0/2)
+
+and given responsibilities the posterior is of the same kind. Its mean, of precisions, is `VariationalPrior.maximize`:
+covariances S / nu. Its mode divides the same S by nu + c, where c is `Penalty.excess`: D + 1 for matrices and 2 for
+variances, and besides what one more row would add to nu for every component whose mean has a prior.
+
+Source: C. Fraley, A. E. Raftery, Bayesian regularization for normal mixture estimation and model-based clustering,
+Journal of Classification 24, 2007.
+"""
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from .cached import cached
+from .factors import inverse
+from .parameters import Parameters
+from .posterior import VariationalPrior, aligned
+from .priors import Dirichlet, NormalWishart
+from .statistics import Statistics
+from .structure import Structure
+
+
+@dataclass(frozen=True, eq=False)
+class Penalty:
+    """The prior of a mixture of K components.
+
+    Blocks are what has a distribution of its own: a component, or all where they share a covariance.
+    """
+
+    weights: Dirichlet
+    conjugate: VariationalPrior
+    n_components: int
+
+    @cached
+    def excess(self) -> np.ndarray:
+        """By how much the mode's divisor exceeds nu, of each block (K,) or (1,)."""
+        rules = self.conjugate
+        pulled = np.full(self.n_components, float(rules.components.mean_precision > 0))
+        return (rules.n_features + 1 if rules.structure.triangular else 2) + rules.seen(pulled)
+
+    @property
+    def dimension(self) -> float:
+        """By how much the log density grows when the log of the unit of volume grows by one."""
+        return self._share * float(self.excess.sum())
+
+    def maximize(self, statistics: Statistics, regularization: float | np.ndarray) -> Parameters:
+        """The M-step: the mode of the posterior, given the statistics."""
+        rules = self.conjugate
+        counts = statistics.counts + 10 * statistics.resolution
+        found = rules.maximize(statistics, regularization)
+        degrees = rules.components.degrees_of_freedom + rules.seen(counts)
+        ratio = aligned(degrees / (degrees + self.excess), found.covariances)
+        return replace(
+            found,
+            weights=self.weights.mode(counts),
+            covariances=ratio * found.covariances,
+            precisions_cholesky=found.precisions_cholesky / np.sqrt(ratio),
+        )
+
+    def log_density(self, parameters: Parameters, units: np.ndarray | None = None) -> float:
+        """log p(parameters), from factors alone, with features in these units (D,) or in the data's."""
+        rules, factors = self.conjugate, parameters.precisions_cholesky
+        log_dets = -2 * rules.structure.log_determinants(factors, rules.n_features, units)
+        powers = rules.components.degrees_of_freedom + self.excess
+        of_blocks = self._constant(units) - 0.5 * self._share * float((powers * log_dets).sum())
+        return self.weights.log_density(parameters.weights) + of_blocks - 0.5 * self._squares(parameters)
+
+    @property
+    def _share(self) -> float:
+        """Variances of a block for each feature: 1, or 1 / D where all features have one variance."""
+        return self.conjugate.n_variances / self.conjugate.n_features
+
+    def _constant(self, units: np.ndarray | None) -> float:
+        """The part that depends neither on means nor on covariances."""
+        rules, prior = self.conjugate, self.conjugate.components
+        degrees = np.array([prior.degrees_of_freedom])
+        of_block = float(rules.log_normalizers(degrees, rules.log_det_scale(units))[0])
+        total = len(self.excess) * of_block
+        if prior.mean_precision > 0:
+            total += 0.5 * self.n_components * rules.n_features * math.log(prior.mean_precision / (2 * math.pi))
+        return total
+
+    def _squares(self, parameters: Parameters) -> float:
+        """sum trace(P^T S0 P) + kappa sum_k |P_k^T (mu_k - m0)|^2, as sums of squares alone."""
+        structure, prior = self.conjugate.structure, self.conjugate.components
+        factors, offsets = parameters.precisions_cholesky, parameters.means - prior.mean
+        if structure.triangular:
+            relative = self._root @ structure.matrices(factors)
+            whitened = np.einsum("kd,kde->ke", offsets, structure.dense(factors, *offsets.shape))
+        else:
+            relative, whitened = factors / prior.factor, offsets * structure.diagonals(factors)
+        return float((relative**2).sum() + prior.mean_precision * (whitened**2).sum())
+
+    @cached
+    def _root(self) -> np.ndarray:
+        """R with S0 = R^T R, (1, D, D)."""
+        rules = self.conjugate
+        return inverse(rules.structure.matrices(rules.components.factor))
+
+
+@dataclass(frozen=True, eq=False)
+class MixturePrior:
+    """The prior of mixtures of any number of components.
+
+    Attributes
+    ----------
+    structure : Structure
+    weights : Dirichlet
+    components : NormalWishart
+        That of one component alone.
+    power : float
+        The scale for K components is K ** -power times that: 2 / D where their volumes shall fill that of all rows.
+    """
+
+    structure: Structure
+    weights: Dirichlet
+    components: NormalWishart
+    power: float = 0.0
+
+    def penalty(self, n_components: int) -> Penalty:
+        """The prior of so many components."""
+        components = self.components.shrunk(n_components**-self.power) if self.power else self.components
+        conjugate = VariationalPrior(self.structure, self.weights, components, exact=True)
+        return Penalty(self.weights, conjugate, n_components)
