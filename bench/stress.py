@@ -21,6 +21,7 @@ from fastgmm.model.structures import STRUCTURES
 
 Array = np.ndarray[Any, Any]
 
+OF_PRIOR = "singular as a prior"  # a repair of the prior, not of a component
 ROUGH = {"float64": 1e-9, "float32": 1e-5}  # rounding of a bound, relative to its size and that of the dimension
 
 
@@ -104,11 +105,11 @@ BAD = {
 }
 
 
-def check(seed: int) -> tuple[list[str], list[str], bool]:
-    """What went wrong with one problem, what was bad about it, and whether something was repaired."""
+def check(seed: int, prior: str | None = None) -> tuple[list[str], list[str], set[str]]:
+    """What went wrong with one problem, what was bad about it, and which kinds of things were repaired."""
     X, options, bad = draw(seed)
     wrong = []
-    model = GaussianMixture(**options)
+    model = GaussianMixture(**options, prior=prior)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warnings.filterwarnings("ignore", message="Best performing initialization|Components were repaired")
@@ -116,7 +117,7 @@ def check(seed: int) -> tuple[list[str], list[str], bool]:
             model.fit(X)
             labels, scores, probabilities = model.predict(X), model.score_samples(X), model.predict_proba(X)
         except Exception:
-            return [f"exception: {traceback.format_exc()}"], bad, False
+            return [f"exception: {traceback.format_exc()}"], bad, set()
     for name in ("weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_"):
         if not np.isfinite(getattr(model, name)).all():
             wrong.append(f"{name} is not finite")
@@ -135,7 +136,7 @@ def check(seed: int) -> tuple[list[str], list[str], bool]:
         for i in np.flatnonzero(np.diff(bounds) < -slack):
             if not {i + 1, i + 2} & repaired:  # the fall shows in the pass after the M-step
                 wrong.append(f"likelihood falls after iteration {i + 1} from {bounds[i]} to {bounds[i + 1]}")
-    return wrong, bad, bool(model.degenerate_)
+    return wrong, bad, {"prior" if repair.problem == OF_PRIOR else "component" for repair in model.degenerate_}
 
 
 def amplified(model: GaussianMixture, X: Array) -> float:
@@ -161,13 +162,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--problems", type=int, default=10_000)
     parser.add_argument("--first", type=int, default=0, help="seed of the first")
+    parser.add_argument(
+        "--prior", choices=["mclust"], help="fit with this prior, under which no component needs repair"
+    )
     parser.add_argument("--output", type=Path, metavar="FILE", help="write the counts as JSON")
     chosen = parser.parse_args()
-    kinds, repaired, failures = Counter[str](), 0, 0
+    kinds, repaired, failures = Counter[str](), Counter[str](), 0
     for seed in range(chosen.first, chosen.first + chosen.problems):
-        wrong, bad, mended = check(seed)
+        wrong, bad, mended = check(seed, chosen.prior)
         kinds.update(bad or ["ordinary"])
-        repaired += mended
+        repaired.update(mended)
         failures += bool(wrong)
         for line in wrong:
             print(f"problem {seed} ({', '.join(bad)}; {draw(seed)[1]}): {line}", flush=True)
@@ -175,7 +179,8 @@ def main() -> int:
         "first": chosen.first,
         "problems": chosen.problems,
         "failures": failures,
-        "with repairs": repaired,
+        "with repairs": repaired["component"],
+        **({"prior": chosen.prior, "with a raised prior": repaired["prior"]} if chosen.prior else {}),
         "kinds": dict(kinds),
     }
     print(json.dumps(record))

@@ -147,7 +147,7 @@ class Search:
         for entry in entries:
             fit = entry.outcome.fit
             if entry.model is not None and fit is not None and fit.lower_bounds and "bic" not in entry.values:
-                entry.judge(n, fit.lower_bounds[-1], math.nan)
+                entry.judge(n, fit.log_likelihood, math.nan)
 
     def validate(self, entries: Sequence[Entry], source: Source, folds: NDArray[np.intp]) -> None:
         """Work out the mean log-likelihood of rows left out, fold by fold; NaN where a fold went wrong."""

@@ -115,8 +115,8 @@ def select(
     KeyboardInterrupt
         If Ctrl-C is pressed. Its attribute ``selection`` is then the `Selection` of what was found so far (in an
         interactive session: ``sys.last_value.selection``); it is not there before a candidate has done an iteration.
-        Candidates are judged by their ``lower_bound_``; 'icl' and 'cv' give way to 'bic'. The same holds for what
-        ``callback`` raises.
+        Candidates are judged by the likelihood before their last M-step; 'icl' and 'cv' give way to 'bic'. The same
+        holds for what ``callback`` raises.
 
     Warns
     -----

@@ -261,7 +261,7 @@ def test_unpromising_start_is_not_fitted() -> None:
     source, candidate = ArraySource(FAITHFUL, 1), trials.Candidate(STRUCTURES["full"], 2)
     settings = Settings(m_step=partial(MaximumLikelihood, reg_covar=1e-6, degenerate="repair"))
     data = trials.Data(source, source)
-    trial = trials.Trials(data, settings, penalty=0.01)
+    trial = trials.Trials(data, settings, penalty=0.01, candidates=[candidate])
     good = fitted(GaussianMixture(2, random_state=0).fit(FAITHFUL)).parameters
     poor = fitted(GaussianMixture(2, init_params="random", random_state=0, max_iter=0).fit(FAITHFUL)).parameters
     outcome = trials.Outcome()

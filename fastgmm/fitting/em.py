@@ -21,8 +21,8 @@ class Fit:
     EM brings it up to date after each iteration, so that whatever cuts EM short leaves the last whole one. Until it has
     ended, `stop_reason` is the reason if it were cut short now. `value` is the objective at the last point that was
     evaluated and kept, before its M-step, and `bound` the last bound: both in the units of the source, by whose digits
-    fits of the same rows are compared. The bounds reported are in the units of the data. `m_step` is what led
-    there.
+    fits of the same rows are compared. The bounds reported are in the units of the data, and so is `log_likelihood`,
+    the mean one at that point, by which mixtures of different sizes are compared. `m_step` is what led there.
     """
 
     parameters: Parameters
@@ -32,6 +32,7 @@ class Fit:
     value: float = -math.inf
     bound: float = -math.inf
     m_step: MStep | None = None
+    log_likelihood: float = -math.inf
 
     @property
     def converged(self) -> bool:
@@ -42,7 +43,8 @@ class Fit:
         """The fit as the last whole iteration left it."""
         bounds = self.lower_bounds.copy()
         repairs = [repair for repair in self.repairs if repair.iteration <= len(bounds)]
-        return Fit(self.parameters, bounds, stop_reason, repairs, self.value, self.bound, self.m_step)
+        ends = self.value, self.bound, self.m_step, self.log_likelihood
+        return Fit(self.parameters, bounds, stop_reason, repairs, *ends)
 
 
 def expectation_maximization(
@@ -69,7 +71,7 @@ def expectation_maximization(
     fit.repairs, fit.m_step = m_step.repairs, m_step
     rule = RULES[settings.convergence](structure, settings.tol, fit.bound)
     step = Plain() if settings.acceleration is None else Squarem(structure)
-    value, bound, maximized = -math.inf, fit.bound, parameters
+    value, bound, maximized, log_likelihood = -math.inf, fit.bound, parameters, -math.inf
     for n_iter in range(len(fit.lower_bounds) + 1, settings.max_iter + 1):
         fit.stop_reason = INTERRUPT
         try:
@@ -89,6 +91,7 @@ def expectation_maximization(
             parameters = maximized
         else:
             maximized = m_step(statistics, parameters, n_iter)
+            log_likelihood = statistics.mean_log_likelihood - statistics.log_volume
             value, bound = reached, m_step.reported(statistics, parameters, maximized)
             converged = rule.met(bound, parameters, maximized, step.jumped)
             if m_step.constraints:
@@ -99,7 +102,7 @@ def expectation_maximization(
             if step.declined:
                 rule.refused(0.0)
         reported = bound - offset
-        fit.parameters, fit.value, fit.bound = maximized, value, bound
+        fit.parameters, fit.value, fit.bound, fit.log_likelihood = maximized, value, bound, log_likelihood
         fit.lower_bounds.append(reported)  # at once: Python looks for Ctrl-C after calls, not between assignments
         fit.stop_reason = CALLBACK  # if one of these raises
         if on_iteration is not None:

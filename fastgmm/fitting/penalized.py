@@ -9,12 +9,13 @@ from typing import Self
 import numpy as np
 
 from ..model.cached import cached
+from ..model.factors import IllDefinedCovariance
 from ..model.parameters import Parameters
 from ..model.penalty import MixturePrior, Penalty
 from ..model.statistics import Statistics
 from ..model.structure import Structure
 from .mstep import regularization
-from .repair import Constraints, Degeneracy, Repair, Rows
+from .repair import RIDGE, SPREAD_ADDED, Constraints, Degeneracy, Repair, Rows
 
 PriorOf = Callable[[Rows, Structure], tuple[MixturePrior, list[Repair]]]
 
@@ -25,7 +26,7 @@ class Penalized:
     That is log p(rows | parameters) + log p(parameters), all constants included, divided by the number of rows. A
     prior knows how many these are: `n_samples`, of which the rows at hand may be a sample. With a proper prior the
     objective is bounded, no component collapses, and nothing has to be repaired but a prior that the rows leave
-    singular. Regularization is added to the covariances of the rows, and has no part in the objective.
+    singular, to rounding or altogether. Regularization is added to the covariances of the rows, and has no part in the objective.
     """
 
     def __init__(
@@ -42,7 +43,7 @@ class Penalized:
         self.constraints: Constraints = {}
         self.repairs: list[Repair] = []
         self.n_samples = rows.total * rows.weight_unit if n_samples is None else n_samples
-        self._reg_covar = reg_covar
+        self._reg_covar, self._degeneracy = reg_covar, Degeneracy(rows, structure)
         self._penalties: dict[int, Penalty] = {}  # of each number of components
         if isinstance(prior, MixturePrior):
             self.prior = prior
@@ -62,10 +63,17 @@ class Penalized:
         arrays = statistics.counts, statistics.sums, statistics.scatters
         evaluated = previous is None or math.isfinite(statistics.log_likelihood)
         if not evaluated or not all(np.isfinite(array).all() for array in arrays):
-            Degeneracy(self.rows, self.structure).refuse(statistics)
+            self._degeneracy.refuse(statistics)
         factor = self.n_samples / self.rows.total
         found = statistics if factor == 1 else statistics.scaled(factor)
-        return self.penalty(len(found.counts)).maximize(found, self.regularization)
+        penalty = self.penalty(len(found.counts))
+        try:
+            return penalty.maximize(found, self.regularization)
+        except IllDefinedCovariance:  # the rounding of scatters exceeds the prior
+            if previous is not None:  # a start may be anywhere
+                self.repairs.append(Repair(iteration, None, "singular to rounding", SPREAD_ADDED))
+            added = RIDGE * self.structure.per_feature(self._degeneracy.spread)
+            return penalty.maximize(found, self.regularization + added)
 
     def value(self, statistics: Statistics, parameters: Parameters) -> float:
         penalty, units = self.penalty(len(statistics.counts)), self.rows.units
@@ -89,7 +97,7 @@ class Penalized:
     @cached
     def regularization(self) -> float | np.ndarray:
         """`reg_covar` as numbers."""
-        return regularization(self._reg_covar, Degeneracy(self.rows, self.structure))
+        return regularization(self._reg_covar, self._degeneracy)
 
     def sound(self, parameters: Parameters) -> bool:
         """A proper prior bounds the objective everywhere."""

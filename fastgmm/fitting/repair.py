@@ -18,6 +18,7 @@ EMPTY = 1e3  # times the machine epsilon of the rows: a component of fewer rows 
 RIDGE = 1e-6  # a repaired variance, relative to the component's own or to that of all rows; also `reg_covar="auto"`
 ROUNDING = 4.0  # roundoffs of the mean that a standard deviation must exceed to be more than noise
 RAISED = f"variances raised to at least {RIDGE:g} of its own, or of the usual ones where it had none"
+SPREAD_ADDED = f"variances raised by {RIDGE:g} of the usual ones"
 
 # Standard deviations whose precision float64 holds, or whose squares float32 holds in units of all rows, with room.
 LEAST_FLOAT64, LEAST_FLOAT32 = (1e3 / math.sqrt(np.finfo(dtype).max) for dtype in (np.float64, np.float32))
@@ -243,11 +244,10 @@ class Degeneracy:
 
 
 def proper(rows: Rows, structure: Structure, scale: np.ndarray) -> tuple[np.ndarray, list[Repair]]:
-    """The scale of a prior, of one component, with its variances raised where the rows leave it singular; the repair."""
+    """The scale of a prior, as of one component, raised where the rows leave it singular; and the repair."""
     own = np.array(scale if structure.shared else scale[None])
     degeneracy = Degeneracy(rows, structure)
     if degeneracy.acceptable((np.ones(1), rows.origin[None], own), float(np.finfo(rows.dtype).eps)):
         return scale, []
     structure.regularize(own, RIDGE * structure.per_feature(degeneracy.spread))
-    remedy = f"variances raised by {RIDGE:g} of the usual ones"
-    return own if structure.shared else own[0], [Repair(0, None, "singular as a prior", remedy)]
+    return own if structure.shared else own[0], [Repair(0, None, "singular as a prior", SPREAD_ADDED)]

@@ -2,7 +2,8 @@
 
 With kappa, m0, nu0 and S0 as in `NormalWishart`, the density of means and covariances is
 
-    mu_k | Sigma_k ~ N(m0, Sigma_k / kappa),    Sigma ~ inverse Wishart(nu0, S0), or variances ~ inverse gamma(nu0/2, S0/2)
+    mu_k | Sigma_k ~ N(m0, Sigma_k / kappa)
+    Sigma_k ~ inverse Wishart(nu0, S0), or variances ~ inverse gamma(nu0 / 2, S0 / 2)
 
 and given responsibilities the posterior is of the same kind. Its mean, of precisions, is `VariationalPrior.maximize`:
 covariances S / nu. Its mode divides the same S by nu + c, where c is `Penalty.excess`: D + 1 for matrices and 2 for

@@ -62,10 +62,14 @@ class Outcome:
 class Trials:
     """Fits of candidates to the same rows."""
 
-    def __init__(self, data: Data, settings: Settings, penalty: float, candidates: Collection[Candidate] = ()) -> None:
+    def __init__(self, data: Data, settings: Settings, penalty: float, candidates: Collection[Candidate]) -> None:
         self.data, self.settings = data, settings
         self.penalty = penalty  # what a parameter must gain in mean log-likelihood
         self.candidates = candidates  # those asked for: there are others on the way
+        self.m_steps = {
+            structure: settings.m_step(data.source, structure)
+            for structure in dict.fromkeys(candidate.structure for candidate in candidates)
+        }
         self.stopped = False
         self.any_fit = False  # of one that is asked for
 
@@ -79,15 +83,15 @@ class Trials:
         if outcome.fit is None:
             return True, math.inf
         n_parameters = candidate.structure.n_parameters(candidate.n_components, self.data.source.n_features)
-        return outcome.degenerate, self.penalty * n_parameters - outcome.lower_bound
+        return outcome.degenerate, self.penalty * n_parameters - outcome.fit.log_likelihood
 
     def work(self, candidate: Candidate) -> int:
         """Multiply-adds of a pass over all rows."""
         return self.data.source.work(*candidate)
 
     def goal(self, candidate: Candidate, source: Source) -> Goal:
-        """The goal of a fit of a candidate to some rows."""
-        return Goal(*candidate, self.settings.m_step(source, candidate.structure), self.settings.deadline)
+        """The goal of a fit of a candidate to some rows, under the priors that all rows give."""
+        return Goal(*candidate, self.m_steps[candidate.structure].on(source), self.settings.deadline)
 
     @property
     def late(self) -> bool:
