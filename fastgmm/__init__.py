@@ -26,12 +26,13 @@ Each imports from those below it alone, and from `exceptions` and `text`, as tes
 docstring of a room says what it must not know.
 
 * plotting/       pictures of fitted mixtures: they see public attributes;   cli/   the command line: public names
-* fastgmm/        the public names: `gaussian_mixture`, `bayesian_mixture`, `model_selection`, `candidates` and
-                  `selection`, `em_steps`, `loading`, `datasets`, `config`; equipment: `exceptions`, `text`, `startup`
+* fastgmm/        the public names: `gaussian_mixture`, `bayesian_mixture`, `prior`, `model_selection`, `candidates`
+                  and `selection`, `em_steps`, `loading`, `datasets`, `config`; equipment: `exceptions`, `text`, `startup`
 * mixture/        what the estimators are made of: base, estimation, streaming, bayesian, predictive, criteria,
                   distribution, regression, imputation, outliers, persistence, scikit-learn's protocol and conversion,
                   checks of arguments and of attributes, progress, the ending of a fit that is cut short, notebooks
-* fitting/        em, mstep, variational, repair, convergence, acceleration, stream, restarts, parallel, settings
+* fitting/        em, mstep, variational, penalized, repair, convergence, acceleration, stream, restarts, parallel,
+                  settings
   starts/         where EM begins;   search/   the search behind `select`
 * sources/        where rows come from: intake, columns, numbers, passes, arrays, chunks, files, threads
   incomplete/     gaps;   dask/
@@ -60,8 +61,8 @@ To add X, go to Y
 * a place for rows: a `CompleteSource` in sources/ with `read` and `take`, and a branch in sources/intake.py;
 * a start: a function in fitting/starts/methods.py, named in `METHODS` of fitting/starts/__init__.py;
 * a rule of convergence: a class in fitting/convergence.py, named in `RULES`;
-* an objective or a prior: an `MStep` beside `MaximumLikelihood` and `Variational` in fitting/, and an estimator whose
-  `_m_step` returns what makes it (tests/test_mstep.py does it in a test);
+* an objective or a prior: an `MStep` beside `MaximumLikelihood`, `Penalized` and `Variational` in fitting/, and an
+  estimator whose `_m_step` returns what makes it (tests/test_mstep.py does it in a test);
 * an argument of the constructor: gaussian_mixture.py, and the `Settings` of fitting/settings.py if fits heed it;
 * a question about a fitted mixture: a class in mixture/, a base of `GaussianMixture`;
 * an instruction set: `LEVELS` in kernels/__init__.py, kernels/cpu.pyx, kernels/meson.build, and the lanes in

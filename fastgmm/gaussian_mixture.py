@@ -196,7 +196,8 @@ class GaussianMixture(Streaming, Criteria, Distribution, Regression, Imputation,
     n_iter_ : int
         Number of iterations of the best fit: passes over the rows, those that an acceleration spent in vain included.
     lower_bound_ : float
-        Mean log-likelihood per sample before the last M-step of the best fit.
+        Mean log-likelihood per sample before the last M-step of the best fit; with a ``prior``, plus the log density of
+        the parameters divided by the number of rows.
     lower_bounds_ : list of float, of length n_iter_
         The same before each of its M-steps. A pass at an extrapolated point that was given up has no M-step: it
         repeats the value before.

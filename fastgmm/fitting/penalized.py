@@ -26,7 +26,8 @@ class Penalized:
     That is log p(rows | parameters) + log p(parameters), all constants included, divided by the number of rows. A
     prior knows how many these are: `n_samples`, of which the rows at hand may be a sample. With a proper prior the
     objective is bounded, no component collapses, and nothing has to be repaired but a prior that the rows leave
-    singular, to rounding or altogether. Regularization is added to the covariances of the rows, and has no part in the objective.
+    singular, to rounding or altogether. Regularization is added to the covariances of the rows, and has no part in the
+    objective.
     """
 
     def __init__(
@@ -87,6 +88,13 @@ class Penalized:
     def offset(self, statistics: Statistics) -> float:
         dimension = self.penalty(len(statistics.counts)).dimension
         return statistics.log_volume * (1 + dimension / self.n_samples)
+
+    def equivalent(self, parameters: Parameters, n_samples: float, resolution: float) -> Statistics:
+        penalty = self.penalty(len(parameters.weights))
+        return penalty.equivalent(parameters, n_samples, resolution, self.regularization)
+
+    def arranged(self, parameters: Parameters) -> Parameters:
+        return parameters
 
     def on(self, rows: Rows, constraints: Constraints | None = None) -> Self:
         return type(self)(rows, self.structure, self.prior, self._reg_covar, constraints, self.n_samples)

@@ -64,25 +64,40 @@ class Penalty:
             precisions_cholesky=found.precisions_cholesky / np.sqrt(ratio),
         )
 
+    def equivalent(
+        self, parameters: Parameters, n_samples: float, resolution: float, regularization: float | np.ndarray
+    ) -> Statistics:
+        """Statistics of so many rows of which the parameters are the M-step."""
+        rules, added = self.conjugate, self.weights.concentration - 1
+        counts = (n_samples + self.n_components * added) * parameters.weights - added
+        counts = np.maximum(counts, 10 * resolution)
+        weights = counts / counts.sum()
+        degrees = rules.components.degrees_of_freedom + rules.seen(n_samples * weights)
+        ratio = aligned(degrees / (degrees + self.excess), parameters.covariances)
+        mean = replace(parameters, weights=weights, covariances=parameters.covariances / ratio)
+        return rules.equivalent(mean, n_samples, resolution, regularization)
+
     def log_density(self, parameters: Parameters, units: np.ndarray | None = None) -> float:
         """log p(parameters), from factors alone, with features in these units (D,) or in the data's."""
         rules, factors = self.conjugate, parameters.precisions_cholesky
+        degrees = rules.components.degrees_of_freedom
         log_dets = -2 * rules.structure.log_determinants(factors, rules.n_features, units)
-        powers = rules.components.degrees_of_freedom + self.excess
-        of_blocks = self._constant(units) - 0.5 * self._share * float((powers * log_dets).sum())
-        return self.weights.log_density(parameters.weights) + of_blocks - 0.5 * self._squares(parameters)
+        gained = len(self.excess) * degrees * float(rules.log_det_scale(units)[0])
+        lost = float(((degrees + self.excess) * log_dets).sum())
+        of_blocks = 0.5 * (self._share * (gained - lost) - self._squares(parameters))
+        return self._constant + self.weights.log_density(parameters.weights) + of_blocks
 
     @property
     def _share(self) -> float:
         """Variances of a block for each feature: 1, or 1 / D where all features have one variance."""
         return self.conjugate.n_variances / self.conjugate.n_features
 
-    def _constant(self, units: np.ndarray | None) -> float:
-        """The part that depends neither on means nor on covariances."""
+    @cached
+    def _constant(self) -> float:
+        """What depends neither on the parameters nor on the scale."""
         rules, prior = self.conjugate, self.conjugate.components
         degrees = np.array([prior.degrees_of_freedom])
-        of_block = float(rules.log_normalizers(degrees, rules.log_det_scale(units))[0])
-        total = len(self.excess) * of_block
+        total = len(self.excess) * float(rules.log_normalizers(degrees, np.zeros(1))[0])
         if prior.mean_precision > 0:
             total += 0.5 * self.n_components * rules.n_features * math.log(prior.mean_precision / (2 * math.pi))
         return total
@@ -127,5 +142,5 @@ class MixturePrior:
     def penalty(self, n_components: int) -> Penalty:
         """The prior of so many components."""
         components = self.components.shrunk(n_components**-self.power) if self.power else self.components
-        conjugate = VariationalPrior(self.structure, self.weights, components, exact=True)
+        conjugate = VariationalPrior(self.structure, self.weights, components, n_components, exact=True)
         return Penalty(self.weights, conjugate, n_components)
