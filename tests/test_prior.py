@@ -452,3 +452,21 @@ def test_prior_of_a_sample_is_that_of_all_rows(X: Array) -> None:
         bound = own.value(statistics, parameters) - own.offset(statistics)
         priors.append(bound - statistics.in_data_units().mean_log_likelihood)
     assert priors[0] == pytest.approx(priors[1], abs=1e-12)
+
+
+def test_select_cut_short_is_judged_by_likelihood(X: Array) -> None:
+    """What there is when a search ends early has criteria of the likelihood, as when it ends by itself."""
+    calls = []
+
+    def callback(*of: Any) -> None:
+        calls.append(of)
+        if len(calls) == 15:
+            raise RuntimeError
+
+    options: dict[str, Any] = {"prior": "mclust", "reg_covar": 0, "random_state": 0}
+    with pytest.raises(RuntimeError) as ended:
+        fastgmm.select(X, range(1, 5), "full", callback=callback, **options)
+    found = ended.value.selection  # type: ignore[attr-defined]
+    best, log_likelihood = found.best_estimator_, found.table_["log_likelihood"][0]
+    of_prior = len(X) * (best.lower_bound_ - best.score(X))
+    assert abs(log_likelihood - len(X) * best.score(X)) < 0.2 * abs(of_prior)  # one M-step earlier

@@ -82,6 +82,7 @@ OWN_PARAMS = {
     "drop_restarts": True,
     "learning_decay": 0.6,
     "missing": "raise",
+    "prior": None,
 }
 
 

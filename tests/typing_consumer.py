@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import fastgmm
-from fastgmm import BayesianGaussianMixture, GaussianMixture, Selection, Statistics, datasets, plotting, sources
+from fastgmm import BayesianGaussianMixture, GaussianMixture, Prior, Selection, Statistics, datasets, plotting, sources
 
 Floats = NDArray[np.floating[Any]]
 
@@ -22,6 +22,7 @@ def fits(X: NDArray[np.float64], weights: list[float]) -> GaussianMixture:
     """Arguments of all kinds, and what a fit leaves."""
     mixture = GaussianMixture(3, covariance_type="tied", random_state=np.random.default_rng(0))
     assert_type(mixture.fit(X, sample_weight=weights), GaussianMixture)
+    assert_type(GaussianMixture(prior=Prior(mean_precision=None, scale=X)).fit(X), GaussianMixture)
     assert_type(mixture.partial_fit(X), GaussianMixture)
     assert_type(mixture.fit_predict(X), NDArray[np.int64])
     assert_type(mixture.set_params(tol=0.1), GaussianMixture)
