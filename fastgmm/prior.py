@@ -9,7 +9,7 @@ from numbers import Real
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .fitting.repair import Repair, Rows, proper
+from .fitting.repair import Degeneracy, Repair, Rows
 from .mixture.checks import NONE, NONNEGATIVE, NUMBERS, POSITIVE, Constraints, check_parameters, either, is_symmetric
 from .model.factors import correlations
 from .model.penalty import MixturePrior
@@ -74,7 +74,7 @@ class Prior:
     with ``n_features + 1`` where means have no prior. Departures from mclust's defaults: for 'diag' and 'spherical' the
     scale is each feature's own variance, resp. their mean (mclust: their mean for both, so that units matter), and
     ``degrees_of_freedom`` is heeded with the default scale, too. Where the rows leave the default scale singular (a
-    constant feature), its variances are raised by a millionth of the usual ones, with a warning.
+    constant feature), its variances are raised to at least a millionth of the usual ones, with a warning.
 
     References
     ----------
@@ -123,7 +123,7 @@ def prior_of(rows: Rows, structure: Structure, prior: Prior) -> tuple[MixturePri
             unbiased = covariance * (total / max(total - 1, 0.5 * total))
             if structure.triangular and total <= n_features:
                 unbiased = np.diag(np.diagonal(unbiased))
-            scale, repairs = proper(rows, structure, unbiased)
+            scale, repairs = Degeneracy(rows, structure).proper(unbiased)
     components = NormalWishart.of(structure, float(prior.mean_precision or 0.0), mean, degrees, scale)
     return MixturePrior(structure, Dirichlet(float(prior.weight_concentration)), components, power), repairs
 

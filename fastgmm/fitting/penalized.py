@@ -15,7 +15,9 @@ from ..model.penalty import MixturePrior, Penalty
 from ..model.statistics import Statistics
 from ..model.structure import Structure
 from .mstep import regularization
-from .repair import RIDGE, SPREAD_ADDED, Constraints, Degeneracy, Repair, Rows
+from .repair import RIDGE, Constraints, Degeneracy, Repair, Rows
+
+RAISED = "variances raised by a small part of the usual ones"
 
 PriorOf = Callable[[Rows, Structure], tuple[MixturePrior, list[Repair]]]
 
@@ -72,8 +74,8 @@ class Penalized:
             return penalty.maximize(found, self.regularization)
         except IllDefinedCovariance:  # the rounding of scatters exceeds the prior
             if previous is not None:  # a start may be anywhere
-                self.repairs.append(Repair(iteration, None, "singular to rounding", SPREAD_ADDED))
-            added = RIDGE * self.structure.per_feature(self._degeneracy.spread)
+                self.repairs.append(Repair(iteration, None, "singular to rounding", RAISED))
+            added = max(RIDGE, math.sqrt(statistics.resolution)) * self.structure.per_feature(self._degeneracy.spread)
             return penalty.maximize(found, self.regularization + added)
 
     def value(self, statistics: Statistics, parameters: Parameters) -> float:

@@ -18,7 +18,7 @@ EMPTY = 1e3  # times the machine epsilon of the rows: a component of fewer rows 
 RIDGE = 1e-6  # a repaired variance, relative to the component's own or to that of all rows; also `reg_covar="auto"`
 ROUNDING = 4.0  # roundoffs of the mean that a standard deviation must exceed to be more than noise
 RAISED = f"variances raised to at least {RIDGE:g} of its own, or of the usual ones where it had none"
-SPREAD_ADDED = f"variances raised by {RIDGE:g} of the usual ones"
+OF_SPREAD = f"variances raised to at least {RIDGE:g} of the usual ones"
 
 # Standard deviations whose precision float64 holds, or whose squares float32 holds in units of all rows, with room.
 LEAST_FLOAT64, LEAST_FLOAT32 = (1e3 / math.sqrt(np.finfo(dtype).max) for dtype in (np.float64, np.float32))
@@ -242,12 +242,12 @@ class Degeneracy:
         clipped = np.einsum("ij,j,kj->ik", vectors, np.maximum(values, RIDGE), vectors)
         return (scales * (clipped + clipped.T) / 2).reshape(covariances.shape)
 
-
-def proper(rows: Rows, structure: Structure, scale: np.ndarray) -> tuple[np.ndarray, list[Repair]]:
-    """The scale of a prior, as of one component, raised where the rows leave it singular; and the repair."""
-    own = np.array(scale if structure.shared else scale[None])
-    degeneracy = Degeneracy(rows, structure)
-    if degeneracy.acceptable((np.ones(1), rows.origin[None], own), float(np.finfo(rows.dtype).eps)):
-        return scale, []
-    structure.regularize(own, RIDGE * structure.per_feature(degeneracy.spread))
-    return own if structure.shared else own[0], [Repair(0, None, "singular as a prior", SPREAD_ADDED)]
+    def proper(self, scale: np.ndarray) -> tuple[np.ndarray, list[Repair]]:
+        """The scale of a prior, as of one component, raised where the rows leave it singular; and the repair."""
+        own = scale if self.structure.shared else scale[None]
+        if self.acceptable((np.ones(1), self.rows.origin[None], own), float(np.finfo(self.rows.dtype).eps)):
+            return scale, []
+        raised = self._clip_eigenvalues(own, self.structure.per_feature(self.spread))
+        if raised is None:
+            return scale, []
+        return raised.reshape(scale.shape), [Repair(0, None, "singular as a prior", OF_SPREAD)]
