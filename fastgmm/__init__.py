@@ -27,7 +27,8 @@ docstring of a room says what it must not know.
 
 * plotting/       pictures of fitted mixtures: they see public attributes;   cli/   the command line: public names
 * fastgmm/        the public names: `gaussian_mixture`, `bayesian_mixture`, `prior`, `model_selection`, `candidates`
-                  and `selection`, `em_steps`, `loading`, `datasets`, `config`; equipment: `exceptions`, `text`, `startup`
+                  and `selection`, `em_steps`, `loading`, `datasets`, `config`, and equipment: `exceptions`, `text`,
+                  `startup`
 * mixture/        what the estimators are made of: base, estimation, streaming, bayesian, predictive, criteria,
                   distribution, regression, imputation, outliers, persistence, scikit-learn's protocol and conversion,
                   checks of arguments and of attributes, progress, the ending of a fit that is cut short, notebooks

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..fitting.em import Fit
 from ..fitting.mstep import MSteps
-from ..fitting.repair import RIDGE, Degeneracy, Repair, Rows
+from ..fitting.repair import Degeneracy, Repair, Rows
 from ..fitting.restarts import FitRecord
 from ..fitting.starts import StartingValues
 from ..fitting.variational import Moves, Variational
@@ -89,7 +89,8 @@ class Bayesian(Streaming, Persistent, Conversion):
             total = rows.total * rows.weight_unit
             mean = of_rows if mean is None else mean
             if scale is None:
-                scale, repairs = _proper(rows, structure, covariance * (total / max(total - 1, 0.5 * total)))
+                unbiased = covariance * (total / max(total - 1, 0.5 * total))
+                scale, repairs = Degeneracy(rows, structure).proper(unbiased)
         concentration = self.weight_concentration_prior
         weights = WEIGHT_PRIORS[self.weight_concentration_prior_type]
         return VariationalPrior(
@@ -197,17 +198,6 @@ class Bayesian(Streaming, Persistent, Conversion):
 def _has_posterior(state: Mapping[str, Any]) -> bool:
     """Return whether attributes are those of a fit, not of a mixture set by hand."""
     return all(name in state for name in (*OWN, *NUMBERS))
-
-
-def _proper(rows: Rows, structure: Structure, scale: NDArray[np.float64]) -> tuple[NDArray[np.float64], list[Repair]]:
-    """Return the scale of a prior, its variances raised where the rows leave it singular, and that repair."""
-    own = np.array(scale if structure.shared else scale[None])
-    degeneracy = Degeneracy(rows, structure)
-    if degeneracy.acceptable((np.ones(1), rows.origin[None], own), float(np.finfo(rows.dtype).eps)):
-        return scale, []
-    structure.regularize(own, RIDGE * structure.per_feature(degeneracy.spread))
-    remedy = f"variances raised by {RIDGE:g} of the usual ones"
-    return own if structure.shared else own[0], [Repair(0, None, "singular as a prior", remedy)]
 
 
 @lru_cache(maxsize=32)
