@@ -26,10 +26,10 @@ Each imports from those below it alone, and from `exceptions` and `text`, as tes
 docstring of a room says what it must not know.
 
 * plotting/       pictures of fitted mixtures: they see public attributes;   cli/   the command line: public names
-* fastgmm/        the public names: `gaussian_mixture`, `bayesian_mixture`, `prior`, `model_selection`, `candidates`
-                  and `selection`, `em_steps`, `loading`, `datasets`, `config`, and equipment: `exceptions`, `text`,
+* fastgmm/        the public names: `gaussian_mixture`, `bayesian_mixture`, `model_selection`, `candidates` and
+                  `selection`, `em_steps`, `loading`, `datasets`, `config`, and equipment: `exceptions`, `text`,
                   `startup`
-* mixture/        what the estimators are made of: base, estimation, streaming, bayesian, predictive, criteria,
+* mixture/        what the estimators are made of: base, estimation, streaming, prior, bayesian, predictive, criteria,
                   distribution, regression, imputation, outliers, persistence, scikit-learn's protocol and conversion,
                   checks of arguments and of attributes, progress, the ending of a fit that is cut short, notebooks
 * fitting/        em, mstep, variational, penalized, repair, convergence, acceleration, stream, restarts, parallel,
@@ -88,9 +88,9 @@ from .exceptions import (
 )
 from .gaussian_mixture import GaussianMixture
 from .loading import load
+from .mixture.prior import Prior
 from .model.statistics import Statistics
 from .model_selection import select
-from .prior import Prior
 from .selection import Selection
 
 __all__ = [

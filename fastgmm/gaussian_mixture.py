@@ -35,10 +35,10 @@ from .mixture.distribution import Distribution
 from .mixture.imputation import Imputation
 from .mixture.outliers import Outliers
 from .mixture.persistence import Persistent
+from .mixture.prior import Prior, prior_of
 from .mixture.regression import Regression
 from .mixture.streaming import Streaming
 from .model.structures import STRUCTURES
-from .prior import Prior, prior_of
 
 __all__ = ["GaussianMixture"]
 

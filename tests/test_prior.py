@@ -18,10 +18,10 @@ from fastgmm import GaussianMixture, Prior
 from fastgmm.fitting.penalized import Penalized
 from fastgmm.fitting.search.trials import Candidate, Data, Trials
 from fastgmm.fitting.settings import Settings
+from fastgmm.mixture.prior import prior_of
 from fastgmm.model.penalty import MixturePrior
 from fastgmm.model.priors import Dirichlet, NormalWishart
 from fastgmm.model.structures import STRUCTURES
-from fastgmm.prior import prior_of
 from fastgmm.sources.array import ArraySource
 
 IRIS = DATASETS["iris"]

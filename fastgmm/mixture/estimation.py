@@ -61,8 +61,7 @@ class Estimation(BaseMixture):
     callback: Callable[[int, float, float], object] | None
     drop_restarts: bool
 
-    # A hook of the estimator: what makes the M-step of each fit, or where attributes are given, of rows beside theirs.
-    _m_step: Callable[..., MSteps]
+    _m_step: Callable[..., MSteps]  # a hook: makes the M-step of each fit, or of more rows of one with attributes
 
     converged_: bool
     stop_reason_: str

@@ -9,13 +9,13 @@ from numbers import Real
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .fitting.repair import Degeneracy, Repair, Rows
-from .mixture.checks import NONE, NONNEGATIVE, NUMBERS, POSITIVE, Constraints, check_parameters, either, is_symmetric
-from .model.factors import correlations
-from .model.penalty import MixturePrior
-from .model.priors import Dirichlet, NormalWishart
-from .model.structure import Structure
-from .text import quoted
+from ..fitting.repair import Degeneracy, Repair, Rows
+from ..model.factors import correlations
+from ..model.penalty import MixturePrior
+from ..model.priors import Dirichlet, NormalWishart
+from ..model.structure import Structure
+from ..text import quoted
+from .checks import NONE, NONNEGATIVE, NUMBERS, POSITIVE, Constraints, check_parameters, either, is_symmetric
 
 __all__ = ["Prior", "prior_of"]
 
