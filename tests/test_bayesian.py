@@ -816,3 +816,79 @@ def test_steps_by_hand(structure: str) -> None:
     assert type(mixture) is BayesianGaussianMixture
     for name in (*ATTRIBUTES, "elbo_"):
         np.testing.assert_allclose(getattr(mixture, name), getattr(whole, name), rtol=1e-9, atol=1e-10, err_msg=name)
+
+
+# ---- like any other fit
+
+
+def test_dask_collections() -> None:
+    """A fit of chunks on a cluster is that of the rows in memory, to rounding; so are default priors."""
+    array = pytest.importorskip("dask.array")
+    X = rows(2, 3000)
+    params: dict[str, Any] = {"n_components": 3, "random_state": 0, "max_iter": 20}
+    params |= {"init_params": np.random.RandomState(0).randint(3, size=3000)}
+    memory = BayesianGaussianMixture(**params).fit(X)
+    chunks = BayesianGaussianMixture(**params).fit(array.from_array(X, chunks=(700, 2)))
+    for name in (*ATTRIBUTES, "elbo_"):
+        np.testing.assert_allclose(getattr(chunks, name), getattr(memory, name), rtol=1e-8, atol=1e-9, err_msg=name)
+
+
+def test_fits_that_are_cut_short() -> None:
+    """What has been fitted when a callback or Ctrl-C ends a fit is kept, posterior and all."""
+
+    def stop(iteration: int, lower_bound: float, elapsed: float) -> bool:
+        if iteration == 3 and raised:
+            raise raised[0]
+        return iteration == 3
+
+    X, raised = rows(2), list[type[BaseException]]()
+    mixture = BayesianGaussianMixture(n_components=4, random_state=0, tol=0, callback=stop)
+    with pytest.warns(fastgmm.ConvergenceWarning):
+        mixture.fit(X)
+    assert (mixture.n_iter_, mixture.stop_reason_) == (3, "callback")
+    expected = BayesianGaussianMixture(n_components=4, random_state=0, tol=0, max_iter=3).fit(X)
+    raised.append(KeyboardInterrupt)
+    interrupted = BayesianGaussianMixture(n_components=4, random_state=0, tol=0, callback=stop)
+    with pytest.raises(KeyboardInterrupt):
+        interrupted.fit(X)
+    for name in (*ATTRIBUTES, "elbo_"):
+        np.testing.assert_array_equal(getattr(mixture, name), getattr(expected, name), err_msg=name)
+        np.testing.assert_array_equal(getattr(interrupted, name), getattr(expected, name), err_msg=name)
+
+
+def test_displays() -> None:
+    """Pictures take a posterior like any mixture."""
+    pytest.importorskip("matplotlib").use("Agg")
+    from fastgmm.plotting import PairsDisplay
+
+    X = rows(2)
+    display = PairsDisplay.from_estimator(BayesianGaussianMixture(n_components=3, random_state=0).fit(X), X)
+    assert display.axes_.size == 4
+
+
+@pytest.mark.parametrize("structure", TYPES)
+def test_posterior_and_most_probable_parameters_agree_on_many_rows(structure: str) -> None:
+    """Expectations under the posterior and its mode, with the same prior, differ like 1 / N."""
+    differences = []
+    for n_samples in (1000, 16000):
+        rng = np.random.RandomState(0)
+        X = rng.normal(size=(n_samples, 2)) + 8 * rng.randint(2, size=(n_samples, 1))
+        labels = (X[:, 0] > 4).astype(int)
+        mean, covariance = X.mean(axis=0), np.cov(X.T)
+        prior = fastgmm.Prior(mean_precision=1.0, mean=mean, degrees_of_freedom=4.0, scale=covariance)
+        params: dict[str, Any] = {"covariance_type": structure, "init_params": labels, "reg_covar": 0, "tol": 1e-9}
+        mode = fastgmm.GaussianMixture(2, prior=prior, max_iter=500, **params).fit(X)
+        expected = BayesianGaussianMixture(
+            n_components=2,
+            posterior="exact",
+            mean_precision_prior=1.0,
+            mean_prior=mean,
+            degrees_of_freedom_prior=4.0,
+            covariance_prior=scale(structure, covariance),
+            max_iter=500,
+            **params,
+        ).fit(X)
+        differences.append(
+            np.abs(mode.means_ - expected.means_).max() + np.abs(mode.weights_ - expected.weights_).max()
+        )
+    assert differences[1] < differences[0] / 8
