@@ -16,6 +16,7 @@ from sklearn import mixture as sklearn_mixture
 import fastgmm
 from fastgmm import BayesianGaussianMixture
 from fastgmm.fitting.variational import Variational
+from fastgmm.mixture import bayesian
 from fastgmm.model.parameters import Parameters
 from fastgmm.model.posterior import Posterior
 from fastgmm.model.structures import STRUCTURES
@@ -486,6 +487,18 @@ def test_parameters_set_by_hand_are_a_plug_in_mixture() -> None:
     for name in ("weights_", "means_", "covariances_", "precisions_cholesky_"):
         setattr(by_hand, name, getattr(fitted, name))
     np.testing.assert_array_equal(by_hand.score_samples(rows(2)), fitted.to_mixture().score_samples(rows(2)))
+
+
+def test_large_mixtures_are_not_remembered() -> None:
+    """What answers are worked out by is kept between calls where it is small alone."""
+    for n_features, kept in ((2, 1), (80, 0)):
+        X = np.random.RandomState(0).normal(size=(200, n_features))
+        fitted = BayesianGaussianMixture(n_components=2, random_state=0).fit(X)
+        before = bayesian._remembered.cache_info()
+        for _ in range(3):
+            fitted.score_samples(X)
+        after = bayesian._remembered.cache_info()
+        assert (after.hits - before.hits, after.misses - before.misses) == (2 * kept, kept)
 
 
 # ---- what is refused

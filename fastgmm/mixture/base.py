@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FITTED",
+    "SMALL",
     "BaseMixture",
     "Floats",
     "check_arguments",

@@ -22,6 +22,7 @@ from ..model.posterior import VariationalPrior, evaluated_log_weights, of_gammas
 from ..model.priors import Dirichlet, NormalWishart, Sticks
 from ..model.structure import Structure
 from .attributes import fitted_attributes
+from .base import SMALL
 from .checks import check_degrees_of_freedom, check_prior_covariance, check_prior_mean
 from .conversion import Conversion
 from .persistence import Persistent
@@ -163,7 +164,9 @@ class Bayesian(Streaming, Persistent, Conversion):
         names = ("weight_concentration_", "degrees_of_freedom_", "mean_precision_")
         concentration, *others = (np.atleast_1d(array) for array in fitted_attributes(self, state, *names))
         exact = state.get("posterior") == "exact"
-        return _with_expected_logs(plug_in, exact, concentration.shape, concentration.tobytes(), *map(bytes, others))
+        small = plug_in.parameters.precisions_cholesky.nbytes + plug_in.parameters.means.nbytes <= SMALL
+        found = _remembered if small else _with_expected_logs
+        return found(plug_in, exact, concentration.shape, concentration.tobytes(), *map(bytes, others))
 
     def _attributes(
         self,
@@ -200,11 +203,10 @@ def _has_posterior(state: Mapping[str, Any]) -> bool:
     return all(name in state for name in (*OWN, *NUMBERS))
 
 
-@lru_cache(maxsize=32)
 def _with_expected_logs(
     plug_in: Fitted, exact: bool, shape: tuple[int, ...], concentration: bytes, degrees: bytes, mean_precision: bytes
 ) -> Fitted:
-    """Return a mixture with expected logarithms of weights, from the attributes of its posterior; remembered."""
+    """Return a mixture with expected logarithms of weights, from the attributes of its posterior."""
     structure, own = plug_in.structure, plug_in.parameters
     weights = np.frombuffer(concentration).reshape(shape)
     log_weights = Sticks.expected_log_of(*weights) if len(shape) == 2 else Dirichlet.expected_log_of(weights)
@@ -213,3 +215,6 @@ def _with_expected_logs(
     expected = evaluated_log_weights(log_weights, digammas, nu, beta, plug_in.n_features)
     parameters = Parameters(own.weights, own.means, own.covariances, own.precisions_cholesky, expected)
     return Fitted(structure, parameters, plug_in.feature_names)
+
+
+_remembered = lru_cache(maxsize=32)(_with_expected_logs)  # for one row it costs more than densities
