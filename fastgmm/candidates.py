@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from time import perf_counter
@@ -12,10 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .bayesian_mixture import BayesianGaussianMixture
 from .fitting.parallel import Job, share_out
+from .fitting.search.posteriors import Posteriors
 from .fitting.search.sweep import sweep
 from .fitting.search.trials import Candidate, Outcome
 from .fitting.starts.kmeans import Random
+from .fitting.variational import LEAST_COUNT
 from .gaussian_mixture import GaussianMixture
 from .mixture.base import fitted
 from .mixture.estimation import settings_of, take_over
@@ -26,6 +29,12 @@ from .sources.source import Source
 
 __all__ = ["Entry", "Search"]
 
+Mixture = GaussianMixture | BayesianGaussianMixture
+
+# Only conjugate posteriors have bounds that compare structures; a Dirichlet process has no number of components.
+COMPARED = {"posterior": "exact", "weight_concentration_prior_type": "dirichlet_distribution"}
+OWN_MEANING = ("tol", "prior")  # arguments of both estimators that mean something else in each
+
 
 @dataclass(slots=True)
 class Entry:
@@ -33,7 +42,7 @@ class Entry:
 
     candidate: Candidate
     outcome: Outcome
-    model: GaussianMixture | None = None
+    model: Mixture | None = None
     values: dict[str, float] = field(default_factory=dict)
 
     def judge(self, n: float, log_likelihood: float, log_largest: float) -> None:
@@ -66,7 +75,10 @@ class Entry:
 
 
 class Search:
-    """The sweep over all candidates, and what they are compared by."""
+    """The sweep over all candidates, and what they are compared by.
+
+    With `posteriors` the options are those of BayesianGaussianMixture: posteriors begin where the sweep ends.
+    """
 
     def __init__(
         self,
@@ -75,10 +87,18 @@ class Search:
         random_state: Random,
         count: Count,
         penalty: float,
+        posteriors: bool = False,
     ) -> None:
         self.candidates, self.options, self.random_state = candidates, options, random_state
         self.count, self.penalty = count, penalty
-        self.settings = settings_of(GaussianMixture(**options)).begun()
+        self.by_likelihood = partial(GaussianMixture, **(_of_likelihood(options) if posteriors else options))
+        self.bayesian = partial(BayesianGaussianMixture, **COMPARED | options) if posteriors else None
+        self.settings = settings_of(self.by_likelihood()).begun()
+
+    @property
+    def estimator(self) -> Callable[..., Mixture]:
+        """Makes the mixtures that are compared, from a number of components and a structure."""
+        return self.bayesian or self.by_likelihood
 
     def fit(
         self,
@@ -88,6 +108,7 @@ class Search:
         outcomes: dict[Candidate, Outcome] | None = None,
     ) -> list[Entry]:
         """Fit all candidates to some rows, which count as ``n``; ``outcomes`` are brought up to date meanwhile."""
+        posteriors = None if self.bayesian is None else self._posteriors(source)
         found = sweep(
             source,
             self.candidates,
@@ -97,8 +118,16 @@ class Search:
             method=self.options.get("init_params"),
             penalty=self.penalty,
             outcomes=outcomes,
+            posteriors=posteriors,
         )
-        return self._entries(found, source, n, names)
+        return self._entries(found, self.estimator, source, n, names)
+
+    def _posteriors(self, source: Source) -> Posteriors:
+        """Return how candidates get their posteriors; priors are worked out now, for arguments may be refused."""
+        own = {one: settings_of(_made(self.estimator, one)) for one in self.candidates}
+        m_steps = {one: settings.m_step(source, one.structure) for one, settings in own.items()}
+        started, deadline = self.settings.started, self.settings.deadline
+        return Posteriors(own[self.candidates[0]]._replace(started=started, deadline=deadline), m_steps)
 
     def so_far(
         self,
@@ -110,12 +139,18 @@ class Search:
     ) -> list[Entry]:
         """Return what there is when the search is cut short, judged without a further pass over the rows."""
         if not entries:
-            entries = self._entries([outcomes.get(one, Outcome()) for one in self.candidates], source, n, names)
+            found = [outcomes.get(one, Outcome()) for one in self.candidates]
+            entries = self._entries(found, self.by_likelihood, source, n, names)
         self._judge_by_bounds(entries, n)
         return entries
 
     def _entries(
-        self, outcomes: Sequence[Outcome], source: Source, n: float, names: NDArray[np.object_] | None
+        self,
+        outcomes: Sequence[Outcome],
+        estimator: Callable[..., Mixture],
+        source: Source,
+        n: float,
+        names: NDArray[np.object_] | None,
     ) -> list[Entry]:
         """Return the candidates with their outcomes and mixtures."""
         entries = [Entry(*pair) for pair in zip(self.candidates, outcomes, strict=True)]
@@ -123,19 +158,21 @@ class Search:
             structure, n_components = entry.candidate
             entry.values["n_parameters"] = structure.n_parameters(n_components, source.n_features)
             if entry.outcome.fit is not None:
-                model = GaussianMixture(n_components, covariance_type=structure.name, **self.options)
                 attributes = {"names": names, "records": entry.outcome.records}
+                model = _made(estimator, entry.candidate)
                 try:
                     entry.model = take_over(model, entry.outcome.fit, source.dtype, float(n), **attributes)
                 except ValueError as error:
                     entry.outcome.error = error
+            if isinstance(entry.model, BayesianGaussianMixture):
+                entry.values["elbo"] = entry.model.elbo_ + _log_modes(entry.model)
         return entries
 
     def judge(self, entries: Sequence[Entry], source: Source, n: float) -> None:
         """Work out the information criteria of the fitted models on the ``n`` rows they were fitted to."""
         if perf_counter() >= self.settings.deadline:
             self._judge_by_bounds(entries, n)
-            if any("bic" in entry.values for entry in entries):
+            if any("bic" in entry.values or "elbo" in entry.values for entry in entries):
                 return
         models = [(entry, entry.model) for entry in entries if entry.model is not None]
         jobs = [Job(source.work(*entry.candidate), partial(_icl_terms, value=fitted(model))) for entry, model in models]
@@ -146,7 +183,8 @@ class Search:
         """Work out the criteria that follow from the log-likelihood before the last M-step, where there are none."""
         for entry in entries:
             fit = entry.outcome.fit
-            if entry.model is not None and fit is not None and fit.lower_bounds and "bic" not in entry.values:
+            by_likelihood = isinstance(entry.model, GaussianMixture)
+            if by_likelihood and fit is not None and fit.lower_bounds and "bic" not in entry.values:
                 entry.judge(n, fit.log_likelihood, math.nan)
 
     def validate(self, entries: Sequence[Entry], source: Source, folds: NDArray[np.intp]) -> None:
@@ -170,6 +208,29 @@ class Search:
         told = what if outcome.error is None else f"{what}: {outcome.error}"
         tell(DEBUG, "candidate %s", told)
         self.count.step(told)
+
+
+def _made(estimator: Callable[..., Mixture], candidate: Candidate) -> Mixture:
+    """Return the unfitted mixture of a candidate."""
+    return estimator(n_components=candidate.n_components, covariance_type=candidate.structure.name)
+
+
+def _of_likelihood(options: dict[str, Any]) -> dict[str, Any]:
+    """Return those of the options of BayesianGaussianMixture that have the same meaning for GaussianMixture."""
+    common = GaussianMixture().get_params().keys() - set(OWN_MEANING)
+    return {name: value for name, value in options.items() if name in common}
+
+
+def _log_modes(mixture: BayesianGaussianMixture) -> float:
+    """Return the log of the number of equally good posteriors with components in another order.
+
+    The bound is that of one of them. A Dirichlet process knows its components by their order.
+    """
+    concentration, prior = mixture.weight_concentration_, mixture.weight_concentration_prior_
+    if isinstance(concentration, tuple):
+        return 0.0
+    n_empty = int(np.count_nonzero(concentration - prior < LEAST_COUNT))
+    return math.lgamma(len(concentration) + 1) - math.lgamma(n_empty + 1)
 
 
 def _icl_terms(source: Source, value: Fitted) -> tuple[float, float]:

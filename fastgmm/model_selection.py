@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .bayesian_mixture import BayesianGaussianMixture
 from .candidates import Entry, Search
 from .exceptions import ConvergenceWarning, DegenerateComponentWarning, SelectionWarning, compatible, warn
 from .fitting.search.trials import Candidate, Outcome
@@ -23,7 +24,7 @@ from .mixture.estimation import rows_to_fit
 from .mixture.progress import INFO, Count, tell
 from .model.masked import masked
 from .model.structures import STRUCTURES
-from .selection import CRITERIA, Selection
+from .selection import CRITERIA, HIGHER, Selection
 from .sources.intake import total_weight
 from .text import quoted, shortened
 
@@ -79,10 +80,13 @@ def select(
         Numbers of components.
     covariance_types : str or iterable of str, default=('full', 'tied', 'diag', 'spherical')
         Covariance structures.
-    criterion : {'bic', 'aic', 'aicc', 'icl', 'cv'}, default='bic'
+    criterion : {'bic', 'aic', 'aicc', 'icl', 'cv', 'elbo'}, default='bic'
         What candidates are compared by. 'bic' and 'icl' look for the number of components, 'icl' for separate ones;
         'aic', 'aicc' (corrected for small samples) and 'cv' for the density that predicts new rows best. 'cv' is the
-        mean log-likelihood of rows left out, the higher the better; of the others the lowest is best.
+        mean log-likelihood of rows left out. 'elbo' compares `BayesianGaussianMixture`, which begin where the search by
+        likelihood ends: the evidence lower bound, plus the log of the number of equal optima with components in another
+        order. It is a bound of the log of the probability of the rows under the priors, and takes whatever numbers of
+        rows there are. Of 'cv' and 'elbo' the highest is best, of the others the lowest.
     cv : int, default=5
         Number of folds, drawn from ``random_state``, for ``criterion='cv'``: so many more sweeps.
     sample_weight : array-like of shape (n_samples,), default=None
@@ -100,7 +104,9 @@ def select(
     verbose : int, default=0
         1 counts fitted candidates.
     **params : dict
-        Further arguments of `GaussianMixture`, the same for all candidates. ``init_params`` replaces the shared starts
+        Further arguments of `GaussianMixture`, the same for all candidates; with 'elbo' of `BayesianGaussianMixture`,
+        with ``posterior='exact'`` and ``weight_concentration_prior_type='dirichlet_distribution'`` unless you say
+        otherwise: other posteriors cannot compare structures. ``init_params`` replaces the shared starts
         (a callable is called with the sample). ``max_time`` is for all of the search: candidates whose turn does not
         come have a TimeoutError in the table, and the others are judged as after Ctrl-C.
 
@@ -115,8 +121,8 @@ def select(
     KeyboardInterrupt
         If Ctrl-C is pressed. Its attribute ``selection`` is then the `Selection` of what was found so far (in an
         interactive session: ``sys.last_value.selection``); it is not there before a candidate has done an iteration.
-        Candidates are judged by the likelihood before their last M-step; 'icl' and 'cv' give way to 'bic'. The same
-        holds for what ``callback`` raises.
+        Candidates are judged by the likelihood before their last M-step; 'icl', 'cv' and 'elbo' give way to 'bic'. The
+        same holds for what ``callback`` raises.
 
     Warns
     -----
@@ -162,7 +168,9 @@ def select(
         raise TypeError("init_params holds an array, which fits one number of components: give a name or a callable.")
     options = {"n_init": n_init, "random_state": random_state, "n_threads": n_threads, **params}
     types, numbers = _types(covariance_types), _numbers(n_components)
-    with rows_to_fit(GaussianMixture(**options), X, sample_weight) as source:
+    posteriors = criterion == "elbo"
+    estimator = BayesianGaussianMixture if posteriors else GaussianMixture
+    with rows_to_fit(estimator(**options), X, sample_weight) as source:
         rng = check_random_state(random_state)
         sizes = source.n_samples, source.n_features
         tell(INFO, "select begins: %d rows of %d features, %s, K = %s", *sizes, types, numbers)
@@ -171,7 +179,7 @@ def select(
         n = total_weight(source, sample_weight)
         penalty = (1.0 if criterion in ("aic", "aicc") else 0.5 * math.log(n)) / n
         count = Count(verbose, len(candidates) * (1 if folds is None else 1 + cv))
-        search = Search(candidates, options, rng, count, penalty)
+        search = Search(candidates, options, rng, count, penalty, posteriors)
         outcomes, entries = dict[Candidate, Outcome](), list[Entry]()
         try:
             entries += search.fit(source, n, source.feature_names, outcomes)
@@ -219,7 +227,7 @@ def _selection(entries: Sequence[Entry], criterion: str) -> tuple[Selection, Ent
     lines = [entry.line() for entry in entries]
     if any(math.isfinite(line["bic"]) for line in lines) and all(math.isnan(line[criterion]) for line in lines):
         criterion = "bic"
-    sign = -1.0 if criterion == "cv" else 1.0
+    sign = -1.0 if criterion in HIGHER else 1.0
     scores = [sign * line[criterion] if math.isfinite(line[criterion]) else math.inf for line in lines]
     order = sorted(
         range(len(lines)),

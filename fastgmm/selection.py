@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +16,13 @@ if TYPE_CHECKING:
     import pandas
     from matplotlib.axes import Axes
 
+    from .bayesian_mixture import BayesianGaussianMixture
     from .plotting import CriterionDisplay
 
-__all__ = ["CRITERIA", "Selection"]
+__all__ = ["CRITERIA", "HIGHER", "Selection"]
 
-CRITERIA = ("bic", "aic", "aicc", "icl", "cv")  # all but the last: the lower the better
+CRITERIA = ("bic", "aic", "aicc", "icl", "cv", "elbo")
+HIGHER = ("cv", "elbo")  # is better; of the others, lower
 SHOWN = 10  # candidates that a printed selection lists
 NAMED = 3  # candidates that a note names
 WIDTH = 100  # of printed notes
@@ -32,18 +35,19 @@ class Selection:
 
     Attributes
     ----------
-    best_estimator_ : GaussianMixture
+    best_estimator_ : GaussianMixture, or BayesianGaussianMixture if criterion is 'elbo'
         The fitted mixture of the first line of the table.
     table_ : structured ndarray
         A line for each candidate, sorted by the criterion: ``covariance_type``, ``n_components``, ``n_parameters``
         (free ones), ``log_likelihood`` (of all rows), ``bic``, ``aic``, ``aicc``, ``icl``, ``cv`` (the mean
-        log-likelihood of a row left out, NaN unless asked for), ``converged``, ``degenerate``, ``n_iter``, ``seconds``
+        log-likelihood of a row left out) and ``elbo`` (the evidence lower bound and the log of the number of equal
+        optima), both NaN unless asked for, ``converged``, ``degenerate``, ``n_iter``, ``seconds``
         and ``error``, the message of what went wrong; the numbers of such a line are NaN. Degenerate candidates, in
         which a component has collapsed so that nothing but ``reg_covar`` or a repair bounds the likelihood, come after
-        the sound ones.
-    estimators_ : list of GaussianMixture or None
+        the sound ones. If the criterion is 'elbo', likelihoods are those of the plug-in mixtures.
+    estimators_ : list of such mixtures or None
         The fitted mixtures in the order of the table; None for those that went wrong.
-    criterion : {'bic', 'aic', 'aicc', 'icl', 'cv'}
+    criterion : {'bic', 'aic', 'aicc', 'icl', 'cv', 'elbo'}
         What they are compared by.
 
     Examples
@@ -57,9 +61,9 @@ class Selection:
     2314.0
     """
 
-    best_estimator_: GaussianMixture
+    best_estimator_: GaussianMixture | BayesianGaussianMixture
     table_: NDArray[Any]
-    estimators_: list[GaussianMixture | None] = field(repr=False)
+    estimators_: Sequence[GaussianMixture | BayesianGaussianMixture | None] = field(repr=False)
     criterion: str
 
     @property
@@ -109,7 +113,7 @@ class Selection:
 
         Parameters
         ----------
-        criterion : {'bic', 'aic', 'aicc', 'icl', 'cv', 'log_likelihood'}, default=None
+        criterion : {'bic', 'aic', 'aicc', 'icl', 'cv', 'elbo', 'log_likelihood'}, default=None
             Column of the table; None takes the one that the candidates were compared by.
         ax : matplotlib.axes.Axes, default=None
             Where to draw; None makes a new figure.
@@ -201,7 +205,7 @@ def _edge(selection: Selection) -> str:
 def _set_aside(selection: Selection) -> str:
     """Name the candidates that come after the best for nothing but a collapsed component, and how to take one."""
     table, criterion = selection.table_, selection.criterion
-    values = table[criterion] * (-1.0 if criterion == "cv" else 1.0)
+    values = table[criterion] * (-1.0 if criterion in HIGHER else 1.0)
     better = [i for i in range(1, len(table)) if table["degenerate"][i] and values[i] < values[0]]
     if table["degenerate"][0] or not better:
         return ""

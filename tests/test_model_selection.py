@@ -107,7 +107,9 @@ def test_best_model_is_complete() -> None:
         assert record.n_iter > 0 and record.lower_bound <= best.lower_bound_
 
 
-@pytest.mark.parametrize(("criterion", "sign"), [("bic", 1), ("aic", 1), ("aicc", 1), ("icl", 1), ("cv", -1)])
+@pytest.mark.parametrize(
+    ("criterion", "sign"), [("bic", 1), ("aic", 1), ("aicc", 1), ("icl", 1), ("cv", -1), ("elbo", -1)]
+)
 def test_sorted_by_the_criterion(criterion: str, sign: int) -> None:
     """Candidates are sorted by the criterion, the best first."""
     selection = select(FAITHFUL, range(1, 4), ["full", "diag"], criterion, cv=3, random_state=0)
@@ -338,7 +340,9 @@ def folds_of_one_gaussian(X: Array) -> float:
 
 
 @pytest.mark.parametrize("sample_rows", [500, sweep.SAMPLE_ROWS])
-@pytest.mark.parametrize("arguments", [{}, {"init_params": "random_from_data"}, {"criterion": "cv", "cv": 2}])
+@pytest.mark.parametrize(
+    "arguments", [{}, {"init_params": "random_from_data"}, {"criterion": "cv", "cv": 2}, {"criterion": "elbo"}]
+)
 def test_same_table_for_any_number_of_threads(
     arguments: dict[str, Any], sample_rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -630,19 +634,21 @@ def test_interrupt_before_any_fit() -> None:
     assert not hasattr(caught.value, "selection")
 
 
-@pytest.mark.parametrize("criterion", ["icl", "cv"])
+@pytest.mark.parametrize("criterion", ["icl", "cv", "elbo"])
 def test_interrupt_of_judgement(criterion: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C once all candidates are fitted: they are compared by BIC, or by what is known already."""
-    place = {"icl": "fastgmm.candidates._icl_terms", "cv": "fastgmm.candidates._score"}[criterion]
+    candidates, posteriors = "fastgmm.candidates", "fastgmm.fitting.search.posteriors.begin"
+    place = {"icl": f"{candidates}._icl_terms", "cv": f"{candidates}._score", "elbo": posteriors}[criterion]
     monkeypatch.setattr(place, interrupt)
     with pytest.raises(KeyboardInterrupt) as caught:
         select(FAITHFUL, [1, 2, 3], "full", criterion, random_state=0, cv=2)
     selection = caught.value.selection
+    assert type(selection.best_estimator_) is GaussianMixture
     assert selection.criterion == "bic" and np.isfinite(selection.table_["bic"]).all()
     assert np.isfinite(selection.table_["icl"]).all() == (criterion == "cv")
 
 
-@pytest.mark.parametrize("criterion", ["bic", "icl", "cv"])
+@pytest.mark.parametrize("criterion", ["bic", "icl", "cv", "elbo"])
 def test_max_time(criterion: str) -> None:
     """max_time is for all of the search: candidates whose turn does not come are lines that say so."""
     with warnings.catch_warnings(action="ignore"):
@@ -713,7 +719,7 @@ def test_candidates_set_aside_are_named(n_samples: int, dtype: str) -> None:
         ([2], None),
     ],
 )
-@pytest.mark.parametrize("criterion", ["bic", "cv"])
+@pytest.mark.parametrize("criterion", ["bic", "cv", "elbo"])
 def test_edge_of_the_range_is_told(numbers: Any, note: str | None, criterion: str) -> None:
     """A best number of components at the edge of those tried is told, unless it is the only one."""
     X = elongated_groups(600, 2, 3)

@@ -15,7 +15,11 @@ from .view import check_fitted
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-HIGHER = {"cv": "mean log-likelihood, rows left out", "log_likelihood": "log-likelihood"}  # is better
+HIGHER = {  # is better
+    "cv": "mean log-likelihood, rows left out",
+    "elbo": "evidence lower bound",
+    "log_likelihood": "log-likelihood",
+}
 LOWER = {"bic": "BIC", "aic": "AIC", "aicc": "AICc", "icl": "ICL"}  # is better
 USUAL, REACH = 0.6, 1.5  # the axis goes to so many times the distance of this quantile of all values from the best
 
@@ -56,7 +60,7 @@ class CriterionDisplay(Display):
         ----------
         selection : Selection
             What ``fastgmm.select`` returns.
-        criterion : {'bic', 'aic', 'aicc', 'icl', 'cv', 'log_likelihood'}, default=None
+        criterion : {'bic', 'aic', 'aicc', 'icl', 'cv', 'elbo', 'log_likelihood'}, default=None
             Column of the table; None takes the one that the candidates were compared by.
         ax : matplotlib.axes.Axes, default=None
             Where to draw. None makes a new figure, which pyplot does not know of.

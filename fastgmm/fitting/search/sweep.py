@@ -27,6 +27,7 @@ from ..starts.methods import Goal, from_centers, from_labels
 from ..starts.race import Contender
 from .budget import Budget
 from .insertion import Clusters
+from .posteriors import Posteriors
 from .refinement import RUNGS, Begin, Refinement, from_above, run
 from .trials import Candidate, Data, Outcome, Trials
 
@@ -48,12 +49,13 @@ def sweep(
     method: Any,
     penalty: float,
     outcomes: dict[Candidate, Outcome] | None = None,
+    posteriors: Posteriors | None = None,
 ) -> list[Outcome]:
     """Fit all candidates; errors are outcomes too. Nothing but times depends on the number of threads.
 
     `outcomes` are there for whoever wants to know how far this has come when an exception ends it. `method` is where
     EM starts, as for `prepare`; None takes clusters of the sample. `penalty` is what a parameter must gain in mean
-    log-likelihood.
+    log-likelihood. With `posteriors`, which begin where the candidates have come to, their outcomes are returned.
     """
     largest = max(candidate.n_components for candidate in candidates)
     size = sample_size(source.n_features, SAMPLE_ROWS, SAMPLE_ROWS_PER_COMPONENT * largest)
@@ -63,7 +65,9 @@ def sweep(
     for rows in (source, sample):
         _ = rows.origin, rows.total, [structure.squares(rows) for structure in structures]  # computed once
     trials = Trials(Data(source, sample), settings, penalty, candidates)
-    return Sweep(trials, candidates, method, random_state, on_fitted).run({} if outcomes is None else outcomes)
+    outcomes = {} if outcomes is None else outcomes
+    found = Sweep(trials, candidates, method, random_state, on_fitted).run(outcomes)
+    return found if posteriors is None else posteriors.found(trials, outcomes)
 
 
 class Sweep:

@@ -1,7 +1,7 @@
 """Candidates for a mixture and their outcomes: fits from one start after another, of which the best is kept."""
 
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import Any, NamedTuple, TypeVar
@@ -12,6 +12,7 @@ from ...sources.complete import CompleteSource
 from ...sources.source import Source
 from ..convergence import CALLBACK, INTERRUPT
 from ..em import Fit, expectation_maximization
+from ..mstep import MStep
 from ..parallel import Job, share_out
 from ..restarts import FitRecord
 from ..settings import Settings
@@ -62,11 +63,19 @@ class Outcome:
 class Trials:
     """Fits of candidates to the same rows."""
 
-    def __init__(self, data: Data, settings: Settings, penalty: float, candidates: Collection[Candidate]) -> None:
+    def __init__(
+        self,
+        data: Data,
+        settings: Settings,
+        penalty: float,
+        candidates: Collection[Candidate],
+        m_steps: Mapping[Candidate, MStep] | None = None,
+    ) -> None:
         self.data, self.settings = data, settings
         self.penalty = penalty  # what a parameter must gain in mean log-likelihood
         self.candidates = candidates  # those asked for: there are others on the way
-        self.m_steps = {
+        self._own = {} if m_steps is None else m_steps  # of candidates; others have those of their structures
+        self._of_structures = {
             structure: settings.m_step(data.source, structure)
             for structure in dict.fromkeys(candidate.structure for candidate in candidates)
         }
@@ -91,7 +100,8 @@ class Trials:
 
     def goal(self, candidate: Candidate, source: Source) -> Goal:
         """The goal of a fit of a candidate to some rows, under the priors that all rows give."""
-        return Goal(*candidate, self.m_steps[candidate.structure].on(source), self.settings.deadline)
+        m_step = self._own.get(candidate) or self._of_structures[candidate.structure]
+        return Goal(*candidate, m_step.on(source), self.settings.deadline)
 
     @property
     def late(self) -> bool:
