@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from problems import Array
-from scipy import stats
+from scipy import special, stats
 from scipy.special import betaln, digamma, gammaln
 from sklearn import mixture as sklearn_mixture
 
@@ -699,6 +699,48 @@ def test_predictive_density_is_a_ratio_of_evidences(structure: str, posterior: s
     grid = np.concatenate([-np.logspace(6, -3, 20001), np.logspace(-3, 6, 20001)])[:, None]
     total = np.trapezoid(np.exp(several.predictive_log_density(grid)), grid.ravel())
     assert total == pytest.approx(1, abs=1e-3)
+
+
+def student_mixture(mixture: BayesianGaussianMixture, X: Array) -> Array:
+    """Log density of a mixture of Student's t distributions, written out: products over features, or joint ones."""
+    X, (n_components, n_features) = X.astype(np.float64), mixture.means_.shape
+    nu, beta = np.broadcast_to(mixture.degrees_of_freedom_, n_components), mixture.mean_precision_
+    dense = STRUCTURES[mixture.covariance_type].dense(np.asarray(mixture.covariances_), n_components, n_features)
+    gammas = mixture.posterior == "exact" and mixture.covariance_type in ("diag", "spherical")
+    logs = []
+    for k in range(n_components):
+        df = nu[k] if gammas else nu[k] + 1 - n_features
+        scale = dense[k] * nu[k] / df * (1 + beta[k]) / beta[k]
+        if gammas and mixture.covariance_type == "diag":
+            log = stats.t.logpdf(X, df, mixture.means_[k], np.sqrt(np.diag(scale))).sum(axis=1)
+        else:
+            squares = np.einsum("ni,ij,nj->n", X - mixture.means_[k], np.linalg.inv(scale), X - mixture.means_[k])
+            log = special.gammaln((df + n_features) / 2) - special.gammaln(df / 2)
+            log = log - np.linalg.slogdet(np.pi * df * scale)[1] / 2 - (df + n_features) / 2 * np.log1p(squares / df)
+        logs.append(log + np.log(mixture.weights_[k]))
+    return np.asarray(special.logsumexp(logs, axis=0))
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("n_features", [1, 2, 3, 5, 9])
+@pytest.mark.parametrize("posterior", ["compatible", "exact"])
+@pytest.mark.parametrize("structure", TYPES)
+def test_predictive_density_is_a_mixture_of_t(structure: str, posterior: str, n_features: int, dtype: str) -> None:
+    """Near and far from the groups, for few rows and for as many as a million, whose tails are almost normal."""
+    rng = np.random.default_rng(n_features)
+    X = (rng.normal(size=(70, n_features)) + 4 * rng.integers(2, size=(70, 1))).astype(dtype)
+    more = np.concatenate([X, 30 * X[:5], 1e8 * X[:2]])
+    params: dict[str, Any] = {"covariance_type": structure, "posterior": posterior, "random_state": 0, "max_iter": 5}
+    for degrees in (n_features, 1e6):
+        mixture = BayesianGaussianMixture(n_components=3, degrees_of_freedom_prior=degrees, **params).fit(X)
+        found, expected = mixture.predictive_log_density(more), student_mixture(mixture, more)
+        assert found.dtype == dtype
+        rtol, atol = (1e-9, 1e-8) if dtype == "float64" else (1e-5, 1e-3)
+        np.testing.assert_allclose(found, expected, rtol=rtol, atol=atol)
+    out = np.empty(len(more), dtype)
+    assert mixture.predictive_log_density(more, out=out) is out
+    np.testing.assert_array_equal(out, found)
+    assert np.isfinite(mixture.predictive_log_density(np.full((1, n_features), 1e30, dtype))).all()
 
 
 @pytest.mark.parametrize("weight_prior", WEIGHT_PRIORS)

@@ -4,6 +4,14 @@ from libc.string cimport memset
 
 from tiles cimport LANES_F32, LANES_F64, TILE_COLUMNS, distances, floating, transpose, whiten
 
+cdef extern from *:
+    """
+    #define INFINITE_F64 0x7ff0000000000000
+    #define INFINITE_F32 0x7f800000
+    """
+    const int64_t INFINITE_F64
+    const int32_t INFINITE_F32
+
 cdef enum:                      # the kinds of geometry
     TRIANGULAR = 0
     DIAGONAL = 1
@@ -136,6 +144,29 @@ cdef inline void load_block(
             last = x[i * B + rows - 1]
             for n in range(rows, B):
                 x[i * B + n] = last
+
+
+cdef inline bint finite_row(const char* row, Py_ssize_t n, Py_ssize_t stride, floating zero) noexcept nogil:
+    """Whether n values, `stride` bytes apart, are all finite; `zero` tells their type."""
+    cdef Py_ssize_t i
+    cdef int64_t large = 0
+    cdef int32_t large32 = 0
+    if floating is double:
+        if stride == 8:
+            for i in range(n):
+                large |= ((<const int64_t*> row)[i] & INFINITE_F64) >= INFINITE_F64
+        else:
+            for i in range(n):
+                large |= ((<const int64_t*> (row + i * stride))[0] & INFINITE_F64) >= INFINITE_F64
+        return large == 0
+    else:
+        if stride == 4:
+            for i in range(n):
+                large32 |= ((<const int32_t*> row)[i] & INFINITE_F32) >= INFINITE_F32
+        else:
+            for i in range(n):
+                large32 |= ((<const int32_t*> (row + i * stride))[0] & INFINITE_F32) >= INFINITE_F32
+        return large32 == 0
 
 
 cdef inline void pack_triangle(

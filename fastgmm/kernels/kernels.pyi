@@ -38,6 +38,8 @@ def posterior(
     factors: Rows,
     origin: NDArray[np.float64],
     whitener: NDArray[np.float64],
+    tails: Rows | None,
+    apart: bool,
     workspace: Rows,
     log_likelihoods: Rows | None,
     responsibilities: Rows | None,

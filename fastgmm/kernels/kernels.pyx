@@ -25,9 +25,9 @@ y = rounding_k + W_k (x - center_k), rounding_k = -W_k (mu_k - center_k). The fr
 row and not once per component, is computed in double precision.
 
 Nothing here validates, allocates, or keeps state: callers size `workspace` by `workspace_size` and `out` by `n_sums`,
-and own every output. The pieces: blocks.pxd (workspace, reading rows, log densities), accumulation.pxd (sums),
-algebra.pxd (small matrices), hierarchy.pxd (Ward's merges), the register tiles behind tiles.pxd, and for rows with
-gaps patterns.pxd, pattern_blocks.pxd and pattern_rows.pxd.
+and own every output. The pieces: blocks.pxd (workspace, reading rows, log densities), tails.pxd (Student's t),
+accumulation.pxd (sums), algebra.pxd (small matrices), hierarchy.pxd (Ward's merges), the register tiles behind
+tiles.pxd, and for rows with gaps patterns.pxd, pattern_blocks.pxd and pattern_rows.pxd.
 """
 from libc.stdint cimport int32_t, int64_t, uint8_t
 from libc.string cimport memcpy, memset
@@ -36,22 +36,15 @@ from accumulation cimport (accumulate_block, accumulate_labeled, add_column, add
                            weighted_total)
 from algebra cimport cholesky, congruence, copy_rows, invert_upper, padded
 from blocks cimport (COMMON_FRAME, DIAGONAL, TRIANGULAR, Layout, aligned, below_rounding, clear_lanes, enter_frame, far,
-                     given_responsibilities, integer, layout, load_block, log_densities, pack_triangle, packed_size,
-                     store_responsibilities, weigh, width)
+                     finite_row, given_responsibilities, integer, layout, load_block, log_densities, pack_triangle,
+                     packed_size, store_responsibilities, weigh, width)
 from hierarchy cimport merge_clusters
 from pattern_blocks cimport (FEW, MarginalModel, accumulate_pattern_block, begin_block, begin_pattern, end_pattern,
                              marginal_model, pattern_layout, weigh_block)
 from pattern_rows cimport accumulate_rows, draw, filled, flush_rows, posterior_of_row, read_row, squares
 from patterns cimport PatternMixture, SortedRows, condition, own_width, pattern_mixture, set_mixture, sorted_rows
+from tails cimport heavy_tails
 from tiles cimport TILE_COLUMNS, distances, exp_all, floating, largest, log_all, minimum, normalize, smallest
-
-cdef extern from *:
-    """
-    #define INFINITE_F64 0x7ff0000000000000
-    #define INFINITE_F32 0x7f800000
-    """
-    const int64_t INFINITE_F64
-    const int32_t INFINITE_F32
 
 globals().update(TRIANGULAR=TRIANGULAR, DIAGONAL=DIAGONAL, COMMON_FRAME=COMMON_FRAME)  # for Python
 
@@ -141,6 +134,8 @@ def posterior(
     const floating[::1] factors,
     const double[::1] origin,
     const double[::1] whitener,
+    const floating[:, ::1] tails,               # IN     (3, K) c_k, e_k, nu_k of Student's t distributions, or None
+    bint apart,                                 # IN     whether these are products over features
     floating[::1] workspace,                    # SCRATCH
     floating[::1] log_likelihoods,              # OUT    (N,)   or None
     floating[:, ::1] responsibilities,          # OUT    (N, K) or None
@@ -165,6 +160,8 @@ def posterior(
             if kind == COMMON_FRAME:
                 enter_frame(&at, &origin[0], W, work)
             log_densities(&at, &offsets[0], &centers[0, 0], &center_rounding[0, 0], &factors[0], work)
+            if tails is not None:
+                heavy_tails(&at, &tails[0, 0], apart, &centers[0, 0], &factors[0], work)
             if labels is not None:
                 largest(B, K, work + at.p, B, work + at.extreme, work + at.component)
                 for n in range(rows):
@@ -177,29 +174,6 @@ def posterior(
             if responsibilities is not None:
                 store_responsibilities(&at, work, rows, &responsibilities[n0, 0])
     return n_far
-
-
-cdef bint finite_row(const char* row, Py_ssize_t n, Py_ssize_t stride, floating zero) noexcept nogil:
-    """Whether n values, `stride` bytes apart, are all finite; `zero` tells their type."""
-    cdef Py_ssize_t i
-    cdef int64_t large = 0
-    cdef int32_t large32 = 0
-    if floating is double:
-        if stride == 8:
-            for i in range(n):
-                large |= ((<const int64_t*> row)[i] & INFINITE_F64) >= INFINITE_F64
-        else:
-            for i in range(n):
-                large |= ((<const int64_t*> (row + i * stride))[0] & INFINITE_F64) >= INFINITE_F64
-        return large == 0
-    else:
-        if stride == 4:
-            for i in range(n):
-                large32 |= ((<const int32_t*> row)[i] & INFINITE_F32) >= INFINITE_F32
-        else:
-            for i in range(n):
-                large32 |= ((<const int32_t*> (row + i * stride))[0] & INFINITE_F32) >= INFINITE_F32
-        return large32 == 0
 
 
 def all_finite(const floating[:, :] X):

@@ -33,6 +33,7 @@ __all__ = [
     "Floats",
     "check_arguments",
     "check_no_overflow",
+    "checked_out",
     "fitted",
     "rows_of",
     "weighted_mean",
@@ -102,7 +103,7 @@ class BaseMixture(Estimator):
         """
         fitted = self._evaluated()
         with self._rows(X, fitted) as source:
-            return source.log_likelihoods(source.model(fitted), _checked_out(out, source, source.dtype))
+            return source.log_likelihoods(source.model(fitted), checked_out(out, source, source.dtype))
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Return the mean log-likelihood per row.
@@ -172,7 +173,7 @@ class BaseMixture(Estimator):
         """
         fitted = self._evaluated()
         with self._rows(X, fitted) as source:
-            return source.labels(source.model(fitted), _checked_out(out, source, np.dtype(np.int64)))
+            return source.labels(source.model(fitted), checked_out(out, source, np.dtype(np.int64)))
 
     def predict_proba(self, X: Any, *, out: Floats | None = None) -> Floats:
         """Return the probability of each component for each row.
@@ -204,7 +205,7 @@ class BaseMixture(Estimator):
         """
         fitted = self._evaluated()
         with self._rows(X, fitted) as source:
-            out = _checked_out(out, source, source.dtype, fitted.n_components)
+            out = checked_out(out, source, source.dtype, fitted.n_components)
             return source.responsibilities(source.model(fitted), out)
 
     def _check_params(self, params: Mapping[str, Any] | None = None) -> None:
@@ -318,6 +319,6 @@ def check_no_overflow(structure: Structure, parameters: Parameters) -> None:
         raise ValueError("Covariances or precisions overflow: divide each feature by its standard deviation.")
 
 
-def _checked_out(out: Any, source: Source, dtype: np.dtype[Any], *columns: int) -> NDArray[Any] | None:
+def checked_out(out: Any, source: Source, dtype: np.dtype[Any], *columns: int) -> NDArray[Any] | None:
     """Return the checked array for a result; None where none is given, so that rows need not be counted."""
     return None if out is None else check_out(out, (source.n_samples, *columns), dtype)

@@ -9,13 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..model.masked import masked
-from ..model.parameters import Parameters
-from ..model.posterior import aligned, of_gammas
-from ..model.special import log_gamma
-from ..model.structure import Structure
-from ..sources.responsibilities import map_responsibilities
+from ..model.posterior import aligned
+from ..model.student import student
 from .attributes import fitted_attributes
-from .base import BaseMixture
+from .base import BaseMixture, Floats, checked_out
 from .checks import check_random_state, check_sample_size
 from .distribution import Distribution
 
@@ -85,19 +82,21 @@ class Predictive(Distribution):
         return self._derived(fitted, fitted.parameters, list(range(fitted.n_features)))
 
     @masked
-    def predictive_log_density(self, X: Any) -> NDArray[np.float64]:
+    def predictive_log_density(self, X: Any, *, out: Floats | None = None) -> Floats:
         """Return the log-density of each row given the rows fitted, with the parameters integrated out.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
             As for `fit`, without missing values.
+        out : ndarray, default=None
+            As for `score_samples`.
 
         Returns
         -------
         log_densities : ndarray of shape (n_samples,)
-            log of a mixture of Student's t distributions, which integrates to one. Where rows are few its tails are
-            heavier than those of the plug-in mixture, and rows held out are more likely.
+            log of a mixture of Student's t distributions, which integrates to one; float32 for float32 rows. Where rows
+            are few its tails are heavier than those of the plug-in mixture, and rows held out are more likely.
 
         Raises
         ------
@@ -116,15 +115,16 @@ class Predictive(Distribution):
         (array([-0.95, -8.18]), array([ -1.29, -43.95]))
         """
         fitted = self._fitted()
-        densities = StudentMixture(self, fitted.structure, fitted.parameters)
+        degrees, mean_precision, _ = _posterior_of(self)
         with self._rows(X, fitted) as source:
             if source.has_gaps:
                 raise ValueError(
                     "predictive_log_density takes rows without missing values. Fill them by impute, or use "
                     "score_samples."
                 )
-            parts = map_responsibilities(source, source.model(fitted), lambda _, rows, __: densities.of(rows))
-            return np.concatenate(parts)
+            exact = self.posterior == "exact"
+            model = student(fitted.structure, source.model(fitted), mean_precision, degrees, exact)
+            return source.log_likelihoods(model, checked_out(out, source, source.dtype))
 
     @masked
     def sample_posterior(self, n_draws: int = 1, random_state: Any = None) -> PosteriorSample:
@@ -231,44 +231,6 @@ class Predictive(Distribution):
         sizes = draws.means.shape[1:]
         variances = np.stack([structure.variances(one, *sizes) for one in draws.covariances])
         return CredibleIntervals(*(np.quantile(part, ends, axis=0) for part in (draws.weights, draws.means, variances)))
-
-
-class StudentMixture:
-    """The posterior predictive: Student's t distributions, or for exact posteriors of variances products of them."""
-
-    def __init__(self, mixture: Predictive, structure: Structure, parameters: Parameters) -> None:
-        degrees, mean_precision, _ = _posterior_of(mixture)
-        (n_components, n_features), factors = parameters.means.shape, parameters.precisions_cholesky
-        gammas = of_gammas(structure, mixture.posterior == "exact")
-        self.structure, self.means, self.factors = structure, parameters.means, factors
-        nu = np.broadcast_to(degrees, n_components)
-        self.degrees = nu if gammas else nu + 1 - n_features
-        shrunk = mean_precision / (1 + mean_precision) * (self.degrees / nu)  # of squared whitened distances
-        self.scales = np.sqrt(shrunk)
-        self.by_feature = gammas and structure.diagonals(factors).shape[1] == n_features > 1
-        width = 1 if self.by_feature else n_features
-        half = 0.5 * self.degrees
-        constants = log_gamma(half + 0.5 * width) - log_gamma(half) - 0.5 * width * np.log(math.pi * self.degrees)
-        constants = constants * (n_features // width) + 0.5 * n_features * np.log(shrunk)
-        self.constants = constants + structure.log_determinants(factors, n_features)
-        self.exponents = 0.5 * (self.degrees + width)
-        self.log_weights = np.log(parameters.weights)
-
-    def of(self, X: NDArray[Any]) -> NDArray[np.float64]:
-        """Log-densities of some rows."""
-        logs = np.empty((len(self.means), len(X)))
-        for k, mean in enumerate(self.means):
-            own = self.structure.components(self.factors, np.array([k]))
-            offsets = X - mean
-            if self.structure.triangular:
-                whitened = offsets @ self.structure.matrices(own)[0]
-            else:
-                whitened = offsets * self.structure.diagonals(own)[0]
-            squares = (whitened * self.scales[k]) ** 2
-            squares = squares if self.by_feature else squares.sum(axis=1, keepdims=True)
-            logs[k] = -self.exponents[k] * np.log1p(squares / self.degrees[k]).sum(axis=1)
-        logs += (self.constants + self.log_weights)[:, None]
-        return np.asarray(np.logaddexp.reduce(logs, axis=0))
 
 
 def _posterior_of(mixture: BaseMixture) -> list[NDArray[np.float64]]:

@@ -7,6 +7,13 @@ import numpy as np
 from .parameters import Parameters
 
 
+class Tails(NamedTuple):
+    """What makes Student's t distributions of Gaussian ones; see tails.pxd."""
+
+    numbers: np.ndarray | None = None  # (3, K) constants, exponents and degrees of freedom; None leaves Gaussian ones
+    apart: bool = False  # whether a density is a product over features
+
+
 class KernelModel(NamedTuple):
     """A mixture as the kernels read it, in the precision of the rows; the formulae stand in kernels.pyx."""
 
@@ -19,6 +26,7 @@ class KernelModel(NamedTuple):
     whitener: np.ndarray  # packed (D (D + 1) / 2,) float64, or nothing
     scales: np.ndarray | None = None  # (D,) what rows are multiplied by before the kernels see them
     log_volume: float = 0.0  # what is taken off log densities, which are per unit of volume
+    tails: Tails = Tails()  # of the densities of single rows
 
     @property
     def arguments(self) -> tuple[Any, ...]:

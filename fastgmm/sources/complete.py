@@ -62,12 +62,12 @@ class CompleteSource(Source):
             workspace = (np.empty(size, self.dtype),)
         if model.scales is not None:
             X = rescaled(X, model.scales)
-        n_far = self.kernels.posterior(X, *model.arguments, *workspace, *outputs)
-        if n_far:
+        n_far = self.kernels.posterior(X, *model.arguments, *model.tails, *workspace, *outputs)
+        if n_far and model.tails.numbers is None:
             from .far import mend  # rarely needed
 
             scores = np.empty(len(X), self.dtype)
-            self.kernels.posterior(X, *model.arguments, *workspace, scores, None, None)
+            self.kernels.posterior(X, *model.arguments, *model.tails, *workspace, scores, None, None)
             mend(X, model, scores, outputs)
         log_likelihoods = outputs[0]
         if log_likelihoods is not None:
