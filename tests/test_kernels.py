@@ -377,7 +377,7 @@ class Guarded:
     def __getattr__(self, name: str) -> Any:
         """The module's functions; those that take a workspace, wrapped."""
         function = getattr(self.module, name)
-        places = {"accumulate": 11, "posterior": 8, "assign": 4, "potentials": 4}
+        places = {"accumulate": 11, "posterior": 10, "assign": 4, "potentials": 4}
         if name not in places:
             return function
 
