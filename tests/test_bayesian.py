@@ -673,6 +673,17 @@ def test_fitted_priors_are_stationary_and_raise_the_bound(structure: str, poster
         assert divergence(*moved, matrix + 1e-3 * direction) > least
 
 
+def test_fitted_priors_leave_whole_bounds() -> None:
+    """Bounds under a fitted prior, of which scikit-learn knows nothing, have all constants, also when a fit goes on."""
+    X = rows(2)
+    mixture = BayesianGaussianMixture(n_components=3, prior="auto", random_state=0).fit(X)
+    bounds = [mixture.lower_bound_ - mixture.elbo_]
+    bounds.append(mixture.partial_fit(X).lower_bound_ - mixture.elbo_)
+    by_hand = fastgmm.maximize(mixture, fastgmm.statistics(mixture, X))
+    bounds.append(by_hand.lower_bound_ - by_hand.elbo_)
+    assert bounds == [0, 0, 0]
+
+
 # ---- the posterior
 
 

@@ -115,7 +115,7 @@ class Variational:
 
         Nothing where scikit-learn has no such posterior or prior.
         """
-        if self.prior.exact or self._moves.fit_prior:
+        if self.prior.exact or self.prior.fitted or self._moves.fit_prior:
             return 0.0
         return self.prior.constant - 0.5 * self._n_informative * self.prior.n_features * LOG_2_PI
 

@@ -78,8 +78,8 @@ class Bayesian(Streaming, Persistent, Conversion):
         mean, scale = fitted_attributes(self, state, *names)
         weights = WEIGHT_PRIORS[self.weight_concentration_prior_type](float(state["weight_concentration_prior_"]))
         own = float(state["mean_precision_prior_"]), mean, float(state["degrees_of_freedom_prior_"]), scale
-        n_components, exact = len(state["mean_precision_"]), self.posterior == "exact"
-        return VariationalPrior(structure, weights, NormalWishart.of(structure, *own), n_components, exact)
+        how = len(state["mean_precision_"]), self.posterior == "exact", self.prior == "auto"
+        return VariationalPrior(structure, weights, NormalWishart.of(structure, *own), *how)
 
     def _prior(self, rows: Rows, structure: Structure) -> tuple[VariationalPrior, list[Repair]]:
         """Return the priors, those that are not given as scikit-learn takes them from the rows; and their repairs."""

@@ -38,6 +38,7 @@ class VariationalPrior:
     components: NormalWishart
     n_components: int
     exact: bool = False
+    fitted: bool = False  # by the bound
 
     @property
     def n_features(self) -> int:
@@ -230,7 +231,7 @@ class Posterior:
         updated = NormalWishart(
             1 / float(spreads.mean()), center, prior.degrees_of_freedom, scale, structure.factorize(scale)
         )
-        return replace(self.prior, components=updated)
+        return replace(self.prior, components=updated, fitted=True)
 
     @property
     def evaluated(self) -> Parameters:
