@@ -234,6 +234,7 @@ def interrupted(kind: type, number: int, method: str = "statistics") -> Iterator
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(kind, method, counted)
+        patch.setattr(ArraySource, "at_once", lambda *_: None)
         yield
 
 

@@ -92,6 +92,7 @@ def test_few_frames_between_the_loop_and_the_kernel(
     """A reader follows at most five calls, in the calling thread, whose share of the groups is never none here."""
     if several:
         monkeypatch.setattr(passes, "GROUP_WORK", 1 << 14)
+    monkeypatch.setattr(ArraySource, "at_once", lambda *_: None)
     watched = Watched(2e-3 if several else 0.0)
     X, structure = rows(), STRUCTURES["full"]
     parameters = structure.from_covariances(np.full(2, 0.5), X[:2], np.tile(np.eye(3), (2, 1, 1)))

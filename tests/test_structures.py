@@ -18,7 +18,8 @@ from fastgmm.model.conditioning import conditional, marginal
 from fastgmm.model.kernel_model import KernelModel
 from fastgmm.model.parameters import Parameters
 from fastgmm.model.statistics import Statistics
-from fastgmm.model.structure import Structure, Totals
+from fastgmm.model.steps import Totals
+from fastgmm.model.structure import Structure
 from fastgmm.model.structures import DIAG, FULL, STRUCTURES, Diagonal, Tied
 
 Array = np.ndarray[Any, Any]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from ..model.parameters import Parameters
 from ..sources.source import Source
 from ..sources.threads import OutOfTime
+from . import whole
 from .acceleration import Plain, Squarem
 from .convergence import CALLBACK, INTERRUPT, MAX_ITER, MAX_TIME, RULES, TOL
 from .mstep import MStep
@@ -46,6 +47,20 @@ class Fit:
         ends = self.value, self.bound, self.m_step, self.log_likelihood
         return Fit(self.parameters, bounds, stop_reason, repairs, *ends)
 
+    def add(self, several: whole.Reached, on_iteration: Callable[[int, float, float], None] | None) -> None:
+        """Bring it up to date by several iterations at once."""
+        done, bounds = len(self.lower_bounds), several.bounds
+        reported = [bound - several.offset for bound in bounds]
+        self.stop_reason = INTERRUPT
+        self.parameters, self.value, self.bound = several.parameters, bounds[-1], bounds[-1]
+        self.log_likelihood = reported[-1]
+        self.lower_bounds += reported
+        self.stop_reason = CALLBACK  # if one of these raises
+        if on_iteration is not None:
+            for i, before in enumerate([several.before, *bounds[:-1]]):
+                on_iteration(done + 1 + i, reported[i], bounds[i] - before)
+        self.stop_reason = TOL if several.converged else MAX_ITER
+
 
 def expectation_maximization(
     source: Source,
@@ -72,6 +87,11 @@ def expectation_maximization(
     rule = RULES[settings.convergence](structure, settings.tol, fit.bound)
     step = Plain() if settings.acceleration is None else Squarem(structure)
     value, bound, maximized, log_likelihood = -math.inf, fit.bound, parameters, -math.inf
+    for several in whole.iterations(source, m_step, settings, fit, previous_bound):
+        fit.add(several, on_iteration)
+        if several.converged:
+            return fit
+        parameters, bound, rule.bounds = fit.parameters, fit.bound, [fit.bound]
     for n_iter in range(len(fit.lower_bounds) + 1, settings.max_iter + 1):
         fit.stop_reason = INTERRUPT
         try:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Protocol, Self
+from typing import NamedTuple, Protocol, Self
 
 import numpy as np
 
@@ -12,9 +12,22 @@ from ..model.factors import IllDefinedCovariance
 from ..model.parameters import Parameters
 from ..model.statistics import Statistics
 from ..model.structure import Structure
-from .repair import LEAST_FLOAT64, RIDGE, Constraints, Degeneracy, Repair, Rows
+from .repair import EMPTY, LEAST_FLOAT64, RIDGE, Constraints, Degeneracy, Repair, Rows
 
 FLOOR = 2.0  # times `reg_covar`: a smaller variance is more regularization than data
+
+
+class Rules(NamedTuple):
+    """What compiled iterations of maximum likelihood heed; see kernels/whole_fits.pxd."""
+
+    least: float  # what is added to each count
+    added: np.ndarray  # what is added to variances: a number, or one for each feature
+    empty: float  # a component of so few rows is empty; negative where no component is repaired
+    frame: np.ndarray | None  # where rounding comes from, as `Degeneracy.rounding` has it
+    least_deviation: np.ndarray
+    of_mean: float
+    of_frame: float
+    of_deviation: float
 
 
 class MStep(Protocol):
@@ -64,6 +77,9 @@ class MStep(Protocol):
 
     def on(self, rows: Rows, constraints: Constraints | None = None) -> Self:
         """This M-step for other rows, with no repairs yet."""
+
+    def rules(self, resolution: float) -> "Rules | None":
+        """What compiled iterations over rows of this resolution heed; None where they would not do."""
 
     def renumber(self, order: np.ndarray) -> None:
         """Take note that components have been put into another order."""
@@ -136,6 +152,13 @@ class MaximumLikelihood:
 
     def on(self, rows: Rows, constraints: Constraints | None = None) -> Self:
         return type(self)(rows, self.structure, self._reg_covar, self._degenerate, constraints)
+
+    def rules(self, resolution: float) -> Rules | None:
+        if self.constraints or type(self) is not MaximumLikelihood:
+            return None
+        added = np.array(self.regularization, np.float64, ndmin=1)
+        empty = EMPTY * resolution if self._degenerate == "repair" else -1.0
+        return Rules(10 * resolution, added, empty, *self._degeneracy.rounding(resolution))
 
     def renumber(self, order: np.ndarray) -> None:
         place = np.argsort(order)

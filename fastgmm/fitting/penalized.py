@@ -101,6 +101,9 @@ class Penalized:
     def on(self, rows: Rows, constraints: Constraints | None = None) -> Self:
         return type(self)(rows, self.structure, self.prior, self._reg_covar, constraints, self.n_samples)
 
+    def rules(self, resolution: float) -> None:
+        return None
+
     def renumber(self, order: np.ndarray) -> None:
         """Nothing here is numbered."""
 

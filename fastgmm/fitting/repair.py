@@ -5,12 +5,14 @@ from typing import NamedTuple, NoReturn, Protocol
 
 import numpy as np
 
+from .. import kernels
 from ..model.cached import cached
 from ..model.factors import IllDefinedCovariance
 from ..model.parameters import Parameters
 from ..model.spread import check_squares, constant
 from ..model.statistics import Statistics
-from ..model.structure import Structure, Totals
+from ..model.steps import Totals, flat
+from ..model.structure import Structure
 from ..model.units import Units
 
 EPS = float(np.finfo(np.float64).eps)
@@ -168,21 +170,32 @@ class Degeneracy:
 
     def _noise(self, means: np.ndarray, resolution: float) -> np.ndarray:
         """Standard deviations (K, D) that are no more than rounding, or whose precision the rows' type cannot hold."""
-        noise = ROUNDING * EPS * np.abs(means)
-        noise += LEAST_FLOAT32 * self.rows.units.sizes if resolution > EPS else LEAST_FLOAT64
-        if self.structure.common_frame:
-            noise += ROUNDING * resolution * np.abs(means - self.rows.origin)
-        return noise
+        out = np.empty(means.shape)
+        kernels.CHOSEN.rounding(np.ascontiguousarray(means), *self.rounding(resolution)[:4], out)
+        return out
+
+    def rounding(self, resolution: float) -> tuple[np.ndarray | None, np.ndarray, float, float, float]:
+        """Where rounding comes from, as the kernels take it: a common frame, the type of rows, means, deviations."""
+        least = self._least_float32 if resolution > EPS else self._least_float64
+        origin = self.rows.origin if self.structure.common_frame else None
+        of_deviation = math.sqrt(max(100 * len(least) * EPS, (ROUNDING * resolution) ** 2))
+        return origin, least, ROUNDING * EPS, ROUNDING * resolution, of_deviation
+
+    @cached
+    def _least_float64(self) -> np.ndarray:
+        return np.full(len(self.rows.origin), LEAST_FLOAT64)
+
+    @cached
+    def _least_float32(self) -> np.ndarray:
+        return LEAST_FLOAT32 * self.rows.units.sizes
 
     def _above_rounding(self, parameters: Parameters, resolution: float) -> bool:
         """Whether variances exceed rounding, along each feature and given the features before it."""
-        structure = self.structure
-        smallest = self._noise(parameters.means, resolution)
-        if structure.triangular:
-            relative = max(100 * parameters.means.shape[1] * EPS, (ROUNDING * resolution) ** 2)
-            smallest += math.sqrt(relative) * np.sqrt(structure.diagonals(parameters.covariances))
-        smallest *= structure.diagonals(parameters.precisions_cholesky)
-        return bool(np.maximum.reduce(smallest, axis=None) < 1)
+        structure, means = self.structure, np.ascontiguousarray(parameters.means)
+        arrays = means, flat(parameters.covariances), flat(parameters.precisions_cholesky)
+        how = self.rounding(resolution)
+        part: float = kernels.CHOSEN.rounding_part(structure.triangular, structure.shared, *arrays, *how)
+        return part < 1
 
     def refuse(self, statistics: Statistics) -> NoReturn:
         """Refuse rows, and parameters to start from, whose statistics overflow."""

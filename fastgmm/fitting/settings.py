@@ -59,6 +59,12 @@ class Settings(NamedTuple):
         now = perf_counter()
         return self._replace(started=now, deadline=math.inf if self.max_time is None else now + self.max_time)
 
+    @property
+    def plain(self) -> bool:
+        """Whether nothing but `tol` and `max_iter` has a say in how EM goes on."""
+        usual = self.acceleration is None and self.convergence == "likelihood"
+        return usual and self.callback is None and self.deadline == math.inf
+
     def stop(self, n_iter: int, bound: float) -> str | None:
         """The reason to stop after an iteration, or None."""
         if self.callback is None and self.deadline == math.inf:

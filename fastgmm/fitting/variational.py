@@ -143,6 +143,9 @@ class Variational:
         how = self._reg_covar, constraints, self.n_samples, self._moves
         return type(self)(rows, self.structure, self.prior, *how)
 
+    def rules(self, resolution: float) -> None:
+        return None
+
     def renumber(self, order: np.ndarray) -> None:
         """Nothing here is numbered."""
 

@@ -170,7 +170,8 @@ cdef inline bint finite_row(const char* row, Py_ssize_t n, Py_ssize_t stride, fl
 
 
 cdef inline void pack_triangle(
-    const floating* U,          # IN   (D, D) upper triangular, W = U^T (scikit-learn's precision Cholesky)
+    const double* U,            # IN   (D, D) upper triangular, W = U^T (scikit-learn's precision Cholesky)
+    Py_ssize_t ldu,             # IN   length of its rows
     Py_ssize_t D,
     floating* w,                # OUT  (D (D + 1) / 2,)  W in the order of the whitening tile
 ) noexcept nogil:
@@ -181,11 +182,11 @@ cdef inline void pack_triangle(
         above = i0 if stop == i0 + 4 else 0     # columns with four numbers
         for j in range(above):
             for i in range(4):
-                w[i] = U[j * D + i0 + i]
+                w[i] = <floating> U[j * ldu + i0 + i]
             w += 4
         for j in range(above, stop):
             for i in range(max(i0, j), stop):
-                w[0] = U[j * D + i]
+                w[0] = <floating> U[j * ldu + i]
                 w += 1
 
 

@@ -13,7 +13,7 @@ COMMON_FRAME: int
 
 def n_sums(kind: int, n_features: int, n_components: int) -> int: ...
 def workspace_size(kind: int, n_features: int, n_components: int, accumulating: bool, itemsize: int) -> int: ...
-def pack(factors: Rows, packed: Rows) -> None: ...
+def pack(factors: NDArray[np.float64], packed: NDArray[np.float64]) -> None: ...
 def accumulate(
     X: Rows,
     responsibilities: Rows | None,
@@ -81,13 +81,102 @@ def factorize(
     covariances: NDArray[np.float64], workspace: NDArray[np.float64], precisions_cholesky: NDArray[np.float64]
 ) -> int: ...
 def invert(factors: NDArray[np.float64], workspace: NDArray[np.float64], out: NDArray[np.float64]) -> None: ...
-def unwhiten(
-    sums: NDArray[np.float64],
+def describe_mixture(
+    kind: int,
+    triangular: bool,
+    shared: bool,
+    weights: NDArray[np.float64],
+    log_weights: NDArray[np.float64] | None,
+    means: NDArray[np.float64],
     factors: NDArray[np.float64],
+    units: NDArray[np.float64] | None,
+    origin: NDArray[np.float64],
+    offsets: Rows,
+    centers: Rows,
+    center_rounding: Rows,
+    scales: Rows,
+    whitener: NDArray[np.float64],
+) -> None: ...
+def moments_of(
+    kind: int,
+    triangular: bool,
+    shared: bool,
+    sums: NDArray[np.float64],
+    means: NDArray[np.float64],
+    factors: NDArray[np.float64],
+    centers: Rows,
+    origin: NDArray[np.float64],
+    scatter: NDArray[np.float64] | None,
+    largest_ratio: float,
     workspace: NDArray[np.float64],
+    counts: NDArray[np.float64],
     first: NDArray[np.float64],
     second: NDArray[np.float64],
+) -> bool: ...
+def maximize(
+    triangular: bool,
+    shared: bool,
+    counts: NDArray[np.float64],
+    sums: NDArray[np.float64],
+    scatters: NDArray[np.float64],
+    reference: NDArray[np.float64],
+    least: float,
+    added: NDArray[np.float64],
+    weights: NDArray[np.float64],
+    means: NDArray[np.float64],
+    covariances: NDArray[np.float64],
 ) -> None: ...
+def rounding(
+    means: NDArray[np.float64],
+    origin: NDArray[np.float64] | None,
+    least: NDArray[np.float64],
+    of_mean: float,
+    of_frame: float,
+    out: NDArray[np.float64],
+) -> None: ...
+def rounding_part(
+    triangular: bool,
+    shared: bool,
+    means: NDArray[np.float64],
+    covariances: NDArray[np.float64],
+    factors: NDArray[np.float64],
+    origin: NDArray[np.float64] | None,
+    least: NDArray[np.float64],
+    of_mean: float,
+    of_frame: float,
+    of_deviation: float,
+) -> float: ...
+def iterations_size(kind: int, triangular: bool, n_features: int, n_components: int) -> tuple[int, int]: ...
+def iterate_em(
+    X: Rows,
+    row_weights: Rows | None,
+    kind: int,
+    triangular: bool,
+    shared: bool,
+    units: NDArray[np.float64],
+    origin: NDArray[np.float64] | None,
+    scatter: NDArray[np.float64] | None,
+    total: float,
+    largest_ratio: float,
+    least: float,
+    added: NDArray[np.float64],
+    empty: float,
+    frame: NDArray[np.float64] | None,
+    least_deviation: NDArray[np.float64],
+    of_mean: float,
+    of_frame: float,
+    of_deviation: float,
+    tol: float,
+    bound: float,
+    weights: NDArray[np.float64],
+    means: NDArray[np.float64],
+    covariances: NDArray[np.float64],
+    factors: NDArray[np.float64],
+    workspace: Rows,
+    model: Rows,
+    scratch: NDArray[np.float64],
+    bounds: NDArray[np.float64],
+) -> tuple[int, int]: ...
 def patterns_sizes(
     kind: int, n_features: int, n_components: int, accumulating: bool, itemsize: int
 ) -> tuple[int, int]: ...

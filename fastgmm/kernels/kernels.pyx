@@ -26,25 +26,28 @@ row and not once per component, is computed in double precision.
 
 Nothing here validates, allocates, or keeps state: callers size `workspace` by `workspace_size` and `out` by `n_sums`,
 and own every output. The pieces: blocks.pxd (workspace, reading rows, log densities), tails.pxd (Student's t),
-accumulation.pxd (sums), algebra.pxd (small matrices), hierarchy.pxd (Ward's merges), the register tiles behind
-tiles.pxd, and for rows with gaps patterns.pxd, pattern_blocks.pxd and pattern_rows.pxd.
+accumulation.pxd (sums), expectation.pxd (a pass), steps.pxd (between passes), algebra.pxd (small matrices),
+hierarchy.pxd (Ward's merges), the register tiles behind tiles.pxd, and for rows with gaps patterns.pxd,
+pattern_blocks.pxd and pattern_rows.pxd.
 """
 from libc.stdint cimport int32_t, int64_t, uint8_t
 from libc.string cimport memcpy, memset
 
-from accumulation cimport (accumulate_block, accumulate_labeled, add_column, add_row, flush_all, total,
-                           weighted_total)
-from algebra cimport cholesky, congruence, copy_rows, invert_upper, padded
+from accumulation cimport accumulate_block, accumulate_labeled, add_column, add_row, flush_all, total, weighted_total
+from algebra cimport cholesky, copy_rows, invert_upper, padded
 from blocks cimport (COMMON_FRAME, DIAGONAL, TRIANGULAR, Layout, aligned, below_rounding, clear_lanes, enter_frame, far,
                      finite_row, given_responsibilities, integer, layout, load_block, log_densities, pack_triangle,
-                     packed_size, store_responsibilities, weigh, width)
+                     packed_size, store_responsibilities, width)
+from expectation cimport begin, expectation
 from hierarchy cimport merge_clusters
 from pattern_blocks cimport (FEW, MarginalModel, accumulate_pattern_block, begin_block, begin_pattern, end_pattern,
                              marginal_model, pattern_layout, weigh_block)
 from pattern_rows cimport accumulate_rows, draw, filled, flush_rows, posterior_of_row, read_row, squares
 from patterns cimport PatternMixture, SortedRows, condition, own_width, pattern_mixture, set_mixture, sorted_rows
+from steps cimport Shape, describe, estimate, largest_noise, moments, noise, shape_of
 from tails cimport heavy_tails
 from tiles cimport TILE_COLUMNS, distances, exp_all, floating, largest, log_all, minimum, normalize, smallest
+from whole_fits cimport Rows, Rules, Scratch, iterate
 
 globals().update(TRIANGULAR=TRIANGULAR, DIAGONAL=DIAGONAL, COMMON_FRAME=COMMON_FRAME)  # for Python
 
@@ -58,17 +61,6 @@ def workspace_size(int kind, Py_ssize_t n_features, Py_ssize_t n_components, bin
 def n_sums(int kind, Py_ssize_t n_features, Py_ssize_t n_components):
     """How many numbers `accumulate` leaves: of each component, then the log-likelihood."""
     return n_components * width(kind, n_features) + 1
-
-
-def pack(
-    const floating[:, :, ::1] factors,          # IN     (K, D, D) upper triangular precision Cholesky
-    floating[:, ::1] packed,                    # OUT    (K, D (D + 1) / 2)  W_k in the order in which it is read
-):
-    """Put triangular factors into the order of the whitening tile."""
-    cdef Py_ssize_t k, D = factors.shape[1]
-    with nogil:
-        for k in range(factors.shape[0]):
-            pack_triangle(&factors[k, 0, 0], D, &packed[k, 0])
 
 
 def accumulate(
@@ -88,41 +80,34 @@ def accumulate(
 ):
     """One fused pass: expectation and accumulation, block by block, without any N x K array."""
     cdef Py_ssize_t N = X.shape[0], K = centers.shape[0], block, n0, rows, B
-    cdef bint summed
-    cdef const floating* w = NULL
+    cdef const floating* w = NULL if weights is None else &weights[0]
     cdef Layout at = layout(kind, centers.shape[1], K, True, sizeof(floating))
     cdef floating* work = aligned(&workspace[0])
-    cdef floating cut = below_rounding(K, <floating> 0)
     cdef const double* W = &whitener[0] if whitener.shape[0] > 0 else NULL
-    cdef double* log_likelihood = &out[out.shape[0] - 1]
+    cdef const double* o = &origin[0] if kind == COMMON_FRAME else NULL
+    cdef const floating* lost = &center_rounding[0, 0] if kind == TRIANGULAR else NULL
+    cdef const char* x = <const char*> &X[0, 0] if N > 0 else NULL
     with nogil:
-        B = at.B
-        memset(&out[0], 0, out.shape[0] * sizeof(double))
-        memset(work + at.n_buffered, 0, at.K * sizeof(Py_ssize_t))
-        for block in range((N + B - 1) // B):
-            n0 = block * B
-            rows = min(B, N - n0)
-            load_block(<const char*> &X[n0, 0], X.strides[0], X.strides[1], rows, N - n0, at.D, B, work + at.x)
-            if weights is not None:
-                w = &weights[n0]
-            if labels is not None:
-                accumulate_labeled(&at, &labels[n0], w, rows, centers, center_rounding, work, &out[0])
-                continue
-            if kind == COMMON_FRAME:
-                enter_frame(&at, &origin[0], W, work)
-            if responsibilities is None:
-                summed = rows == B and w == NULL
-                log_densities(&at, &offsets[0], &centers[0, 0], &center_rounding[0, 0], &factors[0], work)
-                normalize(summed, B, K, cut, work + at.p, B, work + at.scores)
-                if rows < B:
-                    clear_lanes(&at, rows, work)
-                if w != NULL:
-                    weigh(&at, w, rows, work)
-                log_likelihood[0] += total(work + at.scores, B // TILE_COLUMNS if summed else rows)
-            else:
-                given_responsibilities(&at, &responsibilities[n0, 0], w, rows, centers, center_rounding, work)
-            accumulate_block(&at, &centers[0, 0], work, &out[0])
-        flush_all(&at, work, &out[0])
+        if labels is None and responsibilities is None:
+            expectation(&at, x, X.strides[0], X.strides[1], N, w, &offsets[0], &centers[0, 0], lost, &factors[0],
+                        o, W, work, &out[0])
+        else:
+            B = at.B
+            begin(&at, work, &out[0])
+            for block in range((N + B - 1) // B):
+                n0 = block * B
+                rows = min(B, N - n0)
+                load_block(x + n0 * X.strides[0], X.strides[0], X.strides[1], rows, N - n0, at.D, B, work + at.x)
+                if labels is not None:
+                    accumulate_labeled(&at, &labels[n0], w + n0 if w != NULL else NULL, rows, centers,
+                                       center_rounding, work, &out[0])
+                    continue
+                if kind == COMMON_FRAME:
+                    enter_frame(&at, o, W, work)
+                given_responsibilities(&at, &responsibilities[n0, 0], w + n0 if w != NULL else NULL, rows, centers,
+                                       center_rounding, work)
+                accumulate_block(&at, &centers[0, 0], work, &out[0])
+            flush_all(&at, work, &out[0])
 
 
 def posterior(
@@ -294,62 +279,8 @@ def agglomerate(
                        &order[0, 0], &order[1, 0], &absorbed[0], &into[0], &heights[0], first, last)
 
 
-# ---- small dense algebra, in double precision ---------------------------------------------------------
-
-
-def algebra_size(Py_ssize_t n_features):
-    """How many numbers the workspace of the functions below must hold."""
-    return (4 * n_features + 8) * padded(n_features)
-
-
-def factorize(
-    const double[:, :, ::1] covariances,        # IN     (K, D, D) symmetric
-    double[::1] workspace,                      # SCRATCH
-    double[:, :, ::1] precisions_cholesky,      # OUT    (K, D, D) upper triangular inverse of the Cholesky factor
-):
-    """Invert the Cholesky factor of each covariance; returns the first that is not positive definite, or -1."""
-    cdef Py_ssize_t k, D = covariances.shape[1], P = padded(D), bad = -1
-    cdef double* U = &workspace[0]
-    with nogil:
-        for k in range(covariances.shape[0]):
-            if not cholesky(&covariances[k, 0, 0], D, U, U + 2 * D * P):
-                bad = k
-                break
-            invert_upper(U, D, U + D * P, U + 2 * D * P)
-            copy_rows(U + D * P, P, D, &precisions_cholesky[k, 0, 0], D)
-    return bad
-
-
-def invert(
-    const double[:, :, ::1] factors,            # IN     (K, D, D) upper triangular
-    double[::1] workspace,                      # SCRATCH
-    double[:, :, ::1] out,                      # OUT    (K, D, D) their inverses
-):
-    """Invert triangular factors."""
-    cdef Py_ssize_t k, D = factors.shape[1], P = padded(D)
-    cdef double* U = &workspace[0]
-    with nogil:
-        for k in range(factors.shape[0]):
-            copy_rows(&factors[k, 0, 0], D, D, U, P)
-            invert_upper(U, D, U + D * P, U + 2 * D * P)
-            copy_rows(U + D * P, P, D, &out[k, 0, 0], D)
-
-
-def unwhiten(
-    const double[:, ::1] sums,                  # IN     (K, 1 + D + D (D + 1) / 2) from `accumulate`, TRIANGULAR
-    const double[:, :, ::1] factors,            # IN     (K, D, D) precision Cholesky as applied to the rows
-    double[::1] workspace,                      # SCRATCH
-    double[:, ::1] first,                       # OUT    (K, D)     sum r (x - mu)
-    double[:, :, ::1] second,                   # OUT    (K, D, D)  sum r (x - mu) (x - mu)^T
-):
-    """Take sums over whitened samples back to the units of the data: L s and L S L^T, L = W^-1."""
-    cdef Py_ssize_t k, D = first.shape[1], P = padded(D)
-    cdef double* U = &workspace[0]
-    with nogil:
-        for k in range(first.shape[0]):
-            copy_rows(&factors[k, 0, 0], D, D, U, P)
-            invert_upper(U, D, U + D * P, U + 2 * D * P)
-            congruence(U + D * P, &sums[k, 1], &sums[k, 1 + D], D, U + 2 * D * P, &first[k, 0], &second[k, 0, 0])
+include "steps.pxi"
+include "whole_fits.pxi"
 
 
 # ---- rows with gaps, pattern by pattern ---------------------------------------------------------------

@@ -21,7 +21,6 @@ cdef struct MarginalModel:
     Py_ssize_t centers          # (K, o)
     Py_ssize_t center_rounding  # (K, o)
     Py_ssize_t factors          # packed, (K, o) or (K,)
-    Py_ssize_t dense            # (o, o)  a factor before it is packed
     Py_ssize_t size
 
 
@@ -33,7 +32,6 @@ cdef inline MarginalModel marginal_model(int kind, Py_ssize_t D, Py_ssize_t K) n
     model.centers = take(&size, K * D, 16)
     model.center_rounding = take(&size, K * D if kind == TRIANGULAR else 0, 16)
     model.factors = take(&size, K * (packed_size(D) if kind == TRIANGULAR else D if kind == DIAGONAL else 1), 16)
-    model.dense = take(&size, D * D if kind == TRIANGULAR else 0, 16)
     model.size = size
     return model
 
@@ -224,8 +222,7 @@ cdef inline void write_shared_model(
     invert_root(mix, 0)
     for a in range(o):
         mix.block.origin[a] = mix.origin[mix.observed[a]]
-        memcpy(mix.block.second + a * o, mix.block.inverse + a * P, o * sizeof(double))
-    pack_triangle(mix.block.second, o, mix.block.whitener)
+    pack_triangle(mix.block.inverse, P, o, mix.block.whitener)
 
 
 cdef inline void write_model(const PatternMixture* mix, const MarginalModel* model, floating* memory) noexcept nogil:
@@ -235,7 +232,6 @@ cdef inline void write_model(const PatternMixture* mix, const MarginalModel* mod
     cdef floating* centers = memory + model.centers
     cdef floating* center_rounding = memory + model.center_rounding
     cdef floating* factors = memory + model.factors
-    cdef floating* dense = memory + model.dense
     cdef double lost
     cdef double* applied
     for k in range(mix.K):
@@ -249,9 +245,7 @@ cdef inline void write_model(const PatternMixture* mix, const MarginalModel* mod
         invert_root(mix, k)
         for a in range(o):
             center_rounding[k * o + a] = 0
-            for b in range(o):
-                dense[a * o + b] = <floating> mix.block.inverse[a * P + b]
-        pack_triangle(dense, o, factors + k * packed_size(o))
+        pack_triangle(mix.block.inverse, P, o, factors + k * packed_size(o))
         if floating is float:
             for b in range(o):
                 lost = 0
@@ -262,7 +256,7 @@ cdef inline void write_model(const PatternMixture* mix, const MarginalModel* mod
             memset(mix.block.upper, 0, o * P * sizeof(double))
             for a in range(o):
                 for b in range(a, o):
-                    mix.block.upper[a * P + b] = dense[a * o + b]
+                    mix.block.upper[a * P + b] = <float> mix.block.inverse[a * P + b]
             applied = mix.block.applied + k * D * mix.P
             invert_upper(mix.block.upper, o, applied, mix.scratch)      # P may be less than mix.P
             for a in range(o):      # times L_o^-T, row by row in place

@@ -11,39 +11,17 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Protocol
 
 import numpy as np
 
+from . import steps
 from .factors import inverse, root
 from .kernel_model import KernelModel
 from .parameters import Parameters
 from .statistics import Statistics
+from .steps import Totals
 
 LOG_2_PI = math.log(2 * math.pi)
-
-
-class CancellationError(ArithmeticError):
-    """Scatters that follow from a difference would be poor: accumulate by the `expanded` structure."""
-
-
-class Totals(Protocol):
-    """Location and scatter of all rows, which structures with a common frame need beside a pass.
-
-    A scatter is a D x D matrix: none but structures with matrices may ask for it.
-    """
-
-    @property
-    def origin(self) -> np.ndarray:
-        """A point amid the rows (D,)."""
-
-    @property
-    def scatter(self) -> np.ndarray:
-        """Scatter of all rows about the origin (D, D)."""
-
-    @property
-    def squares(self) -> np.ndarray:
-        """Sums of squares of all rows about the origin along each feature (D,)."""
 
 
 class Structure(ABC):
@@ -101,7 +79,12 @@ class Structure(ABC):
     def from_precisions(self, weights: np.ndarray, means: np.ndarray, precisions: np.ndarray) -> Parameters:
         """Parameters from inverse covariances."""
 
-    @abstractmethod
+    def n_parameters(self, n_components: int, n_features: int) -> int:
+        """Free parameters of the whole mixture."""
+        return n_components * (n_features + 1) - 1 + self.n_covariance_parameters(n_components, n_features)
+
+    # ---- around a pass
+
     def kernel_model(
         self,
         parameters: Parameters,
@@ -113,8 +96,8 @@ class Structure(ABC):
 
         Densities are per volume of the `units` of the features, (D,), or of the data's.
         """
+        return steps.described(self, parameters, dtype, origin, units)
 
-    @abstractmethod
     def moments(
         self, parameters: Parameters, model: KernelModel, sums: np.ndarray, totals: Totals
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -122,10 +105,7 @@ class Structure(ABC):
 
         Raises CancellationError where they would be poor.
         """
-
-    def n_parameters(self, n_components: int, n_features: int) -> int:
-        """Free parameters of the whole mixture."""
-        return n_components * (n_features + 1) - 1 + self.n_covariance_parameters(n_components, n_features)
+        return steps.moments(self, parameters, model, sums, totals)
 
     # ---- its arrays, by components and features
 
@@ -288,12 +268,7 @@ class Structure(ABC):
         self, statistics: Statistics, reg_covar: float | np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Weights, means and covariances of the M-step, whether positive definite or not."""
-        counts = statistics.counts + 10 * statistics.resolution
-        shifts = statistics.sums / counts[:, None]
-        between = self.outer(np.sqrt(counts)[:, None] * shifts)
-        scatters = np.subtract(statistics.scatters, between, out=between)
-        covariances = self.regularize(self.divide(scatters, counts, shifts.shape[1]), reg_covar)
-        return counts / counts.sum(), statistics.reference + shifts, covariances
+        return steps.estimated(self, statistics, reg_covar)
 
     # ---- statistics
 
@@ -337,13 +312,12 @@ class Structure(ABC):
         """
         if model.scales is not None:
             parameters = self.rescaled(parameters, model.scales)
-        components = sums[:-1].reshape(len(model.centers), -1)
-        counts = components[:, 0].copy()
-        used, first, second = self.moments(parameters, model, components, totals)
+        n_components = len(model.centers)
+        counts = sums[:-1].reshape(n_components, -1)[:, 0].copy()
+        used, first, second = self.moments(parameters, model, sums[:-1], totals)
         found = Statistics(
             used, counts, first, second, float(sums[-1]), n_samples, resolution, self.name, model.log_volume
         )
-        found = self.recentered(found, parameters.means)
         return found if model.scales is None else self.rescaled_statistics(found, 1 / model.scales)
 
     def equivalent(self, parameters: Parameters, n_samples: float, resolution: float) -> Statistics:

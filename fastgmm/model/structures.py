@@ -5,33 +5,16 @@ from dataclasses import replace
 
 import numpy as np
 
-from .. import kernels
 from ..kernels import COMMON_FRAME, DIAGONAL, TRIANGULAR
 from .factors import (
     add_to_diagonal,
-    algebra_workspace,
-    inverse,
     inverse_cholesky,
     invert_precisions,
-    packed,
     reciprocal_root,
 )
-from .kernel_model import KernelModel, center
 from .parameters import Parameters
 from .statistics import Statistics
-from .structure import CancellationError, Structure, Totals
-
-NOTHING = np.empty(0)
-
-# The pooled scatter of `Tied` is left to a difference only while the scatter of all rows is at most this many times as
-# large: beyond, the difference would lose that many times the precision of the sums.
-LARGEST_RATIO = {np.dtype(np.float64): 1e6, np.dtype(np.float32): 1e2}
-
-
-def check_digits(within: float, total: float, dtype: np.dtype) -> None:
-    """Refuse a scatter within components that follows from one about a point, by their traces in a common frame."""
-    if total > within * LARGEST_RATIO[dtype]:
-        raise CancellationError
+from .structure import Structure
 
 
 class Full(Structure):
@@ -74,39 +57,6 @@ class Full(Structure):
     def from_precisions(self, weights: np.ndarray, means: np.ndarray, precisions: np.ndarray) -> Parameters:
         factors, covariances = invert_precisions(precisions)
         return Parameters(weights, means, covariances, factors)
-
-    def kernel_model(
-        self,
-        parameters: Parameters,
-        dtype: np.dtype,
-        origin: np.ndarray | None = None,
-        units: np.ndarray | None = None,
-    ) -> KernelModel:
-        factors = parameters.precisions_cholesky
-        centers = parameters.means.astype(dtype)
-        lost = parameters.means - centers
-        center_rounding = -np.einsum("ki,kij->kj", lost, factors) if lost.any() else np.zeros_like(lost)
-        return KernelModel(
-            self.kind,
-            self.offsets(parameters, units).astype(dtype),
-            np.ascontiguousarray(centers),
-            np.ascontiguousarray(center_rounding, dtype),
-            packed(factors.astype(dtype)),
-            NOTHING,
-            NOTHING,
-        )
-
-    def moments(
-        self, parameters: Parameters, model: KernelModel, sums: np.ndarray, totals: Totals
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        n_components, n_features = model.centers.shape
-        first = np.empty((n_components, n_features))
-        second = np.empty((n_components, n_features, n_features))
-        applied = np.ascontiguousarray(
-            parameters.precisions_cholesky.astype(model.factors.dtype, copy=False), np.float64
-        )
-        kernels.CHOSEN.unwhiten(np.ascontiguousarray(sums), applied, algebra_workspace(second), first, second)
-        return parameters.means, first, second
 
 
 class Tied(Structure):
@@ -153,39 +103,6 @@ class Tied(Structure):
     def from_precisions(self, weights: np.ndarray, means: np.ndarray, precisions: np.ndarray) -> Parameters:
         factors, covariances = invert_precisions(precisions[None])
         return Parameters(weights, means, covariances[0], factors[0])
-
-    def kernel_model(
-        self,
-        parameters: Parameters,
-        dtype: np.dtype,
-        origin: np.ndarray | None = None,
-        units: np.ndarray | None = None,
-    ) -> KernelModel:
-        whitener = parameters.precisions_cholesky
-        origin = center(parameters) if origin is None else origin
-        centers = np.einsum("ki,ij->kj", parameters.means - origin, whitener)
-        return KernelModel(
-            self.kind,
-            self.offsets(parameters, units).astype(dtype),
-            np.ascontiguousarray(centers, dtype),
-            np.empty((0, 0), dtype),
-            np.ones(len(centers), dtype),
-            origin,
-            packed(whitener[None]),
-        )
-
-    def moments(
-        self, parameters: Parameters, model: KernelModel, sums: np.ndarray, totals: Totals
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        counts, first, radial = sums[:, 0], sums[:, 1:-1], sums[:, -1].sum()
-        centers = model.centers.astype(np.float64)
-        total = radial + (centers * (2 * first - counts[:, None] * centers)).sum()  # sum over rows of |y|^2
-        check_digits(radial, total, model.centers.dtype)
-        first = np.einsum("ki,ij->kj", first, inverse(parameters.precisions_cholesky[None])[0])
-        means = parameters.means - totals.origin
-        moved = counts[:, None] * means
-        within = totals.scatter - self.outer_sym(first - 0.5 * moved, means)
-        return parameters.means, first - moved, within
 
     @property
     def expanded(self) -> Structure:
@@ -242,30 +159,6 @@ class Diagonal(Structure):
         reciprocal_root(precisions)
         return Parameters(weights, means, 1 / precisions, np.sqrt(precisions))
 
-    def kernel_model(
-        self,
-        parameters: Parameters,
-        dtype: np.dtype,
-        origin: np.ndarray | None = None,
-        units: np.ndarray | None = None,
-    ) -> KernelModel:
-        factors = parameters.precisions_cholesky
-        return KernelModel(
-            self.kind,
-            self.offsets(parameters, units).astype(dtype),
-            np.ascontiguousarray(parameters.means, dtype),
-            np.empty((0, 0), dtype),
-            factors.astype(dtype).ravel(),
-            NOTHING,
-            NOTHING,
-        )
-
-    def moments(
-        self, parameters: Parameters, model: KernelModel, sums: np.ndarray, totals: Totals
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        n_features = model.centers.shape[1]
-        return model.centers.astype(np.float64), sums[:, 1 : 1 + n_features], sums[:, 1 + n_features :]
-
 
 class Spherical(Diagonal):
     """Each component has one variance for all features."""
@@ -314,31 +207,6 @@ class Spherical(Diagonal):
     def pool(self, statistics: Statistics) -> Statistics:
         return replace(statistics, scatters=statistics.scatters.sum(axis=1), covariance_type=self.name)
 
-    def kernel_model(
-        self,
-        parameters: Parameters,
-        dtype: np.dtype,
-        origin: np.ndarray | None = None,
-        units: np.ndarray | None = None,
-    ) -> KernelModel:
-        factors = parameters.precisions_cholesky
-        origin = center(parameters) if origin is None else origin
-        return KernelModel(
-            self.kind,
-            self.offsets(parameters, units).astype(dtype),
-            np.ascontiguousarray(parameters.means - origin, dtype),
-            np.empty((0, 0), dtype),
-            factors.astype(dtype),
-            origin,
-            NOTHING,
-        )
 
-    def moments(
-        self, parameters: Parameters, model: KernelModel, sums: np.ndarray, totals: Totals
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        means = model.centers.astype(np.float64)
-        return model.origin + means, sums[:, 1:-1] - sums[:, :1] * means, sums[:, -1]
-
-
-FULL, TIED, DIAG, SPHERICAL = Full(), Tied(), Diagonal(), Spherical()
+FULL, TIED, DIAG, SPHERICAL = COMPILED = Full(), Tied(), Diagonal(), Spherical()  # all steps by the kernels
 STRUCTURES: dict[str, Structure] = {structure.name: structure for structure in (FULL, TIED, DIAG, SPHERICAL)}

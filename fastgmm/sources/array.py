@@ -6,6 +6,8 @@ from typing import Self
 
 import numpy as np
 
+from ..model.structure import Structure
+from ..model.units import COMFORTABLE
 from .complete import CompleteSource
 from .mapped import Mapping
 from .threads import Workers
@@ -37,6 +39,13 @@ class ArraySource(CompleteSource):
     def release(self, X: np.ndarray) -> None:
         if self.mapping is not None:
             self.mapping.release(X)
+
+    def at_once(self, structure: Structure, n_components: int) -> np.ndarray | None:
+        least, most = COMFORTABLE
+        sizes = self.units.sizes
+        as_it_is = self.dtype.itemsize == 8 or (least <= sizes.min() and sizes.max() <= most)
+        several = len(self._cut(structure.kind, n_components)) > 1
+        return self.X if as_it_is and self.mapping is None and not several else None
 
     def take(self, indices: np.ndarray | None) -> Self:
         if indices is None:

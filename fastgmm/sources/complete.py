@@ -14,7 +14,8 @@ from ..model.fitted import Fitted
 from ..model.kernel_model import KernelModel
 from ..model.parameters import Parameters
 from ..model.statistics import Statistics
-from ..model.structure import CancellationError, Structure
+from ..model.steps import CancellationError
+from ..model.structure import Structure
 from ..model.structures import DIAG, FULL
 from ..model.units import Units, rescaled, scales
 from .passes import Arrays, Group, Pass, Sums, Workspace, allocate

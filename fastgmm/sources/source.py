@@ -174,6 +174,10 @@ class Source(ABC):
     def statistics(self, structure: Structure, parameters: Parameters) -> Statistics:
         """E-step and accumulation in one pass."""
 
+    def at_once(self, structure: Structure, n_components: int) -> np.ndarray | None:
+        """All rows as the kernels see them, where a single call may pass over them again and again; else None."""
+        return None
+
     def work(self, structure: Structure, n_components: int) -> int:
         """Multiply-adds of a pass over the rows; from `GROUP_WORK` on threads share it."""
         return self.n_samples * work_per_row(structure.kind, self.n_features, n_components)

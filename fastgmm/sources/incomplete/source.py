@@ -14,8 +14,9 @@ from ...model.masked import masked
 from ...model.parameters import Parameters
 from ...model.spread import check_squares, constant
 from ...model.statistics import Statistics
-from ...model.structure import CancellationError, Structure
-from ...model.structures import DIAG, FULL, check_digits
+from ...model.steps import CancellationError, check_digits
+from ...model.structure import Structure
+from ...model.structures import DIAG, FULL
 from ...model.units import Units, rescaled
 from ..array import ArraySource
 from ..passes import (

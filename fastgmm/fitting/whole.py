@@ -1,0 +1,73 @@
+"""Iterations of small problems in compiled code, as far as they are ordinary.
+
+They are those of the loop in em.py, of the same steps and with the same bits. What takes more than these (a component
+that empties or collapses, rows without density) is left to that loop, which goes on where compiled code has come to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from ..model.parameters import Parameters
+from ..model.steps import LARGEST_RATIO
+from ..model.structures import COMPILED
+from ..sources.passes import GROUP_WORK as MOST_WORK
+from ..sources.passes import allocate
+from ..sources.source import Source
+from .mstep import MStep
+from .settings import Settings
+
+if TYPE_CHECKING:
+    from .em import Fit
+
+GOES_ON, CONVERGED = 0, 1  # how a call may end; see kernels/whole_fits.pxd
+
+
+class Reached(NamedTuple):
+    """What a few iterations have come to: their bounds in the units of the source, with the one before them."""
+
+    parameters: Parameters
+    before: float
+    bounds: list[float]
+    offset: float  # by how much these exceed bounds in the units of the data
+    converged: bool
+
+
+def iterations(source: Source, m_step: MStep, settings: Settings, fit: Fit, previous_bound: float) -> Iterator[Reached]:
+    """What a fit comes to, a few iterations at a time, so that Ctrl-C need not wait; as far as they are ordinary."""
+    parameters, most = fit.parameters, settings.max_iter - len(fit.lower_bounds)
+    structure, (n_components, n_features) = m_step.structure, parameters.means.shape
+    rules = m_step.rules(float(np.finfo(source.dtype).eps)) if settings.plain and structure in COMPILED else None
+    X = None if rules is None else source.at_once(structure, n_components)
+    if rules is None or X is None:
+        return
+    iterate, framed = source.kernels.iterate_em, structure.common_frame
+    n_scratch, n_model = source.kernels.iterations_size(structure.kind, structure.triangular, n_features, n_components)
+    given = (
+        *(X, source.weights, structure.kind, structure.triangular, structure.shared, source.units.sizes),
+        source.origin if framed else None,
+        np.ascontiguousarray(source.scatter) if framed and structure.triangular else None,
+        *(source.total, LARGEST_RATIO[source.dtype], *rules, settings.tol),
+    )
+    arrays = ((n_scratch, np.dtype(np.float64)), (n_model, source.dtype))
+    scratch, model = allocate(arrays)
+    (workspace,) = allocate(source.arrays(structure.kind, n_components, accumulating=True))
+    offset = source.log_volume
+    bound = fit.bound if fit.lower_bounds else previous_bound + offset
+    at_a_time = max(1, MOST_WORK // source.work(structure, n_components))
+    while most > 0:
+        own = parameters.weights, parameters.means, parameters.covariances, parameters.precisions_cholesky
+        weights, means, covariances, factors = (np.array(values, order="C") for values in own)
+        bounds = np.empty(min(most, at_a_time))
+        changed = weights, means, covariances.ravel(), factors.ravel()
+        n_iter, ended = iterate(*given, bound, *changed, workspace, model, scratch, bounds)
+        if n_iter == 0:
+            return
+        parameters, before = Parameters(weights, means, covariances, factors), bound
+        bound, most = float(bounds[n_iter - 1]), most - n_iter
+        yield Reached(parameters, before, bounds[:n_iter].tolist(), offset, ended == CONVERGED)
+        if ended != GOES_ON:
+            return

@@ -1,0 +1,168 @@
+# The steps between two passes, and small dense algebra, in double precision; included by kernels.pyx.
+
+
+def describe_mixture(
+    int kind,                                   # IN     TRIANGULAR, DIAGONAL or COMMON_FRAME
+    bint triangular,                            # IN     whether a factor is a matrix, not what stands on its diagonal
+    bint shared,                                # IN     whether all components share it
+    const double[::1] weights,                  # IN     (K,)
+    const double[::1] log_weights,              # IN     (K,) what takes the place of their logarithms, or None
+    const double[:, ::1] means,                 # IN     (K, D)
+    const double[::1] factors,                  # IN     precision Cholesky, flat
+    const double[::1] units,                    # IN     (D,) densities are per volume of these, or None: of 1
+    const double[::1] origin,                   # IN     (D,) COMMON_FRAME only
+    floating[::1] offsets,                      # OUT    (K,)    what `accumulate` and `posterior` read
+    floating[:, ::1] centers,                   # OUT    (K, D)
+    floating[:, ::1] center_rounding,           # OUT    (K, D)  TRIANGULAR only
+    floating[::1] scales,                       # OUT    packed W_k, s_k (K, D) flat, or s_k (K,)
+    double[::1] whitener,                       # OUT    packed W, where a matrix is shared
+):
+    """A mixture as the passes read it."""
+    cdef Shape s = shape_of(kind, triangular, shared, means.shape[0], means.shape[1], factors.shape[0])
+    cdef const double* logs = NULL if log_weights is None else &log_weights[0]
+    cdef const double* u = NULL if units is None else &units[0]
+    cdef const double* o = &origin[0] if kind == COMMON_FRAME else NULL
+    cdef floating* rounding = &center_rounding[0, 0] if kind == TRIANGULAR else NULL
+    cdef double* W = &whitener[0] if shared else NULL
+    with nogil:
+        describe(&s, &weights[0], logs, &means[0, 0], &factors[0], u, o, &offsets[0], &centers[0, 0], rounding,
+                 &scales[0], W)
+
+
+def moments_of(
+    int kind,                                   # IN     the mixture as in `describe_mixture`
+    bint triangular,
+    bint shared,
+    const double[::1] sums,                     # IN     what `accumulate` left
+    const double[:, ::1] means,                 # IN     (K, D)
+    const double[::1] factors,                  # IN
+    const floating[:, ::1] centers,             # IN     (K, D)  what the pass read
+    const double[::1] origin,                   # IN     (D,) COMMON_FRAME only
+    const double[:, ::1] scatter,               # IN     (D, D) of all rows about it, where a matrix is shared, or None
+    double largest_ratio,                       # IN     see `moments`
+    double[::1] workspace,                      # SCRATCH
+    double[::1] counts,                         # OUT    (K,)
+    double[:, ::1] first,                       # OUT    (K, D)  sums about the means
+    double[::1] second,                         # OUT    scatters about the means, flat
+):
+    """Sufficient statistics from sums; returns whether they have the digits that they should."""
+    cdef Shape s = shape_of(kind, triangular, shared, means.shape[0], means.shape[1], factors.shape[0])
+    cdef const double* o = &origin[0] if kind == COMMON_FRAME else NULL
+    cdef const double* T = NULL if scatter is None else &scatter[0, 0]
+    cdef double* algebra = &workspace[0] if triangular else NULL
+    cdef bint good
+    with nogil:
+        good = moments(&s, &sums[0], &means[0, 0], &factors[0], &centers[0, 0], o, T, largest_ratio, algebra,
+                       &counts[0], &first[0, 0], &second[0])
+    return good
+
+
+def maximize(
+    bint triangular,                            # IN     the shape of a covariance, as in `describe_mixture`
+    bint shared,
+    const double[::1] counts,                   # IN     (K,)
+    const double[:, ::1] sums,                  # IN     (K, D)  about the reference
+    const double[::1] scatters,                 # IN     about the reference, flat
+    const double[:, ::1] reference,             # IN     (K, D)
+    double least,                               # IN     what is added to each count
+    const double[::1] added,                    # IN     what is added to variances: a number, or one for each feature
+    double[::1] weights,                        # OUT    (K,)
+    double[:, ::1] means,                       # OUT    (K, D)
+    double[::1] covariances,                    # OUT    flat
+):
+    """The M-step of maximum likelihood, but for the factors of precisions."""
+    cdef Shape s = shape_of(0, triangular, shared, sums.shape[0], sums.shape[1], scatters.shape[0])
+    with nogil:
+        estimate(&s, &counts[0], &sums[0, 0], &scatters[0], &reference[0, 0], least, &added[0], added.shape[0],
+                 &weights[0], &means[0, 0], &covariances[0])
+
+
+def rounding(
+    const double[:, ::1] means,                 # IN     (K, D)
+    const double[::1] origin,                   # IN     (D,) of a common frame, or None
+    const double[::1] least,                    # IN     (D,) see `noise`
+    double of_mean,
+    double of_frame,
+    double[:, ::1] out,                         # OUT    (K, D)
+):
+    """Standard deviations that are no more than rounding."""
+    cdef Py_ssize_t k, i
+    cdef const double* o = NULL if origin is None else &origin[0]
+    with nogil:
+        for k in range(means.shape[0]):
+            for i in range(means.shape[1]):
+                out[k, i] = noise(means[k, i], NULL if o == NULL else o + i, least[i], of_mean, of_frame)
+
+
+def rounding_part(
+    bint triangular,                            # IN     the shape of a covariance, as in `describe_mixture`
+    bint shared,
+    const double[:, ::1] means,                 # IN     (K, D)
+    const double[::1] covariances,              # IN     flat
+    const double[::1] factors,                  # IN     flat
+    const double[::1] origin,                   # IN     as for `rounding`
+    const double[::1] least,
+    double of_mean,
+    double of_frame,
+    double of_deviation,                        # IN     see `largest_noise`
+):
+    """The largest part that rounding has in a standard deviation along a feature, given those before it."""
+    cdef Shape s = shape_of(0, triangular, shared, means.shape[0], means.shape[1], factors.shape[0])
+    cdef const double* o = NULL if origin is None else &origin[0]
+    cdef double found
+    with nogil:
+        found = largest_noise(&s, &means[0, 0], &covariances[0], &factors[0], o, &least[0], of_mean, of_frame,
+                              of_deviation)
+    return found
+
+
+def pack(
+    const double[:, :, ::1] factors,            # IN     (K, D, D) upper triangular precision Cholesky
+    double[:, ::1] packed,                      # OUT    (K, D (D + 1) / 2)  W_k in the order in which it is read
+):
+    """Put triangular factors into the order of the whitening tile."""
+    cdef Py_ssize_t k, D = factors.shape[1]
+    with nogil:
+        for k in range(factors.shape[0]):
+            pack_triangle(&factors[k, 0, 0], D, D, &packed[k, 0])
+
+
+# ---- small dense algebra, in double precision ---------------------------------------------------------
+
+
+def algebra_size(Py_ssize_t n_features):
+    """How many numbers the workspace of the functions below must hold."""
+    return (4 * n_features + 8) * padded(n_features)
+
+
+def factorize(
+    const double[:, :, ::1] covariances,        # IN     (K, D, D) symmetric
+    double[::1] workspace,                      # SCRATCH
+    double[:, :, ::1] precisions_cholesky,      # OUT    (K, D, D) upper triangular inverse of the Cholesky factor
+):
+    """Invert the Cholesky factor of each covariance; returns the first that is not positive definite, or -1."""
+    cdef Py_ssize_t k, D = covariances.shape[1], P = padded(D), bad = -1
+    cdef double* U = &workspace[0]
+    with nogil:
+        for k in range(covariances.shape[0]):
+            if not cholesky(&covariances[k, 0, 0], D, U, U + 2 * D * P):
+                bad = k
+                break
+            invert_upper(U, D, U + D * P, U + 2 * D * P)
+            copy_rows(U + D * P, P, D, &precisions_cholesky[k, 0, 0], D)
+    return bad
+
+
+def invert(
+    const double[:, :, ::1] factors,            # IN     (K, D, D) upper triangular
+    double[::1] workspace,                      # SCRATCH
+    double[:, :, ::1] out,                      # OUT    (K, D, D) their inverses
+):
+    """Invert triangular factors."""
+    cdef Py_ssize_t k, D = factors.shape[1], P = padded(D)
+    cdef double* U = &workspace[0]
+    with nogil:
+        for k in range(factors.shape[0]):
+            copy_rows(&factors[k, 0, 0], D, D, U, P)
+            invert_upper(U, D, U + D * P, U + 2 * D * P)
+            copy_rows(U + D * P, P, D, &out[k, 0, 0], D)

@@ -1,0 +1,113 @@
+"""Whole fits of small problems: the EM loop of fitting/em.py, of the same steps, with no call into Python."""
+from libc.math cimport fabs, isfinite
+
+from blocks cimport Layout, width
+from expectation cimport expectation
+from steps cimport DEFINITE, Shape, describe, estimate, find_factors, largest_noise, moments
+from tiles cimport floating
+
+cdef enum:                          # how iterations end
+    GOES_ON = 0                     # no more of them were asked for
+    CONVERGED = 1
+    UNUSUAL = 2                     # the next one needs more care than there is here
+
+
+cdef struct Rows:
+    # All rows of a problem, and where they lie.
+    const char* X
+    Py_ssize_t row_stride, column_stride, N
+    const double* units             # (D,)
+    const double* origin            # (D,)    COMMON_FRAME only
+    const double* scatter           # (D, D)  about the origin, where one matrix is shared
+    double total                    # the number of rows, or the sum of their weights
+
+
+cdef struct Rules:
+    # What an M-step and the rule of convergence heed.
+    double tol
+    double largest_ratio            # see `moments`
+    double least                    # what is added to counts
+    double empty                    # a component of so few rows is empty
+    const double* added             # what is added to variances
+    Py_ssize_t n_added
+    bint careful                    # whether to look for components that are empty or collapsed
+    const double* frame             # (D,) whose rounding counts as noise, or NULL
+    const double* least_deviation   # (D,) see `largest_noise`
+    double of_mean, of_frame, of_deviation
+
+
+cdef struct Scratch:
+    # Arrays that the steps work in, in double precision.
+    double* sums                    # what a pass leaves
+    double* counts                  # (K,)
+    double* first                   # (K, D)
+    double* second                  # scatters
+    double* weights                 # parameters after the M-step
+    double* means
+    double* covariances
+    double* factors
+    double* whitener                # (D (D + 1) / 2,)
+    double* algebra
+
+
+cdef inline int iterate(
+    const Layout* at,
+    const Shape* s,
+    const Rows* rows,
+    const floating* row_weights,    # IN     (N,), or NULL: 1 each
+    const Rules* rules,
+    double* weights,                # INOUT  (K,)  the parameters
+    double* means,                  # INOUT  (K, D)
+    double* covariances,            # INOUT
+    double* factors,                # INOUT
+    const Scratch* own,
+    floating* model,                # SCRATCH  the mixture as passes read it
+    floating* work,                 # SCRATCH
+    double* bound,                  # INOUT  of the iteration before
+    Py_ssize_t most,                # IN     how many iterations
+    Py_ssize_t* n_iter,             # OUT    how many were done
+    double* bounds,                 # OUT    (most,) of each
+) noexcept nogil:
+    """Iterate; an iteration that turns out unusual leaves everything as it was before it."""
+    cdef Py_ssize_t k, i, K = s.K, D = s.D
+    cdef floating* offsets = model
+    cdef floating* centers = offsets + K
+    cdef floating* rounding = centers + K * D
+    cdef floating* scales = rounding + K * D
+    cdef double before, value
+    n_iter[0] = 0
+    while n_iter[0] < most:
+        describe(s, weights, NULL, means, factors, rows.units, rows.origin, offsets, centers, rounding, scales,
+                 own.whitener)
+        expectation(at, rows.X, rows.row_stride, rows.column_stride, rows.N, row_weights, offsets, centers, rounding,
+                    scales, rows.origin, own.whitener if rows.scatter != NULL else NULL, work, own.sums)
+        value = own.sums[K * width(s.kind, D)]
+        if not isfinite(value):
+            return UNUSUAL
+        if not moments(s, own.sums, means, factors, centers, rows.origin, rows.scatter, rules.largest_ratio,
+                       own.algebra, own.counts, own.first, own.second):
+            return UNUSUAL
+        estimate(s, own.counts, own.first, own.second, means, rules.least, rules.added, rules.n_added,
+                 own.weights, own.means, own.covariances)
+        if find_factors(s, own.covariances, own.algebra, own.factors) != DEFINITE:
+            return UNUSUAL
+        if rules.careful:
+            for k in range(K):
+                if not own.counts[k] > rules.empty:
+                    return UNUSUAL
+            if not largest_noise(s, own.means, own.covariances, own.factors, rules.frame, rules.least_deviation,
+                                 rules.of_mean, rules.of_frame, rules.of_deviation) < 1:
+                return UNUSUAL
+        before, bound[0] = bound[0], value / rows.total
+        bounds[n_iter[0]] = bound[0]
+        n_iter[0] += 1
+        for k in range(K):
+            weights[k] = own.weights[k]
+        for i in range(K * D):
+            means[i] = own.means[i]
+        for i in range(s.size if s.shared else K * s.size):
+            covariances[i] = own.covariances[i]
+            factors[i] = own.factors[i]
+        if fabs(bound[0] - before) < rules.tol:
+            return CONVERGED
+    return GOES_ON

@@ -1,0 +1,73 @@
+# Whole fits of small problems; included by kernels.pyx.
+
+
+def iterations_size(int kind, bint triangular, Py_ssize_t n_features, Py_ssize_t n_components):
+    """How many doubles `scratch`, and how many numbers `model`, of `iterate_em` must hold."""
+    cdef Py_ssize_t D = n_features, K = n_components, size = K * (D * D if triangular else D)
+    cdef Py_ssize_t triangle = packed_size(D) if triangular else D
+    size = 2 * K + 2 * K * D + 3 * size + K * width(kind, D) + 1 + triangle
+    return size + algebra_size(D) if triangular else size, K * (1 + 2 * D + triangle)
+
+
+def iterate_em(
+    const floating[:, :] X,                     # IN     (N, D) rows of any strides
+    const floating[::1] row_weights,            # IN     (N,), or None: 1 each
+    int kind,                                   # IN     the structure as in `describe_mixture`
+    bint triangular,
+    bint shared,
+    const double[::1] units,                    # IN     (D,) densities are per volume of these
+    const double[::1] origin,                   # IN     (D,) of the common frame
+    const double[:, ::1] scatter,               # IN     (D, D) of all rows about it, where a matrix is shared, or None
+    double total,                               # IN     number of rows, or the sum of their weights
+    double largest_ratio,                       # IN     see `moments`
+    double least,                               # IN     what is added to counts
+    const double[::1] added,                    # IN     what is added to variances: a number, or one for each feature
+    double empty,                               # IN     a component of so few rows is empty; negative: do not look
+    const double[::1] frame,                    # IN     (D,) its rounding counts as noise, or None; see `rounding_part`
+    const double[::1] least_deviation,          # IN     (D,)
+    double of_mean,
+    double of_frame,
+    double of_deviation,
+    double tol,                                 # IN     iterations end when the bound changes by less
+    double bound,                               # IN     that of the iteration before
+    double[::1] weights,                        # INOUT  (K,)    the parameters
+    double[:, ::1] means,                       # INOUT  (K, D)
+    double[::1] covariances,                    # INOUT  flat
+    double[::1] factors,                        # INOUT  flat
+    floating[::1] workspace,                    # SCRATCH  as for `accumulate`
+    floating[::1] model,                        # SCRATCH
+    double[::1] scratch,                        # SCRATCH
+    double[::1] bounds,                         # OUT    of each iteration: as many as there may be
+):
+    """EM iterations in one call; returns how many there were, and how they ended (see whole_fits.pxd)."""
+    cdef Py_ssize_t K = means.shape[0], D = means.shape[1], size = covariances.shape[0], done = 0
+    cdef Shape s = shape_of(kind, triangular, shared, K, D, size)
+    cdef Layout at = layout(kind, D, K, True, sizeof(floating))
+    cdef Rows rows
+    cdef Rules rules
+    cdef Scratch own
+    cdef const floating* w = NULL if row_weights is None else &row_weights[0]
+    cdef int ended
+    rows.X, rows.row_stride, rows.column_stride = <const char*> &X[0, 0], X.strides[0], X.strides[1]
+    rows.N, rows.units, rows.total = X.shape[0], &units[0], total
+    rows.origin = &origin[0] if kind == COMMON_FRAME else NULL
+    rows.scatter = NULL if scatter is None else &scatter[0, 0]
+    rules.tol, rules.largest_ratio, rules.least, rules.empty = tol, largest_ratio, least, empty
+    rules.added, rules.n_added, rules.careful = &added[0], added.shape[0], empty >= 0
+    rules.frame = NULL if frame is None else &frame[0]
+    rules.least_deviation, rules.of_mean, rules.of_frame = &least_deviation[0], of_mean, of_frame
+    rules.of_deviation = of_deviation
+    own.counts = &scratch[0]
+    own.weights = own.counts + K
+    own.first = own.weights + K
+    own.means = own.first + K * D
+    own.second = own.means + K * D
+    own.covariances = own.second + size
+    own.factors = own.covariances + size
+    own.sums = own.factors + size
+    own.whitener = own.sums + K * width(kind, D) + 1
+    own.algebra = own.whitener + (packed_size(D) if triangular else 0)
+    with nogil:
+        ended = iterate(&at, &s, &rows, w, &rules, &weights[0], &means[0, 0], &covariances[0], &factors[0], &own,
+                        &model[0], aligned(&workspace[0]), &bound, bounds.shape[0], &done, &bounds[0])
+    return done, ended
