@@ -177,6 +177,29 @@ def iterate_em(
     scratch: NDArray[np.float64],
     bounds: NDArray[np.float64],
 ) -> tuple[int, int]: ...
+def seeds(
+    X: Rows,
+    weights: Rows | None,
+    origin: NDArray[np.float64],
+    uniforms: NDArray[np.float64],
+    workspace: Rows,
+    scratch: Rows,
+    cumulative: NDArray[np.float64],
+    trial: NDArray[np.intp],
+    chosen: NDArray[np.intp],
+) -> None: ...
+def lloyd(
+    X: Rows,
+    weights: Rows | None,
+    origin: NDArray[np.float64],
+    least: float,
+    nothing: float,
+    most: int,
+    workspace: Rows,
+    about: Rows,
+    sums: NDArray[np.float64],
+    centers: NDArray[np.float64],
+) -> int: ...
 def patterns_sizes(
     kind: int, n_features: int, n_components: int, accumulating: bool, itemsize: int
 ) -> tuple[int, int]: ...

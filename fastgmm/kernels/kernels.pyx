@@ -26,18 +26,19 @@ row and not once per component, is computed in double precision.
 
 Nothing here validates, allocates, or keeps state: callers size `workspace` by `workspace_size` and `out` by `n_sums`,
 and own every output. The pieces: blocks.pxd (workspace, reading rows, log densities), tails.pxd (Student's t),
-accumulation.pxd (sums), expectation.pxd (a pass), steps.pxd (between passes), algebra.pxd (small matrices),
-hierarchy.pxd (Ward's merges), the register tiles behind tiles.pxd, and for rows with gaps patterns.pxd,
-pattern_blocks.pxd and pattern_rows.pxd.
+accumulation.pxd (sums), expectation.pxd (a pass), steps.pxd (between passes), whole_fits.pxd (the EM loop),
+algebra.pxd (small matrices), clustering.pxd (k-means), hierarchy.pxd (Ward's merges), the register tiles behind
+tiles.pxd, and for rows with gaps patterns.pxd, pattern_blocks.pxd and pattern_rows.pxd.
 """
 from libc.stdint cimport int32_t, int64_t, uint8_t
 from libc.string cimport memcpy, memset
 
-from accumulation cimport accumulate_block, accumulate_labeled, add_column, add_row, flush_all, total, weighted_total
+from accumulation cimport accumulate_block, accumulate_labeled, flush_all, total
 from algebra cimport cholesky, copy_rows, invert_upper, padded
 from blocks cimport (COMMON_FRAME, DIAGONAL, TRIANGULAR, Layout, aligned, below_rounding, clear_lanes, enter_frame, far,
                      finite_row, given_responsibilities, integer, layout, load_block, log_densities, pack_triangle,
                      packed_size, store_responsibilities, width)
+from clustering cimport Points, nearest_centers, plant, potentials_of, settle
 from expectation cimport begin, expectation
 from hierarchy cimport merge_clusters
 from pattern_blocks cimport (FEW, MarginalModel, accumulate_pattern_block, begin_block, begin_pattern, end_pattern,
@@ -46,7 +47,7 @@ from pattern_rows cimport accumulate_rows, draw, filled, flush_rows, posterior_o
 from patterns cimport PatternMixture, SortedRows, condition, own_width, pattern_mixture, set_mixture, sorted_rows
 from steps cimport Shape, describe, estimate, largest_noise, moments, noise, shape_of
 from tails cimport heavy_tails
-from tiles cimport TILE_COLUMNS, distances, exp_all, floating, largest, log_all, minimum, normalize, smallest
+from tiles cimport TILE_COLUMNS, exp_all, floating, largest, log_all, normalize
 from whole_fits cimport Rows, Rules, Scratch, iterate
 
 globals().update(TRIANGULAR=TRIANGULAR, DIAGONAL=DIAGONAL, COMMON_FRAME=COMMON_FRAME)  # for Python
@@ -194,35 +195,13 @@ def assign(
     double[::1] out,                            # OUT    counts (K), sums of rows about the origin (K, D), inertia
 ):
     """Lloyd's pass: nearest centers, and the sums from which the next centers follow."""
-    cdef Py_ssize_t N = X.shape[0], D = centers.shape[1], K = centers.shape[0], n, k, block, n0, rows, B
-    cdef Layout at = layout(COMMON_FRAME, D, K, True, sizeof(floating))
-    cdef floating* work = aligned(&workspace[0])
-    cdef bint in_rows = D >= 8 and X.strides[1] == sizeof(floating)     # long rows are quicker read where they lie
-    cdef double weight = 1
+    cdef Layout at = layout(COMMON_FRAME, centers.shape[1], centers.shape[0], True, sizeof(floating))
+    cdef Points points
+    cdef const floating* w = NULL if weights is None else &weights[0]
+    points.X, points.row_stride, points.column_stride = <const char*> &X[0, 0], X.strides[0], X.strides[1]
+    points.N, points.origin = X.shape[0], &origin[0]
     with nogil:
-        B = at.B
-        memset(&out[0], 0, out.shape[0] * sizeof(double))
-        for block in range((N + B - 1) // B):
-            n0 = block * B
-            rows = min(B, N - n0)
-            load_block(<const char*> &X[n0, 0], X.strides[0], X.strides[1], rows, N - n0, D, B, work + at.x)
-            enter_frame(&at, &origin[0], NULL, work)
-            distances(B, K, D, work + at.x, B, &centers[0, 0], <const floating*> NULL, work + at.d2, B)
-            smallest(B, K, work + at.d2, B, work + at.extreme, work + at.component)
-            if weights is None:
-                out[K + K * D] += total(work + at.extreme, rows)
-            else:
-                out[K + K * D] += weighted_total(work + at.extreme, &weights[n0], rows)
-            for n in range(rows):
-                k = integer(work + at.component, n)
-                labels[n0 + n] = <int32_t> k
-                if weights is not None:
-                    weight = weights[n0 + n]
-                out[k] += weight
-                if in_rows:
-                    add_row(&X[n0 + n, 0], &origin[0], D, weight, &out[K + k * D])
-                else:
-                    add_column(work + at.x + n, B, D, weight, &out[K + k * D])
+        nearest_centers(&at, &points, w, &centers[0, 0], aligned(&workspace[0]), &labels[0], &out[0])
 
 
 def potentials(
@@ -236,30 +215,13 @@ def potentials(
     double[::1] out,                            # OUT    (T,)  weighted sum of min(closest, distance^2 to candidate t)
 ):
     """k-means++: the sum of squared distances to the nearest center if each candidate were the next."""
-    cdef Py_ssize_t N = X.shape[0], D = candidates.shape[1], T = candidates.shape[0], t, block, n0, rows, B
-    cdef Layout at = layout(COMMON_FRAME, D, T, True, sizeof(floating))
-    cdef floating* work = aligned(&workspace[0])
-    cdef floating* d2
+    cdef Layout at = layout(COMMON_FRAME, candidates.shape[1], candidates.shape[0], True, sizeof(floating))
+    cdef Points points
+    cdef const floating* w = NULL if weights is None else &weights[0]
+    points.X, points.row_stride, points.column_stride = <const char*> &X[0, 0], X.strides[0], X.strides[1]
+    points.N, points.origin = X.shape[0], &origin[0]
     with nogil:
-        B = at.B
-        memset(&out[0], 0, out.shape[0] * sizeof(double))
-        for block in range((N + B - 1) // B):
-            n0 = block * B
-            rows = min(B, N - n0)
-            load_block(<const char*> &X[n0, 0], X.strides[0], X.strides[1], rows, N - n0, D, B, work + at.x)
-            enter_frame(&at, &origin[0], NULL, work)
-            distances(B, T, D, work + at.x, B, &candidates[0, 0], <const floating*> NULL, work + at.d2, B)
-            memset(work + at.extreme, 0, B * sizeof(floating))
-            memcpy(work + at.extreme, &closest[n0], rows * sizeof(floating))
-            for t in range(T):
-                d2 = work + at.d2 + t * B
-                if weights is None:
-                    out[t] += minimum(B, work + at.extreme, d2, d2)
-                else:
-                    minimum(B, work + at.extreme, d2, d2)
-                    out[t] += weighted_total(d2, &weights[n0], rows)
-            if update:
-                memcpy(&closest[n0], work + at.d2, rows * sizeof(floating))
+        potentials_of(&at, &points, w, &candidates[0, 0], update, aligned(&workspace[0]), &closest[0], &out[0])
 
 
 def agglomerate(

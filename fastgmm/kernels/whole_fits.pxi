@@ -71,3 +71,52 @@ def iterate_em(
         ended = iterate(&at, &s, &rows, w, &rules, &weights[0], &means[0, 0], &covariances[0], &factors[0], &own,
                         &model[0], aligned(&workspace[0]), &bound, bounds.shape[0], &done, &bounds[0])
     return done, ended
+
+
+def seeds(
+    const floating[:, :] X,                     # IN     (N, D)
+    const floating[::1] weights,                # IN     (N,), or None: 1 each
+    const double[::1] origin,                   # IN     (D,) a point amid the rows
+    const double[:, ::1] uniforms,              # IN     (n_seeds - 1, trials)
+    floating[::1] workspace,                    # SCRATCH  as for COMMON_FRAME with as many components as trials
+    floating[::1] scratch,                      # SCRATCH  (trials D + N,)
+    double[::1] cumulative,                     # SCRATCH  (N + trials,)
+    Py_ssize_t[::1] trial,                      # SCRATCH  (trials,)
+    Py_ssize_t[::1] chosen,                     # INOUT  (n_seeds,)  rows; the first is given
+):
+    """k-means++ in one call."""
+    cdef Py_ssize_t N = X.shape[0], D = X.shape[1], T = uniforms.shape[1]
+    cdef Layout alone = layout(COMMON_FRAME, D, 1, True, sizeof(floating))
+    cdef Layout together = layout(COMMON_FRAME, D, T, True, sizeof(floating))
+    cdef Points points
+    cdef const floating* w = NULL if weights is None else &weights[0]
+    points.X, points.row_stride, points.column_stride = <const char*> &X[0, 0], X.strides[0], X.strides[1]
+    points.N, points.origin = N, &origin[0]
+    with nogil:
+        plant(&alone, &together, &points, w, chosen.shape[0], &uniforms[0, 0], aligned(&workspace[0]), &scratch[0],
+              &scratch[T * D], &cumulative[0], &cumulative[N], &trial[0], &chosen[0])
+
+
+def lloyd(
+    const floating[:, :] X,                     # IN     (N, D)
+    const floating[::1] weights,                # IN     (N,), or None: 1 each
+    const double[::1] origin,                   # IN     (D,) a point amid the rows
+    double least,                               # IN     see `settle`
+    double nothing,
+    Py_ssize_t most,
+    floating[::1] workspace,                    # SCRATCH  as for COMMON_FRAME
+    floating[::1] about,                        # SCRATCH  (K D,)
+    double[::1] sums,                           # SCRATCH  (K + K D + 1,)
+    double[:, ::1] centers,                     # INOUT  (K, D)
+):
+    """k-means in one call; returns how many passes are left where a center has lost its rows, and 0 at the end."""
+    cdef Layout at = layout(COMMON_FRAME, X.shape[1], centers.shape[0], True, sizeof(floating))
+    cdef Points points
+    cdef const floating* w = NULL if weights is None else &weights[0]
+    cdef Py_ssize_t left
+    points.X, points.row_stride, points.column_stride = <const char*> &X[0, 0], X.strides[0], X.strides[1]
+    points.N, points.origin = X.shape[0], &origin[0]
+    with nogil:
+        left = settle(&at, &points, w, least, nothing, most, aligned(&workspace[0]), &about[0], &sums[0],
+                      &centers[0, 0])
+    return left

@@ -10,7 +10,9 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
+from ...model.structures import SPHERICAL  # a common frame, as distances are measured in
 from ...sources.array import ArraySource
+from ...sources.passes import allocate
 from ...sources.source import Source
 
 SEEDING_ROWS = 1 << 13  # size of the sample on which seeds are sought
@@ -76,6 +78,14 @@ def seed(source: ArraySource, first: float, uniforms: np.ndarray, deadline: floa
     """
     chosen = np.empty(len(uniforms) + 1, np.intp)
     chosen[:1] = source.weighted_quantile_rows(np.array([first]))
+    n_trials = uniforms.shape[1]
+    X = source.at_once(SPHERICAL, n_trials) if deadline == math.inf else None
+    if X is not None:
+        n, d = X.shape
+        (workspace,) = allocate(source.arrays(SPHERICAL.kind, n_trials))
+        numbers = np.empty(n_trials * d + n, source.dtype), np.empty(n + n_trials), np.empty(n_trials, np.intp)
+        source.kernels.seeds(X, source.weights, source.origin, uniforms, workspace, *numbers, chosen)
+        return chosen
     closest = np.full(source.n_samples, np.inf, source.dtype)
     potential = source.potentials(source.rows(chosen[:1]), closest, update=True)[0]
     for c, draws in enumerate(uniforms, start=1):
@@ -98,6 +108,12 @@ def lloyd(
     """Move centers to the means of their rows until they move less than `tol` times the variance of the data."""
     total = source.squares.sum()
     variance, nothing = total / source.total / source.n_features, np.finfo(source.dtype).eps ** 2 * total
+    X = source.at_once(SPHERICAL, len(centers)) if deadline == math.inf else None
+    if X is not None:
+        (workspace,), centers = allocate(source.arrays(SPHERICAL.kind, len(centers))), np.array(centers, order="C")
+        scratch = np.empty(centers.size, source.dtype), np.empty(len(centers) + centers.size + 1)
+        how = tol * variance, nothing, max_iter, workspace, *scratch
+        max_iter = source.kernels.lloyd(X, source.weights, source.origin, *how, centers)
     for _ in range(max_iter):
         if perf_counter() >= deadline:
             break
