@@ -64,6 +64,7 @@ def iterations(source: Source, m_step: MStep, settings: Settings, fit: Fit, prev
         bounds = np.empty(min(most, at_a_time))
         changed = weights, means, covariances.ravel(), factors.ravel()
         n_iter, ended = iterate(*given, bound, *changed, workspace, model, scratch, bounds)
+        source.release(X)
         if n_iter == 0:
             return
         parameters, before = Parameters(weights, means, covariances, factors), bound

@@ -169,7 +169,7 @@ cdef inline Py_ssize_t settle(
     double* sums,                       # SCRATCH  as `nearest_centers` leaves them
     double* centers,                    # INOUT  (K, D)
 ) noexcept nogil:
-    """Lloyd's iterations; returns how many are left where a center has lost its rows, and 0 at the end."""
+    """Lloyd's iterations; returns how many are left where a center has lost its rows, 0 for none, -1 once settled."""
     cdef Py_ssize_t k, i, left, D = at.D, K = at.K
     cdef double moved, distance
     cdef double* first = sums + K
@@ -190,5 +190,5 @@ cdef inline Py_ssize_t settle(
                 centers[k * D + i] += moved
                 distance += moved * moved
         if distance <= least:
-            break
+            return -1
     return 0

@@ -109,7 +109,7 @@ def lloyd(
     double[::1] sums,                           # SCRATCH  (K + K D + 1,)
     double[:, ::1] centers,                     # INOUT  (K, D)
 ):
-    """k-means in one call; returns how many passes are left where a center has lost its rows, and 0 at the end."""
+    """k-means in one call; returns how many passes are left where a center has no rows, 0 for none, -1 at the end."""
     cdef Layout at = layout(COMMON_FRAME, X.shape[1], centers.shape[0], True, sizeof(floating))
     cdef Points points
     cdef const floating* w = NULL if weights is None else &weights[0]

@@ -21,7 +21,7 @@ from ..sources.intake import as_source, check_sample_weight
 from ..sources.source import Source
 from .attributes import check_factors, check_shapes, check_weights_and_means, fitted_attributes
 from .checks import Constraints, check_n_features, check_out, check_parameters
-from .protocol import Estimator, overrides
+from .protocol import Estimator, arguments_of, overrides
 
 if TYPE_CHECKING:
     from ..gaussian_mixture import GaussianMixture
@@ -209,8 +209,11 @@ class BaseMixture(Estimator):
             return source.responsibilities(source.model(fitted), out)
 
     def _check_params(self, params: Mapping[str, Any] | None = None) -> None:
-        """Refuse constructor arguments, these or all, of the wrong type or out of range."""
-        check_parameters(self._constraints, vars(self) if params is None else params, type(self).__name__)
+        """Refuse constructor arguments, these or all, of the wrong type or out of range; defaults need no check."""
+        if params is None:
+            defaults = arguments_of(self._plain())
+            params = {name: value for name, value in vars(self).items() if value is not defaults.get(name, self)}
+        check_parameters(self._constraints, params, type(self).__name__)
 
     def _structure(self, attributes: Mapping[str, Any] | None = None) -> Structure:
         """Return the covariance structure asked for."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any
@@ -100,6 +101,23 @@ def check_random_state(seed: Any) -> np.random.RandomState | np.random.Generator
     return seed
 
 
+def seeded(seed: Any) -> np.random.RandomState | np.random.Generator:
+    """Return the same for whoever draws at once: for an integer, one that the calling thread uses again and again.
+
+    To make a new one takes longer than a small fit.
+    """
+    if not isinstance(seed, Integral):
+        return check_random_state(seed)
+    if not hasattr(_OWN, "random_state"):
+        _OWN.random_state = np.random.RandomState()
+    random_state: np.random.RandomState = _OWN.random_state
+    random_state.seed(int(seed))
+    return random_state
+
+
+_OWN = threading.local()  # a generator of each thread
+
+
 Constraint = tuple[Callable[[Any], bool], str]  # a test of a value, and what it asks for in words
 Constraints = Mapping[str, Constraint]  # of constructor arguments, by name
 
@@ -157,14 +175,16 @@ POSITIVE: Constraint = (
     "a float in the range (0.0, inf)",
 )
 CALLABLE: Constraint = (callable, "a callable")
+ANYTHING: Constraint = (lambda _: True, "anything")
 
 
 def check_parameters(constraints: Constraints, params: Mapping[str, Any], estimator: str) -> None:
     """Refuse constructor arguments of the wrong type or out of range."""
-    for name, (valid, description) in constraints.items():
-        if name in params and not valid(params[name]):
+    for name, value in params.items():
+        valid, description = constraints.get(name, ANYTHING)
+        if not valid(value):
             raise compatible(InvalidParameterError)(
-                f"The {name!r} parameter of {estimator} must be {description}. Got {quoted(params[name])} instead."
+                f"The {name!r} parameter of {estimator} must be {description}. Got {quoted(value)} instead."
             )
 
 

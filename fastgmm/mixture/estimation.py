@@ -28,7 +28,7 @@ from ..sources.source import Source
 from ..text import quoted
 from .attributes import fitted_attributes
 from .base import BaseMixture
-from .checks import check_means, check_precisions, check_random_state, check_weights
+from .checks import check_means, check_precisions, check_random_state, check_weights, seeded
 from .ending import to_the_end, warn_of_end, warn_of_repairs
 from .progress import DEBUG, INFO, Logged, Printed, listener, tell
 from .protocol import overrides
@@ -244,7 +244,7 @@ class Estimation(BaseMixture):
     ) -> list[Plan]:
         """Draw the starts, one after the other, or start from a mixture that is known."""
         given = self._starting_values(structure, source.n_features)
-        random_state = check_random_state(self.random_state)
+        random_state = (check_random_state if callable(self.init_params) else seeded)(self.random_state)
         if warm is not None:
             return [Plan(fixed(warm), settings.m_step(source, structure))]
         plans = list[Plan]()

@@ -6,6 +6,7 @@ from typing import Self
 
 import numpy as np
 
+from ..kernels import COMMON_FRAME
 from ..model.structure import Structure
 from ..model.units import COMFORTABLE
 from .complete import CompleteSource
@@ -45,7 +46,13 @@ class ArraySource(CompleteSource):
         sizes = self.units.sizes
         as_it_is = self.dtype.itemsize == 8 or (least <= sizes.min() and sizes.max() <= most)
         several = len(self._cut(structure.kind, n_components)) > 1
-        return self.X if as_it_is and self.mapping is None and not several else None
+        return self.X if as_it_is and not several else None
+
+    def points(self, n_centers: int) -> tuple[np.ndarray, np.ndarray, float] | None:
+        """All rows, their origin, and what both are multiplied by, where one call may see to them all; else None."""
+        if len(self._cut(COMMON_FRAME, n_centers)) > 1:
+            return None
+        return self._scaled(self.X), self.origin * self._scale, self._scale
 
     def take(self, indices: np.ndarray | None) -> Self:
         if indices is None:

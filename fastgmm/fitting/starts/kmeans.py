@@ -10,9 +10,9 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-from ...model.structures import SPHERICAL  # a common frame, as distances are measured in
+from ...kernels import COMMON_FRAME
 from ...sources.array import ArraySource
-from ...sources.passes import allocate
+from ...sources.passes import allocate, work_per_row
 from ...sources.source import Source
 
 SEEDING_ROWS = 1 << 13  # size of the sample on which seeds are sought
@@ -21,6 +21,7 @@ SAMPLE_NUMBERS = 1 << 20  # numbers, rows times features, of the sample on which
 SAMPLE_ROWS_PER_CENTER = 256  # its size where there are many centers
 SAMPLE_MOST_NUMBERS = 1 << 23  # values in the samples of other methods, which hold fewer rows where these are wide
 SAMPLE_LEAST_ROWS = 256  # in them, however wide they are
+MOST_WORK = 1 << 26  # multiply-adds of a compiled call, so that Ctrl-C and a deadline need not wait
 
 Random: TypeAlias = "np.random.RandomState | np.random.Generator"  # as text: numpy.random takes long to import
 
@@ -78,13 +79,14 @@ def seed(source: ArraySource, first: float, uniforms: np.ndarray, deadline: floa
     """
     chosen = np.empty(len(uniforms) + 1, np.intp)
     chosen[:1] = source.weighted_quantile_rows(np.array([first]))
-    n_trials = uniforms.shape[1]
-    X = source.at_once(SPHERICAL, n_trials) if deadline == math.inf else None
-    if X is not None:
-        n, d = X.shape
-        (workspace,) = allocate(source.arrays(SPHERICAL.kind, n_trials))
+    n_seeds, n_trials = len(chosen), uniforms.shape[1]
+    points = source.points(n_trials) if n_seeds * work(source, n_trials) <= MOST_WORK else None
+    if points is not None and perf_counter() < deadline:
+        (X, origin, _), (n, d) = points, source.X.shape
+        (workspace,) = allocate(source.arrays(COMMON_FRAME, n_trials))
         numbers = np.empty(n_trials * d + n, source.dtype), np.empty(n + n_trials), np.empty(n_trials, np.intp)
-        source.kernels.seeds(X, source.weights, source.origin, uniforms, workspace, *numbers, chosen)
+        source.kernels.seeds(X, source.weights, origin, uniforms, workspace, *numbers, chosen)
+        source.release(X)
         return chosen
     closest = np.full(source.n_samples, np.inf, source.dtype)
     potential = source.potentials(source.rows(chosen[:1]), closest, update=True)[0]
@@ -102,19 +104,43 @@ def seed(source: ArraySource, first: float, uniforms: np.ndarray, deadline: floa
     return chosen
 
 
+def settle(
+    source: ArraySource, centers: np.ndarray, max_iter: int, least: float, nothing: float, deadline: float
+) -> tuple[np.ndarray, int]:
+    """Lloyd's iterations in compiled calls, where rows are few; and how many are left to `lloyd`.
+
+    That is none where centers have moved by no more than `least`, squared and summed.
+    """
+    points = source.points(len(centers))
+    if points is None:
+        return centers, max_iter
+    X, origin, scale = points
+    (workspace,), centers = allocate(source.arrays(COMMON_FRAME, len(centers))), np.multiply(centers, scale, order="C")
+    scratch = np.empty(centers.size, source.dtype), np.empty(len(centers) + centers.size + 1)
+    limits, at_a_time = (least * scale**2, nothing * scale**2), max(1, MOST_WORK // work(source, len(centers)))
+    while max_iter > 0 and perf_counter() < deadline:
+        most = min(max_iter, at_a_time)
+        left = source.kernels.lloyd(X, source.weights, origin, *limits, most, workspace, *scratch, centers)
+        source.release(X)
+        max_iter = 0 if left < 0 else max_iter - most + left
+        if left > 0:  # a center has lost its rows
+            break
+    return centers / scale, max_iter
+
+
+def work(source: ArraySource, n_centers: int) -> int:
+    """Multiply-adds for the distances of all rows to so many centers."""
+    return source.n_samples * work_per_row(COMMON_FRAME, source.n_features, n_centers)
+
+
 def lloyd(
     source: ArraySource, centers: np.ndarray, max_iter: int = 100, tol: float = 1e-4, deadline: float = math.inf
 ) -> np.ndarray:
     """Move centers to the means of their rows until they move less than `tol` times the variance of the data."""
     total = source.squares.sum()
     variance, nothing = total / source.total / source.n_features, np.finfo(source.dtype).eps ** 2 * total
-    X = source.at_once(SPHERICAL, len(centers)) if deadline == math.inf else None
-    if X is not None:
-        (workspace,), centers = allocate(source.arrays(SPHERICAL.kind, len(centers))), np.array(centers, order="C")
-        scratch = np.empty(centers.size, source.dtype), np.empty(len(centers) + centers.size + 1)
-        how = tol * variance, nothing, max_iter, workspace, *scratch
-        max_iter = source.kernels.lloyd(X, source.weights, source.origin, *how, centers)
-    for _ in range(max_iter):
+    centers, left = settle(source, centers, max_iter, tol * variance, nothing, deadline)
+    for _ in range(left):
         if perf_counter() >= deadline:
             break
         _, counts, sums, inertia = source.assign(centers)
