@@ -66,7 +66,7 @@ def select(
     """Fit mixtures of several numbers of components and covariance structures, and find the best by a criterion.
 
     Each candidate starts from the next larger one with components merged, and from a clustering that all share: the
-    sweep takes no longer than as many single fits, and ends at higher likelihoods. With what it saves it searches
+    sweep takes no more passes than as many single fits, and ends at higher likelihoods. With what it saves it searches
     around the best candidates: components are inserted where the rows are explained least, which finds small groups
     beside large ones, and merged again. Those whose order ``tol`` leaves open are fitted on, to a hundredth of it. The
     more candidates there are, the farther this search goes. What goes wrong with a candidate is a line of the table,
