@@ -52,9 +52,9 @@ sources/incomplete for gaps, sources/dask) asks the structure for what the kerne
 are powers of two near the spread of the rows (model/units), cuts the rows into groups and has threads run
 `kernels.accumulate` on them (sources/passes). The structure turns the kernels' sums into `Statistics`, the M-step
 (fitting/mstep) these into the next `Parameters`, repaired where needed (fitting/repair); model/steps has the compiled
-steps for that. Where all rows are one group, the same steps run in one call (fitting/whole, kernels/whole_fits.pxd),
-and the loop does what is left. At the end the best fit becomes the attributes of the estimator. `predict` and its like make a `Fitted` of these attributes, and
-`source.model(fitted)` puts it before the rows (kernels.posterior).
+steps for that. Where all rows are one group, the same steps run in one call (fitting/whole), and the loop does what is
+left. At the end the best fit becomes the attributes of the estimator. `predict` and its like make a `Fitted` of these
+attributes, and `source.model(fitted)` puts it before the rows (kernels.posterior).
 
 To add X, go to Y
 -----------------

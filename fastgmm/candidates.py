@@ -31,8 +31,9 @@ __all__ = ["Entry", "Search"]
 
 Mixture = GaussianMixture | BayesianGaussianMixture
 
-# Only conjugate posteriors have bounds that compare structures; a Dirichlet process has no number of components.
-COMPARED = {"posterior": "exact", "weight_concentration_prior_type": "dirichlet_distribution"}
+# Only conjugate posteriors have bounds that compare structures; a Dirichlet process has no number of components; and
+# priors that the rows do not support hide the structure of small groups.
+COMPARED = {"posterior": "exact", "weight_concentration_prior_type": "dirichlet_distribution", "prior": "auto"}
 OWN_MEANING = ("tol", "prior")  # arguments of both estimators that mean something else in each
 
 

@@ -673,6 +673,22 @@ def test_fitted_priors_are_stationary_and_raise_the_bound(structure: str, poster
         assert divergence(*moved, matrix + 1e-3 * direction) > least
 
 
+@pytest.mark.parametrize("acceleration", [None, "squarem"])
+@pytest.mark.parametrize("weight_prior", WEIGHT_PRIORS)
+@pytest.mark.parametrize("posterior", ["compatible", "exact"])
+@pytest.mark.parametrize("structure", TYPES)
+def test_bounds_under_fitted_priors_never_fall(
+    structure: str, posterior: str, weight_prior: str, acceleration: str | None
+) -> None:
+    """Few rows in many components: priors change much from one iteration to the next, and the bound only rises."""
+    rng = np.random.RandomState(0)
+    X = np.concatenate([rng.normal(size=(20, 4)), rng.normal(size=(20, 4)) + 3])
+    params: dict[str, Any] = {"weight_concentration_prior_type": weight_prior, "posterior": posterior, "reg_covar": 0}
+    params |= {"random_state": 0, "max_iter": 300, "tol": 1e-6, "acceleration": acceleration}
+    mixture = BayesianGaussianMixture(n_components=6, covariance_type=structure, prior="auto", **params).fit(X)
+    assert np.diff(mixture.lower_bounds_).min() > -1e-9
+
+
 def test_fitted_priors_leave_whole_bounds() -> None:
     """Bounds under a fitted prior, of which scikit-learn knows nothing, have all constants, also when a fit goes on."""
     X = rows(2)
@@ -751,7 +767,65 @@ def test_predictive_density_is_a_mixture_of_t(structure: str, posterior: str, n_
     out = np.empty(len(more), dtype)
     assert mixture.predictive_log_density(more, out=out) is out
     np.testing.assert_array_equal(out, found)
-    assert np.isfinite(mixture.predictive_log_density(np.full((1, n_features), 1e30, dtype))).all()
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("posterior", ["compatible", "exact"])
+@pytest.mark.parametrize("structure", TYPES)
+def test_predictive_density_however_far(structure: str, posterior: str, dtype: str) -> None:
+    """Where squares overflow densities fall on as a power of the distance, in any units of the rows."""
+    rng = np.random.default_rng(0)
+    largest, unit = (300, 2.0**465) if dtype == "float64" else (37, 2.0**17)
+    X = rng.normal(size=(80, 3)).astype(dtype)
+    params: dict[str, Any] = {"covariance_type": structure, "posterior": posterior, "random_state": 0, "reg_covar": 0}
+    mixture = BayesianGaussianMixture(n_components=2, **params).fit(X)
+    exponents = np.arange(2.0, largest, largest // 12)
+    found = mixture.predictive_log_density(np.array([1.0, -2.0, 0.5]) * 10 ** exponents[:, None].astype(dtype))
+    degrees = np.broadcast_to(mixture.degrees_of_freedom_, 2)
+    gammas = posterior == "exact" and structure in ("diag", "spherical")
+    powers = degrees + (3 if structure == "spherical" else 1) if gammas else degrees + 1
+    power = powers.min() if not (gammas and structure == "diag") else 3 * powers.min()
+    slopes = -np.diff(found[2:].astype(np.float64)) / np.diff(exponents[2:]) / math.log(10)
+    np.testing.assert_allclose(slopes, power, rtol=1e-3)
+    scaled = BayesianGaussianMixture(n_components=2, **params).fit(X * np.asarray(unit, dtype))
+    rows = np.array([1.0, -2.0, 0.5]) * 10.0 ** np.array([1, 4, 8, 15])[:, None]
+    expected = student_mixture(mixture, rows) - 3 * math.log(unit)
+    given = (rows * unit).astype(dtype)
+    rtol = 1e-9 if dtype == "float64" else 1e-4
+    np.testing.assert_allclose(scaled.predictive_log_density(given), expected, rtol=rtol, atol=1e-3)
+
+
+@pytest.mark.parametrize("posterior", ["compatible", "exact"])
+@pytest.mark.parametrize("structure", TYPES)
+def test_scikit_learn_gets_only_posteriors_that_it_has(structure: str, posterior: str) -> None:
+    """Densities are equal there and back; what would have others there is refused, and its plug-in mixture is not."""
+    X = rows(2)
+    mixture = BayesianGaussianMixture(n_components=3, covariance_type=structure, posterior=posterior, random_state=0)
+    mixture.fit(X)
+    if posterior == "exact" and structure in ("diag", "spherical"):
+        with pytest.raises(ValueError, match=r"posterior='exact' of '.*to_mixture"):
+            mixture.to_sklearn()
+        theirs, ours = mixture.to_mixture().to_sklearn(), mixture.to_mixture()
+        np.testing.assert_allclose(theirs.score_samples(X), ours.score_samples(X), rtol=1e-9)
+        return
+    theirs = mixture.to_sklearn()
+    np.testing.assert_allclose(theirs.score_samples(X), mixture.score_samples(X), rtol=1e-9)
+    back = BayesianGaussianMixture.from_sklearn(theirs)
+    np.testing.assert_allclose(back.predictive_log_density(X), mixture.predictive_log_density(X), rtol=1e-9)
+
+
+def test_streams_need_no_rows_for_each_component() -> None:
+    """Components that stay empty do not keep a stream waiting: they are the point of so many."""
+    rng = np.random.RandomState(0)
+    X = np.concatenate([rng.normal(size=(3000, 3)), rng.normal(size=(3000, 3)) + 6])
+    rng.shuffle(X)
+    stream, begun = BayesianGaussianMixture(n_components=20, random_state=0), 0
+    for batch in np.array_split(X, 120):
+        stream.partial_fit(batch)
+        begun = begun or (int(stream.n_samples_seen_) if hasattr(stream, "weights_") else 0)
+    assert begun <= 1000 and stream.n_samples_seen_ == 6000
+    assert (stream.weights_ > 0.01).sum() <= 4
+    assert stream.score(X) > BayesianGaussianMixture(n_components=20, random_state=0).fit(X).score(X) - 0.05
 
 
 @pytest.mark.parametrize("weight_prior", WEIGHT_PRIORS)

@@ -7,6 +7,7 @@ import pickle
 import warnings
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -417,13 +418,13 @@ def test_shapes_of_the_scale(X: Array, kind: str) -> None:
 
 
 def test_prior_is_kept(X: Array, tmp_path: Any) -> None:
-    """Pickles keep the prior, files the name of one."""
+    """Pickles keep the prior, and so do files."""
     named = GaussianMixture(2, prior="mclust", random_state=0).fit(X)
     named.save(tmp_path / "named.npz")
     assert fastgmm.load(tmp_path / "named.npz").prior == "mclust"
     own = GaussianMixture(2, prior=Prior(scale=2.0), random_state=0).fit(X)
     own.save(tmp_path / "own.npz")
-    assert fastgmm.load(tmp_path / "own.npz").prior is None
+    assert fastgmm.load(tmp_path / "own.npz").prior.scale == 2.0
     again = pickle.loads(pickle.dumps(own))
     assert again.prior.scale == 2.0 and bits(again.fit(X)) == bits(own)
     with pytest.raises(AttributeError):
@@ -470,3 +471,23 @@ def test_select_cut_short_is_judged_by_likelihood(X: Array) -> None:
     best, log_likelihood = found.best_estimator_, found.table_["log_likelihood"][0]
     of_prior = len(X) * (best.lower_bound_ - best.score(X))
     assert abs(log_likelihood - len(X) * best.score(X)) < 0.2 * abs(of_prior)  # one M-step earlier
+
+
+@pytest.mark.parametrize(
+    "prior",
+    [
+        Prior(mean_precision=5.0, degrees_of_freedom=30.0, scale=20.0),
+        Prior(mean=np.array([0.1, 0.2]), scale=np.array([[2.0, 0.3], [0.3, 1.0]]), weight_concentration=2.0),
+        "mclust",
+    ],
+)
+def test_priors_are_kept_in_files(prior: Any, tmp_path: Path) -> None:
+    """A mixture from a file goes on under the same prior."""
+    X = np.random.default_rng(0).normal(size=(60, 2))
+    mixture = GaussianMixture(2, prior=prior, reg_covar=0, random_state=0).fit(X)
+    mixture.save(tmp_path / "mixture.npz")
+    again = GaussianMixture.load(tmp_path / "mixture.npz")
+    assert repr(again.prior) == repr(prior) or np.array_equal(again.prior.scale, prior.scale)
+    more = np.random.default_rng(1).normal(size=(200, 2))
+    assert mixture.partial_fit(more).means_.tobytes() == again.partial_fit(more).means_.tobytes()
+    assert mixture.covariances_.tobytes() == again.covariances_.tobytes()

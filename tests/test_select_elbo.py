@@ -25,7 +25,7 @@ def selected(X: Any, *arguments: Any, **options: Any) -> Selection:
 @pytest.fixture(scope="module")
 def selection() -> Selection:
     """All candidates on Old Faithful, converged."""
-    return selected(FAITHFUL, range(1, 5), tol=1e-7, max_iter=5000)
+    return selected(FAITHFUL, range(1, 5), tol=1e-7, max_iter=5000, prior=None)
 
 
 def test_bounds_are_those_of_the_posteriors(selection: Selection) -> None:

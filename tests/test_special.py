@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import special
 
-from fastgmm.model.special import digamma, halves, log_beta, log_gamma
+from fastgmm.model.special import digamma, halves, log_beta, log_gamma, log_gamma_ratio
 
 ARGUMENTS = np.concatenate([np.logspace(-300, 300, 4001), np.linspace(1e-3, 40, 20001)])
 
@@ -44,3 +44,12 @@ def test_sums_over_features_are_those_of_a_wishart() -> None:
     nu = np.array([3.5, 80.0])
     summed = log_gamma(halves(nu, 3)).sum(axis=-1) + 1.5 * np.log(np.pi)
     np.testing.assert_allclose(summed, [special.multigammaln(value / 2, 3) for value in nu], rtol=1e-13)
+
+
+@pytest.mark.parametrize("more", [1, 2, 7, 40])
+def test_ratios_of_gamma_functions(more: int) -> None:
+    """For whole numbers a product of factors, whose logarithm has its digits for any argument."""
+    x = np.concatenate([np.logspace(-3, 300, 1001), np.linspace(0.1, 40, 101)])
+    expected = np.log(x[:, None] + np.arange(more)).sum(axis=1)
+    error = np.abs(log_gamma_ratio(x, float(more)) - expected) / np.maximum(np.abs(expected), more)
+    assert error.max() < 1e-13

@@ -111,7 +111,7 @@ def test_ctrl_c_between_calls(calls: list[whole.Reached], monkeypatch: pytest.Mo
     with warnings.catch_warnings(action="ignore"):
         plain = GaussianMixture(3, **options).fit(X)
         assert len(calls) == 1
-        monkeypatch.setattr(whole, "MOST_WORK", 5 * ArraySource(X, 1).work(whole.COMPILED[0], 3))
+        monkeypatch.setattr(whole, "MOST_WORK", 5 * (ArraySource(X, 1).work(whole.COMPILED[0], 3) + 3 * 4 * 2**3))
         assert GaussianMixture(3, **options).fit(X).means_.tobytes() == plain.means_.tobytes()
         assert [len(reached.bounds) for reached in calls[1:]] == [5, 5, 2]
         five = GaussianMixture(3, **options).set_params(max_iter=5).fit(X)
@@ -185,3 +185,20 @@ def test_progress_tells_each_iteration(capsys: pytest.CaptureFixture[str], monke
             GaussianMixture(2, random_state=0, verbose=2, verbose_interval=1, max_iter=5).fit(X)
         told.append(re.sub(r"[0-9.]+ ?s\b", "", capsys.readouterr().out).splitlines())
     assert told[0] == told[1] and len(told[0]) > 5
+
+
+def test_no_iterations_ask_for_nothing() -> None:
+    """max_iter=0 takes starting values as they are, even where regularization could not be worked out."""
+    X = np.array([[0.0], [1.0], [2.0], [5.0]]) * 1e-160
+    start = {"init_params": [0, 0, 1, 1], "precisions_init": np.full((2, 1, 1), 1e300), "reg_covar": "auto"}
+    found = [GaussianMixture(2, max_iter=0, callback=f, **start).fit(X).means_ for f in (None, lambda *_: False)]
+    np.testing.assert_array_equal(*found)
+
+
+@pytest.mark.parametrize("structure", ["full", "tied"])
+def test_calls_are_short_where_matrices_are_large(structure: str, calls: list[whole.Reached]) -> None:
+    """The algebra of wide rows counts: Ctrl-C would have to wait for it."""
+    X = np.random.default_rng(0).normal(size=(3, 300))
+    with warnings.catch_warnings(action="ignore"):
+        GaussianMixture(1, covariance_type=structure, tol=0, max_iter=12, reg_covar=1.0, init_params=[0, 0, 0]).fit(X)
+    assert max(len(reached.bounds) for reached in calls) <= 2

@@ -44,11 +44,14 @@ class MStep(Protocol):
         What was repaired so far.
     constraints : dict
         Scales of components that are held to least variances; while there are any, no point is extrapolated.
+    proper : bool
+        Whether a proper prior says what components without rows are.
     """
 
     structure: Structure
     repairs: list[Repair]
     constraints: Constraints
+    proper: bool
 
     @property
     def regularization(self) -> float | np.ndarray:
@@ -98,6 +101,8 @@ class MaximumLikelihood:
     has no rows left, or where a covariance is singular to rounding, components are repaired one by one
     (see `Degeneracy`), or with `degenerate="raise"` that is an error.
     """
+
+    proper = False
 
     def __init__(
         self,

@@ -32,6 +32,8 @@ class Penalized:
     objective.
     """
 
+    proper = True
+
     def __init__(
         self,
         rows: Rows,

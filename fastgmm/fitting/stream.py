@@ -210,8 +210,13 @@ def rows_per_component(structure: Structure, n_components: int, n_features: int)
 
 
 def steady(fit: Fit, m_step: MStep, n_samples: int) -> bool:
-    """Whether a fit of so many rows is one to go on from in small steps: sound, with enough rows for each component."""
+    """Whether a fit of so many rows is one to go on from in small steps: sound, with enough rows for each component.
+
+    Under a proper prior a component may have none, and is not lost by it.
+    """
     structure, parameters = m_step.structure, fit.parameters
     least = rows_per_component(structure, *parameters.means.shape)
     repaired = any(repair.iteration > 0 for repair in fit.repairs)
-    return not repaired and m_step.sound(parameters) and float(parameters.weights.min()) * n_samples >= least
+    if repaired or not m_step.sound(parameters):
+        return False
+    return m_step.proper or float(parameters.weights.min()) * n_samples >= least

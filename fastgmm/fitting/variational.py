@@ -40,6 +40,8 @@ class Variational:
     With a proper prior no component collapses, and nothing has to be repaired but a prior that is itself singular.
     """
 
+    proper = True
+
     def __init__(
         self,
         rows: Rows,
@@ -57,6 +59,7 @@ class Variational:
         self._reg_covar, self._moves = reg_covar, moves or Moves()
         self.n_samples = rows.total * rows.weight_unit if n_samples is None else n_samples
         self._known: tuple[Posterior, ...] = ()
+        self._read: tuple[Parameters | None, Parameters | None] = None, None  # the last parameters that a pass has read
         self._n_informative = self.n_samples  # rows with some value: all, until statistics tell
         if isinstance(prior, VariationalPrior):
             self.prior = prior
@@ -73,7 +76,9 @@ class Variational:
         return found
 
     def evaluated(self, parameters: Parameters) -> Parameters:
-        return self.posterior(parameters).evaluated
+        found = self.posterior(parameters).evaluated
+        self._read = parameters, found
+        return found
 
     def __call__(self, statistics: Statistics, previous: Parameters | None = None, iteration: int = 0) -> Parameters:
         if previous is not None and not math.isfinite(statistics.log_likelihood):
@@ -99,8 +104,9 @@ class Variational:
 
     def reported(self, statistics: Statistics, before: Parameters, after: Parameters) -> float:
         """The bound after the M-step, at the responsibilities from before it."""
-        found = self._of_all(statistics)
-        evaluated = self.posterior(before).evaluated
+        found, (read, evaluated) = self._of_all(statistics), self._read
+        if read is not before or evaluated is None:  # else it is what the pass has read, under the prior of that time
+            evaluated = self.posterior(before).evaluated
         joint = self.structure.expected_log_joint(evaluated, found, self.rows.units.sizes)
         return self.posterior(after).evidence_lower_bound(found.log_likelihood - joint)
 

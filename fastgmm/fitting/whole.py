@@ -40,7 +40,8 @@ def iterations(source: Source, m_step: MStep, settings: Settings, fit: Fit, prev
     """What a fit comes to, a few iterations at a time, so that Ctrl-C need not wait; as far as they are ordinary."""
     parameters, most = fit.parameters, settings.max_iter - len(fit.lower_bounds)
     structure, (n_components, n_features) = m_step.structure, parameters.means.shape
-    rules = m_step.rules(float(np.finfo(source.dtype).eps)) if settings.plain and structure in COMPILED else None
+    ordinary = most > 0 and settings.plain and structure in COMPILED
+    rules = m_step.rules(float(np.finfo(source.dtype).eps)) if ordinary else None
     X = None if rules is None else source.at_once(structure, n_components)
     if rules is None or X is None:
         return
@@ -57,7 +58,8 @@ def iterations(source: Source, m_step: MStep, settings: Settings, fit: Fit, prev
     (workspace,) = allocate(source.arrays(structure.kind, n_components, accumulating=True))
     offset = source.log_volume
     bound = fit.bound if fit.lower_bounds else previous_bound + offset
-    at_a_time = max(1, MOST_WORK // source.work(structure, n_components))
+    algebra = (1 if structure.shared else n_components) * 4 * n_features**3 if structure.triangular else 0
+    at_a_time = max(1, MOST_WORK // (source.work(structure, n_components) + algebra))
     while most > 0:
         own = parameters.weights, parameters.means, parameters.covariances, parameters.precisions_cholesky
         weights, means, covariances, factors = (np.array(values, order="C") for values in own)

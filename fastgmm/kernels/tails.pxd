@@ -15,15 +15,9 @@ cdef inline void log1p_all(
     floating* restrict u,               # SCRATCH
     floating* restrict out,             # OUT
 ) noexcept nogil:
-    """out = log(1 + x) for x >= 0, correct where 1 + x is rounded."""
+    """out = log(1 + x) for x >= 0, correct where 1 + x is rounded; NaN where x is infinite."""
     cdef Py_ssize_t i
-    cdef floating most
-    if floating is double:
-        most = 1e300
-    else:
-        most = 1e37
     for i in range(n):
-        x[i] = x[i] if x[i] < most else most        # of samples whose squares overflow
         u[i] = 1 + x[i]
         x[i] = (x[i] - (u[i] - 1)) / u[i]           # log(1 + x) - log u, to first order
     log_all(n, u, out)

@@ -102,6 +102,14 @@ class Bayesian(Streaming, Persistent, Conversion):
             self.posterior == "exact",
         ), repairs
 
+    def _check_in_sklearn(self) -> None:
+        if of_gammas(self._structure(), self.posterior == "exact"):
+            raise ValueError(
+                f"scikit-learn has no posterior='exact' of {self.covariance_type!r} covariances: it would take the "
+                "attributes for those of another posterior, with other densities. Convert to_mixture(), the plug-in "
+                "mixture, or fit with posterior='compatible'."
+            )
+
     def _own_arrays(self, state: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
         return {name: np.atleast_1d(np.asarray(state[name], np.float64)) for name in OWN if name in state}
 

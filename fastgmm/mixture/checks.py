@@ -315,14 +315,12 @@ def is_symmetric(matrix: NDArray[np.float64]) -> bool:
 # Arguments of methods
 
 
-def check_sample_size(n_samples: Any) -> int:
+def check_sample_size(n_samples: Any, name: str = "n_samples") -> int:
     """Return the number of samples to draw, which is at least one."""
     if not isinstance(n_samples, Integral):
-        raise TypeError(f"Invalid value for 'n_samples': {quoted(n_samples)}. Give an int.")
+        raise TypeError(f"Invalid value for {name!r}: {quoted(n_samples)}. Give an int.")
     if n_samples < 1:
-        raise ValueError(
-            f"Invalid value for 'n_samples': {quoted(n_samples)}. The sampling requires at least one sample."
-        )
+        raise ValueError(f"Invalid value for {name!r}: {quoted(n_samples)}. The sampling requires at least one sample.")
     return int(n_samples)
 
 

@@ -76,6 +76,7 @@ class Conversion(BaseMixture):
         array([0, 1])
         """
         kind, own = self._sklearn_class(), vars(self)
+        self._check_in_sklearn()
         fitted = self._fitted(own)
         structure, parameters = fitted.structure, fitted.parameters
         whole = marginal(structure, parameters, range(fitted.n_features))
@@ -139,8 +140,9 @@ class Conversion(BaseMixture):
         kind = cls._sklearn_class()
         if not isinstance(mixture, kind):
             raise TypeError(
-                f"from_sklearn takes a sklearn.mixture.{kind.__name__}, but got {type(mixture).__name__}. For other "
-                "mixtures of Gaussians, use GaussianMixture.from_parameters."
+                f"from_sklearn takes a sklearn.mixture.{kind.__name__}, but got {type(mixture).__name__}. For another "
+                "of scikit-learn's mixtures use the class of the same name, for other mixtures of Gaussians "
+                "GaussianMixture.from_parameters."
             )
         ours = made(cls, {name: getattr(mixture, name) for name in kind().get_params()})
         fitted_attributes(mixture, vars(mixture), *FITTED)
@@ -150,6 +152,9 @@ class Conversion(BaseMixture):
         if hasattr(mixture, "converged_"):
             vars(ours)["stop_reason_"] = TOL if mixture.converged_ else MAX_ITER
         return ours
+
+    def _check_in_sklearn(self) -> None:
+        """Refuse what scikit-learn has nothing for: a hook."""
 
     @classmethod
     def _sklearn_class(cls) -> type[Any]:

@@ -86,8 +86,8 @@ class Estimation(BaseMixture):
         y : None
             Ignored.
         sample_weight : array-like of shape (n_samples,), default=None
-            How many times each row counts: a row of weight 3 is three equal rows, one of weight 0 is absent. Only
-            ratios matter. None means 1 each.
+            How many times each row counts: a row of weight 3 is three equal rows, one of weight 0 is absent. Without a
+            prior only ratios matter. None means 1 each.
 
         Returns
         -------

@@ -22,6 +22,7 @@ from ..sources.numbers import to_floats
 from ..text import quoted, shortened
 from .attributes import check_factors, check_finite, check_shapes, check_weights_and_means, fitted_attributes
 from .base import FITTED, BaseMixture
+from .prior import Prior
 from .protocol import arguments_of, made
 
 __all__ = ["Persistent", "loaded"]
@@ -75,10 +76,10 @@ class Persistent(BaseMixture):
         Notes
         -----
         Kept are the parameters of the mixture to the last bit, the names of the features, how the fit ended, and those
-        constructor arguments, a subclass's own among them, that are numbers, strings, bools or None. Not kept, so that
-        they come back as their defaults, are arrays and callables (starting values, ``init_params`` that is no name,
-        ``callback``) and random generators as ``random_state``. The seconds in ``fits_`` are not kept either and come
-        back as NaN, so that equal fits give equal files.
+        constructor arguments, a subclass's own among them, that are numbers, strings, bools, None or a `Prior`. Not
+        kept, so that they come back as their defaults, are arrays and callables (starting values, ``init_params`` that
+        is no name, ``callback``) and random generators as ``random_state``. The seconds in ``fits_`` are not kept
+        either and come back as NaN, so that equal fits give equal files.
 
         The file is a zip file without compression: ``numpy.load`` reads its arrays, ``unzip -p FILE header.json`` shows
         the rest.
@@ -153,7 +154,7 @@ def loaded(path: str | os.PathLike[str], kinds: Mapping[str, type[Any]]) -> Any:
     header, arrays = read(path)
     try:
         if header["model"] not in kinds:
-            raise ValueError(f"it is a {quoted(header['model'])}, not a {' or a '.join(kinds)}")
+            raise ValueError(f"it is a {quoted(header['model'])}, not a {' or a '.join(kinds)}: see fastgmm.load")
         return _restored(kinds[header["model"]], header, arrays)
     except Exception as error:  # what is written by no fastgmm may be wrong in any way
         version = shortened(header.get("library_version"), 20)
@@ -180,7 +181,8 @@ def _contents(model: Any, state: dict[str, Any], plain: type[Any]) -> tuple[dict
     fitted_attributes(model, state, *FITTED)
     arrays = {name: _floats(state[name]) for name in ARRAYS if name in state} | model._own_arrays(state)
     known = {name: _plain(state[name]) for name in arguments_of(type(model)) if name in state}
-    kept = {name: value for name, value in known.items() if isinstance(value, (str, int, float, type(None)))}
+    priors = {name for name in known if isinstance(state[name], Prior)}
+    kept = {n: value for n, value in known.items() if n in priors or isinstance(value, (str, int, float, type(None)))}
     usual = arguments_of(plain)
     fitted = {name: _plain(state[name]) for name in (*NUMBERS, *model._numbers) if name in state}
     for name in RECORDS:
@@ -203,7 +205,9 @@ def _floats(values: Any) -> NDArray[Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Return a number of NumPy as one of Python, and one that is not finite as a string, which JSON can express."""
+    """Return a number of NumPy as one of Python, one that is not finite as a string, a prior as a dictionary."""
+    if isinstance(value, Prior):
+        return {name: part if part is None else np.asarray(part).tolist() for name, part in vars(value).items()}
     value = value.item() if isinstance(value, np.generic) else value
     return repr(value) if isinstance(value, float) and not math.isfinite(value) else value
 
@@ -211,7 +215,9 @@ def _plain(value: Any) -> Any:
 @masked
 def _restored(cls: type[Any], header: dict[str, Any], arrays: Arrays) -> Any:
     """Return the mixture of a file, as one of a class, after all checks."""
-    params, fitted, names = header["params"], header["fitted"], header["feature_names"]
+    params, fitted, names = dict(header["params"]), header["fitted"], header["feature_names"]
+    if isinstance(params.get("prior"), dict):
+        params["prior"] = Prior(**params["prior"])
     known = arguments_of(cls)
     others = {name: value for name, value in header.get("params_of_subclass", {}).items() if name in known}
     model = made(cls, params | others)

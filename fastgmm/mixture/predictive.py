@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from numbers import Real
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -152,7 +153,9 @@ class Predictive(Distribution):
         -----
         Weights come from their Dirichlet distribution or their sticks, precision matrices from Wishart distributions
         by Bartlett's decomposition, variances of 'diag' and 'spherical' mixtures from inverse gammas, and means from
-        normal distributions given these. See `credible_intervals` for what the posterior does not know.
+        normal distributions given these. With ``posterior='compatible'`` these inverse gammas stand for Wishart
+        distributions of matrices, and vary less: `predictive_log_density` is that of the draws only with 'exact', or
+        with matrices. See `credible_intervals` for what the posterior does not know.
 
         Examples
         --------
@@ -165,7 +168,7 @@ class Predictive(Distribution):
         degrees, mean_precision, concentration = _posterior_of(self)
         seed = self.random_state if random_state is None else random_state
         self._check_params({"random_state": seed})
-        rng, n_draws = check_random_state(seed), check_sample_size(n_draws)
+        rng, n_draws = check_random_state(seed), check_sample_size(n_draws, "n_draws")
         structure, parameters = fitted.structure, fitted.parameters
         means, factors = parameters.means, parameters.precisions_cholesky
         normal = rng.standard_normal(size=(n_draws, *means.shape)) / np.sqrt(mean_precision)[:, None]
@@ -224,7 +227,7 @@ class Predictive(Distribution):
         >>> bool(low[0, 0] < 1.0 < high[0, 0])
         True
         """
-        if not 0 < probability < 1:
+        if not (isinstance(probability, Real) and 0 < float(probability) < 1):
             raise ValueError(f"probability is {probability!r}, but must lie between 0 and 1, as 0.95 does.")
         structure, draws = self._structure(), self.sample_posterior(n_draws, random_state)
         ends = np.array([0.5 - probability / 2, 0.5 + probability / 2])

@@ -59,7 +59,7 @@ class Streaming(Estimation):
         y : None
             Ignored.
         sample_weight : array-like of shape (n_samples,), default=None
-            How many times each row counts, beside those of other batches too: only ratios matter.
+            How many times each row counts, beside those of other batches too: without a prior only ratios matter.
 
         Returns
         -------
@@ -82,14 +82,12 @@ class Streaming(Estimation):
         DegenerateComponentWarning
             If components were repaired, once for each.
 
-        Notes
-        -----
-        A stream in batches of at most b rows remembers the last n ** decay * b ** (1 - decay) of n rows or so. The
-        first estimate waits until that is four times the number of free parameters divided by the number of features,
-        and until there are n_components * (n_features + 1) rows: a first batch of so many does not wait. A fit of rows
-        that have waited has to be sound, without repairs and with enough rows for each component; otherwise more rows
-        wait, up to 16 times as many, or a million numbers. ``max_time`` limits this fit; other batches are
-        learned from whole.
+        Notes ----- A stream in batches of at most b rows remembers the last n ** decay * b ** (1 - decay) of n rows or
+        so. The first estimate waits until that is four times the number of free parameters divided by the number of
+        features, and until there are n_components * (n_features + 1) rows: a first batch of so many does not wait. A
+        fit of rows that have waited has to be sound, without repairs and (unless there is a proper prior, under which
+        components may be empty) with enough rows for each component; otherwise more rows wait, up to 16 times as many,
+        or a million numbers. ``max_time`` limits this fit; other batches are learned from whole.
 
         For a million rows and more, batches of some thousand rows reach the likelihood of a full fit in little more
         time than one pass of it. ``fit`` begins anew; ``weights_init`` and its like hold for the first batch alone.
@@ -108,7 +106,7 @@ class Streaming(Estimation):
         >>> for _ in range(50):
         ...     batch = rng.normal(size=(200, 1)) + 6 * rng.randint(2, size=(200, 1))
         ...     _ = mixture.partial_fit(batch)
-        >>> int(mixture.n_samples_seen_), np.sort(mixture.means_.ravel()).round()
+        >>> int(mixture.n_samples_seen_), np.sort(mixture.means_.ravel()).round() + 0.0
         (10000, array([0., 6.]))
         """
         name, state = type(self).__name__, vars(self)

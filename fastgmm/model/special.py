@@ -38,6 +38,15 @@ def log_gamma(x: np.ndarray) -> np.ndarray:
     return value
 
 
+def log_gamma_ratio(x: np.ndarray, more: float) -> np.ndarray:
+    """log Gamma(x + more) - log Gamma(x), with its own digits however large x is."""
+    large = np.maximum(x, SHIFT)
+    last = large + more
+    value = (last - 0.5) * np.log1p(more / large) + more * (np.log(large) - 1)
+    value += _polynomial(LOG_GAMMA_SERIES, last**-2) / last - _polynomial(LOG_GAMMA_SERIES, large**-2) / large
+    return np.where(x >= SHIFT, value, log_gamma(x + more) - log_gamma(x))
+
+
 def log_beta(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """log of the beta function, gamma(a) gamma(b) / gamma(a + b)."""
     of_a, of_b, of_both = log_gamma(np.stack([a, b, a + b]))

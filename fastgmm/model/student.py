@@ -7,7 +7,7 @@ import numpy as np
 from ..kernels import DIAGONAL
 from .kernel_model import KernelModel, Tails
 from .posterior import of_gammas
-from .special import log_gamma
+from .special import log_gamma_ratio
 from .structure import LOG_2_PI, Structure
 
 
@@ -23,7 +23,7 @@ def student(
     shrunk = mean_precision / (1 + mean_precision) * (degrees / nu)  # of squared whitened distances
     width = 1 if apart else n_features
     half = 0.5 * degrees
-    normalizers = log_gamma(half + 0.5 * width) - log_gamma(half) - 0.5 * width * np.log(math.pi * degrees)
+    normalizers = log_gamma_ratio(half, 0.5 * width) - 0.5 * width * np.log(math.pi * degrees)
     normalizers = normalizers * (n_features // width) + 0.5 * n_features * (np.log(shrunk) + LOG_2_PI)
     scales = np.sqrt(shrunk)
     factors = model.factors.reshape(n_components, -1) * scales[:, None]

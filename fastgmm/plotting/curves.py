@@ -23,6 +23,8 @@ HIGHER = {  # is better
 LOWER = {"bic": "BIC", "aic": "AIC", "aicc": "AICc", "icl": "ICL"}  # is better
 USUAL, REACH = 0.6, 1.5  # the axis goes to so many times the distance of this quantile of all values from the best
 
+LIKELIHOOD, EVIDENCE = "mean log-likelihood per row", "lower bound of all rows"  # what a fit raises
+
 SETTLING = 10  # the axis leaves out the first of so many parts of a fit, which may rise from anywhere
 
 
@@ -151,8 +153,8 @@ class ConvergenceDisplay(Display):
     'mean log-likelihood per row'
     """
 
-    def __init__(self, bounds: NDArray[np.float64], records: list[Any]) -> None:
-        self.bounds, self.records = bounds, records
+    def __init__(self, bounds: NDArray[np.float64], records: list[Any], label: str = LIKELIHOOD) -> None:
+        self.bounds, self.records, self.label = bounds, records, label
 
     @classmethod
     def from_estimator(cls, estimator: Any, *, ax: Axes | None = None) -> Self:
@@ -191,7 +193,8 @@ class ConvergenceDisplay(Display):
         bounds = np.asarray(getattr(estimator, "lower_bounds_", []), dtype=np.float64)
         if not len(bounds):
             raise ValueError("The mixture has no iterations to draw: it was not fitted, or max_iter was 0.")
-        return cls(bounds, list(getattr(estimator, "fits_", []))).plot(ax)
+        label = EVIDENCE if hasattr(estimator, "elbo_") else LIKELIHOOD
+        return cls(bounds, list(getattr(estimator, "fits_", [])), label).plot(ax)
 
     def _draw(self, ax: Axes) -> None:
         from matplotlib.ticker import MaxNLocator
@@ -216,7 +219,7 @@ class ConvergenceDisplay(Display):
                 )
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         ax.set_xlabel("iteration")
-        ax.set_ylabel("mean log-likelihood per row")
+        ax.set_ylabel(self.label)
         ax.ticklabel_format(axis="y", useOffset=False)
         shown = [*self.bounds[len(self.bounds) // SETTLING :], *(r.lower_bound for r in others)]
         margin = 0.05 * (max(shown) - min(shown)) or 1e-3

@@ -64,7 +64,7 @@ class CompleteSource(Source):
         if model.scales is not None:
             X = rescaled(X, model.scales)
         n_far = self.kernels.posterior(X, *model.arguments, *model.tails, *workspace, *outputs)
-        if n_far and model.tails.numbers is None:
+        if n_far:
             from .far import mend  # rarely needed
 
             scores = np.empty(len(X), self.dtype)

@@ -7,13 +7,14 @@ down, and with y_k = W_k u - b_k the whitened row of component k, |y_k|^2 - |y_j
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..kernels import COMMON_FRAME, DIAGONAL, TRIANGULAR
 from ..model.factors import packed
-from ..model.kernel_model import KernelModel
+from ..model.kernel_model import KernelModel, Tails
 from ..model.masked import masked
 from ..model.structure import LOG_2_PI
 
@@ -40,7 +41,10 @@ def mend(X: np.ndarray, model: KernelModel, scores: np.ndarray, outputs: Outputs
         u, exponents = scaled_down(X[rows], model.origin)
         if model.kind == COMMON_FRAME:
             u = whitened(whitener, u - np.ldexp(model.origin, -exponents[:, None]))
-        put(rows, *limit(u, exponents, factors, shifts, offsets), outputs)
+        if model.tails.numbers is None:
+            put(rows, *limit(u, exponents, factors, shifts, offsets), outputs)
+        else:
+            put(rows, *heavy(u, exponents, factors, shifts, model.tails), outputs)
 
 
 @masked
@@ -104,6 +108,24 @@ def limit(
     total = responsibilities.sum(axis=1)
     squares = np.ldexp(norms.min(axis=1) ** 2, 2 * exponents - 1)
     return peak + np.log(total) - squares, responsibilities / total[:, None]
+
+
+def heavy(
+    u: np.ndarray, exponents: np.ndarray, factors: np.ndarray, shifts: np.ndarray, tails: Tails
+) -> tuple[np.ndarray, np.ndarray]:
+    """As `limit`, of Student's t distributions, whose tails follow from the logarithms of distances."""
+    assert tails.numbers is not None
+    constants, powers, degrees = tails.numbers.astype(np.float64)
+    down = -exponents[:, None]
+    y = np.stack([whitened(factor, u) - np.ldexp(shift, down) for factor, shift in zip(factors, shifts, strict=True)])
+    distances = np.abs(y) if tails.apart else norm(y)[..., None]  # (K, n, D or 1)
+    with np.errstate(divide="ignore"):
+        logs = 2 * (np.log(distances) + (math.log(2) * exponents)[:, None]) - np.log(degrees)[:, None, None]
+    log_densities = (constants[:, None] - powers[:, None] * np.logaddexp(0, logs).sum(axis=2)).T
+    peak = log_densities.max(axis=1)
+    responsibilities = np.exp(log_densities - peak[:, None])
+    total = responsibilities.sum(axis=1)
+    return peak + np.log(total), responsibilities / total[:, None]
 
 
 def scaled_down(X: np.ndarray, *points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
