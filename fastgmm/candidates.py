@@ -32,8 +32,13 @@ __all__ = ["Entry", "Search"]
 Mixture = GaussianMixture | BayesianGaussianMixture
 
 # Only conjugate posteriors have bounds that compare structures; a Dirichlet process has no number of components; and
-# priors that the rows do not support hide the structure of small groups.
-COMPARED = {"posterior": "exact", "weight_concentration_prior_type": "dirichlet_distribution", "prior": "auto"}
+# priors that the rows do not support hide the structure of small groups. To fit them takes many iterations.
+COMPARED: dict[str, Any] = {
+    "posterior": "exact",
+    "weight_concentration_prior_type": "dirichlet_distribution",
+    "prior": "auto",
+    "max_iter": 1000,
+}
 OWN_MEANING = ("tol", "prior")  # arguments of both estimators that mean something else in each
 
 

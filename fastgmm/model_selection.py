@@ -105,11 +105,11 @@ def select(
         1 counts fitted candidates.
     **params : dict
         Further arguments of `GaussianMixture`, the same for all candidates; with 'elbo' of `BayesianGaussianMixture`,
-        with ``posterior='exact'``, ``weight_concentration_prior_type='dirichlet_distribution'`` and ``prior='auto'``
-        unless you say otherwise: other posteriors cannot compare structures, and with the default priors the bound
-        finds them less often. ``init_params`` replaces the shared starts
-        (a callable is called with the sample). ``max_time`` is for all of the search: candidates whose turn does not
-        come have a TimeoutError in the table, and the others are judged as after Ctrl-C.
+        with ``posterior='exact'``, ``weight_concentration_prior_type='dirichlet_distribution'``, ``prior='auto'`` and
+        ``max_iter=1000`` unless you say otherwise: other posteriors cannot compare structures, and with the default
+        priors the bound finds them less often. ``init_params`` replaces the shared starts (a callable is called with
+        the sample). ``max_time`` is for all of the search: candidates whose turn does not come have a TimeoutError in
+        the table, and the others are judged as after Ctrl-C.
 
     Returns
     -------

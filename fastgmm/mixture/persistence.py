@@ -215,9 +215,11 @@ def _plain(value: Any) -> Any:
 @masked
 def _restored(cls: type[Any], header: dict[str, Any], arrays: Arrays) -> Any:
     """Return the mixture of a file, as one of a class, after all checks."""
-    params, fitted, names = dict(header["params"]), header["fitted"], header["feature_names"]
+    params, fitted, names = header["params"], header["fitted"], header["feature_names"]
     if isinstance(params.get("prior"), dict):
-        params["prior"] = Prior(**params["prior"])
+        if params["prior"].keys() != vars(Prior()).keys():
+            raise ValueError(f"its prior has {quoted(list(params['prior']))}, not {list(vars(Prior()))}")
+        params = params | {"prior": Prior(**params["prior"])}
     known = arguments_of(cls)
     others = {name: value for name, value in header.get("params_of_subclass", {}).items() if name in known}
     model = made(cls, params | others)
