@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -63,7 +62,7 @@ class Selection:
 
     best_estimator_: GaussianMixture | BayesianGaussianMixture
     table_: NDArray[Any]
-    estimators_: Sequence[GaussianMixture | BayesianGaussianMixture | None] = field(repr=False)
+    estimators_: list[GaussianMixture | BayesianGaussianMixture | None] = field(repr=False)
     criterion: str
 
     @property

@@ -57,7 +57,7 @@ def posteriors(X: NDArray[np.float64]) -> GaussianMixture:
     assert_type(mixture.fit(X), BayesianGaussianMixture)
     assert_type(mixture.elbo_, float)
     assert_type(mixture.mean_precision_, NDArray[np.float64])
-    assert_type(mixture.predictive_log_density(X), NDArray[np.float64])
+    assert_type(mixture.predictive_log_density(X), NDArray[np.floating[Any]])
     assert_type(mixture.sample_posterior(10).weights, NDArray[np.float64])
     assert_type(mixture.credible_intervals().variances, NDArray[np.float64])
     return mixture.to_mixture()
@@ -119,9 +119,10 @@ def choice(X: NDArray[np.float64]) -> GaussianMixture:
     """Model selection."""
     selection = fastgmm.select(X, range(1, 5), ["full", "diag"], criterion="icl", tol=1e-2)
     assert_type(selection, Selection)
-    assert_type(selection.estimators_, list[GaussianMixture | None])
+    assert_type(selection.estimators_, list[GaussianMixture | BayesianGaussianMixture | None])
     assert_type(selection.plot(), plotting.CriterionDisplay)
-    return selection.best_estimator_
+    best = selection.best_estimator_
+    return best if isinstance(best, GaussianMixture) else best.to_mixture()
 
 
 def chunks(X: NDArray[np.float64], mixture: GaussianMixture) -> None:
