@@ -88,8 +88,10 @@ from .exceptions import (
     NotFittedError,
     SelectionWarning,
 )
+from .fits import Fits
 from .gaussian_mixture import GaussianMixture
 from .loading import load
+from .many import fit_many
 from .mixture.prior import Prior
 from .model.statistics import Statistics
 from .model_selection import select
@@ -99,6 +101,7 @@ __all__ = [
     "BayesianGaussianMixture",
     "ConvergenceWarning",
     "DegenerateComponentWarning",
+    "Fits",
     "GaussianMixture",
     "ModelFileError",
     "NotFittedError",
@@ -107,6 +110,7 @@ __all__ = [
     "SelectionWarning",
     "Statistics",
     "__version__",
+    "fit_many",
     "load",
     "maximize",
     "merge",

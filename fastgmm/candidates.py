@@ -21,7 +21,7 @@ from .fitting.starts.kmeans import Random
 from .fitting.variational import LEAST_COUNT
 from .gaussian_mixture import GaussianMixture
 from .mixture.base import fitted
-from .mixture.estimation import settings_of, take_over
+from .mixture.elsewhere import settings_of, take_over
 from .mixture.progress import DEBUG, Count, tell
 from .model.fitted import Fitted
 from .selection import CRITERIA

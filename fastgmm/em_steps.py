@@ -12,8 +12,8 @@ from .fitting.convergence import MAX_ITER, RULES, TOL
 from .fitting.em import Fit
 from .gaussian_mixture import GaussianMixture
 from .mixture.base import check_arguments, fitted, rows_of
+from .mixture.elsewhere import reached, settings_of, take_over
 from .mixture.ending import warn_of_repairs
-from .mixture.estimation import reached, settings_of, take_over
 from .model.masked import masked
 from .model.statistics import Statistics
 from .model.structure import Structure

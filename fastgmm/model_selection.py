@@ -18,9 +18,9 @@ from .exceptions import ConvergenceWarning, DegenerateComponentWarning, Selectio
 from .fitting.search.trials import Candidate, Outcome
 from .fitting.starts.kmeans import Random
 from .gaussian_mixture import GaussianMixture
-from .mixture.checks import check_random_state
+from .mixture.checks import check_random_state, listed_values, numbers_of_components
+from .mixture.elsewhere import rows_to_fit
 from .mixture.ending import to_the_end
-from .mixture.estimation import rows_to_fit
 from .mixture.progress import INFO, Count, tell
 from .model.masked import masked
 from .model.structures import STRUCTURES
@@ -168,7 +168,7 @@ def select(
     if not (isinstance(start, str) or callable(start)):
         raise TypeError("init_params holds an array, which fits one number of components: give a name or a callable.")
     options = {"n_init": n_init, "random_state": random_state, "n_threads": n_threads, **params}
-    types, numbers = _types(covariance_types), _numbers(n_components)
+    types, numbers = _types(covariance_types), numbers_of_components(n_components)
     posteriors = criterion == "elbo"
     estimator = BayesianGaussianMixture if posteriors else GaussianMixture
     with rows_to_fit(estimator(**options), X, sample_weight) as source:
@@ -265,22 +265,9 @@ def _warn(best: Entry, notes: Sequence[str]) -> None:
         warn(shortened(f"Before you take the best candidate: {' '.join(notes)}", LONGEST), SelectionWarning)
 
 
-def _numbers(n_components: Any) -> list[int]:
-    """Return the numbers of components asked for, each once."""
-    numbers = [n_components] if isinstance(n_components, Integral) else _listed(n_components)
-    if not numbers or not all(isinstance(k, Integral) and int(k) >= 1 for k in numbers):
-        raise ValueError(f"n_components={quoted(n_components)}: give one or more numbers of components, ints from 1.")
-    return list(dict.fromkeys(int(k) for k in numbers))
-
-
 def _types(covariance_types: Any) -> list[str]:
     """Return the covariance structures asked for, each once."""
-    types = [covariance_types] if isinstance(covariance_types, str) else _listed(covariance_types)
+    types = [covariance_types] if isinstance(covariance_types, str) else listed_values(covariance_types)
     if not types or not all(isinstance(kind, str) and kind in STRUCTURES for kind in types):
         raise ValueError(f"covariance_types={quoted(covariance_types)}: give one or more of {', '.join(STRUCTURES)}.")
     return list(dict.fromkeys(types))
-
-
-def _listed(values: Any) -> list[Any]:
-    """Return the values as a list, which is empty when there are none."""
-    return list(values) if isinstance(values, Iterable) else []

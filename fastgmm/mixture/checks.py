@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any
 
@@ -99,6 +99,19 @@ def check_random_state(seed: Any) -> np.random.RandomState | np.random.Generator
     if isinstance(seed, Integral):
         return np.random.RandomState(int(seed))
     return seed
+
+
+def numbers_of_components(n_components: Any) -> list[int]:
+    """Return the numbers of components asked for, each once."""
+    numbers = [n_components] if isinstance(n_components, Integral) else listed_values(n_components)
+    if not numbers or not all(isinstance(k, Integral) and int(k) >= 1 for k in numbers):
+        raise ValueError(f"n_components={quoted(n_components)}: give one or more numbers of components, ints from 1.")
+    return list(dict.fromkeys(int(k) for k in numbers))
+
+
+def listed_values(values: Any) -> list[Any]:
+    """Return the values as a list, which is empty when there are none."""
+    return list(values) if isinstance(values, Iterable) else []
 
 
 def seeded(seed: Any) -> np.random.RandomState | np.random.Generator:

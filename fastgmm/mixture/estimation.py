@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from time import perf_counter
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -33,7 +33,7 @@ from .ending import to_the_end, warn_of_end, warn_of_repairs
 from .progress import DEBUG, INFO, Logged, Printed, listener, tell
 from .protocol import overrides
 
-__all__ = ["Estimation", "reached", "rows_to_fit", "settings_of", "take_over"]
+__all__ = ["Estimation"]
 
 # Attributes that not every fit sets.
 TRANSIENT = ("feature_names_in_", "fits_", "n_samples_seen_", "_stream", "_pending")
@@ -215,6 +215,20 @@ class Estimation(BaseMixture):
 
     def _estimate(self, source: Source, sample_weight: Any) -> dict[str, Any]:
         """Run EM, warn, take over the fitted attributes, and return them."""
+        fit, attributes = self._found(source, sample_weight)
+
+        def end() -> dict[str, Any]:
+            found = attributes()
+            if self.max_iter > 0:
+                warn_of_end(fit, self.max_time)
+            warn_of_repairs(fit.repairs)  # as an error, a warning leaves the estimator as it is
+            self._adopt(found)
+            return found
+
+        return to_the_end(end)
+
+    def _found(self, source: Source, sample_weight: Any) -> tuple[Fit, Callable[[], dict[str, Any]]]:
+        """Run EM; return the fit, and what makes attributes of it."""
         settings, structure, state = self._settings().begun(), self._structure(), vars(self)
         warm: Parameters | None = None
         if self.warm_start and "converged_" in state:
@@ -228,16 +242,7 @@ class Estimation(BaseMixture):
             return self._attributes(structure, fit, source.dtype, n_samples, source.feature_names, records)
 
         fit, records = self._best_fit(source, plans, settings, attributes, previous_bound)
-
-        def end() -> dict[str, Any]:
-            found = attributes(fit, records)
-            if self.max_iter > 0:
-                warn_of_end(fit, self.max_time)
-            warn_of_repairs(fit.repairs)  # as an error, a warning leaves the estimator as it is
-            self._adopt(found)
-            return found
-
-        return to_the_end(end)
+        return fit, partial(attributes, fit, records)
 
     def _plans(
         self, source: Source, structure: Structure, settings: Settings, warm: Parameters | None = None
@@ -375,26 +380,3 @@ class Estimation(BaseMixture):
             "n_samples_seen_": n_samples,
             **{name: value for name, value in optional.items() if value is not None},
         }
-
-
-E = TypeVar("E", bound=Estimation)
-
-
-def settings_of(mixture: Estimation, state: Mapping[str, Any] | None = None) -> Settings:
-    """Return the arguments of an estimator that every fit heeds; as `Estimation._settings`."""
-    return mixture._settings(state)
-
-
-def reached(mixture: Estimation, state: Mapping[str, Any]) -> Parameters:
-    """Return the parameters that a fit has left, to go on from."""
-    return mixture._reached(state)
-
-
-def rows_to_fit(mixture: Estimation, X: Any, sample_weight: Any = None) -> Source:
-    """Return checked rows as a source from which an estimator may learn."""
-    return mixture._rows_to_fit(X, sample_weight)
-
-
-def take_over(mixture: E, fit: Fit, dtype: np.dtype[Any], n_samples: float, **others: Any) -> E:
-    """Return the estimator with the attributes of a fit that was run elsewhere; `others` as for `_attributes`."""
-    return mixture._adopt(mixture._attributes(mixture._structure(), fit, dtype, n_samples, **others))
