@@ -85,9 +85,9 @@ def test_forms_of_tables() -> None:
 def test_number_of_components_is_chosen(criterion: str) -> None:
     """Each problem has the candidate with the lowest criterion, and the values of all."""
     tables = [*(X for X in ragged(12) if len(X) > 25), np.random.default_rng(1).normal(size=(50, 2))]
-    fits = fit_many(tables, [1, 2, 3], criterion=criterion, random_state=3)
+    fits = fit_many(tables, [1, 2, 3], criterion=criterion, covariance_type="tied", random_state=3)
     for i, X in enumerate(tables):
-        singles = [alone(X, k) for k in (1, 2, 3)]
+        singles = [alone(X, k, covariance_type="tied") for k in (1, 2, 3)]
         values = [getattr(single, criterion)(X) for single in singles]
         np.testing.assert_array_equal(fits.scores_[i], values)
         assert_same(fits, i, singles[int(np.argmin(values))])
