@@ -1,0 +1,130 @@
+"""Small fits, one by one and thousands in a call, beside scikit-learn in a loop and in processes.
+
+Run `python -P bench/many.py --output many.json`; bench/README.md says what is measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import sklearn
+from sklearn.mixture import GaussianMixture as Theirs
+from threadpoolctl import threadpool_limits
+
+from fastgmm import GaussianMixture as Ours
+from fastgmm import fit_many
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # for `python -P`
+
+from comparison.surroundings import machine, usable_cores
+
+Array = np.ndarray[Any, Any]
+
+SINGLE = ((60, 1, 2), (500, 1, 2), (150, 2, 3), (20, 1, 2), (200, 4, 3), (1000, 2, 5), (5000, 4, 5))  # N, D, K
+SAMPLE = 200  # problems of a kind that scikit-learn fits, in whose time its whole is reckoned
+
+
+def tables(n_problems: int, n_samples: int, n_features: int, n_groups: int) -> Array:
+    """Problems of groups some standard deviations apart, (P, N, D)."""
+    rng = np.random.default_rng(n_samples + n_features)
+    centers = 4 * rng.normal(size=(n_problems, n_groups, n_features))
+    labels = rng.integers(n_groups, size=(n_problems, n_samples, 1))
+    return np.take_along_axis(centers, labels, axis=1) + rng.normal(size=(n_problems, n_samples, n_features))
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """How long something takes."""
+    begin = time.perf_counter()
+    work()
+    return time.perf_counter() - begin
+
+
+def single_fits(rounds: int) -> Iterator[dict[str, Any]]:
+    """Default fits one by one, both libraries in turn on the same tables: medians, and the median of ratios."""
+    for n_samples, n_features, k in SINGLE:
+        X = tables(rounds, n_samples, n_features, k)
+        times: dict[str, list[float]] = {"fastgmm": [], "scikit-learn": []}
+        for i, table in enumerate(X):
+            for name, kind in (("fastgmm", Ours), ("scikit-learn", Theirs))[:: 1 if i % 2 else -1]:
+                times[name].append(seconds(lambda kind=kind, table=table: kind(k, random_state=0).fit(table)))
+        ratio = np.divide(times["scikit-learn"], times["fastgmm"])
+        yield {
+            "sizes": [n_samples, n_features, k],
+            "microseconds": {name: float(1e6 * np.median(values)) for name, values in times.items()},
+            "times_faster": [float(q) for q in np.percentile(ratio, [50, 25, 75])],
+        }
+
+
+def theirs(X: Sequence[Array], numbers: Sequence[int]) -> list[Any]:
+    """scikit-learn's best fit of each problem."""
+    found = []
+    for table in X:
+        fits = [Theirs(k, random_state=0).fit(table) for k in numbers]
+        found.append(fits[0] if len(fits) == 1 else min(fits, key=lambda fit: fit.bic(table)))
+    return found
+
+
+def many_fits(rounds: int, threads: int) -> Iterator[dict[str, Any]]:
+    """Thousands of problems in a call, beside loops and processes over a part of them."""
+    rng = np.random.default_rng(0)
+    nanopore = [table[: rng.integers(30, 200)] for table in tables(10_000, 200, 2, 2)]
+    kinds: dict[str, tuple[Sequence[Array], list[int]]] = {
+        "10 000 x (500 x 1), K = 2": (tables(10_000, 500, 1, 2), [2]),
+        "genes: 20 000 x (500 x 1), K = 1, 2, 3 by BIC": (tables(20_000, 500, 1, 2), [1, 2, 3]),
+        "nanopore: 10 000 x (30 to 200 x 2), K = 2": (nanopore, [2]),
+        "pixels: 50 000 x (50 x 1), K = 2": (tables(50_000, 50, 1, 2), [2]),
+    }
+    for name, (X, numbers) in kinds.items():
+        part, times = X[:SAMPLE], dict[str, list[float]](fit_many=[], loop=[], theirs=[], processes=[])
+        chunks = [part[i::threads] for i in range(threads)]
+        for _ in range(rounds):
+            times["fit_many"].append(seconds(lambda X=X, numbers=numbers: fit_many(X, numbers, random_state=0)))
+            fits = [seconds(lambda t=t, k=k: Ours(k, random_state=0).fit(t)) for t in part for k in numbers]
+            times["loop"].append(sum(fits) * len(X) / SAMPLE)
+            times["theirs"].append(seconds(lambda part=part, numbers=numbers: theirs(part, numbers)) * len(X) / SAMPLE)
+            with joblib.parallel_config("loky", n_jobs=threads, inner_max_num_threads=1), joblib.Parallel() as parallel:
+                parallel(joblib.delayed(len)(chunk) for chunk in chunks)  # begin the processes
+                jobs = [joblib.delayed(theirs)(chunk, numbers) for chunk in chunks]
+                times["processes"].append(
+                    seconds(lambda parallel=parallel, jobs=jobs: parallel(jobs)) * len(X) / SAMPLE
+                )
+        ours = np.array(times["fit_many"])
+        fits = fit_many(X, numbers, random_state=0)
+        yield {
+            "kind": name,
+            "seconds": times,
+            "times_faster": {way: float(np.median(np.array(values) / ours)) for way, values in times.items()},
+            "predict_proba": seconds(lambda fits=fits, X=X: fits.predict_proba(X)),
+        }
+
+
+def main() -> None:
+    """Measure, print a line for each result, and write the JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--output", type=Path, metavar="FILE", help="write everything measured as JSON")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds of the many (default 3)")
+    parser.add_argument("--threads", type=int, default=usable_cores(), help="threads and processes (default: cores)")
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")
+    surroundings = machine() | {"threads": options.threads, "scikit-learn": sklearn.__version__}
+    results: dict[str, Any] = {"surroundings": surroundings, "single": [], "many": []}
+    with threadpool_limits(1):
+        for name, part in (("single", single_fits(101)), ("many", many_fits(options.rounds, options.threads))):
+            for row in part:
+                results[name].append(row)
+                print(name, json.dumps(row), flush=True)
+    if options.output:
+        options.output.write_text(json.dumps(results, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
