@@ -55,7 +55,7 @@ def single_fits(rounds: int) -> Iterator[dict[str, Any]]:
         times: dict[str, list[float]] = {"fastgmm": [], "scikit-learn": []}
         for i, table in enumerate(X):
             for name, kind in (("fastgmm", Ours), ("scikit-learn", Theirs))[:: 1 if i % 2 else -1]:
-                times[name].append(seconds(lambda kind=kind, table=table: kind(k, random_state=0).fit(table)))
+                times[name].append(seconds(lambda kind=kind, k=k, table=table: kind(k, random_state=0).fit(table)))
         ratio = np.divide(times["scikit-learn"], times["fastgmm"])
         yield {
             "sizes": [n_samples, n_features, k],
