@@ -1,8 +1,8 @@
 """Gaussian mixture models by EM and variational Bayes: compiled drop-ins for the estimators of scikit-learn's mixture.
 
-Users need `GaussianMixture`, `BayesianGaussianMixture`, `select`, `load` and, for data in parts, `statistics`, `merge`
-and `maximize`; rows that do not fit into memory come from `fastgmm.sources`, pictures from `fastgmm.plotting`. The rest
-of this page is the map of the code.
+Users need `GaussianMixture`, `BayesianGaussianMixture`, `select`, `load`, for thousands of small tables `fit_many` and,
+for data in parts, `statistics`, `merge` and `maximize`; rows that do not fit into memory come from `fastgmm.sources`,
+pictures from `fastgmm.plotting`. The rest of this page is the map of the code.
 
 One picture
 -----------
@@ -29,10 +29,11 @@ docstring of a room says what it must not know.
 * fastgmm/        the public names: `gaussian_mixture`, `bayesian_mixture`, `model_selection`, `candidates` and
                   `selection`, `em_steps`, `loading`, `datasets`, `config`, and equipment: `exceptions`, `text`,
                   `startup`
+  many/           mixtures of many tables in one call
 * mixture/        what the estimators are made of: base, estimation, streaming, prior, bayesian, predictive, criteria,
                   distribution, regression, imputation, outliers, persistence, scikit-learn's protocol and conversion,
                   checks of arguments and of attributes, progress, the ending of a fit that is cut short, notebooks
-* fitting/        em, whole, mstep, variational, penalized, repair, convergence, acceleration, stream, restarts,
+* fitting/        em, whole, tables, mstep, variational, penalized, repair, convergence, acceleration, stream, restarts,
                   parallel, settings
   starts/         where EM begins;   search/   the search behind `select`
 * sources/        where rows come from: intake, columns, numbers, passes, arrays, chunks, files, threads
@@ -53,7 +54,8 @@ are powers of two near the spread of the rows (model/units), cuts the rows into 
 `kernels.accumulate` on them (sources/passes). The structure turns the kernels' sums into `Statistics`, the M-step
 (fitting/mstep) these into the next `Parameters`, repaired where needed (fitting/repair); model/steps has the compiled
 steps for that. Where all rows are one group, the same steps run in one call (fitting/whole), and the loop does what is
-left. At the end the best fit becomes the attributes of the estimator. `predict` and its like make a `Fitted` of these
+left; where they are few, one call does everything from k-means on (fitting/tables), for one table or for thousands
+(many/). At the end the best fit becomes the attributes of the estimator. `predict` and its like make a `Fitted` of these
 attributes, and `source.model(fitted)` puts it before the rows (kernels.posterior).
 
 To add X, go to Y
@@ -88,10 +90,10 @@ from .exceptions import (
     NotFittedError,
     SelectionWarning,
 )
-from .fits import Fits
 from .gaussian_mixture import GaussianMixture
 from .loading import load
-from .many import fit_many
+from .many.fits import Fits
+from .many.fitting import fit_many
 from .mixture.prior import Prior
 from .model.statistics import Statistics
 from .model_selection import select

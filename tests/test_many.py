@@ -11,6 +11,8 @@ from problems import Array
 
 import fastgmm
 from fastgmm import Fits, GaussianMixture, fit_many
+from fastgmm.fitting import restarts, whole
+from fastgmm.many import batches, fitting
 
 KEPT = ("weights_", "means_", "covariances_", "precisions_cholesky_")
 
@@ -81,6 +83,103 @@ def test_forms_of_tables() -> None:
     np.testing.assert_array_equal(fit_many(matrix[:, :, None], 1).means_, fit_many(list(matrix), 1).means_)
 
 
+def hostile(n_problems: int, n_features: int, dtype: str) -> list[Array]:
+    """Tables of groups of rows, of which some are far from the origin, tiny, whole numbers, repeated or constant."""
+    rng = np.random.default_rng(n_features)
+    tables = []
+    for i in range(n_problems):
+        X = rng.normal(size=(int(rng.integers(4, 200)), n_features)) + 4 * rng.integers(3, size=(1, n_features))
+        X[: len(X) // 2] += rng.choice([0, 3, 30])
+        X[: len(X) // 4] += rng.choice([0, 9])
+        X = X * rng.choice([1.0, 1.0, 1e-4, 1e4]) + rng.choice([0.0, 0.0, 1e3])
+        X = np.round(X) if i % 5 == 1 else X
+        X[: len(X) // 3] = X[0] if i % 7 == 3 else X[: len(X) // 3]
+        tables.append((np.zeros_like(X) + X[0] if i % 31 == 30 else X).astype(dtype))
+    return tables
+
+
+def all_of(fits: Fits) -> list[Any]:
+    """All that is known of each problem, as bits where it may be."""
+    found: list[Any] = []
+    for i, mixture in enumerate(fits):
+        bits = [] if mixture is None else [getattr(mixture, name).tobytes() for name in (*KEPT, "precisions_")]
+        others = ("lower_bounds_", "n_iter_", "stop_reason_", "degenerate_", "n_samples_seen_", "n_components")
+        ends = [] if mixture is None else [repr(getattr(mixture, name)) for name in others]
+        found.append([*bits, *ends, fits.status_[i], fits.weights_[i].tobytes(), fits.means_[i].tobytes()])
+        found[-1] += [fits.covariances_[i].tobytes(), fits.lower_bound_[i].tobytes(), fits.converged_[i]]
+    return found
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("n_features", [1, 3])
+@pytest.mark.parametrize("structure", ["full", "tied", "diag", "spherical"])
+def test_compiled_calls_have_the_bits_of_the_loop(
+    structure: str, n_features: int, dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Candidates, weights, order and repairs included."""
+    tables, rng = hostile(120, n_features, dtype), np.random.default_rng(0)
+    options: dict[str, Any] = {"covariance_type": structure, "random_state": 3, "order": "weight"}
+    calls = [
+        {"n_components": [1, 2, 3]},
+        {"n_components": 2, "reg_covar": 0.0, "degenerate": "raise", "max_iter": 3, "tol": 1e-6},
+        {"n_components": [2, 1], "criterion": "icl", "sample_weight": [rng.integers(3, size=len(X)) for X in tables]},
+    ]
+    by_themselves: list[Any] = []
+    single = batches.fitted
+    monkeypatch.setattr(batches, "fitted", lambda *of: by_themselves.append(of) or single(*of))
+    compiled = [fit_many(tables, **options, **call) for call in calls]
+    assert 0 < len(by_themselves) < 0.45 * 3 * len(tables)
+    monkeypatch.setattr(batches, "limits_of", lambda _: None)
+    monkeypatch.setattr(restarts, "from_kmeans_at_once", lambda *_, **__: None)
+    monkeypatch.setattr(whole, "iterations", lambda *_: iter(()))
+    for call, fits in zip(calls, compiled, strict=True):
+        slow = fit_many(tables, **options, **call)
+        np.testing.assert_allclose(fits.scores_, slow.scores_, rtol=1e-5 if dtype == "float32" else 1e-12)
+        for i, (one, other) in enumerate(zip(all_of(fits), all_of(slow), strict=True)):
+            assert one == other, f"problem {i}, {call}"
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("structure", ["full", "tied", "diag", "spherical"])
+def test_answers_have_the_bits_of_single_ones(structure: str, dtype: str) -> None:
+    """Also for rows that are far off, for mixtures of other numbers of components, and where there are none."""
+    tables = [*hostile(60, 2, dtype), np.zeros((1, 2), dtype)]
+    fits = fit_many(tables, [1, 2, 3], covariance_type=structure, random_state=3)
+    assert len(set(fits.n_components_)) >= 3
+    asked = [np.concatenate([X, X[:1] * 1e3, X[:1] + np.array([1e9, 0], dtype)]) for X in tables]
+    answers = fits.predict(asked), fits.predict_proba(asked), fits.score_samples(asked)
+    for i, (X, mixture) in enumerate(zip(asked, fits, strict=True)):
+        labels, shares, scores = (answer[i] for answer in answers)
+        if mixture is None:
+            assert (labels == -1).all() and np.isnan(shares).all() and np.isnan(scores).all()
+            continue
+        assert labels.tobytes() == mixture.predict(X).tobytes()
+        assert shares[:, : mixture.n_components].tobytes() == mixture.predict_proba(X).tobytes()
+        assert scores.tobytes() == mixture.score_samples(X).tobytes() and scores.dtype == dtype
+        assert np.isnan(shares[:, mixture.n_components :]).all()
+
+
+def test_answers_for_bad_rows() -> None:
+    """They are refused as by a single mixture."""
+    tables = ragged(3)
+    fits = fit_many(tables, 2, random_state=3)
+    with pytest.raises(ValueError, match="X contains NaN"):
+        fits.predict([tables[0], tables[1] * np.nan, tables[2]])
+    with pytest.raises(ValueError, match="expecting 2 features"):
+        fits.score_samples([X[:, :1] for X in tables])
+    with pytest.raises(ValueError):
+        fits.predict_proba([["a", "b"]] * 3)
+
+
+def test_progress(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line now and then, if asked for."""
+    monkeypatch.setattr(fitting, "EVERY", 0.0)
+    fit_many(ragged(3), 1)
+    assert capsys.readouterr().out == ""
+    fit_many(ragged(3), 1, verbose=True)
+    assert capsys.readouterr().out == "3 of 3 problems in 0 s\n"
+
+
 @pytest.mark.parametrize("criterion", ["bic", "aic", "icl"])
 def test_number_of_components_is_chosen(criterion: str) -> None:
     """Each problem has the candidate with the lowest criterion, and the values of all."""
@@ -89,7 +188,7 @@ def test_number_of_components_is_chosen(criterion: str) -> None:
     for i, X in enumerate(tables):
         singles = [alone(X, k, covariance_type="tied") for k in (1, 2, 3)]
         values = [getattr(single, criterion)(X) for single in singles]
-        np.testing.assert_array_equal(fits.scores_[i], values)
+        np.testing.assert_allclose(fits.scores_[i], values, rtol=1e-13)
         assert_same(fits, i, singles[int(np.argmin(values))])
     equal = np.array([0.0, 0.0, 0.0, 1.0, 2.0, 5.0])  # two components gain by collapsing onto equal rows
     assert alone(equal[:, None], 2).bic(equal[:, None]) < alone(equal[:, None], 1).bic(equal[:, None])
@@ -187,6 +286,7 @@ def test_rows_with_gaps() -> None:
         ({"tol": -1.0}, ValueError, "'tol' parameter"),
         ({"tolerance": 1.0}, TypeError, "tolerance"),
         ({"sample_weight": [1.0]}, ValueError, "1 values for 12 rows"),
+        ({"X": [np.zeros((5, 2))] * 3, "sample_weight": [np.ones(5)]}, ValueError, "sample_weight has fewer parts"),
     ],
 )
 def test_bad_arguments(arguments: dict[str, Any], error: type[Exception], message: str) -> None:
@@ -240,13 +340,13 @@ def test_iterators_are_not_held_whole() -> None:
     def tables() -> Any:
         nonlocal alive, most
         for _ in range(400):
-            table = np.random.default_rng(0).normal(size=(20, 1)).copy().view(Table).copy()
+            table = np.random.default_rng(0).normal(size=(1000, 2)).copy().view(Table).copy()
             alive += 1
             most = max(most, alive)
             yield table
 
     assert len(fit_many(tables(), 1, n_threads=1)) == 400
-    assert most < 200
+    assert most < 80
 
 
 def test_public_names() -> None:

@@ -21,7 +21,7 @@ from fastgmm import (
     SelectionWarning,
     select,
 )
-from fastgmm.fitting import parallel
+from fastgmm.fitting import parallel, restarts
 from fastgmm.fitting.em import Fit
 from fastgmm.fitting.mstep import MaximumLikelihood
 from fastgmm.fitting.restarts import FitRecord
@@ -248,6 +248,7 @@ def test_no_more_work_than_single_fits(
 
     for at_once in ("at_once", "points"):  # what compiled calls do would not be counted
         monkeypatch.setattr(ArraySource, at_once, lambda *_: None)
+    monkeypatch.setattr(restarts, "from_kmeans_at_once", lambda *_, **__: None)
     monkeypatch.setattr(CompleteSource, "statistics", counted)
     monkeypatch.setattr(CompleteSource, "assign", partialmethod(counted_centers, then=assign))
     monkeypatch.setattr(CompleteSource, "potentials", partialmethod(counted_centers, then=potentials))

@@ -13,7 +13,7 @@ from problems import mixture_of_three, quiet_fit
 import fastgmm
 from fastgmm import GaussianMixture
 from fastgmm.model.structures import STRUCTURES
-from fastgmm.model.units import Units, powers_of_two
+from fastgmm.model.units import powers_of_two
 from fastgmm.sources import from_chunks
 from fastgmm.sources.array import ArraySource
 
@@ -159,8 +159,8 @@ def test_units_are_powers_of_two_near_the_spread() -> None:
     assert (np.frexp(sizes)[0] == 0.5).all()
     np.testing.assert_allclose(np.log10(sizes[:3]), [-9, 0, 9], atol=0.6)
     assert sizes[3] == sizes[2]
-    np.testing.assert_array_equal(Units.of_rows(np.full((3, 2), 6.0)).sizes, [8.0, 8.0])
-    np.testing.assert_array_equal(Units.of_rows(np.zeros((1, 2))).sizes, [1.0, 1.0])
+    np.testing.assert_array_equal(ArraySource(np.full((3, 2), 6.0)).units.sizes, [8.0, 8.0])
+    np.testing.assert_array_equal(ArraySource(np.zeros((1, 2))).units.sizes, [1.0, 1.0])
     np.testing.assert_array_equal(powers_of_two(np.array([0.0, 3.0, np.inf])), [4.0, 4.0, 4.0])
 
 

@@ -12,7 +12,7 @@ import pytest
 from problems import Array
 
 from fastgmm import GaussianMixture
-from fastgmm.fitting import whole
+from fastgmm.fitting import restarts, tables, whole
 from fastgmm.fitting.mstep import MaximumLikelihood
 from fastgmm.sources.array import ArraySource
 
@@ -21,17 +21,30 @@ STRUCTURES = ("full", "tied", "diag", "spherical")
 
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[whole.Reached]:
-    """What compiled code came to, call by call."""
+    """What compiled code came to, call by call, from k-means or from other starts."""
     found: list[whole.Reached] = []
-    iterations = whole.iterations
+    iterations, from_kmeans = whole.iterations, restarts.from_kmeans_at_once
 
     def counted(*arguments: Any) -> Iterator[whole.Reached]:
         for reached in iterations(*arguments):
             found.append(reached)
             yield reached
 
+    def counted_whole(*arguments: Any, **named: Any) -> tables.Whole | None:
+        one = from_kmeans(*arguments, **named)
+        if one is not None:
+            found.append(one.reached)
+        return one
+
     monkeypatch.setattr(whole, "iterations", counted)
+    monkeypatch.setattr(restarts, "from_kmeans_at_once", counted_whole)
     return found
+
+
+@pytest.fixture
+def only_iterations(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Starts are found step by step."""
+    monkeypatch.setattr(restarts, "from_kmeans_at_once", lambda *_, **__: None)
 
 
 def problem(seed: int) -> tuple[Array, Array | None, dict[str, Any]]:
@@ -73,10 +86,16 @@ def outcome(X: Array, weights: Array | None, **params: Any) -> list[Any]:
 
 
 def test_bits_of_the_loop(calls: list[whole.Reached], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Over hundreds of problems compiled iterations leave what the loop leaves, repairs and errors included."""
+    """Over hundreds of problems compiled fits, and iterations, leave what the loop leaves, with repairs and errors."""
     problems = [problem(seed) for seed in range(400)]
-    compiled, n_called = [outcome(X, weights, **params) for X, weights, params in problems], len(calls)
-    assert n_called > 300
+    compiled = [outcome(X, weights, **params) for X, weights, params in problems]
+    assert len(calls) > 300
+    monkeypatch.setattr(restarts, "from_kmeans_at_once", lambda *_, **__: None)
+    n_called = len(calls)
+    for seed, (X, weights, params) in enumerate(problems):
+        assert compiled[seed] == outcome(X, weights, **params), f"seed {seed}, from its start on"
+    assert len(calls) > n_called + 300
+    n_called = len(calls)
     monkeypatch.setattr(whole, "iterations", lambda *_: iter(()))
     for seed, (X, weights, params) in enumerate(problems):
         assert compiled[seed] == outcome(X, weights, **params), f"seed {seed}"
@@ -104,6 +123,7 @@ def test_goes_on_where_the_call_has_come_to(structure: str, calls: list[whole.Re
         assert 0 < done < mixture.n_iter_ and done == mixture.degenerate_[0].iteration - 1
 
 
+@pytest.mark.usefixtures("only_iterations")
 def test_ctrl_c_between_calls(calls: list[whole.Reached], monkeypatch: pytest.MonkeyPatch) -> None:
     """Long fits are cut into calls; Ctrl-C between two keeps what the first has come to."""
     X = np.random.default_rng(0).normal(size=(300, 2))
@@ -180,6 +200,7 @@ def test_progress_tells_each_iteration(capsys: pytest.CaptureFixture[str], monke
     told = []
     for compiled in (True, False):
         if not compiled:
+            monkeypatch.setattr(restarts, "from_kmeans_at_once", lambda *_, **__: None)
             monkeypatch.setattr(ArraySource, "at_once", lambda *_: None)
         with warnings.catch_warnings(action="ignore"):
             GaussianMixture(2, random_state=0, verbose=2, verbose_interval=1, max_iter=5).fit(X)
@@ -202,3 +223,21 @@ def test_calls_are_short_where_matrices_are_large(structure: str, calls: list[wh
     with warnings.catch_warnings(action="ignore"):
         GaussianMixture(1, covariance_type=structure, tol=0, max_iter=12, reg_covar=1.0, init_params=[0, 0, 0]).fit(X)
     assert max(len(reached.bounds) for reached in calls) <= 2
+
+
+def test_long_fits_from_kmeans_are_cut(calls: list[whole.Reached], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call from k-means does some iterations, others the rest, and many passes of k-means are left to more calls."""
+    X = np.random.default_rng(0).normal(size=(300, 2))
+    options: dict[str, Any] = {"tol": 0.0, "max_iter": 12, "random_state": 0}
+    with warnings.catch_warnings(action="ignore"):
+        plain = GaussianMixture(3, **options).fit(X)
+        assert [len(reached.bounds) for reached in calls] == [12]
+        one = whole.work_of_iteration(ArraySource(X, 1), whole.COMPILED[0], 3)
+        for most, expected in ((tables.MOST_PASSES + 7, [7, 5]), (tables.MOST_PASSES, [12])):
+            calls.clear()
+            monkeypatch.setattr(tables, "MOST_WORK", most * one)
+            cut = GaussianMixture(3, **options).fit(X)
+            assert [len(reached.bounds) for reached in calls] == expected
+            assert cut.means_.tobytes() == plain.means_.tobytes() and cut.lower_bounds_ == plain.lower_bounds_
+    record = plain.fits_[0]
+    assert record.seconds_initialization > 0 and record.seconds_em > 0 and record.n_iter == 12

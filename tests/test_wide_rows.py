@@ -249,4 +249,4 @@ def test_squares_without_scatter(monkeypatch: pytest.MonkeyPatch) -> None:
             mixture(n_components=5, init_params=method, reg_covar="auto")
     fastgmm.select(X, [1, 2, 3], WITHOUT_MATRICES, reg_covar=1e-3)
     with pytest.raises(AssertionError, match="scatter"):
-        quiet_fit(X, n_components=2, covariance_type="tied", random_state=0)
+        quiet_fit(X, n_components=2, covariance_type="tied", init_params="random", random_state=0)

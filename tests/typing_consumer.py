@@ -125,6 +125,16 @@ def choice(X: NDArray[np.float64]) -> GaussianMixture:
     return best if isinstance(best, GaussianMixture) else best.to_mixture()
 
 
+def many(X: NDArray[np.float64]) -> None:
+    """Many tables in one call."""
+    fits = fastgmm.fit_many(X[:, :, None], [1, 2], order="mean", random_state=0)
+    assert_type(fits, fastgmm.Fits)
+    assert_type(fits.status_, NDArray[np.str_])
+    assert_type(fits.means_, NDArray[np.float64])
+    assert_type([fits[0]], list[GaussianMixture])
+    assert_type(list(fits), list[GaussianMixture | None])
+
+
 def chunks(X: NDArray[np.float64], mixture: GaussianMixture) -> None:
     """Rows that do not fit into memory."""
 

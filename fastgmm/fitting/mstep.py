@@ -21,13 +21,18 @@ class Rules(NamedTuple):
     """What compiled iterations of maximum likelihood heed; see kernels/whole_fits.pxd."""
 
     least: float  # what is added to each count
-    added: np.ndarray  # what is added to variances: a number, or one for each feature
     empty: float  # a component of so few rows is empty; negative where no component is repaired
+    added: np.ndarray  # what is added to variances: a number, or one for each feature
     frame: np.ndarray | None  # where rounding comes from, as `Degeneracy.rounding` has it
     least_deviation: np.ndarray
     of_mean: float
     of_frame: float
     of_deviation: float
+
+
+def least_counts(resolution: float, degenerate: str) -> tuple[float, float]:
+    """`Rules.least` and `Rules.empty`."""
+    return 10 * resolution, EMPTY * resolution if degenerate == "repair" else -1.0
 
 
 class MStep(Protocol):
@@ -116,14 +121,14 @@ class MaximumLikelihood:
         self.structure = structure
         self.repairs: list[Repair] = []
         self.constraints: Constraints = dict(constraints or {})
-        self._reg_covar, self._degenerate = reg_covar, degenerate
+        self.reg_covar, self.degenerate = reg_covar, degenerate
         self._degeneracy = Degeneracy(rows, structure)
 
     def evaluated(self, parameters: Parameters) -> Parameters:
         return parameters
 
     def __call__(self, statistics: Statistics, previous: Parameters | None = None, iteration: int = 0) -> Parameters:
-        careful = self._degenerate == "repair"
+        careful = self.degenerate == "repair"
         if previous is not None and not math.isfinite(statistics.log_likelihood):
             self._degeneracy.refuse(statistics)
         try:
@@ -156,14 +161,14 @@ class MaximumLikelihood:
         return parameters
 
     def on(self, rows: Rows, constraints: Constraints | None = None) -> Self:
-        return type(self)(rows, self.structure, self._reg_covar, self._degenerate, constraints)
+        return type(self)(rows, self.structure, self.reg_covar, self.degenerate, constraints)
 
     def rules(self, resolution: float) -> Rules | None:
         if self.constraints or type(self) is not MaximumLikelihood:
             return None
         added = np.array(self.regularization, np.float64, ndmin=1)
-        empty = EMPTY * resolution if self._degenerate == "repair" else -1.0
-        return Rules(10 * resolution, added, empty, *self._degeneracy.rounding(resolution))
+        least, empty = least_counts(resolution, self.degenerate)
+        return Rules(least, empty, added, *self._degeneracy.rounding(resolution))
 
     def renumber(self, order: np.ndarray) -> None:
         place = np.argsort(order)
@@ -173,7 +178,7 @@ class MaximumLikelihood:
     @cached
     def regularization(self) -> float | np.ndarray:
         """`reg_covar` as numbers."""
-        return regularization(self._reg_covar, self._degeneracy)
+        return regularization(self.reg_covar, self._degeneracy)
 
     def sound(self, parameters: Parameters) -> bool:
         """Whether no repair holds a component, and no variance is hardly more than `reg_covar`.

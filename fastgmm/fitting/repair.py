@@ -57,6 +57,12 @@ class Repaired(NamedTuple):
     constraints: Constraints
 
 
+def rounding_parts(resolution: float, n_features: int) -> tuple[float, float, float]:
+    """What parts of a mean, of its distance from a common origin, and of a standard deviation are rounding."""
+    of_deviation = math.sqrt(max(100 * n_features * EPS, (ROUNDING * resolution) ** 2))
+    return ROUNDING * EPS, ROUNDING * resolution, of_deviation
+
+
 class Rows(Totals, Protocol):
     """The size and the spread of all rows: a source, or statistics of it."""
 
@@ -178,8 +184,7 @@ class Degeneracy:
         """Where rounding comes from, as the kernels take it: a common frame, the type of rows, means, deviations."""
         least = self._least_float32 if resolution > EPS else self._least_float64
         origin = self.rows.origin if self.structure.common_frame else None
-        of_deviation = math.sqrt(max(100 * len(least) * EPS, (ROUNDING * resolution) ** 2))
-        return origin, least, ROUNDING * EPS, ROUNDING * resolution, of_deviation
+        return origin, least, *rounding_parts(resolution, len(least))
 
     @cached
     def _least_float64(self) -> np.ndarray:

@@ -15,6 +15,7 @@ from .mstep import MStep
 from .parallel import side_by_side
 from .settings import Settings
 from .starts.methods import Start
+from .tables import from_kmeans_at_once
 
 FIRST_LEG = 10  # iterations after which restarts are compared for the first time; then after twice as many, and so on
 PATIENCE = 10.0  # a restart goes on while so many times its projected gain would make it the best
@@ -170,6 +171,20 @@ class Restarts:
             raise
 
 
+def alone(source: Source, plans: Sequence[Plan], settings: Settings) -> tuple[Fit, list[FitRecord]] | None:
+    """What `Restarts` would return of a single start; None where that takes more than one compiled call."""
+    if len(plans) > 1:
+        return None
+    begun, (start, m_step) = perf_counter(), plans[0]
+    whole = from_kmeans_at_once(source, start, m_step, settings, whole=True)
+    if whole is None:
+        return None
+    fit = Fit(whole.reached.parameters, repairs=m_step.repairs, m_step=m_step)
+    fit.add(whole.reached, None)
+    bounds, seconds_em = fit.lower_bounds, perf_counter() - begun - whole.seconds
+    return fit, [FitRecord(whole.seconds, seconds_em, len(bounds), bounds[0], bounds[-1], fit.converged, False)]
+
+
 def projected(bounds: Sequence[float]) -> float:
     """A bound that EM will hardly pass: the most that any of the last few iterations made one expect."""
     return max(forecast(*bounds[end - 3 : end]) for end in range(len(bounds), len(bounds) - MEMORY, -1))
@@ -241,8 +256,16 @@ class Restart:
         self.telling = True
         progress.begin(self.number, self.seconds_initialization + self.seconds_em)
         self.telling = False
-        fit = self.fit or Fit(self.plan.start(source))
-        self.fit, started = fit, perf_counter()
+        settings, (start, m_step) = leg.settings._replace(max_iter=leg.limit), self.plan
+        fit, started, iterated = self.fit, begun, None
+        if fit is None:
+            whole = from_kmeans_at_once(source, start, m_step, settings)
+            if whole is None:
+                fit, started = Fit(start(source)), perf_counter()
+            else:
+                iterated, started = whole.reached, begun + whole.seconds
+                fit = Fit(iterated.parameters, repairs=m_step.repairs, m_step=m_step)
+            self.fit = fit
 
         def on_iteration(n_iter: int, lower_bound: float, change: float) -> None:
             if self.number > leg.first_failed or leg.stop_reason is not None:
@@ -250,15 +273,18 @@ class Restart:
             progress.iteration(self.number, n_iter, lower_bound, change)
 
         try:
-            expectation_maximization(
-                source,
-                self.plan.m_step,
-                fit.parameters,
-                leg.settings._replace(max_iter=leg.limit),
-                previous_bound=self.previous_bound,
-                on_iteration=on_iteration,
-                fit=fit,
-            )
+            if iterated is not None:
+                fit.add(iterated, on_iteration)
+            if not fit.converged:
+                expectation_maximization(
+                    source,
+                    m_step,
+                    fit.parameters,
+                    settings,
+                    previous_bound=self.previous_bound,
+                    on_iteration=on_iteration,
+                    fit=fit,
+                )
         finally:
             self.seconds_initialization += started - begun
             self.seconds_em += perf_counter() - started

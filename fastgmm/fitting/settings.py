@@ -57,7 +57,8 @@ class Settings(NamedTuple):
     def begun(self) -> Settings:
         """These settings with the clock started."""
         now = perf_counter()
-        return self._replace(started=now, deadline=math.inf if self.max_time is None else now + self.max_time)
+        deadline = math.inf if self.max_time is None else now + self.max_time
+        return Settings(*self[:8], now, deadline, self.m_step)
 
     @property
     def plain(self) -> bool:

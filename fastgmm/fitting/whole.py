@@ -13,6 +13,7 @@ import numpy as np
 
 from ..model.parameters import Parameters
 from ..model.steps import LARGEST_RATIO
+from ..model.structure import Structure
 from ..model.structures import COMPILED
 from ..sources.passes import GROUP_WORK as MOST_WORK
 from ..sources.passes import allocate
@@ -34,6 +35,12 @@ class Reached(NamedTuple):
     bounds: list[float]
     offset: float  # by how much these exceed bounds in the units of the data
     converged: bool
+
+
+def work_of_iteration(source: Source, structure: Structure, n_components: int) -> int:
+    """Multiply-adds of a pass and an M-step."""
+    algebra = (1 if structure.shared else n_components) * 4 * source.n_features**3 if structure.triangular else 0
+    return source.work(structure, n_components) + algebra
 
 
 def iterations(source: Source, m_step: MStep, settings: Settings, fit: Fit, previous_bound: float) -> Iterator[Reached]:
@@ -58,8 +65,7 @@ def iterations(source: Source, m_step: MStep, settings: Settings, fit: Fit, prev
     (workspace,) = allocate(source.arrays(structure.kind, n_components, accumulating=True))
     offset = source.log_volume
     bound = fit.bound if fit.lower_bounds else previous_bound + offset
-    algebra = (1 if structure.shared else n_components) * 4 * n_features**3 if structure.triangular else 0
-    at_a_time = max(1, MOST_WORK // (source.work(structure, n_components) + algebra))
+    at_a_time = max(1, MOST_WORK // work_of_iteration(source, structure, n_components))
     while most > 0:
         own = parameters.weights, parameters.means, parameters.covariances, parameters.precisions_cholesky
         weights, means, covariances, factors = (np.array(values, order="C") for values in own)

@@ -156,8 +156,8 @@ cdef inline void accumulate_labeled(
     const int32_t* labels,          # IN   (rows,)
     const floating* row_weights,    # IN   (rows,) or NULL
     Py_ssize_t rows,
-    const floating[:, ::1] centers,
-    const floating[:, ::1] center_rounding,
+    const floating* centers,        # IN   (K, D)
+    const floating* center_rounding,
     floating* work,
     double* out,
 ) noexcept nogil:
@@ -177,7 +177,7 @@ cdef inline void accumulate_labeled(
         if at.kind == TRIANGULAR:
             y = work + at.y + k * D * P + n_buffered[k]
             for i in range(D):
-                y[i * P] = x[i * B] - centers[k, i] + center_rounding[k, i]
+                y[i * P] = x[i * B] - centers[k * D + i] + center_rounding[k * D + i]
             (work + at.r)[k * P + n_buffered[k]] = w
             n_buffered[k] += 1
             if n_buffered[k] == at.C:
@@ -186,7 +186,7 @@ cdef inline void accumulate_labeled(
             sums = out + k * width(DIAGONAL, D)
             sums[0] += w
             for i in range(D):
-                z = x[i * B] - centers[k, i]
+                z = x[i * B] - centers[k * D + i]
                 sums[1 + i] += w * z
                 sums[1 + D + i] += w * z * z
 

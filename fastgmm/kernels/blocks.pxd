@@ -328,6 +328,7 @@ cdef inline void store_responsibilities(
     const Layout* at,
     const floating* work,
     Py_ssize_t rows,
+    Py_ssize_t length,                  # IN   of a row of `out`
     floating* restrict out,             # OUT  (rows, K)
 ) noexcept nogil:
     """Transpose the responsibilities of a block."""
@@ -336,7 +337,7 @@ cdef inline void store_responsibilities(
     for k in range(K):
         p = work + at.p + k * at.B
         for n in range(rows):
-            out[n * K + k] = p[n]
+            out[n * length + k] = p[n]
 
 
 cdef inline floating below_rounding(Py_ssize_t K, floating zero) noexcept nogil:

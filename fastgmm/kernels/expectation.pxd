@@ -1,10 +1,15 @@
-"""A pass over rows: expectation and accumulation fused, block by block. The notation is that of kernels.pyx."""
-from libc.string cimport memset
+"""Passes over rows, block by block: expectation and accumulation fused; sums by labels; answers for each row.
 
-from accumulation cimport accumulate_block, flush_all, total
-from blocks cimport (COMMON_FRAME, Layout, below_rounding, clear_lanes, enter_frame, load_block, log_densities, weigh,
-                     width)
-from tiles cimport TILE_COLUMNS, floating, normalize
+The notation is that of kernels.pyx.
+"""
+from libc.stdint cimport int32_t, int64_t
+from libc.string cimport memcpy, memset
+
+from accumulation cimport accumulate_block, accumulate_labeled, flush_all, total
+from blocks cimport (COMMON_FRAME, Layout, below_rounding, clear_lanes, enter_frame, far, integer, load_block,
+                     log_densities, store_responsibilities, weigh, width)
+from tails cimport heavy_tails
+from tiles cimport TILE_COLUMNS, floating, largest, normalize
 
 
 cdef inline void begin(const Layout* at, floating* work, double* out) noexcept nogil:
@@ -51,3 +56,76 @@ cdef inline void expectation(
         log_likelihood[0] += total(work + at.scores, B // TILE_COLUMNS if summed else rows)
         accumulate_block(at, centers, work, out)
     flush_all(at, work, out)
+
+
+cdef inline void accumulate_all_labeled(
+    const Layout* at,
+    const char* X,                      # IN   (N, D) rows of any strides
+    Py_ssize_t row_stride,              # IN   in bytes
+    Py_ssize_t column_stride,
+    Py_ssize_t N,
+    const int32_t* labels,              # IN   (N,)
+    const floating* weights,            # IN   (N,), or NULL: 1 each
+    const floating* centers,            # IN   (K, D)
+    const floating* center_rounding,
+    floating* work,                     # SCRATCH
+    double* out,                        # OUT  sums per component, then 0
+) noexcept nogil:
+    """Sums over the rows of each component, about its center; W_k is taken as the identity."""
+    cdef Py_ssize_t block, n0, rows, B = at.B
+    begin(at, work, out)
+    for block in range((N + B - 1) // B):
+        n0 = block * B
+        rows = min(B, N - n0)
+        load_block(X + n0 * row_stride, row_stride, column_stride, rows, N - n0, at.D, B, work + at.x)
+        accumulate_labeled(at, labels + n0, weights + n0 if weights != NULL else NULL, rows, centers, center_rounding,
+                           work, out)
+    flush_all(at, work, out)
+
+
+cdef inline Py_ssize_t evaluate(
+    const Layout* at,                   # IN   of no accumulation
+    const char* X,                      # IN   (N, D) rows of any strides
+    Py_ssize_t row_stride,              # IN   in bytes
+    Py_ssize_t column_stride,
+    Py_ssize_t N,
+    const floating* offsets,            # IN   the mixture, as in `posterior`
+    const floating* centers,
+    const floating* center_rounding,
+    const floating* factors,
+    const double* origin,
+    const double* whitener,
+    const floating* tails,              # IN   or NULL
+    bint apart,
+    floating* work,                     # SCRATCH
+    floating* log_likelihoods,          # OUT  (N,), or NULL
+    floating* responsibilities,         # OUT  (N, K), or NULL
+    Py_ssize_t length,                  # IN   of a row of these
+    int64_t* labels,                    # OUT  (N,), or NULL
+) noexcept nogil:
+    """What a mixture says of each row; returns how many are so far off that log densities do not tell components apart.
+    """
+    cdef Py_ssize_t n, block, n0, rows, B = at.B, n_far = 0
+    cdef bint normalized = log_likelihoods != NULL or responsibilities != NULL
+    memset(work + at.n_buffered, 0, at.K * sizeof(Py_ssize_t))
+    for block in range((N + B - 1) // B):
+        n0 = block * B
+        rows = min(B, N - n0)
+        load_block(X + n0 * row_stride, row_stride, column_stride, rows, N - n0, at.D, B, work + at.x)
+        if at.kind == COMMON_FRAME:
+            enter_frame(at, origin, whitener, work)
+        log_densities(at, offsets, centers, center_rounding, factors, work)
+        if tails != NULL:
+            heavy_tails(at, tails, apart, centers, factors, work)
+        if labels != NULL:
+            largest(B, at.K, work + at.p, B, work + at.extreme, work + at.component)
+            for n in range(rows):
+                labels[n0 + n] = integer(work + at.component, n)
+        if normalized:
+            normalize(False, B, at.K, <floating> 0, work + at.p, B, work + at.scores)
+        n_far += far(work + (at.scores if normalized else at.extreme), rows)
+        if log_likelihoods != NULL:
+            memcpy(log_likelihoods + n0, work + at.scores, rows * sizeof(floating))
+        if responsibilities != NULL:
+            store_responsibilities(at, work, rows, length, responsibilities + n0 * length)
+    return n_far

@@ -26,27 +26,29 @@ row and not once per component, is computed in double precision.
 
 Nothing here validates, allocates, or keeps state: callers size `workspace` by `workspace_size` and `out` by `n_sums`,
 and own every output. The pieces: blocks.pxd (workspace, reading rows, log densities), tails.pxd (Student's t),
-accumulation.pxd (sums), expectation.pxd (a pass), steps.pxd (between passes), whole_fits.pxd (the EM loop),
-algebra.pxd (small matrices), clustering.pxd (k-means), hierarchy.pxd (Ward's merges), the register tiles behind
-tiles.pxd, and for rows with gaps patterns.pxd, pattern_blocks.pxd and pattern_rows.pxd.
+accumulation.pxd (sums), expectation.pxd (passes), steps.pxd (between passes), location.pxd (origin and units),
+whole_fits.pxd (the EM loop), small_fits.pxd (fits of small tables), algebra.pxd (small matrices), clustering.pxd
+(k-means), hierarchy.pxd (Ward's merges), the register tiles behind tiles.pxd, and for rows with gaps patterns.pxd,
+pattern_blocks.pxd and pattern_rows.pxd.
 """
 from libc.stdint cimport int32_t, int64_t, uint8_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memset
 
-from accumulation cimport accumulate_block, accumulate_labeled, flush_all, total
+from accumulation cimport accumulate_block, flush_all, total
 from algebra cimport cholesky, copy_rows, invert_upper, padded
 from blocks cimport (COMMON_FRAME, DIAGONAL, TRIANGULAR, Layout, aligned, below_rounding, clear_lanes, enter_frame, far,
-                     finite_row, given_responsibilities, integer, layout, load_block, log_densities, pack_triangle,
-                     packed_size, store_responsibilities, width)
+                     finite_row, given_responsibilities, integer, layout, load_block, pack_triangle,
+                     packed_size, width)
 from clustering cimport Points, nearest_centers, plant, potentials_of, settle
-from expectation cimport begin, expectation
+from expectation cimport accumulate_all_labeled, begin, evaluate, expectation
 from hierarchy cimport merge_clusters
+from location cimport Sample, locate
 from pattern_blocks cimport (FEW, MarginalModel, accumulate_pattern_block, begin_block, begin_pattern, end_pattern,
                              marginal_model, pattern_layout, weigh_block)
 from pattern_rows cimport accumulate_rows, draw, filled, flush_rows, posterior_of_row, read_row, squares
 from patterns cimport PatternMixture, SortedRows, condition, own_width, pattern_mixture, set_mixture, sorted_rows
+from small_fits cimport Common, Desk, find_units, fit_table, in_range, n_numbers, numbers_of_model, set_desk
 from steps cimport Shape, describe, estimate, largest_noise, moments, noise, shape_of
-from tails cimport heavy_tails
 from tiles cimport TILE_COLUMNS, exp_all, floating, largest, log_all, normalize
 from whole_fits cimport Rows, Rules, Scratch, iterate
 
@@ -89,7 +91,10 @@ def accumulate(
     cdef const floating* lost = &center_rounding[0, 0] if kind == TRIANGULAR else NULL
     cdef const char* x = <const char*> &X[0, 0] if N > 0 else NULL
     with nogil:
-        if labels is None and responsibilities is None:
+        if labels is not None:
+            accumulate_all_labeled(&at, x, X.strides[0], X.strides[1], N, &labels[0], w, &centers[0, 0], lost, work,
+                                   &out[0])
+        elif responsibilities is None:
             expectation(&at, x, X.strides[0], X.strides[1], N, w, &offsets[0], &centers[0, 0], lost, &factors[0],
                         o, W, work, &out[0])
         else:
@@ -99,10 +104,6 @@ def accumulate(
                 n0 = block * B
                 rows = min(B, N - n0)
                 load_block(x + n0 * X.strides[0], X.strides[0], X.strides[1], rows, N - n0, at.D, B, work + at.x)
-                if labels is not None:
-                    accumulate_labeled(&at, &labels[n0], w + n0 if w != NULL else NULL, rows, centers,
-                                       center_rounding, work, &out[0])
-                    continue
                 if kind == COMMON_FRAME:
                     enter_frame(&at, o, W, work)
                 given_responsibilities(&at, &responsibilities[n0, 0], w + n0 if w != NULL else NULL, rows, centers,
@@ -131,34 +132,17 @@ def posterior(
 
     Returns how many rows are so far from all components that their log densities do not tell these apart.
     """
-    cdef Py_ssize_t N = X.shape[0], K = centers.shape[0], n, block, n0, rows, B, n_far = 0
+    cdef Py_ssize_t N = X.shape[0], K = centers.shape[0], n_far
     cdef Layout at = layout(kind, centers.shape[1], K, False, sizeof(floating))
-    cdef floating* work = aligned(&workspace[0])
     cdef const double* W = &whitener[0] if whitener.shape[0] > 0 else NULL
-    cdef bint normalized = log_likelihoods is not None or responsibilities is not None
+    cdef const floating* t = NULL if tails is None else &tails[0, 0]
+    cdef floating* scores = NULL if log_likelihoods is None else &log_likelihoods[0]
+    cdef floating* shares = NULL if responsibilities is None else &responsibilities[0, 0]
+    cdef int64_t* chosen = NULL if labels is None else &labels[0]
     with nogil:
-        B = at.B
-        memset(work + at.n_buffered, 0, at.K * sizeof(Py_ssize_t))
-        for block in range((N + B - 1) // B):
-            n0 = block * B
-            rows = min(B, N - n0)
-            load_block(<const char*> &X[n0, 0], X.strides[0], X.strides[1], rows, N - n0, at.D, B, work + at.x)
-            if kind == COMMON_FRAME:
-                enter_frame(&at, &origin[0], W, work)
-            log_densities(&at, &offsets[0], &centers[0, 0], &center_rounding[0, 0], &factors[0], work)
-            if tails is not None:
-                heavy_tails(&at, &tails[0, 0], apart, &centers[0, 0], &factors[0], work)
-            if labels is not None:
-                largest(B, K, work + at.p, B, work + at.extreme, work + at.component)
-                for n in range(rows):
-                    labels[n0 + n] = integer(work + at.component, n)
-            if normalized:
-                normalize(False, B, K, <floating> 0, work + at.p, B, work + at.scores)
-            n_far += far(work + (at.scores if normalized else at.extreme), rows)
-            if log_likelihoods is not None:
-                memcpy(&log_likelihoods[n0], work + at.scores, rows * sizeof(floating))
-            if responsibilities is not None:
-                store_responsibilities(&at, work, rows, &responsibilities[n0, 0])
+        n_far = evaluate(&at, <const char*> &X[0, 0], X.strides[0], X.strides[1], N, &offsets[0], &centers[0, 0],
+                         &center_rounding[0, 0], &factors[0], &origin[0], W, t, apart, aligned(&workspace[0]), scores,
+                         shares, K, chosen)
     return n_far
 
 
@@ -243,6 +227,7 @@ def agglomerate(
 
 include "steps.pxi"
 include "whole_fits.pxi"
+include "tables.pxi"
 
 
 # ---- rows with gaps, pattern by pattern ---------------------------------------------------------------

@@ -21,8 +21,8 @@ def iterate_em(
     double total,                               # IN     number of rows, or the sum of their weights
     double largest_ratio,                       # IN     see `moments`
     double least,                               # IN     what is added to counts
-    const double[::1] added,                    # IN     what is added to variances: a number, or one for each feature
     double empty,                               # IN     a component of so few rows is empty; negative: do not look
+    const double[::1] added,                    # IN     what is added to variances: a number, or one for each feature
     const double[::1] frame,                    # IN     (D,) its rounding counts as noise, or None; see `rounding_part`
     const double[::1] least_deviation,          # IN     (D,)
     double of_mean,

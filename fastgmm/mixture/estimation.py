@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..fitting.em import Fit
 from ..fitting.mstep import MSteps
 from ..fitting.repair import Repair
-from ..fitting.restarts import FitRecord, Plan, Progress, Restarts
+from ..fitting.restarts import FitRecord, Plan, Progress, Restarts, alone
 from ..fitting.settings import Settings
 from ..fitting.starts import StartingValues, completed
 from ..fitting.starts.methods import Goal, fixed
@@ -24,6 +24,7 @@ from ..model.parameters import Parameters
 from ..model.structure import Structure
 from ..sources.columns import Names
 from ..sources.intake import as_source, total_weight
+from ..sources.rows import all_finite
 from ..sources.source import Source
 from ..text import quoted
 from .attributes import fitted_attributes
@@ -34,6 +35,8 @@ from .progress import DEBUG, INFO, Logged, Printed, listener, tell
 from .protocol import overrides
 
 __all__ = ["Estimation"]
+
+MAY_OVERFLOW = ("means_", "covariances_", "precisions_")  # where the squares of factors do not, factors do not
 
 # Attributes that not every fit sets.
 TRANSIENT = ("feature_names_in_", "fits_", "n_samples_seen_", "_stream", "_pending")
@@ -177,7 +180,9 @@ class Estimation(BaseMixture):
 
     def _adopt(self, attributes: Mapping[str, Any]) -> Self:
         """Take over fitted attributes in one step; some that an earlier fit has left do not survive it."""
-        kept = {name: value for name, value in vars(self).copy().items() if name not in TRANSIENT}
+        kept = vars(self).copy()
+        for name in TRANSIENT:
+            kept.pop(name, None)
         self.__dict__ = kept | dict(attributes)
         return self
 
@@ -271,6 +276,9 @@ class Estimation(BaseMixture):
 
         Where Ctrl-C or the callback cuts that short, the attributes of the best fit so far are taken over.
         """
+        silent = self.verbose == 0 and listener(INFO) is None
+        if silent and (found := alone(source, plans, settings)) is not None:
+            return found
         tell(
             INFO,
             "fit begins: %d rows of %d features, %d %s components, %d initialization(s)",
@@ -362,7 +370,7 @@ class Estimation(BaseMixture):
         }
         bounds = [dtype.type(bound) for bound in fit.lower_bounds]
         rounded = {name: np.array(values, dtype=dtype) for name, values in arrays.items()}
-        if not all(np.isfinite(values).all() for values in rounded.values()):
+        if not all(all_finite(rounded[name].reshape(-1, 1)) for name in MAY_OVERFLOW):
             raise ValueError(
                 f"The covariances or precisions of the mixture overflow in {dtype}: the means are as large as "
                 f"{np.abs(parameters.means).max():.3g}. Divide each column of X by its standard deviation"

@@ -44,10 +44,15 @@ def _defaults(cls: type[Estimator]) -> dict[str, Any]:
     return _DEFAULTS[cls]
 
 
-def arguments_of(cls: type[Estimator]) -> dict[str, Any]:
+_ARGUMENTS: dict[type, Mapping[str, Any]] = {}
+
+
+def arguments_of(cls: type[Estimator]) -> Mapping[str, Any]:
     """Return the arguments of a class's constructor and of those that it derives from, with the defaults that hold."""
-    constructors = [base for base in reversed(cls.__mro__[:-1]) if "__init__" in vars(base)]  # object's takes none
-    return {name: default for base in constructors for name, default in _defaults(base).items()}
+    if cls not in _ARGUMENTS:
+        constructors = [base for base in reversed(cls.__mro__[:-1]) if "__init__" in vars(base)]  # object's takes none
+        _ARGUMENTS[cls] = {name: default for base in constructors for name, default in _defaults(base).items()}
+    return _ARGUMENTS[cls]
 
 
 E = TypeVar("E", bound="Estimator")

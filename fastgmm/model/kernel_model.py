@@ -36,4 +36,4 @@ class KernelModel(NamedTuple):
 
 def center(parameters: Parameters) -> np.ndarray:
     """The mean of the mixture."""
-    return (parameters.weights[:, None] * parameters.means).sum(axis=0)
+    return np.cumsum(parameters.weights[:, None] * np.ascontiguousarray(parameters.means), axis=0)[-1]  # as kernels do

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import reduce
 
 import numpy as np
 
@@ -115,7 +116,7 @@ class Tied(Structure):
         return replace(parameters, covariances=covariances, precisions_cholesky=factors)
 
     def pool(self, statistics: Statistics) -> Statistics:
-        return replace(statistics, scatters=statistics.scatters.sum(axis=0), covariance_type=self.name)
+        return replace(statistics, scatters=reduce(np.add, statistics.scatters), covariance_type=self.name)
 
 
 class Diagonal(Structure):
@@ -205,7 +206,7 @@ class Spherical(Diagonal):
         return replace(parameters, covariances=covariances, precisions_cholesky=factors)
 
     def pool(self, statistics: Statistics) -> Statistics:
-        return replace(statistics, scatters=statistics.scatters.sum(axis=1), covariance_type=self.name)
+        return replace(statistics, scatters=reduce(np.add, statistics.scatters.T), covariance_type=self.name)
 
 
 FULL, TIED, DIAG, SPHERICAL = COMPILED = Full(), Tied(), Diagonal(), Spherical()  # all steps by the kernels

@@ -19,6 +19,7 @@ from .structure import Structure
 # Units in which float32 rows may stay as they are: the squares of what is far smaller or larger are representable.
 COMFORTABLE = 2.0**-8, 2.0**24
 LARGEST_EXPONENT = 120  # of a scale, which float32 has to hold
+LOG_2 = 0.6931471805599453
 LARGEST_FLOAT32 = 126  # exponent of a mean that it holds, with room
 
 
@@ -34,18 +35,6 @@ def powers_of_two(values: np.ndarray) -> np.ndarray:
     return np.ldexp(1.0, np.minimum(exponents, 1023))
 
 
-def typical_steps(X: np.ndarray) -> np.ndarray:
-    """A power of two for each feature (D,): the geometric mean of steps between rows, up to rounding; 0 for no step.
-
-    So neither single outliers nor values that are repeated count for much. NaN stands for what is missing.
-    """
-    steps = np.abs(np.diff(X.astype(np.float64), axis=0))
-    counted = (steps > 0) & (steps < np.inf)
-    exponents = np.frexp(np.where(counted, steps, 0.5))[1]  # 0 where nothing is counted
-    n_steps = counted.sum(axis=0)
-    return np.where(n_steps > 0, np.ldexp(1.0, exponents.sum(axis=0) // np.maximum(n_steps, 1) - 1), 0.0)
-
-
 class Units(NamedTuple):
     """A power of two for each feature (D,), and the sum of their logarithms."""
 
@@ -55,17 +44,12 @@ class Units(NamedTuple):
     @classmethod
     def of(cls, deviations: np.ndarray) -> Self:
         """Units near some standard deviations (D,)."""
-        sizes = powers_of_two(deviations)
-        return cls(sizes, float(np.log(sizes).sum()))
+        return cls.of_sizes(powers_of_two(deviations))
 
     @classmethod
-    def of_rows(cls, X: np.ndarray) -> Self:
-        """Units near the spread of some rows."""
-        steps = typical_steps(X)
-        if not steps.any():  # by what they are, where they are all the same
-            with np.errstate(invalid="ignore"):
-                steps = np.nanmax(np.abs(X), axis=0, initial=0.0)
-        return cls.of(steps)
+    def of_sizes(cls, sizes: np.ndarray) -> Self:
+        """Units of these sizes."""
+        return cls(sizes, LOG_2 * float(np.frexp(sizes)[1].sum() - len(sizes)))
 
     @classmethod
     @masked

@@ -98,9 +98,10 @@ class CompleteSource(Source):
             indices = np.arange(0, self.n_samples, max(1, self.n_samples // size))
         else:
             indices = self.weighted_quantile_rows((np.arange(size) + 0.5) / size)
-        X = self.take(indices).X
+        X, (origin, units) = self.take(indices).X, np.empty((2, self.n_features))
         few = max(2, min(UNIT_ROWS, UNIT_NUMBERS // self.n_features))
-        return X.mean(axis=0, dtype=np.float64), Units.of_rows(X[:: max(1, len(X) // few)])
+        self.kernels.locate_sample(X, max(1, len(X) // few), origin, units)
+        return origin, Units.of_sizes(units)
 
     @cached
     def squares(self) -> np.ndarray:

@@ -62,6 +62,8 @@ def completed(source: Source, given: StartingValues, goal: Goal, method: Any, ra
     if precisions is not None:  # the covariances found are not needed, nor are their repairs
         goal = goal._replace(m_step=MaximumLikelihood(source, structure, reg_covar=1.0, degenerate="repair"))
     drawn = prepare(source.imputed(k, structure), goal, method, random_state)
+    if not source.has_gaps and weights is None and means is None and precisions is None:
+        return drawn
 
     def start(source: Source) -> Parameters:
         found = drawn(source.imputed(k, structure))

@@ -21,6 +21,8 @@ SAMPLE_NUMBERS = 1 << 20  # numbers, rows times features, of the sample on which
 SAMPLE_ROWS_PER_CENTER = 256  # its size where there are many centers
 SAMPLE_MOST_NUMBERS = 1 << 23  # values in the samples of other methods, which hold fewer rows where these are wide
 SAMPLE_LEAST_ROWS = 256  # in them, however wide they are
+MOST_PASSES = 100
+TOLERANCE = 1e-4  # of the variance of all rows, by which centers must move
 MOST_WORK = 1 << 26  # multiply-adds of a compiled call, so that Ctrl-C and a deadline need not wait
 
 Random: TypeAlias = "np.random.RandomState | np.random.Generator"  # as text: numpy.random takes long to import
@@ -41,7 +43,8 @@ def draw(n_samples: int, n_features: int, n_centers: int, random_state: Random) 
     few = min(many, max(SEEDING_ROWS, SEEDING_ROWS_PER_CENTER * n_centers))
     sizes = sorted({min(few, n_samples), min(many, n_samples)})
     sample = 0 if sizes[0] == n_samples else int(random_state.choice(2**31 - 1))
-    first = (int(random_state.choice(sizes[0])) + 0.5) / sizes[0]
+    integer = getattr(random_state, "randint", None) or random_state.choice  # the same numbers, several times as fast
+    first = (int(integer(sizes[0])) + 0.5) / sizes[0]
     return Draws(sizes, sample, first, random_state.uniform(size=(n_centers - 1, 3 + int(math.log(n_centers)))))
 
 
@@ -134,10 +137,14 @@ def work(source: ArraySource, n_centers: int) -> int:
 
 
 def lloyd(
-    source: ArraySource, centers: np.ndarray, max_iter: int = 100, tol: float = 1e-4, deadline: float = math.inf
+    source: ArraySource,
+    centers: np.ndarray,
+    max_iter: int = MOST_PASSES,
+    tol: float = TOLERANCE,
+    deadline: float = math.inf,
 ) -> np.ndarray:
     """Move centers to the means of their rows until they move less than `tol` times the variance of the data."""
-    total = source.squares.sum()
+    total = sum(source.squares.tolist())
     variance, nothing = total / source.total / source.n_features, np.finfo(source.dtype).eps ** 2 * total
     centers, left = settle(source, centers, max_iter, tol * variance, nothing, deadline)
     for _ in range(left):

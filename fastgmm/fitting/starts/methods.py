@@ -5,6 +5,7 @@ So several starts can be drawn one after the other and carried out side by side,
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, NamedTuple
 
@@ -18,7 +19,7 @@ from ...sources.array import ArraySource
 from ...sources.complete import CompleteSource, Known, Labels, Nearest
 from ..mstep import MStep
 from .hierarchical import clusters, draw_sample, grow, spread
-from .kmeans import Random, choose_rows, draw, kmeans, seeds
+from .kmeans import Draws, Random, choose_rows, draw, kmeans, seeds
 
 HASTY_ROWS = 1 << 15  # of which the parameters of a start are estimated where there is no time for all rows
 HASTY_ROWS_PER_COMPONENT = 256  # their number where there are many components
@@ -40,10 +41,20 @@ Start = Callable[[Any], Parameters]  # called with the source that it was drawn 
 Centers = Callable[[CompleteSource], np.ndarray]  # (K, D), from such a source
 
 
+@dataclass(frozen=True, slots=True)
+class FromKMeans:
+    """A start by k-means whose random numbers are drawn."""
+
+    goal: Goal
+    draws: Draws
+
+    def __call__(self, source: CompleteSource) -> Parameters:
+        return from_centers(source, self.goal, kmeans(source, self.draws, self.goal.deadline))
+
+
 def from_kmeans(source: CompleteSource, goal: Goal, random_state: Random) -> Start:
     """Each row belongs to the nearest center of a k-means clustering."""
-    centers = kmeans_centers(source, goal, random_state)
-    return lambda source: nearest(source, goal, centers)
+    return FromKMeans(goal, draw(source.n_samples, source.n_features, goal.n_components, random_state))
 
 
 def from_kmeans_seeds(source: CompleteSource, goal: Goal, random_state: Random) -> Start:

@@ -3,41 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 from itertools import islice, repeat
 from numbers import Integral
-from typing import Any, NamedTuple
+from time import perf_counter
+from typing import Any
 
 import numpy as np
 
-from .fits import Fits, Outcome, Plan, fits_of
-from .gaussian_mixture import GaussianMixture
-from .mixture.base import check_arguments
-from .mixture.checks import check_random_state, numbers_of_components
-from .mixture.elsewhere import attributes_of, rows_to_fit
-from .model.masked import masked
-from .sources.problems import Layout, layout_of
-from .sources.threads import Workers
-from .text import quoted, shortened
+from ..gaussian_mixture import GaussianMixture
+from ..mixture.base import check_arguments
+from ..mixture.checks import check_random_state, numbers_of_components
+from ..model.masked import masked
+from ..sources.threads import Workers
+from ..text import quoted
+from .batches import Job, fit_batch
+from .fits import Fits, fits_of
+from .layouts import Layout, layout_of
+from .plan import FEW, Plan
+from .records import Part, Records
 
 __all__ = ["fit_many"]
 
 CRITERIA = ("bic", "aic", "icl")
 ORDERS = ("mean", "weight")
 ERRORS = ("status", "raise")
-LONG = 1 << 15  # numbers of a table whose fit threads had better share
-AHEAD = 64  # tables that are read for each thread before their fits are done
-OWN = ("n_components", "warm_start", "verbose", "verbose_interval", "callback", "n_threads")
-FEW = "few rows"
-
-
-class Problem(NamedTuple):
-    """A table, and what is given for it."""
-
-    number: int
-    X: Any
-    weights: Any
-    start: Any
-    seed: int
+OWN = ("n_components", "warm_start", "verbose_interval", "callback", "weights_init", "means_init", "precisions_init")
+EVERY = 1.0  # seconds from one line of progress to the next
 
 
 @masked
@@ -53,6 +45,7 @@ def fit_many(
     on_error: str = "status",
     random_state: int | np.random.RandomState | np.random.Generator | None = None,
     n_threads: int | None = None,
+    verbose: int | bool = 0,
     **params: Any,
 ) -> Fits:
     """Fit a mixture to each of many tables, independently of each other.
@@ -84,6 +77,8 @@ def fit_many(
         each problem.
     n_threads : int, default=None
         As for `GaussianMixture`. The results do not depend on it.
+    verbose : int or bool, default=0
+        Whether to print each second how many problems are done.
     **params : dict
         Further arguments of `GaussianMixture`. Arrays of labels or responsibilities as ``init_params`` have the form of
         ``X``.
@@ -98,9 +93,17 @@ def fit_many(
         If an argument is refused, if there is no table, or if tables have different features; with ``on_error='raise'``
         if a problem cannot be fitted.
 
+    See Also
+    --------
+    Fits : The result.
+
     Notes
     -----
-    There are no warnings: ``fits.status_`` tells of each problem whether it converged, whether components were
+    Tables are fitted by compiled calls, a batch of them by each thread, unless they are large or ask for more than
+    k-means and EM (gaps, priors, several initializations, other starts, ``reg_covar='auto'``), or a component empties or
+    collapses: such problems are done one by one, in Python. Either way problem i has the bits of
+    ``GaussianMixture(k, **params).fit(X[i])``, in any company and for any number of threads; its criterion may differ by
+    rounding. There are no warnings: ``fits.status_`` tells of each problem whether it converged, whether components were
     repaired, whether its rows are all equal, or what was wrong.
 
     Examples
@@ -118,12 +121,23 @@ def fit_many(
     array([[0., 6.],
            [0., 6.]])
 
-    Groups of a data frame:
+    The genes of an AnnData object, which holds cells by genes in ``adata.X`` (sparse ones as ``adata.X.toarray()``):
 
-    >>> X, sample = np.array([0.0, 0.1, 5.0, 5.2, 7.0, 7.4]), ["a", "a", "a", "a", "b", "b"]
-    >>> fits = fastgmm.fit_many(X, 1, groups=sample)
-    >>> dict(zip(fits.names_, fits.means_[:, 0, 0].round(2)))
-    {'a': 2.58, 'b': 7.2}
+    >>> from types import SimpleNamespace
+    >>> adata = SimpleNamespace(X=expression.T.astype("float32"), var_names=["CD3D", "GAPDH", "CD19", "XIST"])
+    >>> fits = fastgmm.fit_many(adata.X.T[:, :, None], [1, 2], random_state=0)
+    >>> [name for name, k in zip(adata.var_names, fits.n_components_) if k == 2]
+    ['CD19', 'XIST']
+
+    What a loop over ``groupby`` does to a data frame; labels may come in any order:
+
+    >>> import pandas as pd
+    >>> frame = pd.DataFrame({"sample": ["a", "a", "b", "a", "b"], "signal": [0.0, 0.1, 7.0, 5.3, 7.4]})
+    >>> fits = fastgmm.fit_many(frame[["signal"]], 1, groups=frame["sample"])
+    >>> fits.to_pandas()["mean_0_0"].round(2).to_dict()
+    {'a': 1.8, 'b': 7.2}
+    >>> fits.predict_proba(frame[["signal"]], groups=frame["sample"]).shape
+    (5, 1)
     """
     _check(params, criterion=(criterion, CRITERIA), order=(order, (None, *ORDERS)), on_error=(on_error, ERRORS))
     numbers = numbers_of_components(n_components)
@@ -134,21 +148,39 @@ def fit_many(
     start: Any = None if named else given
     options["init_params"] = given if named else "kmeans"
     check_arguments(GaussianMixture(1, **options))
-    plan = Plan(tuple(numbers), criterion, order, missing, options)
-    layout = layout_of(X, groups)
-    outcomes: list[Outcome] = []
-    stream = _problems(layout, sample_weight, start, _seeds(random_state))
+    plan = Plan(tuple(numbers), criterion, order, missing, n_threads, options)
+    layout, records, report = layout_of(X, groups), Records(plan), Report(verbose)
     workers = Workers(n_threads)
+
+    def collect(part: Part) -> None:
+        if on_error == "raise":
+            _raise_first(part, records.n_problems)
+        records.add(part)
+        report.tell(records.n_problems, layout.n_tables)
+
+    jobs = _jobs(layout, sample_weight, start, _seeds(random_state))
     try:
-        while batch := list(islice(stream, AHEAD * workers.n_threads)):
-            long = sum(np.size(problem.X) for problem in batch) > LONG * len(batch)
-            runs = workers if long else Workers(1)  # short fits would wait for the interpreter
-            runs.run(lambda problem: _fitted(plan, problem), batch, len(batch), outcomes.append)
-            if on_error == "raise":
-                _raise_first(outcomes[-len(batch) :], len(outcomes) - len(batch))
+        workers.run(partial(fit_batch, plan), jobs, 1 if layout.n_tables == 1 else workers.n_threads, collect)
     finally:
         workers.close()
-    return fits_of(plan, outcomes, layout.names)
+    if not records.parts:
+        raise ValueError("There is no table in X.")
+    return fits_of(records, layout.names)
+
+
+class Report:
+    """Prints how many problems are done."""
+
+    def __init__(self, verbose: int | bool) -> None:
+        self.begun = perf_counter()
+        self.next = self.begun + EVERY if verbose else np.inf
+
+    def tell(self, done: int, of: int | None) -> None:
+        """Print a line if it is time for one."""
+        now = perf_counter()
+        if now >= self.next:
+            self.next = now + EVERY
+            print(f"{done}{'' if of is None else f' of {of}'} problems in {now - self.begun:.0f} s", flush=True)
 
 
 def _check(params: dict[str, Any], **choices: tuple[Any, tuple[Any, ...]]) -> None:
@@ -156,7 +188,7 @@ def _check(params: dict[str, Any], **choices: tuple[Any, tuple[Any, ...]]) -> No
     for name, (value, among) in choices.items():
         if value not in among:
             raise ValueError(f"{name}={quoted(value)}: choose one of {', '.join(map(str, among))}.")
-    for name in (*OWN, "weights_init", "means_init", "precisions_init"):
+    for name in OWN:
         if name in params:
             raise TypeError(f"fit_many() has no {name}, which is of one problem: leave it out.")
 
@@ -170,58 +202,22 @@ def _seeds(random_state: Any) -> Iterator[int]:
         yield int(rng.choice(2**31 - 1))
 
 
-def _problems(layout: Layout, sample_weight: Any, start: Any, seeds: Iterator[int]) -> Iterator[Problem]:
-    """The problems in order."""
-    parts = zip(layout.tables(), layout.parts(sample_weight), layout.parts(start), seeds, strict=False)
-    for number, (X, weights, own, seed) in enumerate(parts):
-        yield Problem(number, X, weights, own, seed)
+def _jobs(layout: Layout, sample_weight: Any, start: Any, seeds: Iterator[int]) -> Iterator[Job]:
+    """The tables in order, batch by batch, and what is given for them."""
+    given = {"sample_weight": layout.parts(sample_weight), "init_params": layout.parts(start)}
+    for batch in layout.batches():
+        count = len(batch.tables)
+        own = {name: list(islice(parts, count)) for name, parts in given.items()}
+        for name, parts in own.items():
+            if len(parts) < count:
+                raise ValueError(f"{name} has fewer parts than there are tables: give one for each.")
+        weights, starts = (None if parts[0] is None else parts for parts in own.values())
+        yield Job(batch, weights, starts, list(islice(seeds, count)))
 
 
-def _fitted(plan: Plan, problem: Problem) -> Outcome:
-    """Fit the candidates of a problem, and return the best; what goes wrong is an outcome too."""
-    weights = problem.weights
-    try:
-        X = problem.X
-        if plan.missing == "drop":
-            X = np.asarray(X, dtype=None if np.asarray(X).dtype.kind == "f" else np.float64)
-            kept = ~np.isnan(X).any(axis=1)
-            X, weights = X[kept], weights if weights is None else np.asarray(weights)[kept]
-        sizes = np.shape(X)
-        if len(sizes) == 2 and sizes[0] < max(2, min(plan.numbers)):
-            return Outcome(FEW, sizes[1])
-        return _best(plan, problem, X, weights)
-    except (ValueError, TypeError, ArithmeticError) as error:
-        shape = np.shape(problem.X)
-        return Outcome(shortened(f"{type(error).__name__}: {error}", 300), shape[1] if len(shape) == 2 else None)
-
-
-def _best(plan: Plan, problem: Problem, X: Any, weights: Any) -> Outcome:
-    """Fit all candidates that the rows allow, and return the best by the criterion."""
-    values = np.full(len(plan.numbers), np.nan)
-    best, chosen = None, (True, np.inf)
-    for i, k in enumerate(plan.numbers):
-        own = {} if problem.start is None else {"init_params": problem.start}
-        mixture = GaussianMixture(k, **{**plan.options, "random_state": problem.seed, **own})
-        try:
-            with rows_to_fit(mixture, X, weights) as source:
-                attributes, fit = attributes_of(mixture, source, weights)
-                vars(mixture).update(attributes)
-        except ValueError:
-            if i == 0 or k <= len(X):
-                raise
-            continue  # more components than rows
-        values[i] = getattr(mixture, plan.criterion)(X, weights)
-        sound = len(plan.numbers) == 1 or fit.m_step is None or fit.m_step.sound(fit.parameters)
-        if best is None or (not sound, values[i]) < chosen:
-            best, chosen = mixture, (not sound, values[i])
-    assert best is not None
-    constant = bool((np.asarray(X) == np.asarray(X)[:1]).all())
-    return Outcome.of(best, values, constant, plan.order)
-
-
-def _raise_first(outcomes: list[Outcome], before: int) -> None:
-    """Raise the first error among outcomes, of which so many came before."""
-    for i, outcome in enumerate(outcomes):
-        if outcome.state is None:
-            told = "it has fewer rows than components" if outcome.status == FEW else outcome.status
+def _raise_first(part: Part, before: int) -> None:
+    """Raise the first error among problems, of which so many came before."""
+    for i, status in enumerate(part.status):
+        if part.mixtures is None or part.mixtures.n_components[i] == 0:
+            told = "it has fewer rows than components" if status == FEW else status
             raise ValueError(f"Problem {before + i} cannot be fitted: {told}. on_error='status' goes on without it.")

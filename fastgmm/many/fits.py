@@ -2,73 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .gaussian_mixture import GaussianMixture
-from .model.structures import STRUCTURES
-from .sources.problems import layout_of
-from .text import counted
+from ..fitting.convergence import MAX_ITER, TOL
+from ..gaussian_mixture import GaussianMixture
+from ..text import counted
+from .answers import answers
+from .layouts import layout_of
+from .plan import Plan
+from .records import Mixtures, Records
 
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["Fits", "Outcome", "Plan", "fits_of"]
-
-OK, REPAIRED, CONSTANT, NOT_CONVERGED = "ok", "repaired", "constant", "not converged"
-KEPT = ("weights_", "means_", "covariances_", "precisions_cholesky_")  # arrays of a component each, or shared
-
-
-class Plan(NamedTuple):
-    """What all problems of a call have in common."""
-
-    numbers: tuple[int, ...]  # of components
-    criterion: str
-    order: str | None
-    missing: str
-    options: dict[str, Any]  # of GaussianMixture
-
-    @property
-    def structure(self) -> Any:
-        """The covariance structure."""
-        return STRUCTURES[GaussianMixture(**self.options).covariance_type]
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What became of a problem: its status, and the attributes of its mixture if there is one."""
-
-    status: str
-    n_features: int | None
-    state: dict[str, Any] | None = None
-    values: NDArray[np.float64] | None = None
-
-    @classmethod
-    def of(cls, mixture: GaussianMixture, values: NDArray[np.float64], constant: bool, order: str | None) -> Outcome:
-        """The outcome of a fit."""
-        state = {name: value for name, value in vars(mixture).items() if name.endswith("_") and name != "fits_"}
-        if order is not None:
-            first = mixture.means_[:, 0] if order == "mean" else -mixture.weights_
-            _reorder(state, np.argsort(first, kind="stable"), STRUCTURES[mixture.covariance_type].shared)
-        status = CONSTANT if constant else REPAIRED if state["degenerate_"] else OK
-        status = NOT_CONVERGED if status == OK and not state["converged_"] else status
-        return cls(status, mixture.n_features_in_, state | {"n_components": mixture.n_components}, values)
-
-
-def _reorder(state: dict[str, Any], order: NDArray[np.intp], shared: bool) -> None:
-    """Put the components of a fit into another order."""
-    for name in (*KEPT, "precisions_"):
-        if not shared or name in KEPT[:2]:
-            state[name] = state[name][order]
-    place = np.argsort(order)
-    state["degenerate_"] = [
-        repair if repair.component is None else repair._replace(component=int(place[repair.component]))
-        for repair in state["degenerate_"]
-    ]
+__all__ = ["Fits", "fits_of"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,30 +79,57 @@ class Fits:
     criterion: str
     candidates: tuple[int, ...]
     _plan: Plan = field(repr=False)
-    _outcomes: Sequence[Outcome] = field(repr=False)
+    _mixtures: Mixtures = field(repr=False)
+    _bounds: NDArray[np.float64] = field(repr=False)  # of all iterations of all problems
+    _ends: NDArray[np.intp] = field(repr=False)  # where those of a problem end
+    _states: dict[int, dict[str, Any]] = field(repr=False)  # attributes of what is not ordinary
 
     def __len__(self) -> int:
         """Return the number of problems."""
-        return len(self._outcomes)
+        return len(self.n_components_)
 
     def __iter__(self) -> Iterator[GaussianMixture | None]:
         """Go through the mixtures; None where there is none."""
-        for one in self._outcomes:
-            yield None if one.state is None else self._mixture(one)
+        for i in range(len(self)):
+            yield self[i] if self.n_components_[i] else None
 
     def __getitem__(self, i: int) -> GaussianMixture:
         """Return the mixture of a problem, ready for everything but `fits_`."""
-        one = self._outcomes[i]
-        if one.state is None:
-            raise ValueError(f"Problem {i} has no mixture: {one.status}.")
-        return self._mixture(one)
-
-    def _mixture(self, one: Outcome) -> GaussianMixture:
-        """Return the mixture of an outcome."""
-        assert one.state is not None
-        mixture = GaussianMixture(**{**self._plan.options, "n_components": one.state["n_components"]})
-        vars(mixture).update({name: value for name, value in one.state.items() if name != "n_components"})
+        if not -len(self) <= i < len(self):
+            raise IndexError(f"There is no problem {i}: they are numbered from 0 to {len(self) - 1}.")
+        i = int(i) % len(self)
+        k = int(self.n_components_[i])
+        if k == 0:
+            raise ValueError(f"Problem {i} has no mixture: {self.status_[i]}.")
+        mixture = GaussianMixture(**{**self._plan.options, "n_components": k})
+        state = self._states.get(i) or self._ordinary(i, k)
+        vars(mixture).update({name: value for name, value in state.items() if name != "n_components"})
         return mixture
+
+    def _ordinary(self, i: int, k: int) -> dict[str, Any]:
+        """Return the attributes of an ordinary fit."""
+        structure, dtype = self._plan.structure, np.float32 if self._mixtures.single[i] else np.float64
+        own: Any = ... if structure.shared else slice(k)
+        factors = self._mixtures.factors[i][own]
+        arrays = {
+            "weights_": self.weights_[i, :k],
+            "means_": self.means_[i, :k],
+            "covariances_": self.covariances_[i][own],
+            "precisions_": structure.precisions(factors),
+            "precisions_cholesky_": factors,
+        }
+        converged, end = bool(self.converged_[i]), int(self._ends[i])
+        bounds = [dtype(bound) for bound in self._bounds[end - int(self.n_iter_[i]) : end].tolist()]
+        return {name: values.astype(dtype) for name, values in arrays.items()} | {
+            "converged_": converged,
+            "stop_reason_": TOL if converged else MAX_ITER,
+            "degenerate_": [],
+            "n_iter_": len(bounds),
+            "lower_bound_": bounds[-1],
+            "lower_bounds_": bounds,
+            "n_features_in_": self.means_.shape[2],
+            "n_samples_seen_": float(self._mixtures.n_samples[i]),
+        }
 
     def predict(self, X: Any, groups: Any = None) -> Any:
         """Return the most probable component of each row of tables like those fitted.
@@ -181,7 +160,7 @@ class Fits:
         array([[0, 0, 1, 1],
                [1, 1, 0, 0]])
         """
-        return self._answers(X, groups, lambda mixture, rows: mixture.predict(rows), lambda n: np.full(n, -1))
+        return self._answers(X, groups, "labels")
 
     def predict_proba(self, X: Any, groups: Any = None) -> Any:
         """Return the posterior probability of each component for each row.
@@ -207,13 +186,7 @@ class Fits:
         >>> fit_many([[0.0, 1.0, 2.0]], 1).predict_proba([[0.5]])
         [array([[1.]])]
         """
-        most = max(self.candidates)
-
-        def padded(mixture: GaussianMixture, rows: Any) -> NDArray[Any]:
-            found = mixture.predict_proba(rows)
-            return np.pad(found, ((0, 0), (0, most - found.shape[1])), constant_values=np.nan)
-
-        return self._answers(X, groups, padded, lambda n: np.full((n, most), np.nan))
+        return self._answers(X, groups, "responsibilities")
 
     def score_samples(self, X: Any, groups: Any = None) -> Any:
         """Return the log-likelihood of each row.
@@ -239,31 +212,23 @@ class Fits:
         >>> fit_many([[-1.0, 1.0]], 1, reg_covar=0).score_samples([[0.0]])[0].round(2)
         array([-0.92])
         """
-        return self._answers(X, groups, lambda mixture, rows: mixture.score_samples(rows), lambda n: np.full(n, np.nan))
+        return self._answers(X, groups, "scores")
 
-    def _answers(self, X: Any, groups: Any, answer: Any, none: Any) -> Any:
+    def _answers(self, X: Any, groups: Any, what: str) -> Any:
         """What mixtures say of their rows, in the form of these."""
         layout = layout_of(X, groups)
-        chosen: Any = range(len(self)) if layout.names is None else self._numbers_of(layout.names)
-        parts: list[NDArray[Any]] = []
-        for table in layout.tables():
-            if len(parts) >= len(chosen):
-                raise ValueError(f"There are more tables than the {len(chosen)} problems that were fitted.")
-            one = self._outcomes[chosen[len(parts)]]
-            parts.append(none(len(table)) if one.state is None else answer(self._mixture(one), table))
-        if len(parts) != len(chosen):
-            raise ValueError(f"There are {len(parts)} tables for {len(chosen)} problems.")
-        return layout.gathered(parts)
+        problems = np.arange(len(self)) if layout.names is None else self._numbers_of(layout.names)
+        return answers(self._plan, self._mixtures, self.__getitem__, layout, problems, what)
 
-    def _numbers_of(self, names: NDArray[Any]) -> list[int]:
+    def _numbers_of(self, names: NDArray[Any]) -> NDArray[np.intp]:
         """The problems that have these labels."""
         if self.names_ is None:
-            return list(range(len(names)))
+            return np.arange(len(names))
         places = {name: i for i, name in enumerate(self.names_.tolist())}
         unknown = [name for name in names.tolist() if name not in places]
         if unknown:
             raise ValueError(f"No problem is called {unknown[0]!r}: the groups that were fitted are others.")
-        return [places[name] for name in names.tolist()]
+        return np.array([places[name] for name in names.tolist()], np.intp)
 
     def to_pandas(self) -> pandas.DataFrame:
         """Return a data frame with a line for each problem, and a column for each number of its mixture.
@@ -304,46 +269,25 @@ class Fits:
         return f"Fits({counted(len(self), 'problem')}: {told})"
 
 
-def fits_of(plan: Plan, outcomes: Sequence[Outcome], names: NDArray[Any] | None) -> Fits:
-    """Return the outcomes in arrays; refuse tables of different features."""
-    widths = {one.n_features: i for i, one in reversed(list(enumerate(outcomes))) if one.n_features is not None}
-    if not outcomes:
-        raise ValueError("There is no table in X.")
-    if len(widths) > 1:
-        told = ", ".join(f"{width} in problem {number}" for width, number in sorted(widths.items())[:3])
-        raise ValueError(f"Tables have different numbers of features: {told}. Fit those of the same together.")
-    n_problems, n_features, most = len(outcomes), next(iter(widths), 0), max(plan.numbers)
-    structure = plan.structure
-    shapes = {
-        "weights_": (most,),
-        "means_": (most, n_features),
-        "covariances_": structure.covariance_shape(most, n_features),
-    }
-    arrays = {name: np.full((n_problems, *shape), np.nan) for name, shape in shapes.items()}
-    n_components, n_iter = np.zeros((2, n_problems), np.int64)
-    bounds, scores = np.full(n_problems, np.nan), np.full((n_problems, len(plan.numbers)), np.nan)
-    converged = np.zeros(n_problems, bool)
-    for i, one in enumerate(outcomes):
-        if one.state is None:
-            continue
-        k = n_components[i] = one.state["n_components"]
-        for name, array in arrays.items():
-            array[i][... if structure.shared and name == "covariances_" else slice(k)] = one.state[name]
-        n_iter[i], converged[i] = one.state["n_iter_"], one.state["converged_"]
-        bounds[i], scores[i] = one.state["lower_bound_"], one.values
+def fits_of(records: Records, names: NDArray[Any] | None) -> Fits:
+    """Return what has become of all problems."""
+    plan, parts, every = records.plan, records.parts, records.mixtures()
     return Fits(
-        n_components,
-        arrays["weights_"],
-        arrays["means_"],
-        arrays["covariances_"],
-        n_iter_=n_iter,
-        lower_bound_=bounds,
-        converged_=converged,
-        scores_=scores,
-        status_=np.array([one.status for one in outcomes]),
+        every.n_components,
+        every.weights,
+        every.means,
+        every.covariances,
+        lower_bound_=every.lower_bound,
+        n_iter_=every.n_iter,
+        converged_=every.converged,
+        scores_=np.concatenate([part.scores for part in parts]),
+        status_=np.array([status for part in parts for status in part.status]),
         names_=names,
         criterion=plan.criterion,
         candidates=plan.numbers,
         _plan=plan,
-        _outcomes=outcomes,
+        _mixtures=every,
+        _bounds=np.concatenate([bounds for part in parts for bounds in part.bounds]),
+        _ends=np.cumsum(every.n_iter),
+        _states=records.states(),
     )

@@ -1,0 +1,185 @@
+"""A batch of tables: its candidates by compiled calls, and what is left over one by one."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+
+from .. import kernels
+from ..fitting.mstep import FLOOR, MaximumLikelihood
+from ..fitting.starts.kmeans import draw
+from ..fitting.tables import Found, Limits, Tables, few, fit_tables, numbers_of, work
+from ..mixture.checks import seeded
+from ..model.masked import masked
+from ..model.structure import Structure
+from ..model.structures import COMPILED
+from ..sources.array import ArraySource
+from .layouts import Batch
+from .plan import FEW, Plan
+from .posteriors import posteriors, sums_over
+from .records import Part
+from .rows import Rows
+from .single import Problem, fitted
+
+MOST_ITERATIONS = 1 << 10  # of a compiled call
+MOST_WORK = 1 << 26  # multiply-adds of a pass over all tables of a call, so that Ctrl-C need not wait
+
+Array = np.ndarray
+
+
+class Job(NamedTuple):
+    """A batch, and what is given for each of its tables."""
+
+    batch: Batch
+    weights: list[Any] | None
+    starts: list[Any] | None
+    seeds: list[int]
+
+    def problem(self, i: int) -> Problem:
+        """A table by itself."""
+        weights, starts = (None if values is None else values[i] for values in (self.weights, self.starts))
+        return Problem(self.batch.tables[i], weights, starts, self.seeds[i])
+
+
+@masked
+def fit_batch(plan: Plan, job: Job) -> Part:
+    """Fit the candidates of each table, and keep the best."""
+    batch, count = job.batch, len(job.batch.tables)
+    part, left = Part(count, plan), np.ones(count, bool)
+    if batch.X is not None:
+        part.of_width(batch.X.shape[1])
+        rows = Rows.of(batch, job.weights, drop=plan.missing == "drop")
+        left = rows.sizes >= plan.least
+        for i in np.flatnonzero(~left).tolist():
+            part.status[i] = FEW
+        limits = limits_of(plan) if job.starts is None else None
+        if limits is not None:
+            left &= ~fit_ordinary(plan, job.seeds, rows, limits, left, part)
+    for i in np.flatnonzero(left).tolist():
+        part.put_single(i, fitted(plan, job.problem(i)))
+    return part
+
+
+def limits_of(plan: Plan) -> Limits | None:
+    """What compiled calls heed of the arguments; None where these ask for more."""
+    mixture = plan.mixture
+    usual = {"init_params": "kmeans", "n_init": 1, "acceleration": None, "convergence": "likelihood", "max_time": None}
+    if any(getattr(mixture, name) != value for name, value in usual.items()) or mixture.prior is not None:
+        return None
+    if isinstance(mixture.reg_covar, str) or not 0 < mixture.max_iter <= MOST_ITERATIONS:
+        return None
+    if plan.structure not in COMPILED:
+        return None
+    return Limits(float(mixture.tol), int(mixture.max_iter), float(mixture.reg_covar), mixture.degenerate)
+
+
+def fit_ordinary(plan: Plan, seeds: list[int], rows: Rows, limits: Limits, wanted: Array, part: Part) -> Array:
+    """Fit those tables that are ordinary for every candidate, and put the best into `part`; tell which were, (P,)."""
+    structure, n_features = plan.structure, rows.X.shape[1]
+    odd, candidates, values = ~wanted, list[Candidate](), np.full((len(wanted), len(plan.numbers)), np.nan)
+    doubtful = np.zeros(values.shape, bool)
+    for i, k in enumerate(plan.numbers):
+        asked = rows.sizes >= k
+        odd |= asked & ((rows.sizes > few(structure, n_features, k)) | (rows.positive < max(2, k)))
+        problems = np.flatnonzero(asked & ~odd)
+        if not len(problems):
+            continue
+        one = Candidate.fitted(structure, k, rows, problems, seeds, limits)
+        own, far = one.criterion(plan.criterion, rows)
+        odd[problems[~one.usual | far]] = True
+        values[problems, i] = own
+        if len(plan.numbers) > 1:
+            doubtful[problems, i] = ~one.sound(rows, limits)
+        candidates.append(one)
+    ranked = np.where(np.isnan(values), np.inf, values)
+    sound = np.where(doubtful, np.inf, ranked)
+    chosen = np.where(np.isinf(sound).all(axis=1), ranked.argmin(axis=1), sound.argmin(axis=1))
+    for one in candidates:
+        kept = ~odd[one.problems] & (chosen[one.problems] == plan.numbers.index(one.k))
+        part.put_ordinary(one.problems[kept], one.k, *one.results(kept), rows)
+    part.scores[~odd] = values[~odd]
+    return ~odd
+
+
+class Candidate(NamedTuple):
+    """Fits of some tables with the same number of components."""
+
+    structure: Structure
+    k: int
+    problems: Array  # (G,)
+    spans: Array  # (G, 2)
+    found: Found
+    parameters: tuple[Array, ...]  # as attributes have them, but for the factors
+    dtype: np.dtype[Any]  # of the rows
+    usual: Array  # (G,)
+
+    @classmethod
+    def fitted(
+        cls, structure: Structure, k: int, rows: Rows, problems: Array, seeds: list[int], limits: Limits
+    ) -> Self:
+        """Fit them by compiled calls."""
+        X, sizes, spans = rows.X, rows.sizes[problems], rows.spans[problems]
+        draws = dict[tuple[int, int], int]()
+        which = np.array(
+            [draws.setdefault((seeds[i], n), len(draws)) for i, n in zip(problems, sizes.tolist(), strict=True)],
+            np.intp,
+        )
+        numbers = np.array([numbers_of(draw(n, X.shape[1], k, seeded(seed))) for seed, n in draws])
+        tables = Tables(X, rows.weights, spans, rows.totals[problems])
+        most = MOST_WORK // work(structure, X.shape[1], k)
+        found = fit_tables(kernels.CHOSEN, structure, k, tables, int(sizes.max()), numbers, which, limits, most)
+        exact = found.weights, found.means, found.covariances, found.factors
+        rounded = tuple(values.astype(X.dtype).astype(np.float64) for values in exact)
+        squares = np.square(rounded[3]).reshape(len(problems), -1).sum(axis=1).astype(X.dtype)  # precisions are below
+        usual = found.usual & np.isfinite(squares)
+        for values in rounded:
+            usual &= np.isfinite(values.reshape(len(problems), -1)).all(axis=1)
+        return cls(structure, k, problems, spans, found, (*rounded[:3], found.factors), X.dtype, usual)
+
+    def criterion(self, name: str, rows: Rows) -> tuple[Array, Array]:
+        """The values of a criterion (G,), and whether rows are so far off that they need more care."""
+        X, counts = rows.X, np.full(len(self.problems), self.k)
+        scores = np.zeros(len(X), X.dtype)
+        shares = np.ones((len(X), self.k), X.dtype) if name == "icl" else None
+        weights, means, _, factors = self.parameters
+        mixture = weights, means, factors.astype(X.dtype).astype(np.float64)
+        far = posteriors(self.structure, X, self.spans, counts, mixture, scores=scores, responsibilities=shares)
+        n_samples, totals = rows.n_samples[self.problems], rows.totals[self.problems]
+        mean = self._sums(scores, rows) / totals
+        if shares is not None:
+            mean += self._sums(np.log(shares.max(axis=1)), rows) / totals
+        n_parameters = self.structure.n_parameters(self.k, X.shape[1])
+        penalty = 2.0 if name == "aic" else np.log(n_samples)
+        return -2 * n_samples * mean + n_parameters * penalty, far
+
+    def _sums(self, values: Array, rows: Rows) -> Array:
+        """Sums of a number for each row, times weights."""
+        values = values.astype(np.float64, copy=False)
+        if rows.weights is not None:
+            values = np.where(rows.weights > 0, values, 0) * rows.weights.astype(np.float64)
+        return sums_over(values, self.spans)
+
+    def sound(self, rows: Rows, limits: Limits) -> Array:
+        """Whether no component has collapsed onto the regularization, as `MaximumLikelihood.sound` has it, (G,)."""
+        count, structure = len(self.problems), self.structure
+        if limits.reg_covar == 0:
+            return np.ones(count, bool)
+        if structure.triangular:  # no eigenvalue is below one over the trace of the precision
+            traces = np.square(self.found.factors).sum(axis=(-2, -1)).reshape(count, -1)
+            sound = FLOOR * limits.reg_covar * traces.max(axis=1) < 1
+        else:
+            sound = self.found.covariances.reshape(count, -1).min(axis=1) > FLOOR * limits.reg_covar
+        for i in np.flatnonzero(self.usual & ~sound).tolist():
+            part = slice(*self.spans[i].tolist())
+            source = ArraySource(rows.X[part], 1, weights=None if rows.weights is None else rows.weights[part])
+            m_step = MaximumLikelihood(source, structure, limits.reg_covar, limits.degenerate)
+            sound[i] = m_step.sound(self.found.parameters(i))
+        return sound
+
+    def results(self, kept: Array) -> tuple[tuple[Array, ...], Array, Array, Array]:
+        """Parameters of some, numbers of iterations, whether they converged, and bounds in the units of the data."""
+        found, dtype = self.found, self.dtype
+        bounds = (found.bounds - found.log_volumes[:, None])[kept].astype(dtype).astype(np.float64)
+        parameters = tuple(values[kept] for values in self.parameters)
+        return parameters, found.n_iter[kept], found.converged[kept], bounds

@@ -1,0 +1,239 @@
+"""How many tables lie in what the caller gives: they are read in batches, and answers for their rows go back there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import repeat
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from ..sources.numbers import to_floats
+from ..text import quoted
+
+MOST_TABLES = 1 << 10  # of a batch
+MOST_NUMBERS = 1 << 16  # of a batch of more than one table
+
+Array = np.ndarray
+
+
+class Batch(NamedTuple):
+    """Some tables one after the other."""
+
+    tables: Sequence[Any]
+    X: Array | None  # (N, D) rows of all, float32 or float64; None for a single table that cannot be had like this
+    starts: Array  # (P + 1,) where each table starts in them
+
+    @property
+    def spans(self) -> Array:
+        """Where each table starts and ends, (P, 2)."""
+        return np.stack([self.starts[:-1], self.starts[1:]], axis=1)
+
+
+class Layout(Protocol):
+    """Where tables lie.
+
+    Attributes
+    ----------
+    n_tables : int or None
+        Their number, if it is known.
+    X : array
+        All rows, where they lie in an array: its type is that of the answers for them.
+    names : ndarray or None
+        What problems are called, where groups have labels.
+    """
+
+    n_tables: int | None
+    names: Array | None
+    X: Any
+
+    def batches(self) -> Iterator[Batch]:
+        """The tables, in order."""
+
+    def parts(self, values: Any) -> Iterator[Any]:
+        """Values of rows, such as weights, cut into those of each table; None for None."""
+
+    @property
+    def n_rows(self) -> int | None:
+        """How many rows there are, where they lie in an array."""
+
+    def gathered(self, parts: Sequence[tuple[Batch, Array]], values: Array | None) -> Any:
+        """Values for all rows, or for those of each batch, in the form of what was given."""
+
+
+def layout_of(X: Any, groups: Any = None) -> Layout:
+    """How the tables lie: in a list or iterator, a stack, or rows with groups."""
+    if groups is not None:
+        return Groups(X, groups)
+    ndim = getattr(X, "ndim", None)
+    if ndim == 3:
+        return Stack(X)
+    if ndim is not None or isinstance(X, (str, bytes)) or not hasattr(X, "__iter__"):
+        shape = f"of shape {np.shape(X)}" if ndim is not None else f"a {type(X).__name__}"
+        raise ValueError(
+            f"X is {shape}: many problems are a list of tables, an array (n_problems, n_samples, n_features), or rows "
+            "with groups=. A matrix with a problem of one feature in each row is X[:, :, None]; a single table is [X]."
+        )
+    return Listed(X)
+
+
+class Listed:
+    """Tables in a list, or from an iterator, one after the other; of one axis, they have one feature."""
+
+    names: Array | None = None
+
+    def __init__(self, X: Any) -> None:
+        self.X = X
+        self.n_tables: int | None = len(X) if hasattr(X, "__len__") else None
+
+    def batches(self) -> Iterator[Batch]:
+        """Those of the same type and width together."""
+        tables, rows = list[Any](), list[Array]()
+        numbers, kind = 0, None
+        for table in self.X:
+            own = as_rows(table)
+            its = None if own is None else (own.dtype, own.shape[1])
+            many = numbers + (0 if own is None else own.size) > MOST_NUMBERS or len(tables) == MOST_TABLES
+            if tables and (own is None or its != kind or many):
+                yield together(tables, rows)
+                tables, rows, numbers = [], [], 0
+            if own is None:
+                yield Batch([table], None, np.zeros(2, np.intp))
+                continue
+            tables.append(own)
+            rows.append(own)
+            numbers, kind = numbers + own.size, its
+        if tables:
+            yield together(tables, rows)
+
+    def parts(self, values: Any) -> Iterator[Any]:
+        """A list of as many arrays."""
+        return repeat(None) if values is None else iter(values)
+
+    @property
+    def n_rows(self) -> None:
+        """There is no array."""
+        return None
+
+    def gathered(self, parts: Sequence[tuple[Batch, Array]], values: Array | None) -> list[Array]:
+        """A list."""
+        return [part for batch, own in parts for part in np.split(own, batch.starts[1:-1])]
+
+
+def as_rows(table: Any) -> Array | None:
+    """A table as rows of floats; None for what is none, which fits refuse."""
+    try:
+        rows = to_floats(table, "X", allow_missing=True)
+    except (ValueError, TypeError):
+        return None
+    if rows.ndim == 1 and not hasattr(table, "iloc"):
+        rows = rows[:, None]
+    return rows if rows.ndim == 2 and rows.shape[1] > 0 else None
+
+
+def together(tables: Sequence[Any], rows: Sequence[Array]) -> Batch:
+    """Tables of the same type and width."""
+    starts = np.cumsum([0, *map(len, rows)])
+    return Batch(tables, rows[0] if len(rows) == 1 else np.concatenate(rows), starts)
+
+
+class Stack:
+    """Tables of the same size, (P, N, D)."""
+
+    names: Array | None = None
+
+    def __init__(self, X: Any) -> None:
+        self.X = to_floats(X, "X", allow_missing=True)
+        self.n_tables: int | None = len(self.X)
+
+    def batches(self) -> Iterator[Batch]:
+        """Some along the first axis."""
+        _, n_samples, n_features = self.X.shape
+        count = max(1, min(MOST_TABLES, MOST_NUMBERS // max(1, n_samples * n_features)))
+        for first in range(0, len(self.X), count):
+            tables = self.X[first : first + count]
+            rows = tables.reshape(-1, n_features)
+            yield Batch(list(tables), rows, np.arange(len(tables) + 1) * n_samples)
+
+    def parts(self, values: Any) -> Iterator[Any]:
+        """Values of shape (P, N), or (N,) for all alike."""
+        return repeat(None) if values is None else iter(np.broadcast_to(np.asarray(values), self.X.shape[:2]))
+
+    @property
+    def n_rows(self) -> int:
+        """Those of all tables."""
+        return self.X.shape[0] * self.X.shape[1]
+
+    def gathered(self, parts: Sequence[tuple[Batch, Array]], values: Array | None) -> Array:
+        """An array with the problems along its first axis."""
+        assert values is not None
+        return values.reshape(*self.X.shape[:2], *values.shape[1:])
+
+
+class Groups:
+    """Rows of a table that belong to groups: a label for each row, or where groups begin and end."""
+
+    names: Array | None = None
+
+    def __init__(self, X: Any, groups: Any) -> None:
+        X = to_floats(X, "X", allow_missing=True)
+        self.X = X[:, None] if X.ndim == 1 else X
+        if self.X.ndim != 2:
+            raise ValueError(f"X has shape {X.shape}: with groups it is rows, of shape (n_samples, n_features).")
+        labels, n_samples = np.asarray(groups), len(self.X)
+        self.order: Array | None = None  # of rows, unless groups lie one after the other
+        if labels.ndim == 1 and len(labels) == n_samples:
+            self.names, inverse = np.unique(labels, return_inverse=True)
+            if (inverse[1:] < inverse[:-1]).any():
+                self.order = np.argsort(inverse, kind="stable")
+                inverse = inverse[self.order]
+            self.starts = np.searchsorted(inverse, np.arange(len(self.names) + 1))
+        else:
+            ends = labels.ndim == 1 and np.issubdtype(labels.dtype, np.integer) and len(labels) > 1
+            if not (ends and labels[0] == 0 and labels[-1] == n_samples and (np.diff(labels) >= 0).all()):
+                raise ValueError(
+                    f"groups has shape {labels.shape} for {n_samples} rows: give a label for each row, or the "
+                    f"n_problems + 1 offsets of groups that lie one after the other, from 0 to {n_samples}. Got "
+                    f"{quoted(groups)}."
+                )
+            self.starts = labels.astype(np.intp)
+        self.n_tables: int | None = len(self.starts) - 1
+
+    def batches(self) -> Iterator[Batch]:
+        """Some groups."""
+        first, count, starts = 0, len(self.starts) - 1, self.starts
+        while first < count:
+            most = starts[first] + MOST_NUMBERS // self.X.shape[1]
+            last = min(first + MOST_TABLES, max(first + 1, int(np.searchsorted(starts, most, side="right")) - 1), count)
+            rows = self._rows(self.X, slice(starts[first], starts[last]))
+            own = starts[first : last + 1] - starts[first]
+            yield Batch([rows[a:b] for a, b in zip(own[:-1].tolist(), own[1:].tolist(), strict=True)], rows, own)
+            first = last
+
+    def _rows(self, values: Array, rows: slice) -> Array:
+        """Values of rows in the order of groups."""
+        return values[rows] if self.order is None else values[self.order[rows]]
+
+    def parts(self, values: Any) -> Iterator[Any]:
+        """Values of all rows, cut."""
+        if values is None:
+            yield from repeat(None)
+        values = np.asarray(values)
+        if len(values) != len(self.X):
+            raise ValueError(f"There are {len(values)} values for {len(self.X)} rows.")
+        for start, stop in zip(self.starts[:-1].tolist(), self.starts[1:].tolist(), strict=True):
+            yield self._rows(values, slice(start, stop))
+
+    @property
+    def n_rows(self) -> int:
+        """All of them."""
+        return len(self.X)
+
+    def gathered(self, parts: Sequence[tuple[Batch, Array]], values: Array | None) -> Array:
+        """An array with a value for each row, where that stands."""
+        assert values is not None
+        if self.order is None:
+            return values
+        out = np.empty_like(values)
+        out[self.order] = values
+        return out

@@ -1,0 +1,63 @@
+"""The rows of a batch of tables, as compiled calls take them."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+
+from ..sources.intake import check_sample_weight, scaled
+from .layouts import Batch
+
+Array = np.ndarray
+
+
+class Rows(NamedTuple):
+    """Rows of tables, and where they stand."""
+
+    X: Array  # (N, D)
+    spans: Array  # (P, 2) where each table starts and ends
+    weights: Array | None  # (N,) about 1 in the mean of each table
+    totals: Array  # (P,) their sums, or numbers of rows
+    n_samples: Array  # (P,) the same, of weights as they were given
+    positive: Array  # (P,) how many rows have a positive weight; 0 where weights are refused
+
+    @property
+    def sizes(self) -> Array:
+        """How many rows each table has."""
+        sizes: Array = self.spans[:, 1] - self.spans[:, 0]
+        return sizes
+
+    def constant(self, tables: Array) -> Array:
+        """Whether all rows are equal in some tables, (P,), none of which is empty."""
+        places, X = self.spans[tables].ravel(), np.concatenate([self.X, self.X[-1:]])
+        lowest, highest = (extreme.reduceat(X, places)[::2] for extreme in (np.minimum, np.maximum))
+        same: Array = (lowest == highest).all(axis=1)
+        return same
+
+    @classmethod
+    def of(cls, batch: Batch, weights: list[Any] | None, *, drop: bool) -> Self:
+        """The rows of a batch that has some; `drop` leaves out those with NaN."""
+        X, starts = batch.X, batch.starts
+        assert X is not None
+        kept = None
+        if drop and (missing := np.isnan(X).any(axis=1)).any():
+            kept = ~missing
+            X, starts = X[kept], np.concatenate([[0], np.cumsum(kept)])[starts]
+        spans = np.ascontiguousarray(np.stack([starts[:-1], starts[1:]], axis=1), np.intp)
+        sizes = (spans[:, 1] - spans[:, 0]).astype(np.float64)
+        if weights is None:
+            return cls(X, spans, None, sizes, sizes, spans[:, 1] - spans[:, 0])
+        own, totals, n_samples = np.ones(len(X), X.dtype), sizes.copy(), sizes.copy()
+        positive = np.zeros(len(spans), np.intp)
+        for i, (start, stop) in enumerate(spans.tolist()):
+            try:
+                given = np.asarray(weights[i], np.float64)
+                given = given if kept is None else given[kept[batch.starts[i] : batch.starts[i + 1]]]
+                checked = check_sample_weight(given, stop - start, 1)
+            except (ValueError, TypeError, IndexError):
+                continue  # which a single fit says
+            part = own[start:stop] = scaled(checked)
+            totals[i] = part.astype(X.dtype).sum(dtype=np.float64)
+            n_samples[i], positive[i] = checked.sum(), np.count_nonzero(checked)
+        return cls(X, spans, own, totals, n_samples, positive)
