@@ -100,11 +100,11 @@ def fit_many(
     Notes
     -----
     Tables are fitted by compiled calls, a batch of them by each thread, unless they are large or ask for more than
-    k-means and EM (gaps, priors, several initializations, other starts, ``reg_covar='auto'``), or a component empties or
-    collapses: such problems are done one by one, in Python. Either way problem i has the bits of
-    ``GaussianMixture(k, **params).fit(X[i])``, in any company and for any number of threads; its criterion may differ by
-    rounding. There are no warnings: ``fits.status_`` tells of each problem whether it converged, whether components were
-    repaired, whether its rows are all equal, or what was wrong.
+    k-means and EM (gaps, priors, several initializations, other starts, ``reg_covar='auto'``), or a component empties
+    or collapses: such problems are done one by one, in Python. Either way problem i has the bits of
+    ``GaussianMixture(k, **params).fit(X[i])``, in any company and for any number of threads; its criterion may differ
+    by rounding. There are no warnings: ``fits.status_`` tells of each problem whether it converged, whether components
+    were repaired, whether its rows are all equal, or what was wrong.
 
     Examples
     --------
