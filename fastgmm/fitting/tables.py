@@ -16,6 +16,7 @@ import numpy as np
 
 from ..kernels import COMMON_FRAME, DIAGONAL, TRIANGULAR
 from ..model.parameters import Parameters
+from ..model.spread import ROUNDING
 from ..model.steps import LARGEST_RATIO
 from ..model.structure import Structure
 from ..model.structures import COMPILED
@@ -25,7 +26,7 @@ from ..sources.array import ArraySource
 from ..sources.passes import work_per_row
 from ..sources.source import Source
 from .mstep import MaximumLikelihood, MStep, least_counts
-from .repair import EPS, LEAST_FLOAT32, LEAST_FLOAT64, rounding_parts
+from .repair import EPS, LEAST_FLOAT32, LEAST_FLOAT64, RIDGE, rounding_parts
 from .settings import Settings
 from .starts.kmeans import MOST_PASSES, SEEDING_ROWS, TOLERANCE, Draws
 from .starts.methods import FromKMeans, Start
@@ -49,7 +50,7 @@ class Limits(NamedTuple):
 
     tol: float
     max_iter: int
-    reg_covar: float
+    reg_covar: float | None  # None: by the variance of all rows, as "auto"
     degenerate: str
 
     @lru_cache(maxsize=256)  # noqa: B019
@@ -59,7 +60,8 @@ class Limits(NamedTuple):
         least = LEAST_FLOAT32 if resolution > EPS else LEAST_FLOAT64
         of_rounding = least, *rounding_parts(resolution, n_features)
         others = self.tol, TOLERANCE, LARGEST_RATIO[dtype], resolution
-        return np.array([*least_counts(resolution, self.degenerate), *of_rounding, *others])
+        by_rows = RIDGE if self.reg_covar is None else 0.0, LEAST_FLOAT64, float(np.finfo(dtype).max) / 4, ROUNDING
+        return np.array([*least_counts(resolution, self.degenerate), *of_rounding, *others, *by_rows])
 
 
 class Found(NamedTuple):
@@ -167,7 +169,7 @@ def fit_tables(
     parameters, bounds = np.empty((n_tables, ends[3])), np.empty((n_tables, limits.max_iter))
     n_iter, ended = np.empty((2, n_tables), np.intp)
     scratch = np.empty(n_doubles), np.empty(n_numbers, dtype)
-    numbers, added = limits.numbers(dtype, d), np.array([limits.reg_covar], np.float64)
+    numbers, added = limits.numbers(dtype, d), np.array([limits.reg_covar or 0.0])
     seconds, each = 0.0, (tables.spans, tables.totals, which, places, parameters, bounds, n_iter, ended)
     for part in cut(tables.spans, most_rows):
         spans, totals, its_draws, *results = each if part is None else [array[part] for array in each]
@@ -228,6 +230,7 @@ def from_kmeans_at_once(
 
 def limits_of(m_step: MStep, tol: float, max_iter: int) -> Limits | None:
     """What these fits heed; None for M-steps that take more than they have."""
-    if type(m_step) is not MaximumLikelihood or m_step.constraints or isinstance(m_step.reg_covar, str):
+    if type(m_step) is not MaximumLikelihood or m_step.constraints:
         return None
-    return Limits(tol, max_iter, m_step.reg_covar, m_step.degenerate)
+    reg_covar = m_step.reg_covar
+    return Limits(tol, max_iter, None if isinstance(reg_covar, str) else reg_covar, m_step.degenerate)

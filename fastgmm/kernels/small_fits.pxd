@@ -2,7 +2,7 @@
 
 What is out of the ordinary is told, and left to fitting/. The notation is that of kernels.pyx.
 """
-from libc.math cimport INFINITY, isfinite
+from libc.math cimport INFINITY, fabs, isfinite, sqrt
 from libc.stdint cimport int32_t
 from libc.string cimport memset
 
@@ -37,7 +37,11 @@ cdef struct Common:
     Py_ssize_t n_trials, N          # N: rows of the longest table
     double resolution               # of the rows
     double least_deviation          # that the rows' type can hold: in units of the features where that is float32
+    double least_float64            # that double precision can hold
+    double largest                  # variance whose squares the rows' type can hold
+    double constant                 # a deviation of this part of the mean is rounding
     double tol                      # of k-means
+    double ridge                    # what part of the variance of all rows is added to variances; 0: as `rules` has it
     Rules rules
     double seconds                  # that all starts have taken
 
@@ -60,6 +64,8 @@ cdef struct Desk:
     double* unit                    # factors that are one
     double* wide                    # scatters of labels
     double* least_deviation         # (D,)
+    double* matrix                  # (D, D)
+    double* added                   # (D,)
     Py_ssize_t* chosen              # rows
     int32_t* labels                 # (N,)
     Scratch steps
@@ -80,12 +86,14 @@ cdef inline Py_ssize_t set_desk(Desk* at, const Common* c, double* memory) noexc
     at.cumulative = reserve(&next, N + T)
     at.rows = reserve(&next, N * D)
     at.weights = reserve(&next, N)
-    at.square = reserve(&next, max(c.square.size, c.matrix.size if c.s.shared else 0))
-    at.square_sums = reserve(&next, width(TRIANGULAR if c.s.shared else DIAGONAL, D) + 1)
+    at.square = reserve(&next, max(c.square.size, c.matrix.size if c.s.triangular else 0))
+    at.square_sums = reserve(&next, width(TRIANGULAR if c.s.triangular else DIAGONAL, D) + 1)
     at.seeds = reserve(&next, K * D)
-    at.unit = reserve(&next, max(K * c.wide.size, D * D if c.s.shared else D))
+    at.unit = reserve(&next, max(K * c.wide.size, D))
     at.wide = reserve(&next, K * c.wide.size)
     at.least_deviation = reserve(&next, D)
+    at.added = reserve(&next, D)
+    at.matrix = reserve(&next, D * D if c.s.triangular else 0)
     at.chosen = <Py_ssize_t*> reserve(&next, max(K + T, ORIGIN_ROWS))
     at.labels = <int32_t*> reserve(&next, N)
     at.steps.counts = reserve(&next, K)
@@ -160,7 +168,7 @@ cdef inline void survey(
     double* origin,                 # OUT  (D,)
     double* units,                  # OUT  (D,)
     double* squares,                # OUT  (D,)  about the origin
-    double* scatter,                # OUT  (D, D)  where one matrix is shared
+    double* scatter,                # OUT  (D, D)  or NULL
 ) noexcept nogil:
     """Where the rows lie."""
     cdef Sample sample
@@ -181,8 +189,38 @@ cdef inline void survey(
     sample.apart = max(1, sample.n // max(2, min(<Py_ssize_t> UNIT_ROWS, (1 << 17) // c.s.D)))
     locate(&sample, c.s.D, origin, units, <floating> 0)
     moments_of_all(&c.square, &double_rows, w, origin, at, squares)
-    if c.s.shared:
+    if scatter != NULL:
         moments_of_all(&c.matrix, &double_rows, w, origin, at, scatter)
+
+
+cdef inline bint regularize(
+    const Common* c,
+    double total,                   # IN   number of rows, or sum of their weights
+    const double* origin,           # IN   (D,)
+    const double* units,            # IN   (D,)
+    const double* squares,          # IN   (D,)  about the origin
+    const double* scatter,          # IN   (D, D)  where there are matrices: then its diagonal counts
+    double* added,                  # OUT  (D,) or (1,)
+) noexcept nogil:
+    """What is added to variances (`Degeneracy.spread` times a number); False where that takes more care."""
+    cdef Py_ssize_t i, D = c.s.D
+    cdef double variance, typical, mean = 0, largest = 0, least = c.least_float64 * c.least_float64
+    for i in range(D):
+        variance = (scatter[i * D + i] if c.s.triangular else squares[i]) / total
+        if not variance < c.largest:
+            return False
+        typical = 1e-3 * origin[i]
+        typical = typical * typical
+        if not (sqrt(variance) > c.constant * fabs(origin[i]) and variance > least):
+            variance = typical if typical > least else 1
+        added[i] = variance
+        mean += variance
+        largest = max(largest, units[i])
+    if c.s.W == 1 and not c.s.triangular:
+        added[0] = mean / D
+    for i in range(c.s.W):
+        added[i] = c.ridge * added[i]
+    return largest >= c.least_float64 and (D < 8 or c.s.W == D)     # sums of more are taken in another order
 
 
 cdef inline bint cluster(
@@ -315,16 +353,25 @@ cdef inline int fit_table(
     cdef floating* model = numbers + rows.N + (c.n_trials + K) * D
     cdef floating* work = aligned(model + numbers_of_model(&c.s))
     cdef double bound = -INFINITY, begun = clock()
+    cdef double* matrix = NULL
     cdef bint usual
     n_iter[0] = 0
     rows.origin, rows.units, rows.scatter = place, place + D, place + 3 * D if c.s.shared else NULL
-    survey(c, rows, row_weights, at, place, place + D, place + 2 * D, place + 3 * D)
+    if c.s.shared:
+        matrix = place + 3 * D
+    elif c.s.triangular and c.ridge > 0:
+        matrix = at.matrix
+    survey(c, rows, row_weights, at, place, place + D, place + 2 * D, matrix)
     for i in range(D):
         at.least_deviation[i] = c.least_deviation * (1 if floating is double else rows.units[i])
         if not isfinite(place[2 * D + i]):
             return UNUSUAL
         if floating is float and not 0.00390625 <= rows.units[i] <= 16777216:
             return UNUSUAL              # squares would not do as they are
+    if c.ridge > 0:
+        c.rules.added, c.rules.n_added = at.added, c.s.W
+        if not regularize(c, rows.total, rows.origin, rows.units, place + 2 * D, matrix, at.added):
+            return UNUSUAL
     c.rules.frame = rows.origin if c.s.kind == COMMON_FRAME else NULL
     c.rules.least_deviation = at.least_deviation
     usual = cluster(c, rows, row_weights, draws, place + 2 * D, at, numbers, work)

@@ -68,7 +68,9 @@ def fit_tables(
 
     `limits` are what is added to counts, what part of a row a component must have (negative: do not look), the smallest
     deviation that can be held, what parts of means, of the frame and of deviations are rounding, the tolerances of EM
-    and of k-means, the largest ratio of squares, and the resolution of the rows.
+    and of k-means, the largest ratio of squares, the resolution of the rows; and, where the variance of all rows says
+    what is added (`regularize`), what part of it, the smallest deviation and the largest variance for that, and what
+    part of a mean is rounding.
     """
     cdef Py_ssize_t p, start, P = spans.shape[0], D = X.shape[1], K = n_components, longest = 0
     cdef Py_ssize_t T = (draws.shape[1] - 1) // (K - 1) if K > 1 else 3
@@ -82,6 +84,7 @@ def fit_tables(
     c.rules.least, c.rules.empty, c.rules.careful, c.least_deviation = limits[0], limits[1], limits[1] >= 0, limits[2]
     c.rules.of_mean, c.rules.of_frame, c.rules.of_deviation = limits[3], limits[4], limits[5]
     c.rules.tol, c.tol, c.rules.largest_ratio, c.resolution = limits[6], limits[7], limits[8], limits[9]
+    c.ridge, c.least_float64, c.largest, c.constant = limits[10], limits[11], limits[12], limits[13]
     c.rules.added, c.rules.n_added = &added[0], added.shape[0]
     set_desk(&desk, &c, aligned(&memory[0]))
     rows.row_stride, rows.column_stride = X.strides[0], X.strides[1]

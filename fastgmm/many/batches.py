@@ -67,11 +67,10 @@ def limits_of(plan: Plan) -> Limits | None:
     usual = {"init_params": "kmeans", "n_init": 1, "acceleration": None, "convergence": "likelihood", "max_time": None}
     if any(getattr(mixture, name) != value for name, value in usual.items()) or mixture.prior is not None:
         return None
-    if isinstance(mixture.reg_covar, str) or not 0 < mixture.max_iter <= MOST_ITERATIONS:
+    if plan.structure not in COMPILED or not 0 < mixture.max_iter <= MOST_ITERATIONS:
         return None
-    if plan.structure not in COMPILED:
-        return None
-    return Limits(float(mixture.tol), int(mixture.max_iter), float(mixture.reg_covar), mixture.degenerate)
+    reg_covar = None if isinstance(mixture.reg_covar, str) else float(mixture.reg_covar)
+    return Limits(float(mixture.tol), int(mixture.max_iter), reg_covar, mixture.degenerate)
 
 
 def fit_ordinary(plan: Plan, seeds: list[int], rows: Rows, limits: Limits, wanted: Array, part: Part) -> Array:
@@ -163,17 +162,20 @@ class Candidate(NamedTuple):
     def sound(self, rows: Rows, limits: Limits) -> Array:
         """Whether no component has collapsed onto the regularization, as `MaximumLikelihood.sound` has it, (G,)."""
         count, structure = len(self.problems), self.structure
-        if limits.reg_covar == 0:
+        reg_covar, own = limits.reg_covar, "auto" if limits.reg_covar is None else limits.reg_covar
+        if reg_covar == 0:
             return np.ones(count, bool)
-        if structure.triangular:  # no eigenvalue is below one over the trace of the precision
+        if reg_covar is None:
+            sound = np.zeros(count, bool)
+        elif structure.triangular:  # no eigenvalue is below one over the trace of the precision
             traces = np.square(self.found.factors).sum(axis=(-2, -1)).reshape(count, -1)
-            sound = FLOOR * limits.reg_covar * traces.max(axis=1) < 1
+            sound = FLOOR * reg_covar * traces.max(axis=1) < 1
         else:
-            sound = self.found.covariances.reshape(count, -1).min(axis=1) > FLOOR * limits.reg_covar
+            sound = self.found.covariances.reshape(count, -1).min(axis=1) > FLOOR * reg_covar
         for i in np.flatnonzero(self.usual & ~sound).tolist():
             part = slice(*self.spans[i].tolist())
             source = ArraySource(rows.X[part], 1, weights=None if rows.weights is None else rows.weights[part])
-            m_step = MaximumLikelihood(source, structure, limits.reg_covar, limits.degenerate)
+            m_step = MaximumLikelihood(source, structure, own, limits.degenerate)
             sound[i] = m_step.sound(self.found.parameters(i))
         return sound
 
