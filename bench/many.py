@@ -30,6 +30,12 @@ from comparison.surroundings import machine, usable_cores
 Array = np.ndarray[Any, Any]
 
 SINGLE = ((60, 1, 2), (500, 1, 2), (150, 2, 3), (20, 1, 2), (200, 4, 3), (1000, 2, 5), (5000, 4, 5))  # N, D, K
+STYLES = {  # colors of Okabe and Ito, as in picture.py
+    "fit_many": ("fit_many", "D", "#D55E00"),
+    "loop": ("loop over fastgmm", "s", "#E69F00"),
+    "processes": ("scikit-learn, processes", "^", "#56B4E9"),
+    "theirs": ("scikit-learn, loop", "o", "#0072B2"),
+}
 SAMPLE = 200  # problems of a kind that scikit-learn fits, in whose time its whole is reckoned
 
 
@@ -73,15 +79,20 @@ def theirs(X: Sequence[Array], numbers: Sequence[int]) -> list[Any]:
     return found
 
 
+def loop_of_answers(mixtures: Sequence[Ours], X: Sequence[Array]) -> float:
+    """How long the responsibilities of tables take one by one."""
+    return seconds(lambda: [mixture.predict_proba(table) for mixture, table in zip(mixtures, X, strict=True)])
+
+
 def many_fits(rounds: int, threads: int) -> Iterator[dict[str, Any]]:
     """Thousands of problems in a call, beside loops and processes over a part of them."""
     rng = np.random.default_rng(0)
     nanopore = [table[: rng.integers(30, 200)] for table in tables(10_000, 200, 2, 2)]
     kinds: dict[str, tuple[Sequence[Array], list[int]]] = {
-        "10 000 x (500 x 1), K = 2": (tables(10_000, 500, 1, 2), [2]),
-        "genes: 20 000 x (500 x 1), K = 1, 2, 3 by BIC": (tables(20_000, 500, 1, 2), [1, 2, 3]),
-        "nanopore: 10 000 x (30 to 200 x 2), K = 2": (nanopore, [2]),
-        "pixels: 50 000 x (50 x 1), K = 2": (tables(50_000, 50, 1, 2), [2]),
+        "10 000 x 500 x 1, K = 2": (tables(10_000, 500, 1, 2), [2]),
+        "genes: 20 000 x 500 x 1, K of 1, 2, 3": (tables(20_000, 500, 1, 2), [1, 2, 3]),
+        "nanopore: 10 000 x 30-200 x 2, K = 2": (nanopore, [2]),
+        "pixels: 50 000 x 50 x 1, K = 2": (tables(50_000, 50, 1, 2), [2]),
     }
     for name, (X, numbers) in kinds.items():
         part, times = X[:SAMPLE], dict[str, list[float]](fit_many=[], loop=[], theirs=[], processes=[])
@@ -103,14 +114,41 @@ def many_fits(rounds: int, threads: int) -> Iterator[dict[str, Any]]:
             "kind": name,
             "seconds": times,
             "times_faster": {way: float(np.median(np.array(values) / ours)) for way, values in times.items()},
-            "predict_proba": seconds(lambda fits=fits, X=X: fits.predict_proba(X)),
+            "predict_proba": {
+                "one call": seconds(lambda fits=fits, X=X: fits.predict_proba(X)),
+                "loop": loop_of_answers([fits[i] for i in range(SAMPLE)], part) * len(X) / SAMPLE,
+            },
         }
+
+
+def draw(results: dict[str, Any], path: Path) -> None:
+    """A line for each kind of problems: seconds, on a logarithmic axis."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(5.6, 2.6), dpi=200, layout="constrained")
+    for place, row in enumerate(reversed(results["many"])):
+        for way, (label, marker, color) in STYLES.items():
+            seconds = float(np.median(row["seconds"][way]))
+            axes.plot(seconds, place, marker, color=color, label=label if place == 0 else None, ms=6)
+    axes.set_xscale("log")
+    axes.set_yticks(range(len(results["many"])), [row["kind"] for row in reversed(results["many"])], fontsize=7)
+    axes.set_ylim(-0.6, len(results["many"]) - 0.4)
+    axes.set_xlabel(f"seconds, {results['surroundings']['threads']} cores", fontsize=8)
+    axes.tick_params(axis="x", labelsize=8)
+    axes.grid(axis="x", alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside upper center", ncols=4, fontsize=7, frameon=False)
+    figure.savefig(path)
 
 
 def main() -> None:
     """Measure, print a line for each result, and write the JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, metavar="FILE", help="write everything measured as JSON")
+    parser.add_argument("--picture", type=Path, metavar="FILE", help="draw the times of the many")
     parser.add_argument("--rounds", type=int, default=3, help="rounds of the many (default 3)")
     parser.add_argument("--threads", type=int, default=usable_cores(), help="threads and processes (default: cores)")
     options = parser.parse_args()
@@ -122,6 +160,8 @@ def main() -> None:
             for row in part:
                 results[name].append(row)
                 print(name, json.dumps(row), flush=True)
+    if options.picture:
+        draw(results, options.picture)
     if options.output:
         options.output.write_text(json.dumps(results, indent=1) + "\n")
 

@@ -50,6 +50,7 @@ class Penalized:
         self.n_samples = rows.total * rows.weight_unit if n_samples is None else n_samples
         self._reg_covar, self._degeneracy = reg_covar, Degeneracy(rows, structure)
         self._penalties: dict[int, Penalty] = {}  # of each number of components
+        self._known: tuple[Parameters, float] | None = None  # the last log density
         if isinstance(prior, MixturePrior):
             self.prior = prior
         else:
@@ -81,10 +82,12 @@ class Penalized:
             return penalty.maximize(found, self.regularization + added)
 
     def value(self, statistics: Statistics, parameters: Parameters) -> float:
-        penalty, units = self.penalty(len(statistics.counts)), self.rows.units
-        log_density = penalty.log_density(parameters, units.sizes)
-        log_density -= penalty.dimension * (units.log_volume - statistics.log_volume)
-        return statistics.mean_log_likelihood + log_density / self.n_samples
+        if self._known is None or self._known[0] is not parameters:
+            penalty, units = self.penalty(len(statistics.counts)), self.rows.units
+            log_density = penalty.log_density(parameters, units.sizes)
+            log_density -= penalty.dimension * (units.log_volume - statistics.log_volume)
+            self._known = parameters, log_density
+        return statistics.mean_log_likelihood + self._known[1] / self.n_samples
 
     def reported(self, statistics: Statistics, before: Parameters, after: Parameters) -> float:
         return self.value(statistics, before)

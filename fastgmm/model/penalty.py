@@ -45,7 +45,7 @@ class Penalty:
         pulled = np.full(self.n_components, float(rules.components.mean_precision > 0))
         return (rules.n_features + 1 if rules.structure.triangular else 2) + rules.seen(pulled)
 
-    @property
+    @cached
     def dimension(self) -> float:
         """By how much the log density grows when the log of the unit of volume grows by one."""
         return self._share * float(self.excess.sum())
@@ -82,15 +82,26 @@ class Penalty:
         rules, factors = self.conjugate, parameters.precisions_cholesky
         degrees = rules.components.degrees_of_freedom
         log_dets = -2 * rules.structure.log_determinants(factors, rules.n_features, units)
-        gained = len(self.excess) * degrees * float(rules.log_det_scale(units)[0])
+        gained = len(self.excess) * degrees * self._log_det_scale(units)
         lost = float(((degrees + self.excess) * log_dets).sum())
         of_blocks = 0.5 * (self._share * (gained - lost) - self._squares(parameters))
         return self._constant + self.weights.log_density(parameters.weights) + of_blocks
 
-    @property
+    @cached
     def _share(self) -> float:
         """Variances of a block for each feature: 1, or 1 / D where all features have one variance."""
         return self.conjugate.n_variances / self.conjugate.n_features
+
+    def _log_det_scale(self, units: np.ndarray | None) -> float:
+        """log |S0| with features in these units, or in the data's; remembered."""
+        key = b"" if units is None else units.tobytes()
+        if key not in self._log_det_scales:
+            self._log_det_scales[key] = float(self.conjugate.log_det_scale(units)[0])
+        return self._log_det_scales[key]
+
+    @cached
+    def _log_det_scales(self) -> dict[bytes, float]:
+        return {}
 
     @cached
     def _constant(self) -> float:
