@@ -243,7 +243,7 @@ def test_what_is_wrong_with_a_problem() -> None:
     ]
     fits = fit_many([good[0], *bad, good[1]], 2, random_state=3)
     assert [s.split(":")[0] for s in fits.status_] == [
-        "ok", "few rows", "constant", "ValueError", "ValueError", "few rows", "ok",
+        "ok", "few rows", "constant", "NaN", "infinite", "few rows", "ok",
     ]  # fmt: skip
     assert list(fits.n_components_ > 0) == [True, False, True, False, False, False, True]
     assert_same(fits, 6, alone(good[1]))
@@ -263,9 +263,15 @@ def test_rows_with_gaps() -> None:
     """They are an error of the problem, are dropped, or are missing at random."""
     X = ragged(1)[0]
     X[3, 1] = np.nan
-    assert fit_many([X], 2).status_[0].startswith("ValueError: Input X contains NaN")
+    assert fit_many([X], 2).status_[0] == "NaN"
     kept = np.delete(X, 3, axis=0)
-    assert_same(fit_many([X], 2, missing="drop", random_state=3), 0, alone(kept))
+    fits = fit_many([X], 2, missing="drop", random_state=3)
+    assert_same(fits, 0, alone(kept))
+    labels, shares, scores = fits.predict([X])[0], fits.predict_proba([X])[0], fits.score_samples([X])[0]
+    assert labels[3] == -1 and np.isnan(shares[3]).all() and np.isnan(scores[3])
+    np.testing.assert_array_equal(np.delete(shares, 3, axis=0), fits[0].predict_proba(kept))
+    with pytest.raises(ValueError, match="Problem 0: Input X contains infinity"):
+        fits.predict([np.where(np.isnan(X), np.inf, X)])
     assert_same(fit_many([X], 2, missing="em", random_state=3), 0, alone(X, missing="em"))
 
 
@@ -285,7 +291,11 @@ def test_rows_with_gaps() -> None:
         ({"means_init": [[0.0]]}, TypeError, "no means_init"),
         ({"callback": print}, TypeError, "no callback"),
         ({"tol": -1.0}, ValueError, "'tol' parameter"),
-        ({"tolerance": 1.0}, TypeError, "tolerance"),
+        ({"tolerance": 1.0}, TypeError, "no argument 'tolerance'"),
+        ({"X": {"a": [1.0, 2.0]}}, TypeError, "X is a dict"),
+        ({"groups": "sample"}, ValueError, "not the name of a column"),
+        ({"groups": [0.0, np.nan] * 6}, ValueError, "nan for row 1"),
+        ({"groups": ["a", None] * 6}, ValueError, "None for row 1"),
         ({"sample_weight": [1.0]}, ValueError, "1 values for 12 rows"),
         ({"X": [np.zeros((5, 2))] * 3, "sample_weight": [np.ones(5)]}, ValueError, "sample_weight has fewer parts"),
     ],
@@ -300,7 +310,7 @@ def test_bad_arguments(arguments: dict[str, Any], error: type[Exception], messag
 
 def test_errors_are_raised_if_asked_for() -> None:
     """The first problem that cannot be fitted is named."""
-    with pytest.raises(ValueError, match="Problem 1 cannot be fitted: it has fewer rows"):
+    with pytest.raises(ValueError, match="Problem 1 cannot be fitted: it has fewer rows than 2"):
         fit_many([np.arange(5.0), np.zeros(1)], 1, on_error="raise")
 
 
@@ -320,10 +330,82 @@ def test_other_tables_than_those_fitted() -> None:
 def test_data_frame() -> None:
     """A line for each problem, with the labels of groups as the index."""
     pytest.importorskip("pandas")
-    frame = fit_many(np.arange(6.0), [1, 2], groups=list("aaabbb"), random_state=0).to_pandas()
+    fits = fit_many(np.arange(6.0), [1, 2], groups=list("aaabbb"), random_state=0)
+    frame = fits.to_pandas()
     assert list(frame.index) == ["a", "b"] and frame.loc["b", "mean_0_0"] == 4.0
-    assert list(frame.columns[:4]) == ["status", "n_components", "weight_0", "weight_1"]
-    assert {"bic_1", "bic_2"} <= set(frame.columns)
+    assert list(frame.columns[:6]) == ["status", "n_samples", "n_components", "set_aside", "weight_0", "weight_1"]
+    assert {"bic_1", "bic_2", "converged"} <= set(frame.columns)
+    np.testing.assert_allclose(frame["sd_0_0"], np.sqrt(2 / 3), rtol=1e-5)
+    assert np.isnan(frame["sd_1_0"]).all()
+
+
+@pytest.mark.parametrize("structure", ["full", "tied", "diag", "spherical"])
+def test_standard_deviations(structure: str) -> None:
+    """Those of the covariances of each mixture."""
+    pytest.importorskip("pandas")
+    fits = fit_many(ragged(5), [1, 2], covariance_type=structure, random_state=3)
+    frame = fits.to_pandas()
+    for i, mixture in enumerate(fits):
+        assert mixture is not None
+        for k in range(mixture.n_components):
+            one = mixture.marginal([1]).covariances_ if structure != "spherical" else mixture.covariances_[:, None]
+            variance = one.ravel()[0 if structure == "tied" else k]
+            np.testing.assert_allclose(frame[f"sd_{k}_1"][i], np.sqrt(variance), rtol=1e-12)
+
+
+def test_rows_of_data_frames() -> None:
+    """Columns keep their names and their order, labels their index; a series is a table of one feature."""
+    pandas = pytest.importorskip("pandas")
+    X = np.concatenate(ragged(3))
+    frame = pandas.DataFrame({"sample": np.arange(len(X)) % 3, "red": X[:, 0], "green": X[:, 1]})
+    columns, labels = frame[["red", "green"]], frame["sample"]
+    fits = fit_many(columns, 1, groups=labels)
+    assert list(fits[0].feature_names_in_) == ["red", "green"] == list(fits.feature_names_)
+    assert "mean_0_green" in fits.to_pandas()
+    with warnings.catch_warnings(action="error"):
+        fits[0].predict(columns)
+    with pytest.raises(ValueError, match=r"'green', 'red'.*'red', 'green'"):
+        fits.predict(columns[["green", "red"]], labels)
+    with pytest.raises(ValueError, match="another index"):
+        fit_many(columns, 1, groups=labels.sort_values())
+    np.testing.assert_allclose(fit_many([frame["red"]], 1).means_[0, 0, 0], frame["red"].mean(), rtol=1e-12)
+    with pytest.raises(TypeError, match="groupby object"):
+        fit_many(frame.groupby("sample"), 1)
+
+
+def test_collapsed_components() -> None:
+    """Where equal rows are a component, fewer components are chosen, and it is told; or the status says so."""
+    counts = np.concatenate([np.zeros(40), np.random.default_rng(0).gamma(3.0, size=30)])
+    chosen = fit_many([counts, np.sort(ragged(1, 1)[0], axis=0)], [1, 2], random_state=3)
+    assert list(chosen.n_components_) == [1, 2] and list(chosen.set_aside_) == [2, 0]
+    assert list(chosen.status_) == ["ok", "ok"] and chosen.scores_[0, 1] < chosen.scores_[0, 0]
+    assert fit_many([counts], 2, random_state=3).status_[0] == "collapsed"
+    all_collapsed = fit_many([counts], [3, 2], random_state=3)
+    assert all_collapsed.n_components_[0] == 2 and all_collapsed.status_[0] == "collapsed"
+
+
+def test_what_was_fitted_survives_an_interrupt() -> None:
+    """An error of the iterator, or Ctrl-C, carries what was done."""
+
+    def tables() -> Any:
+        yield from [np.random.default_rng(0).normal(size=(3000, 1))] * 60
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        fit_many(tables(), 1, n_threads=1)
+    assert isinstance(caught.value.fits, Fits) and 30 < len(caught.value.fits) < 60  # type: ignore[attr-defined]
+
+
+def test_problems_by_number() -> None:
+    """Numbers of any kind, from either end; anything else is refused."""
+    fits = fit_many(ragged(3), 1)
+    assert fits[np.int64(2)].means_.tobytes() == fits[-1].means_.tobytes()
+    with pytest.raises(IndexError, match="no problem 3"):
+        fits[3]
+    with pytest.raises(TypeError, match=r"'a'.*numbers from 0 to 2"):
+        fits["a"]  # type: ignore[index]
+    with pytest.raises(ValueError, match="read-only"):
+        fits.means_[0] = 1
 
 
 def test_iterators_are_not_held_whole() -> None:

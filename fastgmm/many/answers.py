@@ -75,15 +75,34 @@ def answer(plan: Plan, mixtures: Mixtures, single: Single, what: str, job: Job) 
         out = room(what, len(X), most, X.dtype)
     if k.min() < most:
         out[...] = -1 if what == "labels" else np.nan
-    careful = k > 0
-    if batch.X is not None and X.shape[1] == mixtures.means.shape[2] and all_finite(X):
+    careful: Array = k > 0
+    unknown: Array = np.zeros(len(X), bool)
+    if batch.X is not None and X.shape[1] == mixtures.means.shape[2]:
+        odd: Array = np.zeros(len(X), bool)
+        if not all_finite(X):
+            odd = np.logical_not(np.isfinite(X).all(axis=1))
+            unknown = np.logical_and(np.isnan(X).any(axis=1), plan.missing == "drop")
+            X = np.where(odd[:, None], X.dtype.type(0), X)
         factors, lossy = mixtures.factors[problems], mixtures.single[problems]
         factors[lossy] = factors[lossy].astype(np.float32)
         parameters = mixtures.weights[problems], mixtures.means[problems], factors
         careful = posteriors(plan.structure, X, batch.spans, k, parameters, **{what: out})
+        owners = np.searchsorted(batch.starts, np.flatnonzero(odd & ~unknown), side="right") - 1
+        careful[owners] |= k[owners] > 0
     for i in np.flatnonzero(careful).tolist():
         rows = slice(batch.starts[i], batch.starts[i + 1])
         if rows.stop > rows.start:
             place = out[rows, : k[i]] if what == "responsibilities" else out[rows]
-            place[...] = getattr(single(int(problems[i])), METHODS[what])(batch.tables[i])
+            table = batch.tables[i] if batch.X is None else batch.X[rows]
+            place[...] = by_itself(single(int(problems[i])), what, table, int(problems[i]))
+    out[unknown] = -1 if what == "labels" else np.nan
     return batch, out
+
+
+def by_itself(mixture: GaussianMixture, what: str, table: Any, problem: int) -> Array:
+    """The answers of a single mixture, or its error with the number of the problem."""
+    try:
+        found: Array = getattr(mixture, METHODS[what])(table)
+    except (ValueError, TypeError) as error:
+        raise type(error)(f"Problem {problem}: {error}") from error
+    return found

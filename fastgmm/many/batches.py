@@ -16,7 +16,7 @@ from ..model.structure import Structure
 from ..model.structures import COMPILED
 from ..sources.array import ArraySource
 from .layouts import Batch
-from .plan import FEW, Plan
+from .plan import FEW, Plan, choose
 from .posteriors import posteriors, sums_over
 from .records import Part
 from .rows import Rows
@@ -88,15 +88,14 @@ def fit_ordinary(plan: Plan, seeds: list[int], rows: Rows, limits: Limits, wante
         own, far = one.criterion(plan.criterion, rows)
         odd[problems[~one.usual | far]] = True
         values[problems, i] = own
-        if len(plan.numbers) > 1:
-            doubtful[problems, i] = ~one.sound(rows, limits)
+        doubtful[problems, i] = ~one.sound(rows, limits)
         candidates.append(one)
-    ranked = np.where(np.isnan(values), np.inf, values)
-    sound = np.where(doubtful, np.inf, ranked)
-    chosen = np.where(np.isinf(sound).all(axis=1), ranked.argmin(axis=1), sound.argmin(axis=1))
+    chosen = choose(plan, values, doubtful)
     for one in candidates:
-        kept = ~odd[one.problems] & (chosen[one.problems] == plan.numbers.index(one.k))
-        part.put_ordinary(one.problems[kept], one.k, *one.results(kept), rows)
+        i = plan.numbers.index(one.k)
+        kept = ~odd[one.problems] & (chosen[one.problems] == i)
+        own = one.problems[kept]
+        part.put_ordinary(own, one.k, *one.results(kept), doubtful[own, i], rows)
     part.scores[~odd] = values[~odd]
     return ~odd
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from operator import index
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..fitting.convergence import MAX_ITER, TOL
 from ..gaussian_mixture import GaussianMixture
-from ..text import counted
+from ..text import counted, listed, quoted
 from .answers import answers
 from .layouts import layout_of
 from .plan import Plan
@@ -27,7 +28,9 @@ __all__ = ["Fits", "fits_of"]
 class Fits:
     """The mixtures of many problems. Arrays hold NaN where a problem has no mixture, or fewer components than others.
 
-    ``fits[i]`` is the mixture of problem i, a `GaussianMixture`; ``len(fits)`` the number of problems.
+    ``fits[i]`` is the mixture of problem i, a `GaussianMixture`, or an error where it has none; iteration gives None
+    there. ``len(fits)`` is the number of problems. Arrays are read-only, and in double precision; mixtures have the
+    type of their rows.
 
     Attributes
     ----------
@@ -39,16 +42,25 @@ class Fits:
     covariances_ : ndarray
         (n_problems,) and the shape of ``covariances_`` of K components.
     lower_bound_ : ndarray of shape (n_problems,)
-        The mean log-likelihood per row.
+        The mean log-likelihood per row before the last M-step, as of `GaussianMixture`.
     n_iter_ : ndarray of int of shape (n_problems,)
     converged_ : ndarray of bool of shape (n_problems,)
     scores_ : ndarray of shape (n_problems, n_candidates)
-        The criterion of each number of components; the lower the better.
+        The criterion of each number of components; the lower the better, but for those set aside.
+    set_aside_ : ndarray of int of shape (n_problems,)
+        The number of components that has the lowest criterion where that was set aside because a component had
+        collapsed: its variance was hardly more than ``reg_covar``, or had to be held up. 0 where none was.
+    n_samples_ : ndarray of shape (n_problems,)
+        The number of rows, or the sum of their weights; 0 for a problem without a mixture.
     status_ : ndarray of str of shape (n_problems,)
-        'ok'; 'not converged'; 'repaired', where components were empty or had collapsed; 'constant', where all rows are
-        equal; 'few rows', fewer than 2 or than components; or the text of an error. The last two have no mixture.
+        'ok'; 'not converged'; 'repaired', where components were empty or had collapsed to rounding; 'collapsed', where
+        the variance of a component is hardly more than ``reg_covar``, as that of many equal rows; 'constant', where
+        all rows are equal. Without a mixture are 'few rows', fewer than 2 or than components; 'NaN' and 'infinite'
+        ones; and any other error, by its text.
     names_ : ndarray of shape (n_problems,) or None
-        The labels of the groups, if there were such.
+        The labels of the groups in sorted order, if there were such.
+    feature_names_ : ndarray of str of shape (n_features,) or None
+        The names of the columns, of rows in a data frame with ``groups``.
     criterion : {'bic', 'aic', 'icl'}
     candidates : tuple of int
         The numbers of components asked for.
@@ -76,6 +88,7 @@ class Fits:
     scores_: NDArray[np.float64]
     status_: NDArray[np.str_]
     names_: NDArray[Any] | None
+    feature_names_: NDArray[np.object_] | None
     criterion: str
     candidates: tuple[int, ...]
     _plan: Plan = field(repr=False)
@@ -95,16 +108,52 @@ class Fits:
 
     def __getitem__(self, i: int) -> GaussianMixture:
         """Return the mixture of a problem, ready for everything but `fits_`."""
-        if not -len(self) <= i < len(self):
-            raise IndexError(f"There is no problem {i}: they are numbered from 0 to {len(self) - 1}.")
-        i = int(i) % len(self)
+        try:
+            number = index(i)
+        except TypeError:
+            raise TypeError(f"fits[{quoted(i)}]: problems have numbers from 0 to {len(self) - 1}.") from None
+        if not -len(self) <= number < len(self):
+            raise IndexError(f"There is no problem {number}: they are numbered from 0 to {len(self) - 1}.")
+        i = number % len(self)
         k = int(self.n_components_[i])
         if k == 0:
             raise ValueError(f"Problem {i} has no mixture: {self.status_[i]}.")
         mixture = GaussianMixture(**{**self._plan.options, "n_components": k})
         state = self._states.get(i) or self._ordinary(i, k)
         vars(mixture).update({name: value for name, value in state.items() if name != "n_components"})
+        if self.feature_names_ is not None:
+            mixture.feature_names_in_ = self.feature_names_
         return mixture
+
+    @property
+    def set_aside_(self) -> NDArray[np.int64]:
+        """Numbers of components of lower criterion that were set aside; 0 for none.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fastgmm import fit_many
+        >>> counts = np.array([0.0, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6])  # of which the zeros would be a component
+        >>> fits = fit_many([counts], [1, 2], random_state=0)
+        >>> fits.n_components_, fits.set_aside_
+        (array([1]), array([2]))
+        """
+        lowest = np.where(np.isnan(self.scores_), np.inf, self.scores_).argmin(axis=1)
+        numbers = np.array(self.candidates)[lowest]
+        found: NDArray[np.int64] = np.where((self.n_components_ > 0) & (numbers != self.n_components_), numbers, 0)
+        return found
+
+    @property
+    def n_samples_(self) -> NDArray[np.float64]:
+        """Numbers of rows, or sums of their weights.
+
+        Examples
+        --------
+        >>> from fastgmm import fit_many
+        >>> fit_many([[0.0, 1.0], [3.0, 5.0, 7.0]], 1).n_samples_
+        array([2., 3.])
+        """
+        return self._mixtures.n_samples
 
     def _ordinary(self, i: int, k: int) -> dict[str, Any]:
         """Return the attributes of an ordinary fit."""
@@ -217,6 +266,8 @@ class Fits:
     def _answers(self, X: Any, groups: Any, what: str) -> Any:
         """What mixtures say of their rows, in the form of these."""
         layout = layout_of(X, groups)
+        if layout.columns is not None and self.feature_names_ is not None:
+            check_columns(layout.columns, self.feature_names_)
         problems = np.arange(len(self)) if layout.names is None else self._numbers_of(layout.names)
         return answers(self._plan, self._mixtures, self.__getitem__, layout, problems, what)
 
@@ -236,8 +287,10 @@ class Fits:
         Returns
         -------
         frame : pandas.DataFrame
-            Columns ``status``, ``n_components``, ``weight_0``, ..., ``mean_0_0`` (component, feature), ...,
-            ``lower_bound``, ``n_iter`` and the criterion of each candidate; the index holds the labels of groups.
+            Columns ``status``, ``n_samples``, ``n_components``, ``set_aside``, ``weight_0``, ..., ``mean_0_0``
+            (component, and feature by its number or its name), ..., the standard deviations ``sd_0_0``, ...,
+            ``lower_bound``, ``n_iter``, ``converged`` and the criterion of each candidate; the index holds the labels
+            of groups.
 
         Raises
         ------
@@ -254,13 +307,25 @@ class Fits:
             import pandas
         except ImportError as error:
             raise ImportError("A data frame needs pandas: pip install pandas.") from error
-        columns: dict[str, Any] = {"status": self.status_, "n_components": self.n_components_}
+        columns: dict[str, Any] = {"status": self.status_, "n_samples": self.n_samples_}
+        columns |= {"n_components": self.n_components_, "set_aside": self.set_aside_}
         columns |= {f"weight_{k}": values for k, values in enumerate(self.weights_.T)}
-        for k, i in np.ndindex(*self.means_.shape[1:]):
-            columns[f"mean_{k}_{i}"] = self.means_[:, k, i]
-        columns |= {"lower_bound": self.lower_bound_, "n_iter": self.n_iter_}
+        names = range(self.means_.shape[2]) if self.feature_names_ is None else self.feature_names_
+        for what, values in (("mean", self.means_), ("sd", np.sqrt(self._variances()))):
+            for k, i in np.ndindex(*values.shape[1:]):
+                columns[f"{what}_{k}_{names[i]}"] = values[:, k, i]
+        columns |= {"lower_bound": self.lower_bound_, "n_iter": self.n_iter_, "converged": self.converged_}
         columns |= {f"{self.criterion}_{k}": v for k, v in zip(self.candidates, self.scores_.T, strict=True)}
         return pandas.DataFrame(columns, index=self.names_)
+
+    def _variances(self) -> NDArray[np.float64]:
+        """Variances of each component along each feature, (P, K, D)."""
+        values, shape = self.covariances_, self.means_.shape
+        if self._plan.structure.triangular:
+            values = np.diagonal(values, axis1=-2, axis2=-1)
+        values = values[:, None] if self._plan.structure.shared else values
+        values = values if values.ndim == 3 else values[:, :, None]
+        return np.where(np.isnan(self.means_), np.nan, np.broadcast_to(values, shape))
 
     def __repr__(self) -> str:
         """Return how many problems there are, and what became of them."""
@@ -269,9 +334,20 @@ class Fits:
         return f"Fits({counted(len(self), 'problem')}: {told})"
 
 
-def fits_of(records: Records, names: NDArray[Any] | None) -> Fits:
+def check_columns(columns: NDArray[Any], fitted: NDArray[Any]) -> None:
+    """Refuse rows whose columns have other names, or another order, than those fitted."""
+    if columns.tolist() != fitted.tolist():
+        raise ValueError(
+            f"X has the columns {listed(map(repr, columns.tolist()))}, but those fitted were "
+            f"{listed(map(repr, fitted.tolist()))}: pass the same in the same order."
+        )
+
+
+def fits_of(records: Records, names: NDArray[Any] | None, columns: NDArray[Any] | None) -> Fits:
     """Return what has become of all problems."""
     plan, parts, every = records.plan, records.parts, records.mixtures()
+    for array in every:
+        array.flags.writeable = False
     return Fits(
         every.n_components,
         every.weights,
@@ -283,6 +359,7 @@ def fits_of(records: Records, names: NDArray[Any] | None) -> Fits:
         scores_=np.concatenate([part.scores for part in parts]),
         status_=np.array([status for part in parts for status in part.status]),
         names_=names,
+        feature_names_=columns,
         criterion=plan.criterion,
         candidates=plan.numbers,
         _plan=plan,

@@ -14,6 +14,7 @@ import numpy as np
 from ..gaussian_mixture import GaussianMixture
 from ..mixture.base import check_arguments
 from ..mixture.checks import check_random_state, numbers_of_components
+from ..mixture.protocol import arguments_of
 from ..model.masked import masked
 from ..sources.threads import Workers
 from ..text import quoted
@@ -62,11 +63,13 @@ def fit_many(
         groups that lie one after the other. As many numbers as rows are labels.
     criterion : {'bic', 'aic', 'icl'}, default='bic'
         What chooses between several numbers of components: the lowest, of those in which no component has collapsed
-        if there are such.
+        onto few or equal rows, as the zeros of counts are; the fewest if there are none. ``fits.set_aside_`` tells
+        where a lower one was set aside.
     sample_weight : array-like or list, default=None
         How many times each row counts, in the form of ``X`` without its last axis.
     missing : {'raise', 'drop', 'em'}, default='raise'
-        'raise' is an error of the problem, 'drop' leaves out rows with NaN; 'em' as for `GaussianMixture`.
+        'raise' is an error of the problem; 'drop' leaves out rows with NaN, and answers NaN for them; 'em' as for
+        `GaussianMixture`.
     order : {None, 'mean', 'weight'}, default=None
         Sort components by their means along the first feature, or by falling weight, so that numbers mean the same in
         all problems. None leaves them as single fits have them.
@@ -80,8 +83,9 @@ def fit_many(
     verbose : int or bool, default=0
         Whether to print each second how many problems are done.
     **params : dict
-        Further arguments of `GaussianMixture`. Arrays of labels or responsibilities as ``init_params`` have the form of
-        ``X``.
+        Further arguments of `GaussianMixture`, but for ``warm_start``, ``callback``, ``verbose_interval`` and starting
+        values, which are of one problem. Arrays of labels or responsibilities as ``init_params`` have the form of
+        ``X``. Where units are small, ``reg_covar='auto'`` keeps regularization small beside each table's variance.
 
     Returns
     -------
@@ -92,6 +96,8 @@ def fit_many(
     ValueError, TypeError
         If an argument is refused, if there is no table, or if tables have different features; with ``on_error='raise'``
         if a problem cannot be fitted.
+    Exception, KeyboardInterrupt
+        What an iterator of tables raises, and Ctrl-C: with what was fitted until then as the attribute ``fits``.
 
     See Also
     --------
@@ -100,11 +106,14 @@ def fit_many(
     Notes
     -----
     Tables are fitted by compiled calls, a batch of them by each thread, unless they are large or ask for more than
-    k-means and EM (gaps, priors, several initializations, other starts, ``reg_covar='auto'``), or a component empties
-    or collapses: such problems are done one by one, in Python. Either way problem i has the bits of
+    k-means and EM (gaps, priors, several initializations, other starts), or a component empties or collapses: such
+    problems are done one by one, in Python. Either way problem i has the bits of
     ``GaussianMixture(k, **params).fit(X[i])``, in any company and for any number of threads; its criterion may differ
     by rounding. There are no warnings: ``fits.status_`` tells of each problem whether it converged, whether components
-    were repaired, whether its rows are all equal, or what was wrong.
+    were repaired or have collapsed, whether its rows are all equal, or what was wrong.
+
+    A wide component may own both ends of a feature: where "low" and "high" must be intervals, compare with a threshold
+    between the means, or use ``covariance_type='tied'``.
 
     Examples
     --------
@@ -147,6 +156,9 @@ def fit_many(
     named = isinstance(given, str) or callable(given)
     start: Any = None if named else given
     options["init_params"] = given if named else "kmeans"
+    unknown = [name for name in params if name not in arguments_of(GaussianMixture)]
+    if unknown:
+        raise TypeError(f"fit_many() has no argument {unknown[0]!r}, nor has GaussianMixture.")
     check_arguments(GaussianMixture(1, **options))
     plan = Plan(tuple(numbers), criterion, order, missing, n_threads, options)
     layout, records, report = layout_of(X, groups), Records(plan), Report(verbose)
@@ -161,11 +173,15 @@ def fit_many(
     jobs = _jobs(layout, sample_weight, start, _seeds(random_state))
     try:
         workers.run(partial(fit_batch, plan), jobs, 1 if layout.n_tables == 1 else workers.n_threads, collect)
-    finally:
+    except BaseException as error:
         workers.close()
+        if records.n_problems:
+            error.fits = fits_of(records, None, layout.columns)  # type: ignore[attr-defined]
+        raise
+    workers.close()
     if not records.parts:
         raise ValueError("There is no table in X.")
-    return fits_of(records, layout.names)
+    return fits_of(records, layout.names, layout.columns)
 
 
 class Report:
@@ -219,5 +235,5 @@ def _raise_first(part: Part, before: int) -> None:
     """Raise the first error among problems, of which so many came before."""
     for i, status in enumerate(part.status):
         if part.mixtures is None or part.mixtures.n_components[i] == 0:
-            told = "it has fewer rows than components" if status == FEW else status
+            told = f"it has fewer rows than {part.plan.least}" if status == FEW else status.rstrip(".")
             raise ValueError(f"Problem {before + i} cannot be fitted: {told}. on_error='status' goes on without it.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import repeat
 from typing import Any, NamedTuple, Protocol
 
@@ -37,6 +37,8 @@ class Layout(Protocol):
     ----------
     n_tables : int or None
         Their number, if it is known.
+    columns : ndarray of str or None
+        Names of the features, of rows in a data frame.
     X : array
         All rows, where they lie in an array: its type is that of the answers for them.
     names : ndarray or None
@@ -45,6 +47,7 @@ class Layout(Protocol):
 
     n_tables: int | None
     names: Array | None
+    columns: Array | None
     X: Any
 
     def batches(self) -> Iterator[Batch]:
@@ -63,6 +66,14 @@ class Layout(Protocol):
 
 def layout_of(X: Any, groups: Any = None) -> Layout:
     """How the tables lie: in a list or iterator, a stack, or rows with groups."""
+    if hasattr(X, "get_group"):
+        raise TypeError(
+            "X is a groupby object: pass rows and their labels, fit_many(frame[columns], groups=frame[key])."
+        )
+    if hasattr(X, "tocsr"):
+        raise TypeError(f"X is sparse, a {type(X).__name__}, which is not supported: pass X.toarray().")
+    if isinstance(X, Mapping):
+        raise TypeError(f"X is a {type(X).__name__}: pass its tables as a list, and keep their names yourself.")
     if groups is not None:
         return Groups(X, groups)
     ndim = getattr(X, "ndim", None)
@@ -72,7 +83,8 @@ def layout_of(X: Any, groups: Any = None) -> Layout:
         shape = f"of shape {np.shape(X)}" if ndim is not None else f"a {type(X).__name__}"
         raise ValueError(
             f"X is {shape}: many problems are a list of tables, an array (n_problems, n_samples, n_features), or rows "
-            "with groups=. A matrix with a problem of one feature in each row is X[:, :, None]; a single table is [X]."
+            "with groups=. A matrix with a problem of one feature in each row is X[:, :, None], of an array (a data "
+            "frame's is X.to_numpy()); a single table is [X]."
         )
     return Listed(X)
 
@@ -81,6 +93,7 @@ class Listed:
     """Tables in a list, or from an iterator, one after the other; of one axis, they have one feature."""
 
     names: Array | None = None
+    columns: Array | None = None
 
     def __init__(self, X: Any) -> None:
         self.X = X
@@ -120,15 +133,47 @@ class Listed:
         return [part for batch, own in parts for part in np.split(own, batch.starts[1:-1])]
 
 
+def check_aligned(X: Any, groups: Any) -> None:
+    """Refuse labels of a pandas object whose index is another one than that of the rows."""
+    of_rows: Any = getattr(X, "index", None)
+    of_labels: Any = getattr(groups, "index", None)
+    if hasattr(of_rows, "equals") and hasattr(of_labels, "equals") and not of_rows.equals(of_labels):
+        raise ValueError(
+            "groups has another index than X, so that it is not clear which row a label belongs to. Put both into the "
+            "same order and index, or pass groups.to_numpy()."
+        )
+
+
+def check_labels(labels: Array) -> None:
+    """Refuse labels that are missing, and what is none."""
+    if labels.ndim != 1:
+        raise ValueError(
+            f"groups has {'no' if labels.ndim == 0 else labels.ndim} axes: give one label for each row (for two keys a "
+            "pandas MultiIndex, or their texts joined), not the name of a column."
+        )
+    missing = labels != labels if labels.dtype.kind in "fmMO" else np.zeros(len(labels), bool)
+    if labels.dtype.kind == "O":
+        missing = missing | np.array([label is None for label in labels.tolist()], bool)
+    if np.any(missing):
+        row = int(np.argmax(missing))
+        raise ValueError(f"groups holds {labels[row]} for row {row}: drop rows without a label, or give them one.")
+
+
+def column_names(X: Any) -> Array | None:
+    """The names of the columns of a data frame, if they are all text."""
+    names = list(getattr(X, "columns", ()))
+    return np.array(names, dtype=object) if names and all(isinstance(name, str) for name in names) else None
+
+
 def as_rows(table: Any) -> Array | None:
     """A table as rows of floats; None for what is none, which fits refuse."""
     try:
         rows = to_floats(table, "X", allow_missing=True)
     except (ValueError, TypeError):
         return None
-    if rows.ndim == 1 and not hasattr(table, "iloc"):
+    if rows.ndim == 1:
         rows = rows[:, None]
-    return rows if rows.ndim == 2 and rows.shape[1] > 0 else None
+    return rows if rows.ndim == 2 and rows.size > 0 else None
 
 
 def together(tables: Sequence[Any], rows: Sequence[Array]) -> Batch:
@@ -141,6 +186,7 @@ class Stack:
     """Tables of the same size, (P, N, D)."""
 
     names: Array | None = None
+    columns: Array | None = None
 
     def __init__(self, X: Any) -> None:
         self.X = to_floats(X, "X", allow_missing=True)
@@ -174,16 +220,23 @@ class Groups:
     """Rows of a table that belong to groups: a label for each row, or where groups begin and end."""
 
     names: Array | None = None
+    columns: Array | None = None
 
     def __init__(self, X: Any, groups: Any) -> None:
+        check_aligned(X, groups)
+        self.columns = column_names(X)
         X = to_floats(X, "X", allow_missing=True)
         self.X = X[:, None] if X.ndim == 1 else X
         if self.X.ndim != 2:
             raise ValueError(f"X has shape {X.shape}: with groups it is rows, of shape (n_samples, n_features).")
         labels, n_samples = np.asarray(groups), len(self.X)
+        check_labels(labels)
         self.order: Array | None = None  # of rows, unless groups lie one after the other
         if labels.ndim == 1 and len(labels) == n_samples:
-            self.names, inverse = np.unique(labels, return_inverse=True)
+            try:
+                self.names, inverse = np.unique(labels, return_inverse=True)
+            except TypeError as error:
+                raise TypeError(f"groups holds labels that cannot be sorted ({error}): make them all texts.") from None
             if (inverse[1:] < inverse[:-1]).any():
                 self.order = np.argsort(inverse, kind="stable")
                 inverse = inverse[self.order]

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..gaussian_mixture import GaussianMixture
 from ..model.structure import Structure
 from ..model.structures import STRUCTURES
 
-OK, REPAIRED, CONSTANT, NOT_CONVERGED = "ok", "repaired", "constant", "not converged"  # what becomes of a problem
-FEW = "few rows"
+OK, REPAIRED, COLLAPSED, CONSTANT = "ok", "repaired", "collapsed", "constant"  # what becomes of a problem
+NOT_CONVERGED, FEW, MISSING, INFINITE = "not converged", "few rows", "NaN", "infinite"
 
 
 class Plan(NamedTuple):
@@ -36,3 +39,15 @@ class Plan(NamedTuple):
     def least(self) -> int:
         """How many rows a table must have."""
         return max(2, min(self.numbers))
+
+
+def choose(plan: Plan, values: NDArray[np.float64], doubtful: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """The best candidate of each problem, (P,): the lowest value of the criterion, (P, C), of those without doubt.
+
+    Where there are none of these, the fewest components; NaN stands for candidates that were not fitted.
+    """
+    missing = np.isnan(values)
+    sound = np.where(missing | doubtful, np.inf, values)
+    numbers = np.where(missing, np.inf, np.array(plan.numbers, np.float64))
+    found: NDArray[np.intp] = np.where(np.isinf(sound).all(axis=1), numbers.argmin(axis=1), sound.argmin(axis=1))
+    return found

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from ..model.structure import Structure
-from .plan import CONSTANT, NOT_CONVERGED, OK, REPAIRED, Plan
+from .plan import COLLAPSED, CONSTANT, NOT_CONVERGED, OK, REPAIRED, Plan
 from .rows import Rows
 from .single import Outcome
 
@@ -111,6 +111,7 @@ class Part:
         n_iter: Array,
         converged: Array,
         bounds: Array,
+        doubtful: Array,
         rows: Rows,
     ) -> None:
         """Take note of some problems that have k components."""
@@ -122,7 +123,8 @@ class Part:
         mixtures.lower_bound[problems] = bounds[np.arange(len(problems)), n_iter - 1]
         mixtures.n_samples[problems] = rows.n_samples[problems]
         mixtures.single[problems] = rows.X.dtype == np.float32
-        told = np.where(rows.constant(problems), CONSTANT, np.where(converged, OK, NOT_CONVERGED)).tolist()
+        told = np.where(converged, OK, NOT_CONVERGED)
+        told = np.where(rows.constant(problems), CONSTANT, np.where(doubtful, COLLAPSED, told)).tolist()
         for i, n, one, status in zip(problems.tolist(), n_iter.tolist(), bounds, told, strict=True):
             self.bounds[i], self.status[i] = one[:n].copy(), status
 
@@ -131,7 +133,7 @@ class Part:
         if outcome.n_features is not None:
             self.of_width(outcome.n_features)
         if outcome.state is None or self.mixtures is None:
-            self.status[i] = str(outcome.error)
+            self.status[i] = str(outcome.failed)
             return
         state, mixtures = outcome.state, self.mixtures
         parameters = (state[name] for name in ("weights_", "means_", "covariances_", "precisions_cholesky_"))
@@ -139,7 +141,7 @@ class Part:
         mixtures.lower_bound[i], mixtures.n_iter[i] = state["lower_bound_"], state["n_iter_"]
         mixtures.converged[i], mixtures.n_samples[i] = state["converged_"], state["n_samples_seen_"]
         mixtures.single[i] = state["means_"].dtype == np.float32
-        status = OK if state["converged_"] else NOT_CONVERGED
+        status = COLLAPSED if outcome.doubtful else OK if state["converged_"] else NOT_CONVERGED
         self.status[i] = CONSTANT if outcome.constant else REPAIRED if state["degenerate_"] else status
         self.states[i], self.scores[i] = state, outcome.values
         self.bounds[i] = np.array(state["lower_bounds_"], np.float64)

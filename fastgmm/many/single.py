@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from ..gaussian_mixture import GaussianMixture
 from ..mixture.elsewhere import attributes_of, rows_to_fit
+from ..sources.numbers import to_floats
 from ..text import shortened
-from .plan import FEW, Plan
+from .plan import FEW, INFINITE, MISSING, Plan, choose
 
 
 class Problem(NamedTuple):
@@ -23,53 +24,61 @@ class Problem(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What became of a problem: an error's text, or the attributes of its mixture."""
+    """What became of a problem: its status without a mixture, or the attributes of its mixture."""
 
-    error: str | None
+    failed: str | None
     n_features: int | None
     state: dict[str, Any] | None = None
     values: NDArray[np.float64] | None = None  # of the criterion, for each candidate
     constant: bool = False  # whether all rows are equal
+    doubtful: bool = False  # whether a component has collapsed
 
 
 def fitted(plan: Plan, problem: Problem) -> Outcome:
     """Fit the candidates of a problem, and return the best; what goes wrong is an outcome too."""
-    weights = problem.weights
-    shape = np.shape(problem.X)
-    n_features = shape[1] if len(shape) == 2 else None
+    X, weights = problem.X, problem.weights
     try:
-        X = problem.X
-        if plan.missing == "drop":
-            X = np.asarray(X, dtype=None if np.asarray(X).dtype.kind == "f" else np.float64)
-            kept = ~np.isnan(X).any(axis=1)
-            X, weights = X[kept], weights if weights is None else np.asarray(weights)[kept]
-        if n_features is not None and len(X) < plan.least:
+        rows = to_floats(X, "X", allow_missing=True)
+        rows = rows[:, None] if rows.ndim == 1 else rows
+        n_features = rows.shape[1] if rows.ndim == 2 and rows.size else None
+        if len(rows) < plan.least or rows.size == 0:
             return Outcome(FEW, n_features)
-        return _best(plan, problem, X, weights)
+        if plan.missing == "drop":
+            kept = ~np.isnan(rows).any(axis=1)
+            rows, weights = rows[kept], weights if weights is None else np.asarray(weights)[kept]
+            if len(rows) < plan.least:
+                return Outcome(FEW, n_features)
+    except (ValueError, TypeError) as error:
+        return Outcome(in_words(error), None)
+    try:
+        return _best(plan, problem, rows, weights)
     except (ValueError, TypeError, ArithmeticError) as error:
-        return Outcome(shortened(f"{type(error).__name__}: {error}", 300), n_features)
+        known = INFINITE if np.isinf(rows).any() else MISSING if np.isnan(rows).any() else None
+        return Outcome(known or in_words(error), n_features)
 
 
-def _best(plan: Plan, problem: Problem, X: Any, weights: Any) -> Outcome:
+def in_words(error: Exception) -> str:
+    """What an error says, briefly."""
+    return shortened(f"{type(error).__name__}: {error}", 300)
+
+
+def _best(plan: Plan, problem: Problem, X: NDArray[Any], weights: Any) -> Outcome:
     """Fit all candidates that the rows allow, and return the best by the criterion."""
-    values = np.full(len(plan.numbers), np.nan)
-    best, chosen = None, (True, np.inf)
+    values, doubtful = np.full((1, len(plan.numbers)), np.nan), np.zeros((1, len(plan.numbers)), bool)
+    mixtures = dict[int, GaussianMixture]()
     for i, k in enumerate(plan.numbers):
+        if k > len(X):
+            continue
         own = {} if problem.start is None else {"init_params": problem.start}
         mixture = GaussianMixture(k, **{**plan.options, "random_state": problem.seed, **own})
-        try:
-            with rows_to_fit(mixture, X, weights) as source:
-                attributes, fit = attributes_of(mixture, source, weights)
-                vars(mixture).update(attributes)
-        except ValueError:
-            if i == 0 or k <= len(X):
-                raise
-            continue  # more components than rows
-        values[i] = getattr(mixture, plan.criterion)(X, weights)
-        sound = len(plan.numbers) == 1 or fit.m_step is None or fit.m_step.sound(fit.parameters)
-        if best is None or (not sound, values[i]) < chosen:
-            best, chosen = mixture, (not sound, values[i])
-    assert best is not None
+        with rows_to_fit(mixture, X, weights) as source:
+            attributes, fit = attributes_of(mixture, source, weights)
+            vars(mixture).update(attributes)
+        values[0, i], mixtures[i] = getattr(mixture, plan.criterion)(X, weights), mixture
+        doubtful[0, i] = not (fit.m_step is None or fit.m_step.sound(fit.parameters))
+    chosen = int(choose(plan, values, doubtful)[0])
+    best = mixtures[chosen]
     state = {name: value for name, value in vars(best).items() if name.endswith("_") and name != "fits_"}
-    constant = bool((np.asarray(X) == np.asarray(X)[:1]).all())
-    return Outcome(None, best.n_features_in_, state | {"n_components": best.n_components}, values, constant)
+    state["n_components"] = best.n_components
+    constant = bool(np.equal(X, X[:1]).all())
+    return Outcome(None, best.n_features_in_, state, values[0], constant, bool(doubtful[0, chosen]))
