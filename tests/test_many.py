@@ -297,7 +297,15 @@ def test_rows_with_gaps() -> None:
         ({"groups": [0.0, np.nan] * 6}, ValueError, "nan for row 1"),
         ({"groups": ["a", None] * 6}, ValueError, "None for row 1"),
         ({"sample_weight": [1.0]}, ValueError, "1 values for 12 rows"),
-        ({"X": [np.zeros((5, 2))] * 3, "sample_weight": [np.ones(5)]}, ValueError, "sample_weight has fewer parts"),
+        ({"X": [np.zeros((5, 2))] * 3, "sample_weight": [np.ones(5)]}, ValueError, "1 values for 3 tables"),
+        ({"X": iter([np.zeros((5, 2))] * 3), "sample_weight": iter([np.ones(5)])}, ValueError, "fewer parts"),
+        ({"X": [np.zeros((5, 2))], "sample_weight": 3.0}, TypeError, "3.0 is given for a list"),
+        ({"X": np.zeros((3, 5, 1)), "sample_weight": np.ones((5, 3))}, ValueError, "shape .5, 3. for tables"),
+        ({"X": np.zeros((3, 5, 0))}, ValueError, "no features"),
+        ({"groups": np.array([0, 500, 10, 12], np.uint64)}, ValueError, "from 0 to 12"),
+        ({"groups": np.array([0, 10, 5, 12], np.uint8)}, ValueError, "from 0 to 12"),
+        ({"missing": "Drop"}, ValueError, "missing='Drop'"),
+        ({"n_threads": -1}, ValueError, "'n_threads' parameter"),
     ],
 )
 def test_bad_arguments(arguments: dict[str, Any], error: type[Exception], message: str) -> None:
@@ -435,3 +443,104 @@ def test_iterators_are_not_held_whole() -> None:
 def test_public_names() -> None:
     """fit_many and Fits are names of the package."""
     assert fastgmm.fit_many is fit_many and fastgmm.Fits is Fits
+
+
+def test_odd_tables_lose_no_others() -> None:
+    """Ragged rows, objects, empty tables, weights of other lengths, starts that raise."""
+    good = ragged(2)
+
+    class Broken:
+        def __array__(self, *_: Any, **__: Any) -> Array:
+            raise RuntimeError("no array")
+
+    odd: list[Any] = [[[1, 2], [3]], Broken(), None, [], np.empty((5, 0)), "abc"]
+    fits = fit_many([good[0], *odd, good[1]], 1, random_state=3)
+    assert list(fits.n_components_) == [1, 0, 0, 0, 0, 0, 0, 1] and "no array" in fits.status_[2]
+    assert fits.status_[4] == "few rows"
+    labels = fits.predict([good[0], *odd, good[1]])
+    assert [len(one) for one in labels[1:7]] == [2, 0, 0, 0, 5, 0] or len(labels) == 8
+    np.testing.assert_array_equal(labels[7], fits[7].predict(good[1]))
+    gaps = good[0].copy()
+    gaps[0] = np.nan
+    weighted = fit_many([gaps, good[1]], 1, missing="drop", sample_weight=[np.ones(3), np.ones(len(good[1]))])
+    assert list(weighted.n_components_) == [0, 1]
+
+    def start(X: Array, *_: Any) -> Array:
+        if len(X) == len(good[0]):
+            raise IndexError("no start")
+        return np.zeros(len(X), int)
+
+    assert list(fit_many(good, 1, init_params=start).status_) == ["IndexError: no start", "ok"]
+
+
+def test_what_is_given_for_some_tables() -> None:
+    """None for a table is nothing given; what is masked or complex is refused as by single fits."""
+    tables, rng = ragged(3), np.random.default_rng(0)
+    weights = [None, rng.integers(3, size=len(tables[1])), None]
+    fits = fit_many(tables, 2, sample_weight=weights, random_state=3)
+    for i, X in enumerate(tables):
+        assert_same(fits, i, alone(X, weights=weights[i]))
+    masked = np.ma.masked_array(np.ones(len(tables[0])), np.arange(len(tables[0])) < 2)
+    assert "masked" in fit_many(tables[:1], 1, sample_weight=[masked]).status_[0]
+    assert "complex" in fit_many(tables[:1], 1, sample_weight=[masked.data + 1j]).status_[0]
+    few = fit_many([np.arange(6.0)], [1, 4], sample_weight=[[1, 1, 1, 0, 0, 0]])
+    assert few.n_components_[0] == 1 and np.isnan(few.scores_[0, 1])
+    assert fit_many([np.arange(3.0)], [4, 1], n_init=2).n_components_[0] == 1
+    stack = rng.normal(size=(4, 30, 2))
+    shares = rng.dirichlet(np.ones(2), size=(4, 30))
+    started = fit_many(stack, 2, init_params=shares, random_state=3)
+    for i, X in enumerate(stack):
+        assert_same(started, i, alone(X, init_params=shares[i]))
+    gaps = stack[0].copy()
+    gaps[4, 0], labels = np.nan, np.arange(30) % 2
+    dropped = fit_many([gaps], 2, missing="drop", init_params=[labels], random_state=3)
+    assert_same(dropped, 0, alone(np.delete(gaps, 4, axis=0), init_params=np.delete(labels, 4)))
+
+
+def test_iterators_may_use_their_memory_again() -> None:
+    """Tables are copied as they come."""
+
+    def tables() -> Any:
+        table = np.empty((50, 2))
+        for i in range(5):
+            table[:] = np.random.default_rng(i).normal(size=(50, 2)) + 10 * i
+            yield table
+
+    fits = fit_many(tables(), 1)
+    np.testing.assert_allclose(fits.means_[:, 0, 0], 10 * np.arange(5), atol=0.5)
+    assert np.mean(fits.score_samples(tables())) > -4
+
+
+def test_labels_and_offsets_are_not_mistaken() -> None:
+    """Labels are those of the fit; where it had none, offsets are asked for."""
+    X = np.arange(60.0)[:, None]
+    fits = fit_many(X, 1, groups=[0, 20, 40, 60])
+    with pytest.raises(ValueError, match="had no labels"):
+        fits.score_samples(X, groups=np.repeat([0, 1, 2], 20))
+    days = np.repeat(np.array(["2020-01-01", "2020-01-02"], "datetime64[D]"), 30)
+    dated = fit_many(X, 1, groups=days)
+    assert len(dated.predict(X, groups=days.astype("datetime64[ns]"))) == 60
+
+
+def test_mixtures_are_copies() -> None:
+    """What is done to one does not change the others, ordinary or not."""
+    fits = fit_many([ragged(1)[0], np.repeat([[1.0, 2.0], [3.0, 4.0]], 5, axis=0)], 2, random_state=3)
+    for i in range(2):
+        before = fits[i].means_.copy()
+        fits[i].means_[:] += 100
+        np.testing.assert_array_equal(fits[i].means_, before)
+
+
+def test_ctrl_c_does_not_wait_for_a_batch() -> None:
+    """Other threads leave off after the problem that they are at."""
+    done: list[int] = []
+
+    def start(X: Array, *_: Any) -> Array:
+        done.append(len(X))
+        if len(done) == 3:
+            raise KeyboardInterrupt
+        return np.zeros(len(X), int)
+
+    with pytest.raises(KeyboardInterrupt):
+        fit_many(np.zeros((4000, 8, 1)) + np.arange(8.0)[:, None], 1, init_params=start, n_threads=2)
+    assert len(done) < 400

@@ -39,7 +39,7 @@ def answers(plan: Plan, mixtures: Mixtures, single: Single, layout: Layout, prob
 
     def jobs() -> Iterator[Job]:
         nonlocal asked, n_rows
-        for batch in layout.batches():
+        for batch in layout.batches(workers.n_threads):
             own = problems[asked : asked + len(batch.tables)]
             if len(own) < len(batch.tables):
                 raise ValueError(f"There are more tables than the {len(problems)} problems that were fitted.")
@@ -69,7 +69,8 @@ def answer(plan: Plan, mixtures: Mixtures, single: Single, what: str, job: Job) 
     batch, problems, out = job
     X, k, most = batch.X, mixtures.n_components[problems], mixtures.weights.shape[1]
     if X is None:
-        X = np.empty((len(batch.tables[0]), 0))
+        (table,) = batch.tables
+        X = np.empty((len(table) if hasattr(table, "__len__") and not isinstance(table, (str, bytes)) else 0, 0))
         batch = batch._replace(starts=np.array([0, len(X)]))
     if out is None:
         out = room(what, len(X), most, X.dtype)
@@ -86,12 +87,14 @@ def answer(plan: Plan, mixtures: Mixtures, single: Single, what: str, job: Job) 
         factors, lossy = mixtures.factors[problems], mixtures.single[problems]
         factors[lossy] = factors[lossy].astype(np.float32)
         parameters = mixtures.weights[problems], mixtures.means[problems], factors
-        careful = posteriors(plan.structure, X, batch.spans, k, parameters, **{what: out})
+        careful, volumes = posteriors(plan.structure, X, batch.spans, k, parameters, **{what: out})
+        if what == "scores":
+            out -= np.repeat(volumes.astype(X.dtype), np.diff(batch.starts))
         owners = np.searchsorted(batch.starts, np.flatnonzero(odd & ~unknown), side="right") - 1
         careful[owners] |= k[owners] > 0
     for i in np.flatnonzero(careful).tolist():
         rows = slice(batch.starts[i], batch.starts[i + 1])
-        if rows.stop > rows.start:
+        if rows.stop > rows.start or batch.X is None:
             place = out[rows, : k[i]] if what == "responsibilities" else out[rows]
             table = batch.tables[i] if batch.X is None else batch.X[rows]
             place[...] = by_itself(single(int(problems[i])), what, table, int(problems[i]))

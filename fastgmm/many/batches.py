@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import kernels
 from ..fitting.mstep import FLOOR, MaximumLikelihood
-from ..fitting.starts.kmeans import draw
+from ..fitting.starts.kmeans import MOST_PASSES, draw
 from ..fitting.tables import Found, Limits, Tables, few, fit_tables, numbers_of, work
 from ..mixture.checks import seeded
 from ..model.masked import masked
@@ -23,7 +23,7 @@ from .rows import Rows
 from .single import Problem, fitted
 
 MOST_ITERATIONS = 1 << 10  # of a compiled call
-MOST_WORK = 1 << 26  # multiply-adds of a pass over all tables of a call, so that Ctrl-C need not wait
+MOST_WORK = 1 << 31  # multiply-adds of a call, if no fit ended before it must, so that Ctrl-C need not wait
 
 Array = np.ndarray
 
@@ -56,8 +56,14 @@ def fit_batch(plan: Plan, job: Job) -> Part:
         limits = limits_of(plan) if job.starts is None else None
         if limits is not None:
             left &= ~fit_ordinary(plan, job.seeds, rows, limits, left, part)
-    for i in np.flatnonzero(left).tolist():
-        part.put_single(i, fitted(plan, job.problem(i)))
+    try:
+        for i in np.flatnonzero(left).tolist():
+            if plan.stop.is_set():
+                break
+            part.put_single(i, fitted(plan, job.problem(i)))
+    except BaseException:  # Ctrl-C; other threads need not end their batches
+        plan.stop.set()
+        raise
     return part
 
 
@@ -125,10 +131,10 @@ class Candidate(NamedTuple):
         )
         numbers = np.array([numbers_of(draw(n, X.shape[1], k, seeded(seed))) for seed, n in draws])
         tables = Tables(X, rows.weights, spans, rows.totals[problems])
-        most = MOST_WORK // work(structure, X.shape[1], k)
+        most = MOST_WORK // (work(structure, X.shape[1], k) * (MOST_PASSES + limits.max_iter))
         found = fit_tables(kernels.CHOSEN, structure, k, tables, int(sizes.max()), numbers, which, limits, most)
         exact = found.weights, found.means, found.covariances, found.factors
-        rounded = tuple(values.astype(X.dtype).astype(np.float64) for values in exact)
+        rounded = exact if X.dtype == np.float64 else tuple(as_held(values, X.dtype) for values in exact)
         squares = np.square(rounded[3]).reshape(len(problems), -1).sum(axis=1).astype(X.dtype)  # precisions are below
         usual = found.usual & np.isfinite(squares)
         for values in rounded:
@@ -141,15 +147,15 @@ class Candidate(NamedTuple):
         scores = np.zeros(len(X), X.dtype)
         shares = np.ones((len(X), self.k), X.dtype) if name == "icl" else None
         weights, means, _, factors = self.parameters
-        mixture = weights, means, factors.astype(X.dtype).astype(np.float64)
-        far = posteriors(self.structure, X, self.spans, counts, mixture, scores=scores, responsibilities=shares)
+        mixture = weights, means, as_held(factors, X.dtype)
+        found = posteriors(self.structure, X, self.spans, counts, mixture, scores=scores, responsibilities=shares)
         n_samples, totals = rows.n_samples[self.problems], rows.totals[self.problems]
-        mean = self._sums(scores, rows) / totals
+        mean = self._sums(scores, rows) / totals - found.log_volumes
         if shares is not None:
             mean += self._sums(np.log(shares.max(axis=1)), rows) / totals
         n_parameters = self.structure.n_parameters(self.k, X.shape[1])
         penalty = 2.0 if name == "aic" else np.log(n_samples)
-        return -2 * n_samples * mean + n_parameters * penalty, far
+        return -2 * n_samples * mean + n_parameters * penalty, found.careful
 
     def _sums(self, values: Array, rows: Rows) -> Array:
         """Sums of a number for each row, times weights."""
@@ -184,3 +190,8 @@ class Candidate(NamedTuple):
         bounds = (found.bounds - found.log_volumes[:, None])[kept].astype(dtype).astype(np.float64)
         parameters = tuple(values[kept] for values in self.parameters)
         return parameters, found.n_iter[kept], found.converged[kept], bounds
+
+
+def as_held(values: Array, dtype: np.dtype[Any]) -> Array:
+    """Numbers rounded to a type, in double precision."""
+    return values.astype(dtype, copy=False).astype(np.float64, copy=False)

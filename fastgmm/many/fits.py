@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import dataclass, field
 from operator import index
 from typing import TYPE_CHECKING, Any
@@ -119,7 +120,7 @@ class Fits:
         if k == 0:
             raise ValueError(f"Problem {i} has no mixture: {self.status_[i]}.")
         mixture = GaussianMixture(**{**self._plan.options, "n_components": k})
-        state = self._states.get(i) or self._ordinary(i, k)
+        state = self._ordinary(i, k) if i not in self._states else deepcopy(self._states[i])
         vars(mixture).update({name: value for name, value in state.items() if name != "n_components"})
         if self.feature_names_ is not None:
             mixture.feature_names_in_ = self.feature_names_
@@ -274,7 +275,8 @@ class Fits:
     def _numbers_of(self, names: NDArray[Any]) -> NDArray[np.intp]:
         """The problems that have these labels."""
         if self.names_ is None:
-            return np.arange(len(names))
+            raise ValueError("The groups that were fitted had no labels: pass offsets, or tables as they were fitted.")
+        names = names.astype(self.names_.dtype) if names.dtype.kind == self.names_.dtype.kind == "M" else names
         places = {name: i for i, name in enumerate(self.names_.tolist())}
         unknown = [name for name in names.tolist() if name not in places]
         if unknown:

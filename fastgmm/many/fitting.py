@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import islice, repeat
 from numbers import Integral
+from threading import Event
 from time import perf_counter
 from typing import Any
 
@@ -29,6 +30,7 @@ __all__ = ["fit_many"]
 CRITERIA = ("bic", "aic", "icl")
 ORDERS = ("mean", "weight")
 ERRORS = ("status", "raise")
+MISSING = ("raise", "drop", "em")
 OWN = ("n_components", "warm_start", "verbose_interval", "callback", "weights_init", "means_init", "precisions_init")
 EVERY = 1.0  # seconds from one line of progress to the next
 
@@ -148,7 +150,13 @@ def fit_many(
     >>> fits.predict_proba(frame[["signal"]], groups=frame["sample"]).shape
     (5, 1)
     """
-    _check(params, criterion=(criterion, CRITERIA), order=(order, (None, *ORDERS)), on_error=(on_error, ERRORS))
+    _check(
+        params,
+        criterion=(criterion, CRITERIA),
+        order=(order, (None, *ORDERS)),
+        on_error=(on_error, ERRORS),
+        missing=(missing, MISSING),
+    )
     numbers = numbers_of_components(n_components)
     options = {**params, "missing": "em" if missing == "em" else "raise", "n_threads": 1}
     options["random_state"] = random_state
@@ -159,8 +167,8 @@ def fit_many(
     unknown = [name for name in params if name not in arguments_of(GaussianMixture)]
     if unknown:
         raise TypeError(f"fit_many() has no argument {unknown[0]!r}, nor has GaussianMixture.")
-    check_arguments(GaussianMixture(1, **options))
-    plan = Plan(tuple(numbers), criterion, order, missing, n_threads, options)
+    check_arguments(GaussianMixture(1, **{**options, "n_threads": n_threads}))
+    plan = Plan(tuple(numbers), criterion, order, missing, n_threads, options, Event())
     layout, records, report = layout_of(X, groups), Records(plan), Report(verbose)
     workers = Workers(n_threads)
 
@@ -170,10 +178,11 @@ def fit_many(
         records.add(part)
         report.tell(records.n_problems, layout.n_tables)
 
-    jobs = _jobs(layout, sample_weight, start, _seeds(random_state))
+    jobs = _jobs(layout, workers.n_threads, sample_weight, start, _seeds(random_state))
     try:
         workers.run(partial(fit_batch, plan), jobs, 1 if layout.n_tables == 1 else workers.n_threads, collect)
     except BaseException as error:
+        plan.stop.set()
         workers.close()
         if records.n_problems:
             error.fits = fits_of(records, None, layout.columns)  # type: ignore[attr-defined]
@@ -202,7 +211,7 @@ class Report:
 def _check(params: dict[str, Any], **choices: tuple[Any, tuple[Any, ...]]) -> None:
     """Refuse arguments that are none of the choices, or that a call for many problems sets itself."""
     for name, (value, among) in choices.items():
-        if value not in among:
+        if not (value is None or isinstance(value, str)) or value not in among:
             raise ValueError(f"{name}={quoted(value)}: choose one of {', '.join(map(str, among))}.")
     for name in OWN:
         if name in params:
@@ -218,16 +227,16 @@ def _seeds(random_state: Any) -> Iterator[int]:
         yield int(rng.choice(2**31 - 1))
 
 
-def _jobs(layout: Layout, sample_weight: Any, start: Any, seeds: Iterator[int]) -> Iterator[Job]:
+def _jobs(layout: Layout, n_threads: int, sample_weight: Any, start: Any, seeds: Iterator[int]) -> Iterator[Job]:
     """The tables in order, batch by batch, and what is given for them."""
     given = {"sample_weight": layout.parts(sample_weight), "init_params": layout.parts(start)}
-    for batch in layout.batches():
+    for batch in layout.batches(n_threads):
         count = len(batch.tables)
         own = {name: list(islice(parts, count)) for name, parts in given.items()}
         for name, parts in own.items():
             if len(parts) < count:
                 raise ValueError(f"{name} has fewer parts than there are tables: give one for each.")
-        weights, starts = (None if parts[0] is None else parts for parts in own.values())
+        weights, starts = (None if all(part is None for part in parts) else parts for parts in own.values())
         yield Job(batch, weights, starts, list(islice(seeds, count)))
 
 

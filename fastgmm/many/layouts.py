@@ -12,6 +12,7 @@ from ..sources.numbers import to_floats
 from ..text import quoted
 
 MOST_TABLES = 1 << 10  # of a batch
+LEAST_TABLES = 1 << 4  # of a batch of one of several threads
 MOST_NUMBERS = 1 << 16  # of a batch of more than one table
 
 Array = np.ndarray
@@ -50,8 +51,8 @@ class Layout(Protocol):
     columns: Array | None
     X: Any
 
-    def batches(self) -> Iterator[Batch]:
-        """The tables, in order."""
+    def batches(self, n_threads: int) -> Iterator[Batch]:
+        """The tables, in order; some batches for each thread."""
 
     def parts(self, values: Any) -> Iterator[Any]:
         """Values of rows, such as weights, cut into those of each table; None for None."""
@@ -99,14 +100,17 @@ class Listed:
         self.X = X
         self.n_tables: int | None = len(X) if hasattr(X, "__len__") else None
 
-    def batches(self) -> Iterator[Batch]:
+    def batches(self, n_threads: int) -> Iterator[Batch]:
         """Those of the same type and width together."""
+        most = most_tables(self.n_tables, n_threads)
         tables, rows = list[Any](), list[Array]()
         numbers, kind = 0, None
         for table in self.X:
             own = as_rows(table)
+            if own is not None and self.n_tables is None:
+                own = own.copy()  # an iterator may use its memory again
             its = None if own is None else (own.dtype, own.shape[1])
-            many = numbers + (0 if own is None else own.size) > MOST_NUMBERS or len(tables) == MOST_TABLES
+            many = numbers + (0 if own is None else own.size) > MOST_NUMBERS or len(tables) == most
             if tables and (own is None or its != kind or many):
                 yield together(tables, rows)
                 tables, rows, numbers = [], [], 0
@@ -121,7 +125,13 @@ class Listed:
 
     def parts(self, values: Any) -> Iterator[Any]:
         """A list of as many arrays."""
-        return repeat(None) if values is None else iter(values)
+        if values is None:
+            return repeat(None)
+        if not hasattr(values, "__iter__"):
+            raise TypeError(f"{quoted(values)} is given for a list of tables: give a list of arrays, one for each.")
+        if self.n_tables is not None and hasattr(values, "__len__") and len(values) != self.n_tables:
+            raise ValueError(f"There are {len(values)} values for {self.n_tables} tables: give an array for each.")
+        return iter(values)
 
     @property
     def n_rows(self) -> None:
@@ -131,6 +141,19 @@ class Listed:
     def gathered(self, parts: Sequence[tuple[Batch, Array]], values: Array | None) -> list[Array]:
         """A list."""
         return [part for batch, own in parts for part in np.split(own, batch.starts[1:-1])]
+
+
+def most_tables(n_tables: int | None, n_threads: int) -> int:
+    """How many tables a batch may have: each thread is to have several."""
+    if n_tables is None or n_threads == 1:
+        return MOST_TABLES
+    return max(LEAST_TABLES, min(MOST_TABLES, -(-n_tables // (4 * n_threads))))
+
+
+def check_width(X: Array) -> None:
+    """Refuse tables without features."""
+    if X.shape[-1] == 0:
+        raise ValueError(f"X has shape {X.shape}: its tables have no features.")
 
 
 def check_aligned(X: Any, groups: Any) -> None:
@@ -169,7 +192,7 @@ def as_rows(table: Any) -> Array | None:
     """A table as rows of floats; None for what is none, which fits refuse."""
     try:
         rows = to_floats(table, "X", allow_missing=True)
-    except (ValueError, TypeError):
+    except Exception:  # of objects of all kinds
         return None
     if rows.ndim == 1:
         rows = rows[:, None]
@@ -190,20 +213,32 @@ class Stack:
 
     def __init__(self, X: Any) -> None:
         self.X = to_floats(X, "X", allow_missing=True)
+        check_width(self.X)
         self.n_tables: int | None = len(self.X)
 
-    def batches(self) -> Iterator[Batch]:
+    def batches(self, n_threads: int) -> Iterator[Batch]:
         """Some along the first axis."""
         _, n_samples, n_features = self.X.shape
-        count = max(1, min(MOST_TABLES, MOST_NUMBERS // max(1, n_samples * n_features)))
+        most = most_tables(self.n_tables, n_threads)
+        count = max(1, min(most, MOST_NUMBERS // max(1, n_samples * n_features)))
         for first in range(0, len(self.X), count):
             tables = self.X[first : first + count]
             rows = tables.reshape(-1, n_features)
             yield Batch(list(tables), rows, np.arange(len(tables) + 1) * n_samples)
 
     def parts(self, values: Any) -> Iterator[Any]:
-        """Values of shape (P, N), or (N,) for all alike."""
-        return repeat(None) if values is None else iter(np.broadcast_to(np.asarray(values), self.X.shape[:2]))
+        """Values of shape (P, N, ...), or (N,) for all alike."""
+        if values is None:
+            return repeat(None)
+        array = np.ma.asanyarray(values)
+        if array.shape == self.X.shape[1:2]:
+            return repeat(array)
+        if array.shape[:2] != self.X.shape[:2]:
+            raise ValueError(
+                f"There are values of shape {array.shape} for tables of shape {self.X.shape}: give them in the form of "
+                "X, without its last axis."
+            )
+        return iter(array)
 
     @property
     def n_rows(self) -> int:
@@ -229,6 +264,9 @@ class Groups:
         self.X = X[:, None] if X.ndim == 1 else X
         if self.X.ndim != 2:
             raise ValueError(f"X has shape {X.shape}: with groups it is rows, of shape (n_samples, n_features).")
+        check_width(self.X)
+        if np.ma.getmaskarray(groups).any() if isinstance(groups, np.ma.MaskedArray) else False:
+            raise ValueError("groups holds masked labels: drop rows without a label, or give them one.")
         labels, n_samples = np.asarray(groups), len(self.X)
         check_labels(labels)
         self.order: Array | None = None  # of rows, unless groups lie one after the other
@@ -243,21 +281,24 @@ class Groups:
             self.starts = np.searchsorted(inverse, np.arange(len(self.names) + 1))
         else:
             ends = labels.ndim == 1 and np.issubdtype(labels.dtype, np.integer) and len(labels) > 1
+            ends = ends and bool((labels <= n_samples).all())
+            labels = labels.astype(np.intp) if ends else labels  # differences of unsigned numbers would wrap around
             if not (ends and labels[0] == 0 and labels[-1] == n_samples and (np.diff(labels) >= 0).all()):
                 raise ValueError(
                     f"groups has shape {labels.shape} for {n_samples} rows: give a label for each row, or the "
                     f"n_problems + 1 offsets of groups that lie one after the other, from 0 to {n_samples}. Got "
                     f"{quoted(groups)}."
                 )
-            self.starts = labels.astype(np.intp)
+            self.starts = labels
         self.n_tables: int | None = len(self.starts) - 1
 
-    def batches(self) -> Iterator[Batch]:
+    def batches(self, n_threads: int) -> Iterator[Batch]:
         """Some groups."""
         first, count, starts = 0, len(self.starts) - 1, self.starts
+        most_groups = most_tables(self.n_tables, n_threads)
         while first < count:
             most = starts[first] + MOST_NUMBERS // self.X.shape[1]
-            last = min(first + MOST_TABLES, max(first + 1, int(np.searchsorted(starts, most, side="right")) - 1), count)
+            last = min(first + most_groups, max(first + 1, int(np.searchsorted(starts, most, side="right")) - 1), count)
             rows = self._rows(self.X, slice(starts[first], starts[last]))
             own = starts[first : last + 1] - starts[first]
             yield Batch([rows[a:b] for a, b in zip(own[:-1].tolist(), own[1:].tolist(), strict=True)], rows, own)
@@ -271,9 +312,9 @@ class Groups:
         """Values of all rows, cut."""
         if values is None:
             yield from repeat(None)
-        values = np.asarray(values)
-        if len(values) != len(self.X):
-            raise ValueError(f"There are {len(values)} values for {len(self.X)} rows.")
+        values = np.ma.asanyarray(values)
+        if values.shape[:1] != self.X.shape[:1]:
+            raise ValueError(f"There are {len(np.atleast_1d(values))} values for {len(self.X)} rows.")
         for start, stop in zip(self.starts[:-1].tolist(), self.starts[1:].tolist(), strict=True):
             yield self._rows(values, slice(start, stop))
 

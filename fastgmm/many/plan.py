@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from threading import Event
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,6 +25,7 @@ class Plan(NamedTuple):
     missing: str
     n_threads: int | None
     options: dict[str, Any]  # of GaussianMixture
+    stop: Event  # set where the call has ended
 
     @property
     def mixture(self) -> GaussianMixture:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from .. import kernels
@@ -9,6 +11,13 @@ from ..model.structure import Structure
 from ..model.units import LOG_2
 
 Array = np.ndarray
+
+
+class Posteriors(NamedTuple):
+    """Which tables need more care, and by how much log-likelihoods exceed those in the units of the data, (P,) each."""
+
+    careful: Array
+    log_volumes: Array
 
 
 def posteriors(
@@ -21,8 +30,8 @@ def posteriors(
     scores: Array | None = None,
     responsibilities: Array | None = None,
     labels: Array | None = None,
-) -> Array:
-    """Fill what is wanted of the rows (N, D) of some tables; tell which tables need more care, (P,).
+) -> Posteriors:
+    """Fill what is wanted of the rows (N, D) of some tables.
 
     `parameters` are weights (P, K), means (P, K, D) and precision factors (P, ...), of which the first `n_components`
     (P,) are those of a table.
@@ -40,14 +49,7 @@ def posteriors(
     origins = centers(parameters[0], parameters[1], n_components) if structure.common_frame else units
     mixtures, wanted = (weights, means, factors, origins), (scores, responsibilities, labels)
     kernels.CHOSEN.posterior_tables(X, spans, *how, *mixtures, *scratch, units, *wanted, n_far)
-    if scores is not None:
-        volumes = LOG_2 * (np.frexp(units)[1].sum(axis=1) - n_features)
-        for_rows = np.repeat(volumes, spans[:, 1] - spans[:, 0]).astype(X.dtype)
-        if len(for_rows) == len(scores):
-            scores -= for_rows
-        else:  # of some tables
-            scores[rows_in(spans)] -= for_rows
-    return n_far != 0
+    return Posteriors(n_far != 0, LOG_2 * (np.frexp(units)[1].sum(axis=1) - n_features))
 
 
 def centers(weights: Array, means: Array, n_components: Array) -> Array:
@@ -58,14 +60,9 @@ def centers(weights: Array, means: Array, n_components: Array) -> Array:
     return found
 
 
-def rows_in(spans: Array) -> Array:
-    """Indices of the rows of some tables, one table after the other."""
-    sizes = spans[:, 1] - spans[:, 0]
-    ends = np.cumsum(sizes)
-    return np.arange(ends[-1] if len(ends) else 0) + np.repeat(spans[:, 0] - (ends - sizes), sizes)
-
-
 def sums_over(values: Array, spans: Array) -> Array:
     """Sums of a number for each row over the rows of tables, (P,), none of which is empty."""
     places = spans.ravel()
-    return np.add.reduceat(np.append(values, 0.0), places)[::2]
+    ended = len(places) > 0 and places[-1] == len(values)
+    sums: Array = np.add.reduceat(values, places[:-1] if ended else places)[::2]
+    return sums

@@ -20,7 +20,7 @@ class Rows(NamedTuple):
     weights: Array | None  # (N,) about 1 in the mean of each table
     totals: Array  # (P,) their sums, or numbers of rows
     n_samples: Array  # (P,) the same, of weights as they were given
-    positive: Array  # (P,) how many rows have a positive weight; 0 where weights are refused
+    positive: Array  # (P,) how many rows have a positive weight; 0 where a single fit must see to weights
 
     @property
     def sizes(self) -> Array:
@@ -46,17 +46,21 @@ class Rows(NamedTuple):
             X, starts = X[kept], np.concatenate([[0], np.cumsum(kept)])[starts]
         spans = np.ascontiguousarray(np.stack([starts[:-1], starts[1:]], axis=1), np.intp)
         sizes = (spans[:, 1] - spans[:, 0]).astype(np.float64)
-        if weights is None:
+        if weights is None or all(own is None for own in weights):
             return cls(X, spans, None, sizes, sizes, spans[:, 1] - spans[:, 0])
         own, totals, n_samples = np.ones(len(X), X.dtype), sizes.copy(), sizes.copy()
         positive = np.zeros(len(spans), np.intp)
         for i, (start, stop) in enumerate(spans.tolist()):
             try:
-                given = np.asarray(weights[i], np.float64)
-                given = given if kept is None else given[kept[batch.starts[i] : batch.starts[i + 1]]]
-                checked = check_sample_weight(given, stop - start, 1)
-            except (ValueError, TypeError, IndexError):
-                continue  # which a single fit says
+                if weights[i] is None:
+                    continue  # without weights sums have other bits
+                whole = slice(*batch.starts[i : i + 2].tolist())
+                checked = check_sample_weight(weights[i], whole.stop - whole.start, 1)
+                checked = checked if kept is None else checked[kept[whole]]
+                if not checked.any():
+                    continue
+            except (ValueError, TypeError):
+                continue  # which a single fit tells
             part = own[start:stop] = scaled(checked)
             totals[i] = part.astype(X.dtype).sum(dtype=np.float64)
             n_samples[i], positive[i] = checked.sum(), np.count_nonzero(checked)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ..gaussian_mixture import GaussianMixture
 from ..mixture.elsewhere import attributes_of, rows_to_fit
+from ..sources.intake import check_sample_weight
 from ..sources.numbers import to_floats
 from ..text import shortened
 from .plan import FEW, INFINITE, MISSING, Plan, choose
@@ -36,7 +37,7 @@ class Outcome(NamedTuple):
 
 def fitted(plan: Plan, problem: Problem) -> Outcome:
     """Fit the candidates of a problem, and return the best; what goes wrong is an outcome too."""
-    X, weights = problem.X, problem.weights
+    X, weights, start = problem.X, problem.weights, problem.start
     try:
         rows = to_floats(X, "X", allow_missing=True)
         rows = rows[:, None] if rows.ndim == 1 else rows
@@ -45,14 +46,18 @@ def fitted(plan: Plan, problem: Problem) -> Outcome:
             return Outcome(FEW, n_features)
         if plan.missing == "drop":
             kept = ~np.isnan(rows).any(axis=1)
-            rows, weights = rows[kept], weights if weights is None else np.asarray(weights)[kept]
+            if weights is not None:
+                weights = check_sample_weight(weights, len(rows))[kept]
+            if start is not None and np.shape(start)[:1] == rows.shape[:1]:
+                start = np.asarray(start)[kept]
+            rows = rows[kept]
             if len(rows) < plan.least:
                 return Outcome(FEW, n_features)
-    except (ValueError, TypeError) as error:
+    except Exception as error:  # of objects of all kinds: no problem may lose the others
         return Outcome(in_words(error), None)
     try:
-        return _best(plan, problem, rows, weights)
-    except (ValueError, TypeError, ArithmeticError) as error:
+        return _best(plan, Problem(rows, weights, start, problem.seed))
+    except Exception as error:  # of a callable start, too
         known = INFINITE if np.isinf(rows).any() else MISSING if np.isnan(rows).any() else None
         return Outcome(known or in_words(error), n_features)
 
@@ -62,12 +67,14 @@ def in_words(error: Exception) -> str:
     return shortened(f"{type(error).__name__}: {error}", 300)
 
 
-def _best(plan: Plan, problem: Problem, X: NDArray[Any], weights: Any) -> Outcome:
+def _best(plan: Plan, problem: Problem) -> Outcome:
     """Fit all candidates that the rows allow, and return the best by the criterion."""
+    X, weights = problem.X, problem.weights
+    most = len(X) if weights is None else np.count_nonzero(check_sample_weight(weights, len(X)))
     values, doubtful = np.full((1, len(plan.numbers)), np.nan), np.zeros((1, len(plan.numbers)), bool)
     mixtures = dict[int, GaussianMixture]()
     for i, k in enumerate(plan.numbers):
-        if k > len(X):
+        if k > max(most, min(plan.numbers)):
             continue
         own = {} if problem.start is None else {"init_params": problem.start}
         mixture = GaussianMixture(k, **{**plan.options, "random_state": problem.seed, **own})

@@ -103,6 +103,7 @@ def check_random_state(seed: Any) -> np.random.RandomState | np.random.Generator
 
 def numbers_of_components(n_components: Any) -> list[int]:
     """Return the numbers of components asked for, each once."""
+    n_components = n_components.tolist() if isinstance(n_components, np.ndarray) else n_components
     numbers = [n_components] if isinstance(n_components, Integral) else listed_values(n_components)
     if not numbers or not all(isinstance(k, Integral) and int(k) >= 1 for k in numbers):
         raise ValueError(f"n_components={quoted(n_components)}: give one or more numbers of components, ints from 1.")
