@@ -51,8 +51,7 @@ def fit_batch(plan: Plan, job: Job) -> Part:
         part.of_width(batch.X.shape[1])
         rows = Rows.of(batch, job.weights, drop=plan.missing == "drop")
         left = rows.sizes >= plan.least
-        for i in np.flatnonzero(~left).tolist():
-            part.status[i] = FEW
+        part.status[~left] = FEW
         limits = limits_of(plan) if job.starts is None else None
         if limits is not None:
             left &= ~fit_ordinary(plan, job.seeds, rows, limits, left, part)
@@ -124,15 +123,12 @@ class Candidate(NamedTuple):
     ) -> Self:
         """Fit them by compiled calls."""
         X, sizes, spans = rows.X, rows.sizes[problems], rows.spans[problems]
-        draws = dict[tuple[int, int], int]()
-        which = np.array(
-            [draws.setdefault((seeds[i], n), len(draws)) for i, n in zip(problems, sizes.tolist(), strict=True)],
-            np.intp,
-        )
-        numbers = np.array([numbers_of(draw(n, X.shape[1], k, seeded(seed))) for seed, n in draws])
+        own = np.stack([np.array(seeds)[problems], sizes], axis=1)
+        different, which = np.unique(own, axis=0, return_inverse=True)
+        numbers = np.array([numbers_of(draw(n, X.shape[1], k, seeded(seed))) for seed, n in different.tolist()])
         tables = Tables(X, rows.weights, spans, rows.totals[problems])
         most = MOST_WORK // (work(structure, X.shape[1], k) * (MOST_PASSES + limits.max_iter))
-        found = fit_tables(kernels.CHOSEN, structure, k, tables, int(sizes.max()), numbers, which, limits, most)
+        found = fit_tables(kernels.CHOSEN, structure, k, tables, int(sizes.max()), numbers, which.ravel(), limits, most)
         exact = found.weights, found.means, found.covariances, found.factors
         rounded = exact if X.dtype == np.float64 else tuple(as_held(values, X.dtype) for values in exact)
         squares = np.square(rounded[3]).reshape(len(problems), -1).sum(axis=1).astype(X.dtype)  # precisions are below

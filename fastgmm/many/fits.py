@@ -348,6 +348,7 @@ def check_columns(columns: NDArray[Any], fitted: NDArray[Any]) -> None:
 def fits_of(records: Records, names: NDArray[Any] | None, columns: NDArray[Any] | None) -> Fits:
     """Return what has become of all problems."""
     plan, parts, every = records.plan, records.parts, records.mixtures()
+    bounds, ends = records.bounds(every.n_iter)
     for array in every:
         array.flags.writeable = False
     return Fits(
@@ -359,14 +360,14 @@ def fits_of(records: Records, names: NDArray[Any] | None, columns: NDArray[Any] 
         n_iter_=every.n_iter,
         converged_=every.converged,
         scores_=np.concatenate([part.scores for part in parts]),
-        status_=np.array([status for part in parts for status in part.status]),
+        status_=np.concatenate([part.status for part in parts]).astype(str),
         names_=names,
         feature_names_=columns,
         criterion=plan.criterion,
         candidates=plan.numbers,
         _plan=plan,
         _mixtures=every,
-        _bounds=np.concatenate([bounds for part in parts for bounds in part.bounds]),
-        _ends=np.cumsum(every.n_iter),
+        _bounds=bounds,
+        _ends=ends,
         _states=records.states(),
     )

@@ -13,7 +13,7 @@ from ..text import quoted
 
 MOST_TABLES = 1 << 10  # of a batch
 LEAST_TABLES = 1 << 4  # of a batch of one of several threads
-MOST_NUMBERS = 1 << 16  # of a batch of more than one table
+MOST_NUMBERS = 1 << 17  # of a batch of more than one table
 
 Array = np.ndarray
 
@@ -21,7 +21,7 @@ Array = np.ndarray
 class Batch(NamedTuple):
     """Some tables one after the other."""
 
-    tables: Sequence[Any]
+    tables: Any  # a sequence
     X: Array | None  # (N, D) rows of all, float32 or float64; None for a single table that cannot be had like this
     starts: Array  # (P + 1,) where each table starts in them
 
@@ -224,7 +224,7 @@ class Stack:
         for first in range(0, len(self.X), count):
             tables = self.X[first : first + count]
             rows = tables.reshape(-1, n_features)
-            yield Batch(list(tables), rows, np.arange(len(tables) + 1) * n_samples)
+            yield Batch(tables, rows, np.arange(len(tables) + 1) * n_samples)
 
     def parts(self, values: Any) -> Iterator[Any]:
         """Values of shape (P, N, ...), or (N,) for all alike."""

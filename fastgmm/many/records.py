@@ -75,25 +75,25 @@ class Part:
 
     Attributes
     ----------
-    status : list of str
+    status : ndarray of str
     scores : ndarray of shape (P, C)
         The criterion of each candidate.
     n_features : int or None
         None where it is not known.
     mixtures : Mixtures or None
         None where the number of features is not known.
-    bounds : list of ndarray
-        Lower bounds of the iterations of each problem.
+    bounds : list of (ndarray, ndarray)
+        Numbers of problems, and the lower bounds of their iterations one after the other.
     states : dict
         All attributes of problems that were not ordinary.
     """
 
     def __init__(self, n_problems: int, plan: Plan) -> None:
         self.plan, self.structure = plan, plan.structure
-        self.status, self.scores = [""] * n_problems, np.full((n_problems, len(plan.numbers)), np.nan)
+        self.status, self.scores = np.full(n_problems, "", object), np.full((n_problems, len(plan.numbers)), np.nan)
         self.n_features: int | None = None
         self.mixtures: Mixtures | None = None
-        self.bounds = [np.empty(0)] * n_problems
+        self.bounds: list[tuple[Array, Array]] = []
         self.states: dict[int, dict[str, Any]] = {}
 
     def of_width(self, n_features: int) -> Mixtures:
@@ -124,9 +124,8 @@ class Part:
         mixtures.n_samples[problems] = rows.n_samples[problems]
         mixtures.single[problems] = rows.X.dtype == np.float32
         told = np.where(converged, OK, NOT_CONVERGED)
-        told = np.where(rows.constant(problems), CONSTANT, np.where(doubtful, COLLAPSED, told)).tolist()
-        for i, n, one, status in zip(problems.tolist(), n_iter.tolist(), bounds, told, strict=True):
-            self.bounds[i], self.status[i] = one[:n].copy(), status
+        self.status[problems] = np.where(rows.constant(problems), CONSTANT, np.where(doubtful, COLLAPSED, told))
+        self.bounds.append((problems, bounds[np.arange(bounds.shape[1]) < n_iter[:, None]]))
 
     def put_single(self, i: int, outcome: Outcome) -> None:
         """Take note of a problem that was done by itself."""
@@ -144,7 +143,7 @@ class Part:
         status = COLLAPSED if outcome.doubtful else OK if state["converged_"] else NOT_CONVERGED
         self.status[i] = CONSTANT if outcome.constant else REPAIRED if state["degenerate_"] else status
         self.states[i], self.scores[i] = state, outcome.values
-        self.bounds[i] = np.array(state["lower_bounds_"], np.float64)
+        self.bounds.append((np.array([i]), np.array(state["lower_bounds_"], np.float64)))
 
 
 class Records:
@@ -179,6 +178,18 @@ class Records:
                     along = ranks.reshape(*ranks.shape, *[1] * (array.ndim - 2))
                     array[...] = np.take_along_axis(array, along, axis=1)
         return every
+
+    def bounds(self, n_iter: Array) -> tuple[Array, Array]:
+        """Lower bounds of the iterations of all problems, which have so many, in order; and where those of each end."""
+        ends, first = np.cumsum(n_iter), 0
+        found = np.empty(int(ends[-1]))
+        for part in self.parts:
+            for problems, values in part.bounds:
+                counts = n_iter[first + problems]
+                skipped = np.repeat(ends[first + problems] - np.cumsum(counts), counts)
+                found[skipped + np.arange(len(values))] = values
+            first += len(part.status)
+        return found, ends
 
     def states(self) -> dict[int, dict[str, Any]]:
         """All attributes of the problems that were not ordinary."""
