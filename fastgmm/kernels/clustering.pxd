@@ -8,6 +8,10 @@ from blocks cimport Layout, enter_frame, integer, load_block
 from tiles cimport distances, floating, minimum, smallest
 
 
+cdef enum:
+    LANES = 4                   # of sums
+
+
 cdef struct Points:
     # All rows, and where they lie; `origin` is a point amid them.
     const char* X
@@ -38,10 +42,14 @@ cdef inline void nearest_centers(
     double* out,                        # OUT  counts (K), sums of rows about the origin (K, D), inertia
 ) noexcept nogil:
     """Lloyd's pass: nearest centers, and the sums from which the next centers follow."""
-    cdef Py_ssize_t n, k, block, n0, rows, D = at.D, K = at.K, B = at.B
-    cdef bint in_rows = D >= 8 and points.column_stride == sizeof(floating)    # long rows are quicker read in place
+    cdef Py_ssize_t n, k, i, block, n0, rows, D = at.D, K = at.K, B = at.B
+    cdef bint short_rows = D < 8
+    cdef bint in_rows = not short_rows and points.column_stride == sizeof(floating)    # are quicker read in place
     cdef double weight = 1
+    cdef double* lanes = <double*> (work + at.p)    # (LANES, K, 1 + D): sums that need not wait for each other
     memset(out, 0, (K + K * D + 1) * sizeof(double))
+    if short_rows:
+        memset(lanes, 0, LANES * K * (1 + D) * sizeof(double))
     for block in range((points.N + B - 1) // B):
         n0 = block * B
         rows = min(B, points.N - n0)
@@ -58,11 +66,34 @@ cdef inline void nearest_centers(
                 labels[n0 + n] = <int32_t> k
             if weights != NULL:
                 weight = weights[n0 + n]
+            if short_rows:
+                add_to_lane(work + at.x + n, B, D, weight, lanes + ((n % LANES) * K + k) * (1 + D))
+                continue
             out[k] += weight
             if in_rows:
                 add_row(row_of(points, n0 + n, <floating> 0), points.origin, D, weight, out + K + k * D)
             else:
                 add_column(work + at.x + n, B, D, weight, out + K + k * D)
+    if short_rows:
+        for n in range(LANES):
+            for k in range(K):
+                out[k] += lanes[(n * K + k) * (1 + D)]
+                for i in range(D):
+                    out[K + k * D + i] += lanes[(n * K + k) * (1 + D) + 1 + i]
+
+
+cdef inline void add_to_lane(
+    const floating* x,                  # IN     a row, of which features are B apart
+    Py_ssize_t B,
+    Py_ssize_t D,
+    double weight,
+    double* lane,                       # INOUT  the count and the sums of a center
+) noexcept nogil:
+    """Count a row, and add it."""
+    cdef Py_ssize_t i
+    lane[0] += weight
+    for i in range(D):
+        lane[1 + i] += weight * x[i * B]
 
 
 cdef inline void potentials_of(
