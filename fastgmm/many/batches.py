@@ -17,9 +17,9 @@ from ..model.structures import COMPILED
 from ..sources.array import ArraySource
 from .layouts import Batch
 from .plan import FEW, Plan, choose
-from .posteriors import posteriors, sums_over
+from .posteriors import posteriors
 from .records import Part
-from .rows import Rows
+from .rows import Rows, reduced
 from .single import Problem, fitted
 
 MOST_ITERATIONS = 1 << 10  # of a compiled call
@@ -90,17 +90,16 @@ def fit_ordinary(plan: Plan, seeds: list[int], rows: Rows, limits: Limits, wante
         if not len(problems):
             continue
         one = Candidate.fitted(structure, k, rows, problems, seeds, limits)
-        own, far = one.criterion(plan.criterion, rows)
+        values[problems, i], far = one.criterion(plan.criterion, rows)
         odd[problems[~one.usual | far]] = True
-        values[problems, i] = own
         doubtful[problems, i] = ~one.sound(rows, limits)
         candidates.append(one)
     chosen = choose(plan, values, doubtful)
     for one in candidates:
         i = plan.numbers.index(one.k)
         kept = ~odd[one.problems] & (chosen[one.problems] == i)
-        own = one.problems[kept]
-        part.put_ordinary(own, one.k, *one.results(kept), doubtful[own, i], rows)
+        problems = one.problems[kept]
+        part.put_ordinary(problems, one.k, *one.results(kept), doubtful[problems, i], rows)
     part.scores[~odd] = values[~odd]
     return ~odd
 
@@ -123,8 +122,8 @@ class Candidate(NamedTuple):
     ) -> Self:
         """Fit them by compiled calls."""
         X, sizes, spans = rows.X, rows.sizes[problems], rows.spans[problems]
-        own = np.stack([np.array(seeds)[problems], sizes], axis=1)
-        different, which = np.unique(own, axis=0, return_inverse=True)
+        drawn = np.stack([np.array(seeds)[problems], sizes], axis=1)
+        different, which = np.unique(drawn, axis=0, return_inverse=True)
         numbers = np.array([numbers_of(draw(n, X.shape[1], k, seeded(seed))) for seed, n in different.tolist()])
         tables = Tables(X, rows.weights, spans, rows.totals[problems])
         most = MOST_WORK // (work(structure, X.shape[1], k) * (MOST_PASSES + limits.max_iter))
@@ -158,7 +157,7 @@ class Candidate(NamedTuple):
         values = values.astype(np.float64, copy=False)
         if rows.weights is not None:
             values = np.where(rows.weights > 0, values, 0) * rows.weights.astype(np.float64)
-        return sums_over(values, self.spans)
+        return reduced(np.add, values, self.spans)
 
     def sound(self, rows: Rows, limits: Limits) -> Array:
         """Whether no component has collapsed onto the regularization, as `MaximumLikelihood.sound` has it, (G,)."""

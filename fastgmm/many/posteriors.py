@@ -58,11 +58,3 @@ def centers(weights: Array, means: Array, n_components: Array) -> Array:
     last = np.maximum(n_components, 1)[:, None, None] - 1
     found: Array = np.take_along_axis(sums, last, axis=1)[:, 0]
     return found
-
-
-def sums_over(values: Array, spans: Array) -> Array:
-    """Sums of a number for each row over the rows of tables, (P,), none of which is empty."""
-    places = spans.ravel()
-    ended = len(places) > 0 and places[-1] == len(values)
-    sums: Array = np.add.reduceat(values, places[:-1] if ended else places)[::2]
-    return sums

@@ -12,6 +12,14 @@ from .layouts import Batch
 Array = np.ndarray
 
 
+def reduced(what: np.ufunc, values: Array, spans: Array) -> Array:
+    """A reduction over the rows of each of some tables, none of which is empty."""
+    places = spans.ravel()
+    ended = len(places) > 0 and places[-1] == len(values)
+    found: Array = what.reduceat(values, places[:-1] if ended else places)[::2]
+    return found
+
+
 class Rows(NamedTuple):
     """Rows of tables, and where they stand."""
 
@@ -30,8 +38,7 @@ class Rows(NamedTuple):
 
     def constant(self, tables: Array) -> Array:
         """Whether all rows are equal in some tables, (P,), none of which is empty."""
-        places, X = self.spans[tables].ravel(), np.concatenate([self.X, self.X[-1:]])
-        lowest, highest = (extreme.reduceat(X, places)[::2] for extreme in (np.minimum, np.maximum))
+        lowest, highest = (reduced(extreme, self.X, self.spans[tables]) for extreme in (np.minimum, np.maximum))
         same: Array = (lowest == highest).all(axis=1)
         return same
 
