@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from problems import Array
 
-from fastgmm import GaussianMixture
+from fastgmm import GaussianMixture, Prior
 from fastgmm.fitting import restarts, tables, whole
 from fastgmm.fitting.mstep import MaximumLikelihood
 from fastgmm.sources.array import ArraySource
@@ -104,6 +104,19 @@ def test_bits_of_the_loop(calls: list[whole.Reached], monkeypatch: pytest.Monkey
     assert len(repaired) > 8 and sum(len(one) == 1 for one in compiled) > 3
 
 
+def test_bits_of_the_loop_with_priors(calls: list[whole.Reached], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The mode of the posterior, and the log density of the prior in the bound, are those of the loop."""
+    priors = ("mclust", Prior(mean_precision=0.5, weight_concentration=2.0), Prior(mean_precision=None))
+    problems = [problem(seed) for seed in range(200)]
+    for seed, (_, _, params) in enumerate(problems):
+        params["prior"] = priors[seed % 3]
+    compiled = [outcome(X, weights, **params) for X, weights, params in problems]
+    assert len(calls) > 180
+    monkeypatch.setattr(whole, "iterations", lambda *_: iter(()))
+    for seed, (X, weights, params) in enumerate(problems):
+        assert compiled[seed] == outcome(X, weights, **params), f"seed {seed}"
+
+
 @pytest.mark.parametrize("structure", STRUCTURES)
 def test_goes_on_where_the_call_has_come_to(structure: str, calls: list[whole.Reached]) -> None:
     """A component that collapses in the middle of a fit is repaired by the loop, which does the rest."""
@@ -157,7 +170,6 @@ def test_ctrl_c_between_calls(calls: list[whole.Reached], monkeypatch: pytest.Mo
         {"convergence": "parameters"},
         {"callback": lambda *_: False},
         {"max_time": 1e6},
-        {"prior": "mclust"},
         {"missing": "em"},
     ],
     ids=lambda options: next(iter(options)),

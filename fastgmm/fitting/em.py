@@ -53,7 +53,7 @@ class Fit:
         reported = [bound - several.offset for bound in bounds]
         self.stop_reason = INTERRUPT
         self.parameters, self.value, self.bound = several.parameters, bounds[-1], bounds[-1]
-        self.log_likelihood = reported[-1]
+        self.log_likelihood = several.log_likelihood
         self.lower_bounds += reported
         self.stop_reason = CALLBACK  # if one of these raises
         if on_iteration is not None:

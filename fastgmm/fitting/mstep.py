@@ -28,6 +28,9 @@ class Rules(NamedTuple):
     of_mean: float
     of_frame: float
     of_deviation: float
+    offset: float  # by how much bounds exceed those that are shown, see `MStep.offset`
+    penalty: np.ndarray | None = None  # a prior, see kernels/steps.pxi
+    log_det_scale: float = 0.0
 
 
 def least_counts(resolution: float, degenerate: str) -> tuple[float, float]:
@@ -86,8 +89,8 @@ class MStep(Protocol):
     def on(self, rows: Rows, constraints: Constraints | None = None) -> Self:
         """This M-step for other rows, with no repairs yet."""
 
-    def rules(self, resolution: float) -> "Rules | None":
-        """What compiled iterations over rows of this resolution heed; None where they would not do."""
+    def rules(self, resolution: float, n_components: int) -> "Rules | None":
+        """What compiled iterations of so many components heed, over rows of this resolution; None if they won't do."""
 
     def renumber(self, order: np.ndarray) -> None:
         """Take note that components have been put into another order."""
@@ -163,12 +166,12 @@ class MaximumLikelihood:
     def on(self, rows: Rows, constraints: Constraints | None = None) -> Self:
         return type(self)(rows, self.structure, self.reg_covar, self.degenerate, constraints)
 
-    def rules(self, resolution: float) -> Rules | None:
+    def rules(self, resolution: float, n_components: int) -> Rules | None:
         if self.constraints or type(self) is not MaximumLikelihood:
             return None
         added = np.array(self.regularization, np.float64, ndmin=1)
         least, empty = least_counts(resolution, self.degenerate)
-        return Rules(least, empty, added, *self._degeneracy.rounding(resolution))
+        return Rules(least, empty, added, *self._degeneracy.rounding(resolution), self.rows.units.log_volume)
 
     def renumber(self, order: np.ndarray) -> None:
         place = np.argsort(order)

@@ -11,10 +11,10 @@ import numpy as np
 from ..model.cached import cached
 from ..model.factors import IllDefinedCovariance
 from ..model.parameters import Parameters
-from ..model.penalty import MixturePrior, Penalty
+from ..model.penalty import N_SAMPLES, MixturePrior, Penalty
 from ..model.statistics import Statistics
 from ..model.structure import Structure
-from .mstep import regularization
+from .mstep import Rules, least_counts, regularization
 from .repair import RIDGE, Constraints, Degeneracy, Repair, Rows
 
 RAISED = "variances raised by a small part of the usual ones"
@@ -93,8 +93,11 @@ class Penalized:
         return self.value(statistics, before)
 
     def offset(self, statistics: Statistics) -> float:
-        dimension = self.penalty(len(statistics.counts)).dimension
-        return statistics.log_volume * (1 + dimension / self.n_samples)
+        return self._offset(statistics.log_volume, len(statistics.counts))
+
+    def _offset(self, log_volume: float, n_components: int) -> float:
+        """The same for a volume of the units."""
+        return log_volume * (1 + self.penalty(n_components).dimension / self.n_samples)
 
     def equivalent(self, parameters: Parameters, n_samples: float, resolution: float) -> Statistics:
         penalty = self.penalty(len(parameters.weights))
@@ -106,8 +109,17 @@ class Penalized:
     def on(self, rows: Rows, constraints: Constraints | None = None) -> Self:
         return type(self)(rows, self.structure, self.prior, self._reg_covar, constraints, self.n_samples)
 
-    def rules(self, resolution: float) -> None:
-        return None
+    def rules(self, resolution: float, n_components: int) -> Rules | None:
+        if type(self) is not Penalized or self.n_samples != self.rows.total:
+            return None
+        penalty, units = self.penalty(n_components), self.rows.units
+        numbers = penalty.numbers.copy()
+        numbers[N_SAMPLES] = self.n_samples
+        least, _ = least_counts(resolution, "raise")
+        added = np.array(self.regularization, np.float64, ndmin=1)
+        rounding = self._degeneracy.rounding(resolution)
+        offset = self._offset(units.log_volume, n_components)
+        return Rules(least, -1.0, added, *rounding, offset, numbers, penalty.log_det_scale(units.sizes))
 
     def renumber(self, order: np.ndarray) -> None:
         """Nothing here is numbered."""

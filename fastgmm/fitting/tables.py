@@ -225,7 +225,9 @@ def from_kmeans_at_once(
     located = {"origin": found.origins[0], "units": Units.of_sizes(found.units[0]), "squares": found.squares[0]}
     vars(source).update(located if found.scatters is None else {**located, "scatter": found.scatters[0]})
     bounds, converged = found.bounds[0, : found.n_iter[0]].tolist(), bool(found.ended[0] == CONVERGED)
-    return Whole(Reached(found.parameters(0), -math.inf, bounds, source.log_volume, converged), found.seconds)
+    offset = source.log_volume
+    reached = Reached(found.parameters(0), -math.inf, bounds, offset, converged, bounds[-1] - offset)
+    return Whole(reached, found.seconds)
 
 
 def limits_of(m_step: MStep, tol: float, max_iter: int) -> Limits | None:

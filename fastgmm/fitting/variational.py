@@ -149,7 +149,7 @@ class Variational:
         how = self._reg_covar, constraints, self.n_samples, self._moves
         return type(self)(rows, self.structure, self.prior, *how)
 
-    def rules(self, resolution: float) -> None:
+    def rules(self, resolution: float, n_components: int) -> None:
         return None
 
     def renumber(self, order: np.ndarray) -> None:

@@ -35,6 +35,7 @@ class Reached(NamedTuple):
     bounds: list[float]
     offset: float  # by how much these exceed bounds in the units of the data
     converged: bool
+    log_likelihood: float  # the mean one of the last iteration, in the units of the data
 
 
 def work_of_iteration(source: Source, structure: Structure, n_components: int) -> int:
@@ -48,7 +49,7 @@ def iterations(source: Source, m_step: MStep, settings: Settings, fit: Fit, prev
     parameters, most = fit.parameters, settings.max_iter - len(fit.lower_bounds)
     structure, (n_components, n_features) = m_step.structure, parameters.means.shape
     ordinary = most > 0 and settings.plain and structure in COMPILED
-    rules = m_step.rules(float(np.finfo(source.dtype).eps)) if ordinary else None
+    rules = m_step.rules(float(np.finfo(source.dtype).eps), n_components) if ordinary else None
     X = None if rules is None else source.at_once(structure, n_components)
     if rules is None or X is None:
         return
@@ -58,12 +59,12 @@ def iterations(source: Source, m_step: MStep, settings: Settings, fit: Fit, prev
         *(X, source.weights, structure.kind, structure.triangular, structure.shared, source.units.sizes),
         source.origin if framed else None,
         np.ascontiguousarray(source.scatter) if framed and structure.triangular else None,
-        *(source.total, LARGEST_RATIO[source.dtype], *rules, settings.tol),
+        *(source.total, LARGEST_RATIO[source.dtype], *rules[:8], rules.penalty, rules.log_det_scale, settings.tol),
     )
     arrays = ((n_scratch, np.dtype(np.float64)), (n_model, source.dtype))
     scratch, model = allocate(arrays)
     (workspace,) = allocate(source.arrays(structure.kind, n_components, accumulating=True))
-    offset = source.log_volume
+    offset = rules.offset
     bound = fit.bound if fit.lower_bounds else previous_bound + offset
     at_a_time = max(1, MOST_WORK // work_of_iteration(source, structure, n_components))
     while most > 0:
@@ -71,12 +72,13 @@ def iterations(source: Source, m_step: MStep, settings: Settings, fit: Fit, prev
         weights, means, covariances, factors = (np.array(values, order="C") for values in own)
         bounds = np.empty(min(most, at_a_time))
         changed = weights, means, covariances.ravel(), factors.ravel()
-        n_iter, ended = iterate(*given, bound, *changed, workspace, model, scratch, bounds)
+        n_iter, ended, log_likelihood = iterate(*given, bound, *changed, workspace, model, scratch, bounds)
         source.release(X)
         if n_iter == 0:
             return
         parameters, before = Parameters(weights, means, covariances, factors), bound
         bound, most = float(bounds[n_iter - 1]), most - n_iter
-        yield Reached(parameters, before, bounds[:n_iter].tolist(), offset, ended == CONVERGED)
+        log_likelihood -= source.log_volume
+        yield Reached(parameters, before, bounds[:n_iter].tolist(), offset, ended == CONVERGED, log_likelihood)
         if ended != GOES_ON:
             return

@@ -126,6 +126,36 @@ def maximize(
     means: NDArray[np.float64],
     covariances: NDArray[np.float64],
 ) -> None: ...
+def maximize_conjugate(
+    triangular: bool,
+    shared: bool,
+    counts: NDArray[np.float64],
+    sums: NDArray[np.float64],
+    scatters: NDArray[np.float64],
+    reference: NDArray[np.float64],
+    least: float,
+    added: NDArray[np.float64],
+    mean_precision: float,
+    degrees: float,
+    per_row: float,
+    mean: NDArray[np.float64],
+    scale: NDArray[np.float64],
+    workspace: NDArray[np.float64],
+    weights: NDArray[np.float64],
+    means: NDArray[np.float64],
+    covariances: NDArray[np.float64],
+    own_degrees: NDArray[np.float64],
+) -> None: ...
+def prior_log_density(
+    triangular: bool,
+    shared: bool,
+    weights: NDArray[np.float64],
+    means: NDArray[np.float64],
+    factors: NDArray[np.float64],
+    units: NDArray[np.float64] | None,
+    log_det_scale: float,
+    numbers: NDArray[np.float64],
+) -> float: ...
 def rounding(
     means: NDArray[np.float64],
     origin: NDArray[np.float64] | None,
@@ -166,6 +196,8 @@ def iterate_em(
     of_mean: float,
     of_frame: float,
     of_deviation: float,
+    penalty: NDArray[np.float64] | None,
+    log_det_scale: float,
     tol: float,
     bound: float,
     weights: NDArray[np.float64],
@@ -176,7 +208,7 @@ def iterate_em(
     model: Rows,
     scratch: NDArray[np.float64],
     bounds: NDArray[np.float64],
-) -> tuple[int, int]: ...
+) -> tuple[int, int, float]: ...
 def locate_sample(X: Rows, apart: int, origin: NDArray[np.float64], units: NDArray[np.float64]) -> None: ...
 def tables_sizes(
     kind: int,

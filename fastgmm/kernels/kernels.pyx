@@ -48,7 +48,8 @@ from pattern_blocks cimport (FEW, MarginalModel, accumulate_pattern_block, begin
 from pattern_rows cimport accumulate_rows, draw, filled, flush_rows, posterior_of_row, read_row, squares
 from patterns cimport PatternMixture, SortedRows, condition, own_width, pattern_mixture, set_mixture, sorted_rows
 from small_fits cimport Common, Desk, find_units, fit_table, in_range, n_numbers, numbers_of_model, set_desk
-from steps cimport Shape, describe, estimate, largest_noise, moments, noise, shape_of
+from steps cimport (Conjugate, Penalty, Shape, describe, estimate, estimate_conjugate, largest_noise, log_density,
+                    moments, noise, shape_of)
 from tiles cimport TILE_COLUMNS, exp_all, floating, largest, log_all, normalize
 from whole_fits cimport Rows, Rules, Scratch, iterate
 

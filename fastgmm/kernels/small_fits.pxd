@@ -352,7 +352,7 @@ cdef inline int fit_table(
     cdef double* factors = covariances + size
     cdef floating* model = numbers + rows.N + (c.n_trials + K) * D
     cdef floating* work = aligned(model + numbers_of_model(&c.s))
-    cdef double bound = -INFINITY, begun = clock()
+    cdef double bound = -INFINITY, log_likelihood = 0, begun = clock()
     cdef double* matrix = NULL
     cdef bint usual
     n_iter[0] = 0
@@ -380,7 +380,7 @@ cdef inline int fit_table(
     if not usual:
         return UNUSUAL
     return iterate(&c.own, &c.s, rows, row_weights, &c.rules, parameters, means, covariances, factors, &at.steps, model,
-                   work, &bound, most, n_iter, bounds)
+                   work, &bound, &log_likelihood, most, n_iter, bounds)
 
 
 # ---- mixtures of tables, for answers --------------------------------------------------------------------

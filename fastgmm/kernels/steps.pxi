@@ -77,6 +77,69 @@ def maximize(
                  &weights[0], &means[0, 0], &covariances[0])
 
 
+def maximize_conjugate(
+    bint triangular,                            # IN     the shape of a covariance, as in `describe_mixture`
+    bint shared,
+    const double[::1] counts,                   # IN     (K,)
+    const double[:, ::1] sums,                  # IN     (K, D)  about the reference
+    const double[::1] scatters,                 # IN     about the reference, flat
+    const double[:, ::1] reference,             # IN     (K, D)
+    double least,                               # IN     what is added to counts
+    const double[::1] added,                    # IN     what is added to variances: a number, or one for each feature
+    double mean_precision,                      # IN     the prior: see `Conjugate`
+    double degrees,
+    double per_row,
+    const double[::1] mean,                     # IN     (D,)
+    const double[::1] scale,                    # IN     flat
+    double[::1] workspace,                      # SCRATCH  (2 D,)
+    double[::1] weights,                        # OUT    (K,)
+    double[:, ::1] means,                       # OUT    (K, D)
+    double[::1] covariances,                    # OUT    flat
+    double[::1] own_degrees,                    # OUT    of each block
+):
+    """The M-step under a conjugate prior, but for the factors of precisions."""
+    cdef Shape s = shape_of(0, triangular, shared, sums.shape[0], sums.shape[1], scatters.shape[0])
+    cdef Conjugate prior
+    prior.mean_precision, prior.degrees, prior.per_row = mean_precision, degrees, per_row
+    prior.mean, prior.scale = &mean[0], &scale[0]
+    with nogil:
+        estimate_conjugate(&s, &counts[0], &sums[0, 0], &scatters[0], &reference[0, 0], &prior, least, &added[0],
+                           added.shape[0], &workspace[0], &weights[0], &means[0, 0], &covariances[0], &own_degrees[0])
+
+
+cdef Penalty penalty_of(const double[::1] numbers, const Shape* s):
+    """A penalty from numbers one after the other, in the order in which `Penalty.numbers` puts them."""
+    cdef Penalty p
+    cdef Py_ssize_t blocks = 1 if s.shared else s.K
+    p.prior.mean_precision, p.prior.degrees, p.prior.per_row = numbers[0], numbers[1], numbers[2]
+    p.extra, p.share, p.constant, p.n_samples = numbers[3], numbers[4], numbers[5], numbers[6]
+    p.excess = &numbers[7]
+    p.prior.mean = p.excess + blocks
+    p.prior.scale = p.prior.mean + s.D
+    p.root = p.prior.scale + s.size
+    return p
+
+
+def prior_log_density(
+    bint triangular,                            # IN     the shape of a covariance, as in `describe_mixture`
+    bint shared,
+    const double[::1] weights,                  # IN     (K,)
+    const double[:, ::1] means,                 # IN     (K, D)
+    const double[::1] factors,                  # IN     precision Cholesky, flat
+    const double[::1] units,                    # IN     (D,) of the features, or None: of the data
+    double log_det_scale,                       # IN     of the prior, in these units
+    const double[::1] numbers,                  # IN     see `penalty_of`
+):
+    """The logarithm of the density of the prior at some parameters."""
+    cdef Shape s = shape_of(0, triangular, shared, means.shape[0], means.shape[1], factors.shape[0])
+    cdef Penalty p = penalty_of(numbers, &s)
+    cdef const double* u = NULL if units is None else &units[0]
+    cdef double found
+    with nogil:
+        found = log_density(&s, &weights[0], &means[0, 0], &factors[0], u, log_det_scale, &p)
+    return found
+
+
 def rounding(
     const double[:, ::1] means,                 # IN     (K, D)
     const double[::1] origin,                   # IN     (D,) of a common frame, or None

@@ -3,7 +3,8 @@ from libc.math cimport fabs, isfinite
 
 from blocks cimport Layout, width
 from expectation cimport expectation
-from steps cimport DEFINITE, Shape, describe, estimate, find_factors, largest_noise, moments
+from steps cimport (DEFINITE, Penalty, Shape, describe, estimate, estimate_conjugate, find_factors, find_mode,
+                    largest_noise, log_density, moments)
 from tiles cimport floating
 
 cdef enum:                          # how iterations end
@@ -34,6 +35,8 @@ cdef struct Rules:
     const double* frame             # (D,) whose rounding counts as noise, or NULL
     const double* least_deviation   # (D,) see `largest_noise`
     double of_mean, of_frame, of_deviation
+    const Penalty* penalty          # a prior, or NULL
+    double log_det_scale            # of it, in the units of the rows
 
 
 cdef struct Scratch:
@@ -47,6 +50,8 @@ cdef struct Scratch:
     double* covariances
     double* factors
     double* whitener                # (D (D + 1) / 2,)
+    double* degrees                 # (K,)    under a prior
+    double* offsets                 # (2 D,)
     double* algebra
 
 
@@ -64,6 +69,7 @@ cdef inline int iterate(
     floating* model,                # SCRATCH  the mixture as passes read it
     floating* work,                 # SCRATCH
     double* bound,                  # INOUT  of the iteration before
+    double* log_likelihood,         # OUT    the mean one of the last iteration
     Py_ssize_t most,                # IN     how many iterations
     Py_ssize_t* n_iter,             # OUT    how many were done
     double* bounds,                 # OUT    (most,) of each
@@ -87,10 +93,17 @@ cdef inline int iterate(
         if not moments(s, own.sums, means, factors, centers, rows.origin, rows.scatter, rules.largest_ratio,
                        own.algebra, own.counts, own.first, own.second):
             return UNUSUAL
-        estimate(s, own.counts, own.first, own.second, means, rules.least, rules.added, rules.n_added,
-                 own.weights, own.means, own.covariances)
+        if rules.penalty == NULL:
+            estimate(s, own.counts, own.first, own.second, means, rules.least, rules.added, rules.n_added,
+                     own.weights, own.means, own.covariances)
+        else:
+            estimate_conjugate(s, own.counts, own.first, own.second, means, &rules.penalty.prior, rules.least,
+                               rules.added, rules.n_added, own.offsets, own.weights, own.means, own.covariances,
+                               own.degrees)
         if find_factors(s, own.covariances, own.algebra, own.factors) != DEFINITE:
             return UNUSUAL
+        if rules.penalty != NULL:
+            find_mode(s, own.counts, rules.penalty, rules.least, own.degrees, own.weights, own.covariances, own.factors)
         if rules.careful:
             for k in range(K):
                 if not own.counts[k] > rules.empty:
@@ -98,7 +111,11 @@ cdef inline int iterate(
             if not largest_noise(s, own.means, own.covariances, own.factors, rules.frame, rules.least_deviation,
                                  rules.of_mean, rules.of_frame, rules.of_deviation) < 1:
                 return UNUSUAL
-        before, bound[0] = bound[0], value / rows.total
+        before, log_likelihood[0] = bound[0], value / rows.total
+        bound[0] = log_likelihood[0]
+        if rules.penalty != NULL:
+            value = log_density(s, weights, means, factors, rows.units, rules.log_det_scale, rules.penalty)
+            bound[0] += value / rules.penalty.n_samples
         bounds[n_iter[0]] = bound[0]
         n_iter[0] += 1
         for k in range(K):

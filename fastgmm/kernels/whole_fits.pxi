@@ -5,7 +5,7 @@ def iterations_size(int kind, bint triangular, Py_ssize_t n_features, Py_ssize_t
     """How many doubles `scratch`, and how many numbers `model`, of `iterate_em` must hold."""
     cdef Py_ssize_t D = n_features, K = n_components, size = K * (D * D if triangular else D)
     cdef Py_ssize_t triangle = packed_size(D) if triangular else D
-    size = 2 * K + 2 * K * D + 3 * size + K * width(kind, D) + 1 + triangle
+    size = 3 * K + 2 * K * D + 2 * D + 3 * size + K * width(kind, D) + 1 + triangle
     return size + algebra_size(D) if triangular else size, K * (1 + 2 * D + triangle)
 
 
@@ -28,6 +28,8 @@ def iterate_em(
     double of_mean,
     double of_frame,
     double of_deviation,
+    const double[::1] penalty,                  # IN     a prior, or None: see `penalty_of`
+    double log_det_scale,                       # IN     of it, in these units
     double tol,                                 # IN     iterations end when the bound changes by less
     double bound,                               # IN     that of the iteration before
     double[::1] weights,                        # INOUT  (K,)    the parameters
@@ -39,13 +41,15 @@ def iterate_em(
     double[::1] scratch,                        # SCRATCH
     double[::1] bounds,                         # OUT    of each iteration: as many as there may be
 ):
-    """EM iterations in one call; returns how many there were, and how they ended (see whole_fits.pxd)."""
+    """EM iterations in one call; returns how many there were, how they ended, and the last mean log-likelihood."""
     cdef Py_ssize_t K = means.shape[0], D = means.shape[1], size = covariances.shape[0], done = 0
     cdef Shape s = shape_of(kind, triangular, shared, K, D, size)
     cdef Layout at = layout(kind, D, K, True, sizeof(floating))
     cdef Rows rows
     cdef Rules rules
     cdef Scratch own
+    cdef Penalty p
+    cdef double log_likelihood = 0
     cdef const floating* w = NULL if row_weights is None else &row_weights[0]
     cdef int ended
     rows.X, rows.row_stride, rows.column_stride = <const char*> &X[0, 0], X.strides[0], X.strides[1]
@@ -56,7 +60,10 @@ def iterate_em(
     rules.added, rules.n_added, rules.careful = &added[0], added.shape[0], empty >= 0
     rules.frame = NULL if frame is None else &frame[0]
     rules.least_deviation, rules.of_mean, rules.of_frame = &least_deviation[0], of_mean, of_frame
-    rules.of_deviation = of_deviation
+    rules.of_deviation, rules.penalty, rules.log_det_scale = of_deviation, NULL, log_det_scale
+    if penalty is not None:
+        p = penalty_of(penalty, &s)
+        rules.penalty = &p
     own.counts = &scratch[0]
     own.weights = own.counts + K
     own.first = own.weights + K
@@ -66,11 +73,13 @@ def iterate_em(
     own.factors = own.covariances + size
     own.sums = own.factors + size
     own.whitener = own.sums + K * width(kind, D) + 1
-    own.algebra = own.whitener + (packed_size(D) if triangular else 0)
+    own.degrees = own.whitener + (packed_size(D) if triangular else 0)
+    own.offsets = own.degrees + K
+    own.algebra = own.offsets + 2 * D
     with nogil:
         ended = iterate(&at, &s, &rows, w, &rules, &weights[0], &means[0, 0], &covariances[0], &factors[0], &own,
-                        &model[0], aligned(&workspace[0]), &bound, bounds.shape[0], &done, &bounds[0])
-    return done, ended
+                        &model[0], aligned(&workspace[0]), &bound, &log_likelihood, bounds.shape[0], &done, &bounds[0])
+    return done, ended, log_likelihood
 
 
 def seeds(

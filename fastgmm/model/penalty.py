@@ -18,13 +18,17 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from .. import kernels
 from .cached import cached
 from .factors import inverse
 from .parameters import Parameters
 from .posterior import VariationalPrior, aligned
 from .priors import Dirichlet, NormalWishart
 from .statistics import Statistics
+from .steps import flat
 from .structure import Structure
+
+N_SAMPLES = 6  # where `Penalty.numbers` has the number of rows by which the log density is divided
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,20 +83,35 @@ class Penalty:
 
     def log_density(self, parameters: Parameters, units: np.ndarray | None = None) -> float:
         """log p(parameters), from factors alone, with features in these units (D,) or in the data's."""
-        rules, factors = self.conjugate, parameters.precisions_cholesky
-        degrees = rules.components.degrees_of_freedom
-        log_dets = -2 * rules.structure.log_determinants(factors, rules.n_features, units)
-        gained = len(self.excess) * degrees * self._log_det_scale(units)
-        lost = float(((degrees + self.excess) * log_dets).sum())
-        of_blocks = 0.5 * (self._share * (gained - lost) - self._squares(parameters))
-        return self._constant + self.weights.log_density(parameters.weights) + of_blocks
+        structure = self.conjugate.structure
+        arrays = np.ascontiguousarray(parameters.weights), np.ascontiguousarray(parameters.means)
+        return float(
+            kernels.CHOSEN.prior_log_density(
+                structure.triangular,
+                structure.shared,
+                *arrays,
+                flat(parameters.precisions_cholesky),
+                units,
+                self.log_det_scale(units),
+                self.numbers,
+            )
+        )
+
+    @cached
+    def numbers(self) -> np.ndarray:
+        """This penalty as the kernels take it: see `penalty_of` in kernels/steps.pxi. The number of rows is 1 here."""
+        rules, prior = self.conjugate, self.conjugate.components
+        own = prior.mean_precision, prior.degrees_of_freedom, rules.per_row
+        others = self.weights.concentration - 1, self._share, self._constant, 1.0
+        root = self._root if rules.structure.triangular else prior.factor
+        return np.concatenate([own, others, self.excess, prior.mean, flat(prior.scale), flat(root)])
 
     @cached
     def _share(self) -> float:
         """Variances of a block for each feature: 1, or 1 / D where all features have one variance."""
         return self.conjugate.n_variances / self.conjugate.n_features
 
-    def _log_det_scale(self, units: np.ndarray | None) -> float:
+    def log_det_scale(self, units: np.ndarray | None) -> float:
         """log |S0| with features in these units, or in the data's; remembered."""
         key = b"" if units is None else units.tobytes()
         if key not in self._log_det_scales:
@@ -111,18 +130,7 @@ class Penalty:
         total = len(self.excess) * float(rules.log_normalizers(degrees, np.zeros(1))[0])
         if prior.mean_precision > 0:
             total += 0.5 * self.n_components * rules.n_features * math.log(prior.mean_precision / (2 * math.pi))
-        return total
-
-    def _squares(self, parameters: Parameters) -> float:
-        """sum trace(P^T S0 P) + kappa sum_k |P_k^T (mu_k - m0)|^2, as sums of squares alone."""
-        structure, prior = self.conjugate.structure, self.conjugate.components
-        factors, offsets = parameters.precisions_cholesky, parameters.means - prior.mean
-        if structure.triangular:
-            relative = self._root @ structure.matrices(factors)
-            whitened = np.einsum("kd,kde->ke", offsets, structure.dense(factors, *offsets.shape))
-        else:
-            relative, whitened = factors / prior.factor, offsets * structure.diagonals(factors)
-        return float((relative**2).sum() + prior.mean_precision * (whitened**2).sum())
+        return total + self.weights.constant(self.n_components)
 
     @cached
     def _root(self) -> np.ndarray:

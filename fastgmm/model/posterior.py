@@ -22,6 +22,7 @@ from .parameters import Parameters
 from .priors import NormalWishart, WeightPrior
 from .special import digamma, halves, log_gamma
 from .statistics import Statistics
+from .steps import estimated_conjugate
 from .structure import LOG_2_PI, Structure
 
 
@@ -64,29 +65,23 @@ class VariationalPrior:
         """Counts of all components, (K,), with zeros for those without rows."""
         return np.append(counts, np.zeros(self.n_components - len(counts)))
 
+    @cached
+    def per_row(self) -> float:
+        """What a row adds to the degrees of freedom of its block."""
+        return float(self.n_features // self.n_variances) if self.exact else 1 / self.copies
+
     def seen(self, counts: np.ndarray) -> np.ndarray:
         """What counts add to the degrees of freedom of each block, (K,) or (1,)."""
-        rows = counts.sum(keepdims=True) if self.structure.shared else counts
-        if self.exact:
-            return rows * (self.n_features // self.n_variances)
-        return rows / self.copies
+        rows = np.cumsum(counts)[-1:] if self.structure.shared else counts  # in the order of the kernels
+        return self.per_row * rows
 
     def maximize(self, statistics: Statistics, regularization: float | np.ndarray) -> Parameters:
         """The M-step: the posterior that is optimal for the statistics, as parameters."""
-        prior, structure = self.components, self.structure
-        counts = statistics.counts + 10 * statistics.resolution
-        shifts = statistics.sums / counts[:, None]
-        offsets = statistics.reference + shifts - prior.mean
-        mean_precision = prior.mean_precision + counts
-        within = statistics.scatters - structure.outer(np.sqrt(counts)[:, None] * shifts)
-        shrunk = np.sqrt(prior.mean_precision * counts / mean_precision)
-        scatters = within + structure.outer(shrunk[:, None] * offsets)
-        covariances = structure.regularize(structure.divide(scatters, counts, self.n_features), regularization)
-        seen = self.seen(counts)
-        degrees = prior.degrees_of_freedom + seen
-        covariances = (prior.scale + aligned(seen, covariances) * covariances) / aligned(degrees, covariances)
-        means = prior.mean + (counts / mean_precision)[:, None] * offsets
-        return structure.from_covariances(counts / counts.sum(), means, covariances)
+        structure, per_row = self.structure, self.per_row
+        weights, means, covariances, _ = estimated_conjugate(
+            structure, statistics, regularization, self.components, per_row
+        )
+        return structure.from_covariances(weights, means, covariances)
 
     def equivalent(
         self, parameters: Parameters, n_samples: float, resolution: float, regularization: float | np.ndarray

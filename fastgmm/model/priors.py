@@ -70,15 +70,7 @@ class Dirichlet:
     def mode(self, counts: np.ndarray) -> np.ndarray:
         """The weights at which the posterior is densest, (K,), for alpha of at least one."""
         more = counts + (self.concentration - 1)
-        return more / more.sum()
-
-    def log_density(self, weights: np.ndarray) -> float:
-        """log p(weights)."""
-        constant = self.constant(len(weights))
-        if self.concentration == 1:
-            return constant
-        with np.errstate(divide="ignore"):  # a weight of zero has no density
-            return constant + (self.concentration - 1) * float(np.log(weights).sum())
+        return more / np.cumsum(more)[-1]  # in the order of the kernels
 
 
 @dataclass(frozen=True)

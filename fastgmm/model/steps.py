@@ -17,6 +17,7 @@ from .parameters import Parameters
 from .statistics import Statistics
 
 if TYPE_CHECKING:
+    from .priors import NormalWishart
     from .structure import Structure
 
 NOTHING = np.empty(0)
@@ -97,6 +98,41 @@ def moments(
     if not kernels.CHOSEN.moments_of(*how, *found, workspace, np.empty(len(means)), first, second.ravel()):
         raise CancellationError
     return parameters.means, first, second
+
+
+def estimated_conjugate(
+    structure: Structure,
+    statistics: Statistics,
+    reg_covar: float | np.ndarray,
+    prior: NormalWishart,
+    per_row: float,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Weights, means, covariances and degrees of freedom of the posterior; each row adds `per_row` to the latter."""
+    reference, scatters = np.ascontiguousarray(statistics.reference), statistics.scatters
+    (n_components, n_features), covariances = reference.shape, np.empty(scatters.shape)
+    weights, means = np.empty(n_components), np.empty(reference.shape)
+    degrees = np.empty(1 if structure.shared else n_components)
+    kernels.CHOSEN.maximize_conjugate(
+        structure.triangular,
+        structure.shared,
+        np.ascontiguousarray(statistics.counts),
+        np.ascontiguousarray(statistics.sums),
+        flat(scatters),
+        reference,
+        10 * statistics.resolution,
+        np.array(reg_covar, np.float64, ndmin=1),
+        prior.mean_precision,
+        prior.degrees_of_freedom,
+        per_row,
+        np.ascontiguousarray(prior.mean, np.float64),
+        flat(prior.scale),
+        np.empty(2 * n_features),
+        weights,
+        means,
+        covariances.ravel(),
+        degrees,
+    )
+    return weights, means, covariances, degrees
 
 
 def estimated(
