@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from problems import Array
 
-from fastgmm import GaussianMixture, Prior
+from fastgmm import BayesianGaussianMixture, GaussianMixture, Prior
 from fastgmm.fitting import restarts, tables, whole
 from fastgmm.fitting.mstep import MaximumLikelihood
 from fastgmm.sources.array import ArraySource
@@ -72,11 +72,11 @@ def problem(seed: int) -> tuple[Array, Array | None, dict[str, Any]]:
     return X.astype(["float32", "float64"][rng.integers(2)]), weights, params
 
 
-def outcome(X: Array, weights: Array | None, **params: Any) -> list[Any]:
+def outcome(X: Array, weights: Array | None, kind: Any = GaussianMixture, **params: Any) -> list[Any]:
     """All that a fit leaves, as bits; or its error."""
     with warnings.catch_warnings(action="ignore"):
         try:
-            mixture = GaussianMixture(**params).fit(X, sample_weight=weights)
+            mixture = kind(**params).fit(X, sample_weight=weights)
         except ValueError as error:
             return [str(error)]
     arrays = mixture.weights_, mixture.means_, mixture.covariances_, mixture.precisions_cholesky_
@@ -115,6 +115,26 @@ def test_bits_of_the_loop_with_priors(calls: list[whole.Reached], monkeypatch: p
     monkeypatch.setattr(whole, "iterations", lambda *_: iter(()))
     for seed, (X, weights, params) in enumerate(problems):
         assert compiled[seed] == outcome(X, weights, **params), f"seed {seed}"
+
+
+def test_bits_of_the_loop_of_variational_mixtures(calls: list[whole.Reached], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both posteriors and both priors of weights; bounds, weights and iterations are those of the loop."""
+    problems = []
+    for seed in range(200):
+        X, weights, params = problem(seed)
+        params.pop("degenerate")
+        params["posterior"] = ["compatible", "exact"][seed // 4 % 2]
+        params["weight_concentration_prior_type"] = ["dirichlet_process", "dirichlet_distribution"][seed // 8 % 2]
+        problems.append((X, weights, params))
+
+    def all_outcomes() -> list[list[Any]]:
+        return [outcome(X, weights, kind=BayesianGaussianMixture, **params) for X, weights, params in problems]
+
+    compiled = all_outcomes()
+    assert len(calls) > 150 and sum(len(reached.bounds) for reached in calls) > 1500
+    monkeypatch.setattr(whole, "iterations", lambda *_: iter(()))
+    for seed, (one, other) in enumerate(zip(compiled, all_outcomes(), strict=True)):
+        assert one == other, f"seed {seed}"
 
 
 @pytest.mark.parametrize("structure", STRUCTURES)

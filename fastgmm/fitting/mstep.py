@@ -31,6 +31,7 @@ class Rules(NamedTuple):
     offset: float  # by how much bounds exceed those that are shown, see `MStep.offset`
     penalty: np.ndarray | None = None  # a prior, see kernels/steps.pxi
     log_det_scale: float = 0.0
+    variational: np.ndarray | None = None  # priors whose posterior is worked out
 
 
 def least_counts(resolution: float, degenerate: str) -> tuple[float, float]:

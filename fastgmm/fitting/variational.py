@@ -15,7 +15,7 @@ from ..model.posterior import Posterior, VariationalPrior
 from ..model.priors import Sticks
 from ..model.statistics import Statistics
 from ..model.structure import LOG_2_PI, Structure
-from .mstep import regularization
+from .mstep import Rules, least_counts, regularization
 from .repair import Constraints, Degeneracy, Repair, Rows
 
 LEAST_GAIN = 1e-6  # nats for which sticks are put into another order
@@ -107,8 +107,7 @@ class Variational:
         found, (read, evaluated) = self._of_all(statistics), self._read
         if read is not before or evaluated is None:  # else it is what the pass has read, under the prior of that time
             evaluated = self.posterior(before).evaluated
-        joint = self.structure.expected_log_joint(evaluated, found, self.rows.units.sizes)
-        return self.posterior(after).evidence_lower_bound(found.log_likelihood - joint)
+        return self.posterior(after).bound_after(found, evaluated)
 
     def offset(self, statistics: Statistics) -> float:
         """By how much the bound in units of the rows exceeds scikit-learn's `lower_bound_`."""
@@ -149,8 +148,16 @@ class Variational:
         how = self._reg_covar, constraints, self.n_samples, self._moves
         return type(self)(rows, self.structure, self.prior, *how)
 
-    def rules(self, resolution: float, n_components: int) -> None:
-        return None
+    def rules(self, resolution: float, n_components: int) -> Rules | None:
+        usual = type(self) is Variational and self._moves == Moves() and n_components == self.prior.n_components
+        if not usual or self.n_samples != self.rows.total or self._n_informative != self.n_samples:
+            return None
+        units, added = self.rows.units, np.array(self.regularization, np.float64, ndmin=1)
+        least, _ = least_counts(resolution, "raise")
+        rounding = Degeneracy(self.rows, self.structure).rounding(resolution)
+        offset = self._n_informative * units.log_volume + self.dropped
+        numbers = self.prior.numbers(self.n_samples, units.sizes)
+        return Rules(least, -1.0, added, *rounding, offset, variational=numbers)
 
     def renumber(self, order: np.ndarray) -> None:
         """Nothing here is numbered."""

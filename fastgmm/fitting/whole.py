@@ -59,7 +59,7 @@ def iterations(source: Source, m_step: MStep, settings: Settings, fit: Fit, prev
         *(X, source.weights, structure.kind, structure.triangular, structure.shared, source.units.sizes),
         source.origin if framed else None,
         np.ascontiguousarray(source.scatter) if framed and structure.triangular else None,
-        *(source.total, LARGEST_RATIO[source.dtype], *rules[:8], rules.penalty, rules.log_det_scale, settings.tol),
+        *(source.total, LARGEST_RATIO[source.dtype], *rules[:8], *rules[9:], settings.tol),
     )
     arrays = ((n_scratch, np.dtype(np.float64)), (n_model, source.dtype))
     scratch, model = allocate(arrays)

@@ -156,6 +156,26 @@ def prior_log_density(
     log_det_scale: float,
     numbers: NDArray[np.float64],
 ) -> float: ...
+def variational_log_weights(
+    shared: bool,
+    n_features: int,
+    weights: NDArray[np.float64],
+    numbers: NDArray[np.float64],
+    out: NDArray[np.float64],
+) -> None: ...
+def variational_bound(
+    triangular: bool,
+    shared: bool,
+    log_likelihood: float,
+    log_weights: NDArray[np.float64],
+    read: NDArray[np.float64],
+    counts: NDArray[np.float64],
+    scatters: NDArray[np.float64],
+    weights: NDArray[np.float64],
+    factors: NDArray[np.float64],
+    units: NDArray[np.float64],
+    numbers: NDArray[np.float64],
+) -> float: ...
 def rounding(
     means: NDArray[np.float64],
     origin: NDArray[np.float64] | None,
@@ -198,6 +218,7 @@ def iterate_em(
     of_deviation: float,
     penalty: NDArray[np.float64] | None,
     log_det_scale: float,
+    variational: NDArray[np.float64] | None,
     tol: float,
     bound: float,
     weights: NDArray[np.float64],

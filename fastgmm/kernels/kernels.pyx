@@ -26,10 +26,10 @@ row and not once per component, is computed in double precision.
 
 Nothing here validates, allocates, or keeps state: callers size `workspace` by `workspace_size` and `out` by `n_sums`,
 and own every output. The pieces: blocks.pxd (workspace, reading rows, log densities), tails.pxd (Student's t),
-accumulation.pxd (sums), expectation.pxd (passes), steps.pxd (between passes), location.pxd (origin and units),
-whole_fits.pxd (the EM loop), small_fits.pxd (fits of small tables), algebra.pxd (small matrices), clustering.pxd
-(k-means), hierarchy.pxd (Ward's merges), the register tiles behind tiles.pxd, and for rows with gaps patterns.pxd,
-pattern_blocks.pxd and pattern_rows.pxd.
+accumulation.pxd (sums), expectation.pxd (passes), steps.pxd (between passes), variational.pxd (posteriors),
+location.pxd (origin and units), whole_fits.pxd (the EM loop), small_fits.pxd (fits of small tables), algebra.pxd (small
+matrices), clustering.pxd (k-means), hierarchy.pxd (Ward's merges), the register tiles behind tiles.pxd, and for rows
+with gaps patterns.pxd, pattern_blocks.pxd and pattern_rows.pxd.
 """
 from libc.stdint cimport int32_t, int64_t, uint8_t
 from libc.string cimport memset
@@ -51,6 +51,7 @@ from small_fits cimport Common, Desk, find_units, fit_table, in_range, n_numbers
 from steps cimport (Conjugate, Penalty, Shape, describe, estimate, estimate_conjugate, largest_noise, log_density,
                     moments, noise, shape_of)
 from tiles cimport TILE_COLUMNS, exp_all, floating, largest, log_all, normalize
+from variational cimport Variational, evaluated_log_weights, expected_log_joint, lower_bound
 from whole_fits cimport Rows, Rules, Scratch, iterate
 
 globals().update(TRIANGULAR=TRIANGULAR, DIAGONAL=DIAGONAL, COMMON_FRAME=COMMON_FRAME)  # for Python

@@ -140,6 +140,56 @@ def prior_log_density(
     return found
 
 
+cdef Variational variational_of(const double[::1] numbers, Py_ssize_t D):
+    """The priors of a mixture from numbers one after the other, in the order of `VariationalPrior.numbers`."""
+    cdef Variational v
+    v.prior.mean_precision, v.prior.degrees, v.prior.per_row = numbers[0], numbers[1], numbers[2]
+    v.sticks, v.gammas, v.concentration, v.copies = numbers[3] != 0, numbers[4] != 0, numbers[5], numbers[6]
+    v.n_samples, v.weights_constant, v.log_normalizer = numbers[7], numbers[8], numbers[9]
+    v.prior.mean = &numbers[10]
+    v.prior.scale = v.prior.mean + D
+    return v
+
+
+def variational_log_weights(
+    bint shared,                                # IN     whether all components share a covariance
+    Py_ssize_t n_features,
+    const double[::1] weights,                  # IN     (K,)  parts of the counts
+    const double[::1] numbers,                  # IN     see `variational_of`
+    double[::1] out,                            # OUT    (K,)
+):
+    """What the E-step takes for logarithms of weights."""
+    cdef Shape s = shape_of(0, False, shared, weights.shape[0], n_features, weights.shape[0] * n_features)
+    cdef Variational v = variational_of(numbers, n_features)
+    with nogil:
+        evaluated_log_weights(&s, &v, &weights[0], &out[0])
+
+
+def variational_bound(
+    bint triangular,                            # IN     the shape of a covariance, as in `describe_mixture`
+    bint shared,
+    double log_likelihood,                      # IN     of a pass, per volume of the units
+    const double[::1] log_weights,              # IN     (K,)  what it has taken for those
+    const double[::1] read,                     # IN     and for factors, flat
+    const double[::1] counts,                   # IN     (K,)  its statistics
+    const double[::1] scatters,                 # IN     about its means, flat
+    const double[::1] weights,                  # IN     (n,)  the posterior after it; beyond K there are no rows
+    const double[::1] factors,                  # IN     flat
+    const double[::1] units,                    # IN     (D,)
+    const double[::1] numbers,                  # IN     see `variational_of`
+):
+    """The evidence lower bound at a posterior that is optimal for the responsibilities of a pass."""
+    cdef Py_ssize_t K = log_weights.shape[0], D = units.shape[0]
+    cdef Shape s = shape_of(0, triangular, shared, K, D, factors.shape[0])
+    cdef Variational v = variational_of(numbers, D)
+    cdef double entropy, found
+    with nogil:
+        entropy = log_likelihood - expected_log_joint(&s, &log_weights[0], &read[0], &units[0], &counts[0],
+                                                      &scatters[0])
+        found = lower_bound(&s, &v, entropy, &weights[0], weights.shape[0], &factors[0], &units[0])
+    return found
+
+
 def rounding(
     const double[:, ::1] means,                 # IN     (K, D)
     const double[::1] origin,                   # IN     (D,) of a common frame, or None

@@ -85,7 +85,7 @@ def fit_tables(
     c.rules.of_mean, c.rules.of_frame, c.rules.of_deviation = limits[3], limits[4], limits[5]
     c.rules.tol, c.tol, c.rules.largest_ratio, c.resolution = limits[6], limits[7], limits[8], limits[9]
     c.ridge, c.least_float64, c.largest, c.constant = limits[10], limits[11], limits[12], limits[13]
-    c.rules.added, c.rules.n_added, c.rules.penalty = &added[0], added.shape[0], NULL
+    c.rules.added, c.rules.n_added, c.rules.penalty, c.rules.variational = &added[0], added.shape[0], NULL, NULL
     set_desk(&desk, &c, aligned(&memory[0]))
     rows.row_stride, rows.column_stride = X.strides[0], X.strides[1]
     with nogil:

@@ -3,9 +3,10 @@ from libc.math cimport fabs, isfinite
 
 from blocks cimport Layout, width
 from expectation cimport expectation
-from steps cimport (DEFINITE, Penalty, Shape, describe, estimate, estimate_conjugate, find_factors, find_mode,
-                    largest_noise, log_density, moments)
+from steps cimport (DEFINITE, Conjugate, Penalty, Shape, describe, estimate, estimate_conjugate, find_factors,
+                    find_mode, largest_noise, log_density, moments)
 from tiles cimport floating
+from variational cimport Variational, evaluated_log_weights, expected_log_joint, lower_bound
 
 cdef enum:                          # how iterations end
     GOES_ON = 0                     # no more of them were asked for
@@ -37,6 +38,7 @@ cdef struct Rules:
     double of_mean, of_frame, of_deviation
     const Penalty* penalty          # a prior, or NULL
     double log_det_scale            # of it, in the units of the rows
+    const Variational* variational  # priors whose posterior is worked out, or NULL
 
 
 cdef struct Scratch:
@@ -52,6 +54,7 @@ cdef struct Scratch:
     double* whitener                # (D (D + 1) / 2,)
     double* degrees                 # (K,)    under a prior
     double* offsets                 # (2 D,)
+    double* log_weights             # (K,)    that passes read
     double* algebra
 
 
@@ -80,10 +83,18 @@ cdef inline int iterate(
     cdef floating* centers = offsets + K
     cdef floating* rounding = centers + K * D
     cdef floating* scales = rounding + K * D
+    cdef const double* log_weights = NULL
+    cdef const Conjugate* prior = NULL
     cdef double before, value
     n_iter[0] = 0
+    if rules.penalty != NULL:
+        prior = &rules.penalty.prior
+    if rules.variational != NULL:
+        prior, log_weights = &rules.variational.prior, own.log_weights
     while n_iter[0] < most:
-        describe(s, weights, NULL, means, factors, rows.units, rows.origin, offsets, centers, rounding, scales,
+        if log_weights != NULL:
+            evaluated_log_weights(s, rules.variational, weights, own.log_weights)
+        describe(s, weights, log_weights, means, factors, rows.units, rows.origin, offsets, centers, rounding, scales,
                  own.whitener)
         expectation(at, rows.X, rows.row_stride, rows.column_stride, rows.N, row_weights, offsets, centers, rounding,
                     scales, rows.origin, own.whitener if rows.scatter != NULL else NULL, work, own.sums)
@@ -93,11 +104,11 @@ cdef inline int iterate(
         if not moments(s, own.sums, means, factors, centers, rows.origin, rows.scatter, rules.largest_ratio,
                        own.algebra, own.counts, own.first, own.second):
             return UNUSUAL
-        if rules.penalty == NULL:
+        if prior == NULL:
             estimate(s, own.counts, own.first, own.second, means, rules.least, rules.added, rules.n_added,
                      own.weights, own.means, own.covariances)
         else:
-            estimate_conjugate(s, own.counts, own.first, own.second, means, &rules.penalty.prior, rules.least,
+            estimate_conjugate(s, own.counts, own.first, own.second, means, prior, rules.least,
                                rules.added, rules.n_added, own.offsets, own.weights, own.means, own.covariances,
                                own.degrees)
         if find_factors(s, own.covariances, own.algebra, own.factors) != DEFINITE:
@@ -116,6 +127,9 @@ cdef inline int iterate(
         if rules.penalty != NULL:
             value = log_density(s, weights, means, factors, rows.units, rules.log_det_scale, rules.penalty)
             bound[0] += value / rules.penalty.n_samples
+        if log_weights != NULL:
+            value -= expected_log_joint(s, log_weights, factors, rows.units, own.counts, own.second)
+            bound[0] = lower_bound(s, rules.variational, value, own.weights, K, own.factors, rows.units)
         bounds[n_iter[0]] = bound[0]
         n_iter[0] += 1
         for k in range(K):

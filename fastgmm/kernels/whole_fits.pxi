@@ -5,7 +5,7 @@ def iterations_size(int kind, bint triangular, Py_ssize_t n_features, Py_ssize_t
     """How many doubles `scratch`, and how many numbers `model`, of `iterate_em` must hold."""
     cdef Py_ssize_t D = n_features, K = n_components, size = K * (D * D if triangular else D)
     cdef Py_ssize_t triangle = packed_size(D) if triangular else D
-    size = 3 * K + 2 * K * D + 2 * D + 3 * size + K * width(kind, D) + 1 + triangle
+    size = 4 * K + 2 * K * D + 2 * D + 3 * size + K * width(kind, D) + 1 + triangle
     return size + algebra_size(D) if triangular else size, K * (1 + 2 * D + triangle)
 
 
@@ -30,6 +30,7 @@ def iterate_em(
     double of_deviation,
     const double[::1] penalty,                  # IN     a prior, or None: see `penalty_of`
     double log_det_scale,                       # IN     of it, in these units
+    const double[::1] variational,              # IN     priors whose posterior is wanted, or None: see `variational_of`
     double tol,                                 # IN     iterations end when the bound changes by less
     double bound,                               # IN     that of the iteration before
     double[::1] weights,                        # INOUT  (K,)    the parameters
@@ -49,6 +50,7 @@ def iterate_em(
     cdef Rules rules
     cdef Scratch own
     cdef Penalty p
+    cdef Variational v
     cdef double log_likelihood = 0
     cdef const floating* w = NULL if row_weights is None else &row_weights[0]
     cdef int ended
@@ -61,6 +63,10 @@ def iterate_em(
     rules.frame = NULL if frame is None else &frame[0]
     rules.least_deviation, rules.of_mean, rules.of_frame = &least_deviation[0], of_mean, of_frame
     rules.of_deviation, rules.penalty, rules.log_det_scale = of_deviation, NULL, log_det_scale
+    rules.variational = NULL
+    if variational is not None:
+        v = variational_of(variational, D)
+        rules.variational = &v
     if penalty is not None:
         p = penalty_of(penalty, &s)
         rules.penalty = &p
@@ -75,7 +81,8 @@ def iterate_em(
     own.whitener = own.sums + K * width(kind, D) + 1
     own.degrees = own.whitener + (packed_size(D) if triangular else 0)
     own.offsets = own.degrees + K
-    own.algebra = own.offsets + 2 * D
+    own.log_weights = own.offsets + 2 * D
+    own.algebra = own.log_weights + K
     with nogil:
         ended = iterate(&at, &s, &rows, w, &rules, &weights[0], &means[0, 0], &covariances[0], &factors[0], &own,
                         &model[0], aligned(&workspace[0]), &bound, &log_likelihood, bounds.shape[0], &done, &bounds[0])

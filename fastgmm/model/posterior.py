@@ -17,12 +17,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from .. import kernels
 from .cached import cached
 from .parameters import Parameters
-from .priors import NormalWishart, WeightPrior
+from .priors import NormalWishart, Sticks, WeightPrior
 from .special import digamma, halves, log_gamma
 from .statistics import Statistics
-from .steps import estimated_conjugate
+from .steps import estimated_conjugate, flat
 from .structure import LOG_2_PI, Structure
 
 
@@ -117,6 +118,14 @@ class VariationalPrior:
             extended(parameters.precisions_cholesky, prior.factor * math.sqrt(degrees)),
         )
 
+    def numbers(self, n_samples: float, units: np.ndarray | None) -> np.ndarray:
+        """This prior, for so many rows, as the kernels take it."""
+        prior, weights = self.components, self.weights
+        own = prior.mean_precision, prior.degrees_of_freedom, self.per_row
+        kinds = isinstance(weights, Sticks), self.gammas, weights.concentration, self.copies
+        others = n_samples, weights.constant(self.n_components), float(self.own_normalizer(units)[0])
+        return np.concatenate([own, kinds, others, prior.mean, flat(prior.scale)]).astype(np.float64)
+
     @cached
     def constant(self) -> float:
         """What the evidence lower bound has beyond scikit-learn's `lower_bound_`, but for -N D / 2 log 2 pi.
@@ -193,9 +202,34 @@ class Posterior:
     @cached
     def expected_log_weights(self) -> np.ndarray:
         """What the E-step takes for logarithms of weights, (K,)."""
-        log_weights, n_features = self._expected_logs[: len(self.counts)], self.prior.n_features
-        return evaluated_log_weights(
-            log_weights, self._digammas, self.degrees_of_freedom, self.mean_precision, n_features
+        weights = self.prior.padded(self.parameters.weights)
+        found, shared = np.empty(len(weights)), self.prior.structure.shared
+        kernels.CHOSEN.variational_log_weights(shared, self.prior.n_features, weights, self.numbers, found)
+        return found[: len(self.parameters.weights)]
+
+    @cached
+    def numbers(self) -> np.ndarray:
+        """Priors and number of rows as the kernels take them: see `variational_of` in kernels/steps.pxi."""
+        return self.prior.numbers(self.n_samples, self.units)
+
+    def bound_after(self, statistics: Statistics, before: Parameters) -> float:
+        """The bound where this posterior is optimal for statistics under parameters as the E-step has read them."""
+        structure, units = self.prior.structure, self.units
+        assert before.expected_log_weights is not None
+        return float(
+            kernels.CHOSEN.variational_bound(
+                structure.triangular,
+                structure.shared,
+                statistics.log_likelihood,
+                before.expected_log_weights,
+                flat(before.precisions_cholesky),
+                np.ascontiguousarray(statistics.counts),
+                flat(structure.recentered(statistics, before.means).scatters),
+                self.prior.padded(self.parameters.weights),
+                flat(self.parameters.precisions_cholesky),
+                np.ones(self.prior.n_features) if units is None else units,
+                self.numbers,
+            )
         )
 
     def fitted_prior(self) -> VariationalPrior:

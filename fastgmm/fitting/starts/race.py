@@ -70,7 +70,7 @@ class Contender:
         except ValueError as error:
             self.value, self.error = -math.inf, error
         else:
-            self.parameters, self.value = fit.parameters, fit.value
+            self.parameters, self.value = fit.parameters, fit.bound
 
     def reached(self) -> Parameters:
         """The parameters that it has reached; the error where it could not even start."""
