@@ -71,7 +71,7 @@ class Fits:
     >>> import numpy as np
     >>> from fastgmm import fit_many
     >>> fits = fit_many([np.arange(9.0), np.zeros(5), np.ones(1)], 1)
-    >>> list(fits.status_)
+    >>> fits.status_.tolist()
     ['ok', 'constant', 'few rows']
     >>> fits.means_.ravel()
     array([ 4.,  0., nan])
