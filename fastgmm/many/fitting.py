@@ -144,7 +144,7 @@ def fit_many(
     >>> import pandas as pd
     >>> frame = pd.DataFrame({"sample": ["a", "a", "b", "a", "b"], "signal": [0.0, 0.1, 7.0, 5.3, 7.4]})
     >>> fits = fastgmm.fit_many(frame[["signal"]], 1, groups=frame["sample"])
-    >>> fits.to_pandas()["mean_0_0"].round(2).to_dict()
+    >>> fits.to_pandas()["mean_0_signal"].round(2).to_dict()
     {'a': 1.8, 'b': 7.2}
     >>> fits.predict_proba(frame[["signal"]], groups=frame["sample"]).shape
     (5, 1)
