@@ -53,7 +53,7 @@ class Limits(NamedTuple):
     reg_covar: float | None  # None: by the variance of all rows, as "auto"
     degenerate: str
 
-    @lru_cache(maxsize=256)  # noqa: B019
+    @lru_cache(maxsize=256)  # noqa: B019 -- a few numbers are kept, no rows
     def numbers(self, dtype: np.dtype, n_features: int) -> np.ndarray:
         """What the kernels heed of rows of a type."""
         resolution = float(np.finfo(dtype).eps)

@@ -26,7 +26,7 @@ row and not once per component, is computed in double precision.
 
 Nothing here validates, allocates, or keeps state: callers size `workspace` by `workspace_size` and `out` by `n_sums`,
 and own every output. The pieces: blocks.pxd (workspace, reading rows, log densities), tails.pxd (Student's t),
-accumulation.pxd (sums), expectation.pxd (passes), steps.pxd (between passes), variational.pxd (posteriors),
+accumulation.pxd (sums), expectation.pxd (passes), steps.pxd (between passes), priors.pxd, variational.pxd,
 location.pxd (origin and units), whole_fits.pxd (the EM loop), small_fits.pxd (fits of small tables), algebra.pxd (small
 matrices), clustering.pxd (k-means), hierarchy.pxd (Ward's merges), the register tiles behind tiles.pxd, and for rows
 with gaps patterns.pxd, pattern_blocks.pxd and pattern_rows.pxd.
@@ -47,9 +47,9 @@ from pattern_blocks cimport (FEW, MarginalModel, accumulate_pattern_block, begin
                              marginal_model, pattern_layout, weigh_block)
 from pattern_rows cimport accumulate_rows, draw, filled, flush_rows, posterior_of_row, read_row, squares
 from patterns cimport PatternMixture, SortedRows, condition, own_width, pattern_mixture, set_mixture, sorted_rows
+from priors cimport Conjugate, Penalty, estimate_conjugate, log_density
 from small_fits cimport Common, Desk, find_units, fit_table, in_range, n_numbers, numbers_of_model, set_desk
-from steps cimport (Conjugate, Penalty, Shape, describe, estimate, estimate_conjugate, largest_noise, log_density,
-                    moments, noise, shape_of)
+from steps cimport Shape, describe, estimate, largest_noise, moments, noise, shape_of
 from tiles cimport TILE_COLUMNS, exp_all, floating, largest, log_all, normalize
 from variational cimport Variational, evaluated_log_weights, expected_log_joint, lower_bound
 from whole_fits cimport Rows, Rules, Scratch, iterate

@@ -5,7 +5,8 @@ distribution, or gammas, of its own: a component, or all where they share a cova
 """
 from libc.math cimport log
 
-from steps cimport Conjugate, Shape, log_determinant, on_diagonal
+from priors cimport Conjugate
+from steps cimport Shape, log_determinant
 
 cdef enum:
     SHIFT = 12                      # arguments below are shifted by it: from it on the series are exact to rounding

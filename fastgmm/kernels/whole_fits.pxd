@@ -3,8 +3,8 @@ from libc.math cimport fabs, isfinite
 
 from blocks cimport Layout, width
 from expectation cimport expectation
-from steps cimport (DEFINITE, Conjugate, Penalty, Shape, describe, estimate, estimate_conjugate, find_factors,
-                    find_mode, largest_noise, log_density, moments)
+from priors cimport Conjugate, Penalty, estimate_conjugate, find_mode, log_density
+from steps cimport DEFINITE, Shape, describe, estimate, find_factors, largest_noise, moments
 from tiles cimport floating
 from variational cimport Variational, evaluated_log_weights, expected_log_joint, lower_bound
 
