@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from fastgmm.fitting.starts import METHODS
-from fastgmm.model.structures import STRUCTURES
+from fastgmm.model.structures import LAYOUTS
 
 Array = np.ndarray[Any, Any]
 
@@ -36,8 +36,8 @@ class Case(NamedTuple):
         return self.form(self.X[chosen][:, features], list(np.array(self.names, dtype=object)[features]))
 
 
-def draw(seed: int) -> Case:
-    """A hostile table and a way to fit it."""
+def draw(seed: int, kinds: Sequence[str] = tuple(LAYOUTS)) -> Case:
+    """A hostile table and a way to fit it, with one of some covariance types."""
     rng = np.random.default_rng(seed)
     n, d = int(rng.integers(2, 80)), int(rng.integers(1, 7))
     X = rng.normal(size=(n, d)) + rng.integers(0, 3, size=(n, 1)) * rng.normal(scale=3.0, size=d)
@@ -58,7 +58,7 @@ def draw(seed: int) -> Case:
     weights = [None, None, rng.integers(0, 4, size=len(X)), rng.exponential(size=len(X)) * 10.0 ** rng.integers(-9, 9)]
     options = {
         "n_components": k,
-        "covariance_type": str(rng.choice(list(STRUCTURES))),
+        "covariance_type": str(rng.choice(kinds)),
         "reg_covar": [0.0, 1e-6, "auto"][int(rng.integers(3))],
         "init_params": [*METHODS, rows_apart][int(rng.integers(len(METHODS) + 1))],
         "tol": [1e-3, 1e-9][int(rng.integers(2))],

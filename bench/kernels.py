@@ -28,7 +28,7 @@ import numpy as np
 import fastgmm
 from fastgmm import kernels
 from fastgmm.model.parameters import Parameters
-from fastgmm.model.structures import STRUCTURES
+from fastgmm.model.structures import LAYOUTS, STRUCTURES
 from fastgmm.sources.array import ArraySource
 
 EXP = {np.dtype(np.float32): 16, np.dtype(np.float64): 21}  # slots of exp and of the sum over components
@@ -175,7 +175,7 @@ def tasks(module: ModuleType, dtype: np.dtype[Any], d: int, k: int, work: float)
         n = int(min(max(work / slots_per_row, 1024), most, 400_000)) // 128 * 128
         return ArraySource(rows[:n], 1, module)
 
-    for name, structure in STRUCTURES.items():
+    for name, structure in LAYOUTS.items():
         parameters = restricted(name, mixture)
         expectation, accumulation = expectation_slots(name, d, k), accumulation_slots(name, d)
         source = sized(k * (expectation + accumulation + c))

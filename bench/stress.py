@@ -11,13 +11,14 @@ import sys
 import traceback
 import warnings
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fastgmm import GaussianMixture
-from fastgmm.model.structures import STRUCTURES
+from fastgmm.model.structures import CONSTRAINED, LAYOUTS, STRUCTURES
 
 Array = np.ndarray[Any, Any]
 
@@ -25,8 +26,8 @@ OF_PRIOR = "singular as a prior"  # a repair of the prior, not of a component
 ROUGH = {"float64": 1e-9, "float32": 1e-5}  # rounding of a bound, relative to its size and that of the dimension
 
 
-def draw(seed: int) -> tuple[Array, dict[str, Any], list[str]]:
-    """Rows, constructor arguments, and what is bad about them."""
+def draw(seed: int, kinds: Sequence[str] = tuple(LAYOUTS)) -> tuple[Array, dict[str, Any], list[str]]:
+    """Rows, constructor arguments with one of some covariance types, and what is bad about them."""
     rng = np.random.default_rng(seed)
     n, d = int(rng.integers(2, 120)), int(rng.integers(1, 9))
     dtype = str(rng.choice(["float64", "float32"]))
@@ -43,7 +44,7 @@ def draw(seed: int) -> tuple[Array, dict[str, Any], list[str]]:
         bad.append("scale")
     options = {
         "n_components": k,
-        "covariance_type": str(rng.choice(list(STRUCTURES))),
+        "covariance_type": str(rng.choice(kinds)),
         "reg_covar": [0.0, 0.0, 1e-6, "auto"][int(rng.integers(4))],
         "init_params": str(rng.choice(["kmeans", "k-means++", "random", "random_from_data"])),
         "tol": [1e-3, 1e-9][int(rng.integers(2))],
@@ -105,9 +106,11 @@ BAD = {
 }
 
 
-def check(seed: int, prior: str | None = None) -> tuple[list[str], list[str], set[str]]:
+def check(
+    seed: int, prior: str | None = None, kinds: Sequence[str] = tuple(LAYOUTS)
+) -> tuple[list[str], list[str], set[str]]:
     """What went wrong with one problem, what was bad about it, and which kinds of things were repaired."""
-    X, options, bad = draw(seed)
+    X, options, bad = draw(seed, kinds)
     wrong = []
     model = GaussianMixture(**options, prior=prior)
     with warnings.catch_warnings():
@@ -165,16 +168,18 @@ def main() -> int:
     parser.add_argument(
         "--prior", choices=["mclust"], help="fit with this prior, under which no component needs repair"
     )
+    parser.add_argument("--mclust", action="store_true", help="with the structures that only mclust has")
     parser.add_argument("--output", type=Path, metavar="FILE", help="write the counts as JSON")
     chosen = parser.parse_args()
+    structures = tuple(CONSTRAINED if chosen.mclust else LAYOUTS)
     kinds, repaired, failures = Counter[str](), Counter[str](), 0
     for seed in range(chosen.first, chosen.first + chosen.problems):
-        wrong, bad, mended = check(seed, chosen.prior)
+        wrong, bad, mended = check(seed, chosen.prior, structures)
         kinds.update(bad or ["ordinary"])
         repaired.update(mended)
         failures += bool(wrong)
         for line in wrong:
-            print(f"problem {seed} ({', '.join(bad)}; {draw(seed)[1]}): {line}", flush=True)
+            print(f"problem {seed} ({', '.join(bad)}; {draw(seed, structures)[1]}): {line}", flush=True)
     record = {
         "first": chosen.first,
         "problems": chosen.problems,

@@ -38,8 +38,9 @@ docstring of a room says what it must not know.
   starts/         where EM begins;   search/   the search behind `select`
 * sources/        where rows come from: intake, columns, numbers, passes, arrays, chunks, files, threads
   incomplete/     gaps;   dask/
-* model/          parameters, statistics, structures, the steps between passes, units, priors, posterior, Student's t,
-                  special functions, conditioning, the fitted mixture, the format of files
+* model/          parameters, statistics, structures, constraints on them, the steps between passes, units, priors,
+                  posterior, Student's t, special functions, conditioning, samples, the fitted mixture, the format of
+                  files
 * kernels/        compiled: passes over rows, the steps between them, whole small fits, register tiles, dense algebra,
                   choice of the instruction set
 
@@ -61,8 +62,8 @@ these attributes, and `source.model(fitted)` puts it before the rows (kernels.po
 To add X, go to Y
 -----------------
 
-* a covariance structure: a class in model/structures.py, registered in `STRUCTURES`; nothing else asks for its name
-  (tests/test_structures.py does it in a test);
+* a covariance structure: a class in model/structures.py, or a layout there under a constraint (model/constraint.py and
+  the kernels), registered in `STRUCTURES`; nothing else asks for its name (tests/test_structures.py does it in a test);
 * a place for rows: a `CompleteSource` in sources/ with `read` and `take`, and a branch in sources/intake.py;
 * a start: a function in fitting/starts/methods.py, named in `METHODS` of fitting/starts/__init__.py;
 * a rule of convergence: a class in fitting/convergence.py, named in `RULES`;

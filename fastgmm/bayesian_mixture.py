@@ -15,6 +15,7 @@ from .mixture.imputation import Imputation
 from .mixture.outliers import Outliers
 from .mixture.predictive import Predictive
 from .mixture.regression import Regression
+from .model.structures import UNCONSTRAINED
 
 __all__ = ["BayesianGaussianMixture"]
 
@@ -25,6 +26,7 @@ CONSTRAINTS: Constraints = {
     for name, constraint in COMMON.items()
     if name not in ("weights_init", "means_init", "precisions_init", "degenerate")
 } | {
+    "covariance_type": one_of(UNCONSTRAINED),
     "weight_concentration_prior_type": one_of(WEIGHT_PRIORS),
     "weight_concentration_prior": either(POSITIVE, NONE),
     "mean_precision_prior": either(POSITIVE, NONE),

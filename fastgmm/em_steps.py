@@ -222,7 +222,7 @@ def maximize(mixture: GaussianMixture, statistics: Statistics) -> GaussianMixtur
 
 def _check_same(statistics: Statistics, structure: Structure, means: np.ndarray) -> None:
     """Refuse statistics of another mixture."""
-    covariance_type = structure.name
+    covariance_type = structure.layout.name
     if statistics.covariance_type != covariance_type:
         raise ValueError(
             f"The statistics are of {quoted(statistics.covariance_type)} covariances, the mixture's are "

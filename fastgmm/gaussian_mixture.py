@@ -83,9 +83,17 @@ class GaussianMixture(Streaming, Criteria, Distribution, Regression, Imputation,
     ----------
     n_components : int, default=1
         Number of Gaussian components.
-    covariance_type : {'full', 'tied', 'diag', 'spherical'}, default='full'
+    covariance_type : {'full', 'tied', 'diag', 'spherical', 'EII', ..., 'VVV', 'E', 'V'}, default='full'
         A general covariance matrix per component, one general matrix for all, a diagonal one per component, or a
-        single variance per component.
+        single variance per component. Or one of mclust's fourteen structures, whose letters say whether volume, shape
+        and axes of the components are equal (E) or variable (V), or spheres and the features as axes (I):
+
+        * spherical: 'EII', 'VII'; diagonal: 'EEI', 'VEI', 'EVI', 'VVI';
+        * general: 'EEE', 'VEE', 'EVE', 'VVE' have axes in common, 'EEV', 'VEV', 'EVV', 'VVV' their own.
+
+        'VII', 'VVI', 'EEE' and 'VVV' are 'spherical', 'diag', 'tied' and 'full'. Attributes have the shape of one of
+        these: those of 'EII' that of 'spherical', of other diagonal ones that of 'diag', of other general ones that of
+        'full'. 'E' and 'V' are for one feature.
     tol : float, default=1e-3
         EM stops when the mean log-likelihood per sample changes by less than this from one iteration to the next, or
         as ``convergence`` says; 0 lets it run to ``max_iter``.
@@ -270,6 +278,10 @@ class GaussianMixture(Streaming, Criteria, Distribution, Regression, Imputation,
 
     Z. Ghahramani, M. I. Jordan. Supervised learning from incomplete data via an EM approach. Advances in Neural
     Information Processing Systems 6, 1994.
+
+    J. D. Banfield, A. E. Raftery. Model-based Gaussian and non-Gaussian clustering. Biometrics 49, 1993.
+
+    G. Celeux, G. Govaert. Gaussian parsimonious clustering models. Pattern Recognition 28, 1995.
 
     D. Arthur, S. Vassilvitskii. k-means++: the advantages of careful seeding. SODA 2007.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from numbers import Integral
@@ -23,7 +23,7 @@ from .mixture.elsewhere import rows_to_fit
 from .mixture.ending import to_the_end
 from .mixture.progress import INFO, Count, tell
 from .model.masked import masked
-from .model.structures import STRUCTURES
+from .model.structures import MCLUST, STRUCTURES, UNCONSTRAINED, UNIVARIATE
 from .selection import CRITERIA, HIGHER, Selection
 from .sources.intake import total_weight
 from .text import quoted, shortened
@@ -32,6 +32,7 @@ __all__ = ["select"]
 
 LONGEST = 500  # characters of a warning
 DEFAULT_TYPES = ("full", "tied", "diag", "spherical")  # scikit-learn's
+ALL = "all"  # for those of mclust
 
 # Arguments of GaussianMixture that a sweep sets itself, or that fit one number of components only.
 OWN = ("n_components", "covariance_type", "warm_start", "weights_init", "means_init", "precisions_init")
@@ -168,11 +169,13 @@ def select(
     if not (isinstance(start, str) or callable(start)):
         raise TypeError("init_params holds an array, which fits one number of components: give a name or a callable.")
     options = {"n_init": n_init, "random_state": random_state, "n_threads": n_threads, **params}
-    types, numbers = _types(covariance_types), numbers_of_components(n_components)
     posteriors = criterion == "elbo"
+    types = _types(covariance_types, UNCONSTRAINED if posteriors else STRUCTURES)
+    numbers = numbers_of_components(n_components)
     estimator = BayesianGaussianMixture if posteriors else GaussianMixture
     with rows_to_fit(estimator(**options), X, sample_weight) as source:
         rng = check_random_state(random_state)
+        types = _for_features(types, source.n_features)
         sizes = source.n_samples, source.n_features
         tell(INFO, "select begins: %d rows of %d features, %s, K = %s", *sizes, types, numbers)
         folds = _folds(cv, source.n_samples, rng) if criterion == "cv" else None
@@ -265,9 +268,22 @@ def _warn(best: Entry, notes: Sequence[str]) -> None:
         warn(shortened(f"Before you take the best candidate: {' '.join(notes)}", LONGEST), SelectionWarning)
 
 
-def _types(covariance_types: Any) -> list[str]:
-    """Return the covariance structures asked for, each once."""
+def _types(covariance_types: Any, known: Collection[str]) -> list[str]:
+    """Return the covariance structures asked for, each once; "all" stands for those of mclust."""
     types = [covariance_types] if isinstance(covariance_types, str) else listed_values(covariance_types)
-    if not types or not all(isinstance(kind, str) and kind in STRUCTURES for kind in types):
-        raise ValueError(f"covariance_types={quoted(covariance_types)}: give one or more of {', '.join(STRUCTURES)}.")
+    if types == [ALL]:
+        return types if known is STRUCTURES else [name for name in MCLUST if name in known]
+    if not types or not all(isinstance(kind, str) and kind in known for kind in types):
+        raise ValueError(
+            f"covariance_types={quoted(covariance_types)}: give '{ALL}', or one or more of {', '.join(known)}."
+        )
     return list(dict.fromkeys(types))
+
+
+def _for_features(types: list[str], n_features: int) -> list[str]:
+    """Return the structures for rows of so many features."""
+    if types == [ALL]:
+        return list(UNIVARIATE if n_features == 1 else MCLUST)
+    for name in types:
+        STRUCTURES[name].check_features(n_features)
+    return types

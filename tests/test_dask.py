@@ -18,7 +18,7 @@ from problems import Array, assert_same_fit, grouped_rows, run_python
 from fastgmm import GaussianMixture, maximize, merge, statistics
 from fastgmm.exceptions import DegenerateComponentWarning
 from fastgmm.fitting.starts import METHODS
-from fastgmm.model.structures import STRUCTURES
+from fastgmm.model.structures import LAYOUTS
 from fastgmm.sources.array import ArraySource
 from fastgmm.sources.complete import ORIGIN_ROWS
 from fastgmm.sources.dask import source as on_dask
@@ -77,7 +77,7 @@ def synchronous() -> Iterator[None]:
 # ---- on Dask's schedulers in this process
 
 
-@pytest.mark.parametrize("structure", STRUCTURES)
+@pytest.mark.parametrize("structure", LAYOUTS)
 def test_fit_equals_memory(structure: str, scheduler: None) -> None:
     """Two k-means initializations, of which the better is kept, give the fit of rows in memory."""
     X = sorted_rows()
@@ -306,7 +306,7 @@ def with_gaps(X: Array, seed: int = 5) -> Array:
 
 
 @pytest.mark.parametrize("weighted", [False, True], ids=["", "weighted"])
-@pytest.mark.parametrize("structure", STRUCTURES)
+@pytest.mark.parametrize("structure", LAYOUTS)
 def test_missing_values_equal_memory(structure: str, weighted: bool, synchronous: None) -> None:
     """Fits, criteria and predictions with missing values are those of memory."""
     X = with_gaps(sorted_rows())

@@ -13,7 +13,7 @@ import reference as twin
 from problems import DATASETS, Array, em, overlapping_problem, parameters_of, unit_covariances
 
 from fastgmm import GaussianMixture, datasets
-from fastgmm.model.structures import STRUCTURES
+from fastgmm.model.structures import LAYOUTS, STRUCTURES
 from fastgmm.sources.array import ArraySource
 
 
@@ -264,7 +264,7 @@ def test_twin_equals_scikit_learn(structure: str) -> None:
         np.testing.assert_allclose(scores, expected.score_samples(X), rtol=1e-10)
 
 
-@pytest.mark.parametrize("structure", STRUCTURES)
+@pytest.mark.parametrize("structure", LAYOUTS)
 def test_iris_bounds_equal_scikit_learn(structure: str) -> None:
     """Sepal length and width, three components: from the same start, the same lower bounds to 1e-10."""
     mixture = pytest.importorskip("sklearn.mixture")

@@ -16,7 +16,7 @@ import fastgmm
 from fastgmm import GaussianMixture, Statistics
 from fastgmm.exceptions import DegenerateComponentWarning, ModelFileError, NotFittedError
 from fastgmm.model import archive
-from fastgmm.model.structures import STRUCTURES
+from fastgmm.model.structures import LAYOUTS, STRUCTURES
 from fastgmm.sources.array import ArraySource
 from fastgmm.sources.pooled import PooledRows
 
@@ -42,7 +42,7 @@ def em_of_parts(mixture: GaussianMixture, X: Array, n_iter: int) -> GaussianMixt
 
 
 @pytest.mark.parametrize("reg_covar", [1e-6, "auto"])
-@pytest.mark.parametrize("structure", STRUCTURES)
+@pytest.mark.parametrize("structure", LAYOUTS)
 def test_merged_statistics_equal_fit(structure: str, reg_covar: float | str) -> None:
     """Iterations of maximize on merged statistics of parts end where fit does."""
     X = far_rows()
@@ -88,7 +88,7 @@ def test_float32_statistics() -> None:
     assert_same_fit(mixture, whole, 1e-5)
 
 
-@pytest.mark.parametrize("structure", STRUCTURES)
+@pytest.mark.parametrize("structure", LAYOUTS)
 def test_statistics_equal_twin(structure: str) -> None:
     """All moments are those of the twin."""
     rng = np.random.default_rng(3)
@@ -112,7 +112,7 @@ def test_statistics_equal_twin(structure: str) -> None:
     assert got.n_samples == 300 and got.mean_log_likelihood == pytest.approx(mixture.score(X), rel=1e-12)
 
 
-@pytest.mark.parametrize("structure", STRUCTURES)
+@pytest.mark.parametrize("structure", LAYOUTS)
 @pytest.mark.parametrize("unit", [1.0, 1e-3, 1e200])
 def test_merge_of_weighted_parts(structure: str, unit: float) -> None:
     """Weighted parts add up whatever the size of their weights, as rows repeated do."""
@@ -143,7 +143,7 @@ def degenerate_start(case: str) -> tuple[Array, Array]:
 
 @pytest.mark.parametrize(
     ("structure", "case"),
-    [(structure, case) for structure in STRUCTURES for case in ("empty", "collapsed") if (structure, case) != SHARED],
+    [(structure, case) for structure in LAYOUTS for case in ("empty", "collapsed") if (structure, case) != SHARED],
 )
 def test_repairs_equal_fit(structure: str, case: str) -> None:
     """maximize repairs an empty and a collapsed component as fit does."""
@@ -180,7 +180,7 @@ def test_degenerate_raise() -> None:
         fastgmm.maximize(mixture, fastgmm.statistics(mixture, X))
 
 
-@pytest.mark.parametrize("structure", STRUCTURES)
+@pytest.mark.parametrize("structure", LAYOUTS)
 def test_pooled_rows(structure: str) -> None:
     """Mean, squares and scatter of all rows, from statistics about means that are not theirs."""
     X = far_rows()
@@ -222,7 +222,7 @@ def assert_same_statistics(one: Statistics, other: Statistics) -> None:
         assert np.array_equal(ours, theirs) and np.shape(ours) == np.shape(theirs), field.name
 
 
-@pytest.mark.parametrize("structure", STRUCTURES)
+@pytest.mark.parametrize("structure", LAYOUTS)
 def test_files_and_pickles_keep_every_bit(structure: str, tmp_path: Path) -> None:
     """Statistics read from a file or a pickle have every bit of those written."""
     statistics = sample_statistics(structure)
@@ -371,7 +371,7 @@ def test_statistics_of_another_mixture() -> None:
 
 @pytest.mark.parametrize("weights", [None, [3.0, 0.5, 1.0]])
 @pytest.mark.parametrize(("dtype", "far"), [("float64", 1e160), ("float64", 1e200), ("float32", 1e37)])
-@pytest.mark.parametrize("structure", STRUCTURES)
+@pytest.mark.parametrize("structure", LAYOUTS)
 def test_rows_without_density(structure: str, dtype: str, far: float, weights: Any) -> None:
     """A row that squares to infinity, or that is hopelessly far, has no statistics; a step of fit refuses it too."""
     covariances = STRUCTURES[structure].uncorrelated(np.full((1, 2), 1e-6))

@@ -16,7 +16,7 @@ import pytest
 from problems import VARIANTS, run_python
 
 from fastgmm import kernels
-from fastgmm.model.structures import STRUCTURES
+from fastgmm.model.structures import LAYOUTS
 from fastgmm.sources.array import ArraySource
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
@@ -139,7 +139,7 @@ def test_nothing_is_read_past_the_last_row(variant: str) -> None:
             values = numbers[:count].astype(dtype)
             X = np.frombuffer(memory, dtype, count, 16 * page - values.nbytes).reshape(n_samples, n_features)
             X[...] = values.reshape(X.shape)
-            for structure in STRUCTURES.values():
+            for structure in LAYOUTS.values():
                 parameters = structure.unit(np.zeros((2, n_features)))
                 model = structure.kernel_model(parameters, X.dtype, np.zeros(n_features))
                 module = kernels.load(variant)

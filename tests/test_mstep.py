@@ -16,7 +16,7 @@ from fastgmm.fitting.mstep import MaximumLikelihood, MSteps
 from fastgmm.fitting.settings import Settings
 from fastgmm.model.parameters import Parameters
 from fastgmm.model.statistics import Statistics
-from fastgmm.model.structures import FULL, STRUCTURES
+from fastgmm.model.structures import FULL, LAYOUTS, STRUCTURES
 from fastgmm.sources.array import ArraySource
 from fastgmm.sources.incomplete.source import IncompleteSource
 
@@ -69,7 +69,7 @@ def objective(mixture: GaussianMixture, X: Array) -> float:
     return mixture.score(X) + PSEUDO_COUNT * float(np.log(mixture.weights_).sum()) / len(X)
 
 
-@pytest.mark.parametrize("structure", STRUCTURES)
+@pytest.mark.parametrize("structure", LAYOUTS)
 @pytest.mark.parametrize("acceleration", [None, "squarem"])
 def test_reported_bound_is_the_objective_and_never_falls(X: Array, structure: str, acceleration: str | None) -> None:
     """lower_bounds_ are the objective, plain or accelerated, and the optimum pulls the weights together."""

@@ -12,7 +12,7 @@ import pytest
 from problems import Array, elongated_groups, quiet_fit
 
 from fastgmm import GaussianMixture, select
-from fastgmm.model.structures import STRUCTURES
+from fastgmm.model.structures import LAYOUTS
 
 VOID = {"br", "hr", "img", "input", "link", "meta"}
 
@@ -53,7 +53,7 @@ class Page(HTMLParser):
             self.tables[-1][-1][-1] += data
 
 
-@pytest.mark.parametrize("kind", STRUCTURES)
+@pytest.mark.parametrize("kind", LAYOUTS)
 def test_components_are_those_of_the_mixture(kind: str) -> None:
     """Weights, means and standard deviations are the attributes, rounded to three digits of a deviation."""
     X = elongated_groups(300, 3, 3) * [1.0, 1e-3, 1e4]

@@ -22,11 +22,11 @@ from fastgmm.fitting.settings import Settings
 from fastgmm.mixture.prior import prior_of
 from fastgmm.model.penalty import MixturePrior
 from fastgmm.model.priors import Dirichlet, NormalWishart
-from fastgmm.model.structures import STRUCTURES
+from fastgmm.model.structures import LAYOUTS, STRUCTURES
 from fastgmm.sources.array import ArraySource
 
 IRIS = DATASETS["iris"]
-KINDS = sorted(STRUCTURES)
+KINDS = sorted(LAYOUTS)
 PLAIN = {"reg_covar": 0, "random_state": 0}
 
 # BIC of mclust 6.1, in its sign, for iris, VVV and its default prior, by K; and seeds of k-means that lead there.

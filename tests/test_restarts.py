@@ -21,7 +21,7 @@ from fastgmm.fitting.parallel import side_by_side
 from fastgmm.fitting.restarts import Plan, Restarts, forecast, projected
 from fastgmm.fitting.settings import Settings
 from fastgmm.mixture.progress import Printed
-from fastgmm.model.structures import STRUCTURES
+from fastgmm.model.structures import LAYOUTS, STRUCTURES
 from fastgmm.sources.array import ArraySource
 from fastgmm.sources.passes import GROUP_WORK
 
@@ -90,7 +90,7 @@ def test_verbose_same_bits(X: Array, capsys: pytest.CaptureFixture[str]) -> None
     assert lines.count("Initialization converged.") == sum(record.converged for record in quiet.fits_)
 
 
-@pytest.mark.parametrize("structure", STRUCTURES)
+@pytest.mark.parametrize("structure", LAYOUTS)
 def test_undropped_restarts_are_separate_fits(X: Array, structure: str) -> None:
     """Without dropping, n_init fits are what as many fits from one stream of random numbers are."""
     stream = np.random.RandomState(5)

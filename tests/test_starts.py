@@ -15,7 +15,7 @@ from fastgmm.exceptions import DegenerateComponentWarning
 from fastgmm.fitting.starts import kmeans, race
 from fastgmm.fitting.starts.methods import Goal
 from fastgmm.model.parameters import Parameters
-from fastgmm.model.structures import STRUCTURES
+from fastgmm.model.structures import LAYOUTS, STRUCTURES
 from fastgmm.sources.array import ArraySource
 
 RANDOM_METHODS = ("kmeans", "k-means++", "random", "random_from_data", "best")
@@ -400,7 +400,7 @@ def test_callable_as_many_rows_as_components_and_features(dtype: str, size: int)
 
 
 @pytest.mark.parametrize("method", ["kmeans", "best", "hierarchical"])
-@pytest.mark.parametrize("structure", STRUCTURES)
+@pytest.mark.parametrize("structure", LAYOUTS)
 def test_given_means_get_nearest_rows(structure: str, method: str) -> None:
     """Beside given means, weights and covariances are those of the rows around each mean, in any order."""
     stream, sizes, spreads = np.random.default_rng(0), [30, 60, 120, 240], [1.0, 0.1, 0.5, 2.0]

@@ -20,7 +20,7 @@ from fastgmm.model.parameters import Parameters
 from fastgmm.model.statistics import Statistics
 from fastgmm.model.steps import Totals
 from fastgmm.model.structure import Structure
-from fastgmm.model.structures import DIAG, FULL, STRUCTURES, Diagonal, Tied
+from fastgmm.model.structures import DIAG, FULL, LAYOUTS, STRUCTURES, Diagonal, Tied
 
 Array = np.ndarray[Any, Any]
 NAME = "one diagonal covariance for all"  # longer than any name of scikit-learn's, with spaces
@@ -371,7 +371,7 @@ def test_starting_values_are_checked() -> None:
 # The answers of the structures ----------------------------------------------------------------------------------------
 
 
-@pytest.fixture(params=[*STRUCTURES, NAME])
+@pytest.fixture(params=[*LAYOUTS, "EII", "EVI", "VEE", "VVE", "EEV", NAME])
 def mixture(request: pytest.FixtureRequest) -> tuple[Structure, Parameters]:
     """A mixture of each structure, fitted to rows that are correlated."""
     structure = STRUCTURES[request.param]

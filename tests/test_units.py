@@ -12,7 +12,7 @@ from problems import mixture_of_three, quiet_fit
 
 import fastgmm
 from fastgmm import GaussianMixture
-from fastgmm.model.structures import STRUCTURES
+from fastgmm.model.structures import LAYOUTS, STRUCTURES
 from fastgmm.model.units import powers_of_two
 from fastgmm.sources import from_chunks
 from fastgmm.sources.array import ArraySource
@@ -64,7 +64,7 @@ def assert_same_but_for_units(scaled: Any, plain: Any, scale: Any) -> None:
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("dtype", EXPONENTS)
-@pytest.mark.parametrize("structure", STRUCTURES)
+@pytest.mark.parametrize("structure", LAYOUTS)
 def test_scaled_rows_have_scaled_fits(structure: str, dtype: str, way: str) -> None:
     """Rows times any power of two: the same labels, responsibilities and weights, and, scaled, the same bits."""
     X = rows(dtype)
@@ -104,7 +104,7 @@ def test_each_feature_in_its_own_units(structure: str, dtype: str) -> None:
         assert_same_but_for_units(quiet_fit(X * scale, **options, **moved), plain, scale)
 
 
-@pytest.mark.parametrize("structure", STRUCTURES)
+@pytest.mark.parametrize("structure", LAYOUTS)
 def test_other_sources_and_steps(structure: str) -> None:
     """Chunks, weights, streams, steps by hand and selection: the same, in float32 outside its comfortable range."""
     X, scale = rows("float32"), power(-50, "float32")
@@ -133,7 +133,7 @@ def by_hand(mixture: GaussianMixture, X: Array) -> GaussianMixture:
     return mixture
 
 
-@pytest.mark.parametrize("structure", STRUCTURES)
+@pytest.mark.parametrize("structure", LAYOUTS)
 def test_small_float32_rows_are_not_constant(structure: str) -> None:
     """Two clusters are found in float32 as in double precision, down to where precisions leave float32."""
     x = np.array([[0], [1], [10], [11]], np.float32)
@@ -196,7 +196,7 @@ def fastgmm_parameters(mixture: Any) -> Any:
 
 @pytest.mark.parametrize("gaps", [False, True], ids=["complete", "gaps"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("structure", STRUCTURES)
+@pytest.mark.parametrize("structure", LAYOUTS)
 def test_far_rows(structure: str, dtype: str, gaps: bool) -> None:
     """The nearest component has a far row; log-likelihoods are -inf below the range of their type alone.
 
@@ -235,7 +235,7 @@ def test_far_values_in_condition_and_regress() -> None:
         np.testing.assert_allclose(predicted[0], given.weights_ @ given.means_, rtol=1e-9)
 
 
-@pytest.mark.parametrize("structure", STRUCTURES)
+@pytest.mark.parametrize("structure", LAYOUTS)
 @pytest.mark.parametrize(
     ("dtype", "powers"), [("float32", (1, 10, 18, 30, 37, 45)), ("float64", (1, 40, 150, 250, 307))]
 )

@@ -1,11 +1,12 @@
 """Fewer passes: SQUAREM, safeguarded extrapolation of EM."""
 
 import math
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
-from ..model.factors import inverse
+from ..model.factors import IllDefinedCovariance, inverse
 from ..model.parameters import Parameters
 from ..model.structure import Structure
 
@@ -42,7 +43,8 @@ class Squarem(Plain):
     EM alone.
 
     Parameters are unconstrained (`Coordinates`), so that weights stay positive and covariances positive definite, and
-    in units of the components, so that nothing depends on the units of the data.
+    in units of the components, so that nothing depends on the units of the data. A point that a constrained structure
+    does not have gives way to the nearest one that it has.
 
     References
     ----------
@@ -94,7 +96,12 @@ class Squarem(Plain):
         moved = Coordinates(*(2 * self.length * a + self.length**2 * b for a, b in zip(r, v, strict=True)))
         point = chart.parameters(moved)
         finite = all(np.isfinite(x).all() for x in (point.weights, point.means, point.precisions_cholesky))
-        return point if finite and point.weights.min() > 0 else None
+        if not finite or not point.weights.min() > 0:
+            return None
+        try:
+            return self.structure.nearest(replace(point, axes=second.axes))
+        except IllDefinedCovariance:
+            return None
 
 
 class Coordinates(NamedTuple):

@@ -110,7 +110,7 @@ class Penalized:
         return type(self)(rows, self.structure, self.prior, self._reg_covar, constraints, self.n_samples)
 
     def rules(self, resolution: float, n_components: int) -> Rules | None:
-        if type(self) is not Penalized or self.n_samples != self.rows.total:
+        if type(self) is not Penalized or self.n_samples != self.rows.total or self.structure.constraint is not None:
             return None
         penalty, units = self.penalty(n_components), self.rows.units
         numbers = penalty.numbers.copy()

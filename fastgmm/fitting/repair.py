@@ -1,7 +1,8 @@
 """Degenerate components: when one is empty or collapsed, and what takes its place."""
 
 import math
-from typing import NamedTuple, NoReturn, Protocol
+from dataclasses import replace
+from typing import Any, NamedTuple, NoReturn, Protocol
 
 import numpy as np
 
@@ -24,6 +25,8 @@ OF_SPREAD = f"variances raised to at least {RIDGE:g} of the usual ones"
 
 # Standard deviations whose precision float64 holds, or whose squares float32 holds in units of all rows, with room.
 LEAST_FLOAT64, LEAST_FLOAT32 = (1e3 / math.sqrt(np.finfo(dtype).max) for dtype in (np.float64, np.float32))
+LEAST_PRECISE = 3 / math.sqrt(np.finfo(np.float32).max)  # a deviation whose precision float32 holds
+RIDGES = (1e-12, 1e-9, 1e-6)  # parts of the largest variance by which matrices are raised that no structure has
 
 Constraints = dict[int | None, np.ndarray]  # scales of components held to least variances; None: the one that all share
 
@@ -158,6 +161,10 @@ class Degeneracy:
             repairs.append(Repair(iteration, int(k), "empty", remedy))
         weights /= weights.sum()
         parts = [slice(None)] if structure.shared else [slice(k, k + 1) for k in np.flatnonzero(~empty)]
+        if structure.constraint is not None and not constraints:  # which may make up for what a component lacks
+            candidate = weights, means, covariances, statistics.axes
+            if self.acceptable(candidate, resolution, constrained=True):
+                return Repaired(structure.constrained(*candidate), repairs, constraints)
         scales, constraints = self._scales(covariances, means, resolution), dict(constraints)
         for part in parts:
             which = None if structure.shared else int(part.start)
@@ -172,7 +179,34 @@ class Degeneracy:
             if raised is not None:
                 covariances[part] = raised
                 repairs.append(Repair(iteration, which, "collapsed to rounding", RAISED))
-        return Repaired(structure.from_covariances(weights, means, covariances), repairs, constraints)
+        found = self._constrained(weights, means, covariances, statistics.axes)
+        if structure.constraint is not None and previous is not None:
+            found = self._likelier(statistics, found, previous)
+        return Repaired(found, repairs, constraints)
+
+    def _constrained(
+        self, weights: np.ndarray, means: np.ndarray, covariances: np.ndarray, axes: np.ndarray | None
+    ) -> Parameters:
+        """Parameters of the structure; matrices are rounder where what it makes of them is singular to rounding."""
+        structure, rounder = self.structure, covariances
+        for ridge in RIDGES if structure.constraint is not None else ():
+            try:
+                return structure.constrained(weights, means, rounder, axes)
+            except IllDefinedCovariance:
+                raised = ridge * structure.diagonals(covariances).max(axis=1, keepdims=True)
+                rounder = covariances + structure.uncorrelated(np.broadcast_to(raised, means.shape))
+        return structure.constrained(weights, means, rounder, axes)
+
+    def _likelier(self, statistics: Statistics, found: Parameters, previous: Parameters) -> Parameters:
+        """Weights and means found, with the covariances found or those before: clipping may undo an M-step."""
+        same = replace(
+            found,
+            covariances=previous.covariances,
+            precisions_cholesky=previous.precisions_cholesky,
+            axes=previous.axes,
+        )
+        values = [self.structure.expected_log_joint(candidate, statistics) for candidate in (found, same)]
+        return same if values[1] > values[0] else found
 
     def _noise(self, means: np.ndarray, resolution: float) -> np.ndarray:
         """Standard deviations (K, D) that are no more than rounding, or whose precision the rows' type cannot hold."""
@@ -192,7 +226,8 @@ class Degeneracy:
 
     @cached
     def _least_float32(self) -> np.ndarray:
-        return LEAST_FLOAT32 * self.rows.units.sizes
+        least = LEAST_FLOAT32 * self.rows.units.sizes
+        return least if self.structure.constraint is None else np.maximum(least, LEAST_PRECISE)
 
     def _above_rounding(self, parameters: Parameters, resolution: float) -> bool:
         """Whether variances exceed rounding, along each feature and given the features before it."""
@@ -217,10 +252,11 @@ class Degeneracy:
             "means among the rows and smaller precisions."
         )
 
-    def acceptable(self, candidate: tuple[np.ndarray, np.ndarray, np.ndarray], resolution: float) -> bool:
-        """Whether weights, means and covariances of one component have a factor above rounding."""
+    def acceptable(self, candidate: tuple[Any, ...], resolution: float, *, constrained: bool = False) -> bool:
+        """Whether weights, means and covariances of one component, or of all, have factors above rounding."""
+        make = self.structure.constrained if constrained else self.structure.from_covariances
         try:
-            return self._above_rounding(self.structure.from_covariances(*candidate), resolution)
+            return self._above_rounding(make(*candidate), resolution)
         except IllDefinedCovariance:
             return False
 

@@ -126,6 +126,17 @@ def maximize(
     means: NDArray[np.float64],
     covariances: NDArray[np.float64],
 ) -> None: ...
+def constraint_size(sharing: int, axes: int, triangular: bool, n_features: int, n_components: int) -> int: ...
+def constrain_covariances(
+    sharing: int,
+    axes: int,
+    triangular: bool,
+    weights: NDArray[np.float64],
+    common: NDArray[np.float64] | None,
+    n_features: int,
+    workspace: NDArray[np.float64],
+    covariances: NDArray[np.float64],
+) -> bool: ...
 def maximize_conjugate(
     triangular: bool,
     shared: bool,

@@ -77,6 +77,36 @@ def maximize(
                  &weights[0], &means[0, 0], &covariances[0])
 
 
+def constraint_size(int sharing, int axes, bint triangular, Py_ssize_t n_features, Py_ssize_t n_components):
+    """How many doubles of scratch `constrain_covariances` takes."""
+    cdef Py_ssize_t K = n_components, D = n_features
+    cdef Shape s = shape_of(0, triangular, False, K, D, K * (D * D if triangular else D))
+    cdef Constraint c
+    c.sharing, c.axes = sharing, axes
+    return size_of_constraint(&s, &c)
+
+
+def constrain_covariances(
+    int sharing,                                # IN     how variances are shared, see constraints.pxd,
+    int axes,                                   # IN     and what their axes are
+    bint triangular,                            # IN     the shape of a covariance, as in `describe_mixture`
+    const double[::1] weights,                  # IN     (K,)  their sum is one
+    double[:, ::1] common,                      # INOUT  (D, D)  axes as `common_axes` keeps them, or None
+    Py_ssize_t n_features,
+    double[::1] workspace,                      # SCRATCH
+    double[::1] covariances,                    # INOUT  flat
+):
+    """The most likely covariances of a structure, given unconstrained ones; False where there are none."""
+    cdef Shape s = shape_of(0, triangular, False, weights.shape[0], n_features, covariances.shape[0])
+    cdef Constraint c
+    cdef double* A = NULL if common is None else &common[0, 0]
+    cdef bint defined
+    c.sharing, c.axes = sharing, axes
+    with nogil:
+        defined = constrain(&s, &c, &weights[0], A, &workspace[0], &covariances[0])
+    return defined
+
+
 def maximize_conjugate(
     bint triangular,                            # IN     the shape of a covariance, as in `describe_mixture`
     bint shared,

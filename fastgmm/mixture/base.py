@@ -287,6 +287,7 @@ def _checked(
 ) -> Fitted:
     """Return the mixture of attributes that may have been set by hand."""
     check_shapes(structure, weights, means, precisions_cholesky_=factors)
+    structure.check_features(means.shape[1])
     check_weights_and_means(weights, means)
     if not check_factors(factors, structure):
         try:

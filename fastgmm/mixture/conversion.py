@@ -85,6 +85,7 @@ class Conversion(BaseMixture):
             (values,) = fitted_attributes(self, own, name)
             check_shapes(structure, parameters.weights, parameters.means, **{name: values})
             check_finite(name, values)
+        structure = structure.layout
         if structure.in_sklearn != structure.name:
             parameters = structure.expand(replace(parameters, covariances=np.asarray(covariances)))
             structure, covariances, precisions = structure.expanded, parameters.covariances, None

@@ -15,8 +15,9 @@ from ..model.conditioning import (
 from ..model.fitted import Fitted
 from ..model.masked import masked
 from ..model.parameters import Parameters
+from ..model.sampling import draw
 from ..model.structure import Structure
-from ..model.structures import STRUCTURES
+from ..model.structures import LAYOUTS, STRUCTURES
 from ..sources.array import ArraySource
 from ..sources.rows import as_rows
 from .attributes import check_shapes, check_spreads, check_weights_and_means, fitted_attributes
@@ -164,7 +165,7 @@ class Distribution(BaseMixture):
             weights = weights / weights.sum()
         counts = rng.multinomial(check_sample_size(n_samples), weights)
         labels = np.repeat(np.arange(len(means), dtype=np.int64), counts)
-        return structure.draw(rng, means, covariances, counts), labels
+        return draw(structure, rng, means, covariances, counts), labels
 
     @masked
     def marginal(self, features: Features) -> GaussianMixture:
@@ -268,19 +269,19 @@ class Distribution(BaseMixture):
         """Return a mixture of some of the features of this one."""
         mixture = self._bare().set_params(
             n_components=len(parameters.weights),
-            covariance_type=fitted.structure.name,
+            covariance_type=fitted.structure.layout.name,  # a part is under no constraint
             random_state=self.random_state,
             missing=self.missing,
             n_threads=self.n_threads,
         )
         if fitted.feature_names is not None:
             mixture.feature_names_in_ = fitted.feature_names[features]
-        return mixture._holding(fitted.structure, parameters)
+        return mixture._holding(fitted.structure.layout, parameters)
 
 
 def _inferred_type(shape: tuple[int, ...], sizes: tuple[int, int]) -> str:
     """Return the only one of scikit-learn's covariance structures whose covariances have this shape."""
-    known = [structure for structure in STRUCTURES.values() if structure.in_sklearn == structure.name]
+    known = [structure for structure in LAYOUTS.values() if structure.in_sklearn == structure.name]
     shapes = {structure.name: structure.covariance_shape(*sizes) for structure in known}
     found = [name for name, expected in shapes.items() if expected == shape]
     if len(found) == 1:

@@ -209,6 +209,7 @@ class Estimation(BaseMixture):
         self._check_params()
         how = {"sample_weight": sample_weight, "missing": self.missing, "for_fit": True}
         source = as_source(X, Names(type(self).__name__), n_threads=self.n_threads, **how)
+        self._structure().check_features(source.n_features)
         n_samples = source.n_samples if source.weights is None else int(np.count_nonzero(source.weights))
         if n_samples < self.n_components:
             rows = "" if source.weights is None else " (rows of positive weight)"

@@ -27,6 +27,8 @@ class Parameters:
     expected_log_weights : ndarray of shape (K,), or None
         What the E-step takes for the logarithms of the weights where it is not these: an expectation under a posterior,
         whose exponentials need not sum to one.
+    axes : ndarray of shape (D, D), or None
+        The axes that all covariances have in common, one in each row, where an M-step has to go on from them.
     """
 
     weights: np.ndarray
@@ -34,6 +36,7 @@ class Parameters:
     covariances: np.ndarray
     precisions_cholesky: np.ndarray
     expected_log_weights: np.ndarray | None = None
+    axes: np.ndarray | None = None
 
     @property
     @masked

@@ -60,13 +60,19 @@ class Penalty:
         counts = statistics.counts + 10 * statistics.resolution
         found = rules.maximize(statistics, regularization)
         degrees = rules.components.degrees_of_freedom + rules.seen(counts)
-        ratio = aligned(degrees / (degrees + self.excess), found.covariances)
-        return replace(
+        divisors = degrees + self.excess
+        ratio = aligned(degrees / divisors, found.covariances)
+        mode = replace(
             found,
             weights=self.weights.mode(counts),
             covariances=ratio * found.covariances,
             precisions_cholesky=found.precisions_cholesky / np.sqrt(ratio),
         )
+        if rules.structure.constraint is None:
+            return mode
+        shares = divisors / divisors.sum()  # of a component in what all have in common
+        own = rules.structure.constrained(shares, mode.means, mode.covariances, statistics.axes)
+        return replace(own, weights=mode.weights)
 
     def equivalent(
         self, parameters: Parameters, n_samples: float, resolution: float, regularization: float | np.ndarray

@@ -45,10 +45,13 @@ class Statistics:
     resolution : float
         Machine epsilon of the rows' precision.
     covariance_type : {'full', 'tied', 'diag', 'spherical'}
-        Covariance structure of the mixture.
+        What the scatters are of.
     log_volume : float
         Zero for statistics that `fastgmm.statistics` returns. Inside a fit densities are per volume of a unit near the
         spread of the rows, and this is the logarithm of the unit: log_likelihood is by n_samples log_volume too large.
+    axes : ndarray of shape (n_features, n_features), or None
+        The axes that all covariances of the mixture have in common, one in each row, where the next M-step turns them
+        further ('EVE' and 'VVE').
 
     Examples
     --------
@@ -68,6 +71,7 @@ class Statistics:
     resolution: float
     covariance_type: str
     log_volume: float = 0.0
+    axes: NDArray[np.float64] | None = None
 
     def merge(self, other: Self) -> Self:
         """The statistics of both sets of rows.
@@ -212,6 +216,8 @@ class Statistics:
 
         totals = np.array([getattr(self, name) for name in TOTALS], np.float64)
         arrays = {name: np.asarray(getattr(self, name), np.float64) for name in ARRAYS}
+        if self.axes is not None:
+            arrays["axes"] = np.asarray(self.axes, np.float64)
         archive.write(path, {"model": MODEL, "covariance_type": self.covariance_type}, arrays | {"totals": totals})
 
     @classmethod
@@ -273,7 +279,7 @@ def _checked(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> dict[str,
     """The attributes of statistics that a file holds, or an error that says what is wrong with them."""
     if header.get("model") != MODEL or not isinstance(header.get("covariance_type"), str):
         raise ValueError(f"it is the file of a {quoted(header.get('model'))}.")
-    if arrays.keys() != {*ARRAYS, "totals"}:
+    if arrays.keys() - {"axes"} != {*ARRAYS, "totals"}:
         raise ValueError(f"its arrays are named {sorted(arrays)}, not {sorted([*ARRAYS, 'totals'])}.")
     size = arrays["reference"].shape
     if len(size) != 2:
@@ -282,6 +288,7 @@ def _checked(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> dict[str,
     if not 1 <= len(scatters) <= 3 or not {1, *size}.issuperset(scatters):
         raise ValueError(f"its scatters have shape {scatters}, though they are of {_sizes(*size)}.")
     shapes = {"reference": size, "counts": size[:1], "sums": size, "scatters": scatters, "totals": (len(TOTALS),)}
+    shapes["axes"] = size[1:] * 2
     for name, array in arrays.items():
         if array.shape != shapes[name] or array.dtype != np.float64:
             raise ValueError(f"its {name} is {array.dtype} of shape {array.shape}, not float64 of {shapes[name]}.")

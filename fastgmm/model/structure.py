@@ -10,18 +10,21 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import replace
 
 import numpy as np
 
 from . import steps
-from .factors import inverse, root
+from .constraint import Constraint
+from .factors import IllDefinedCovariance, inverse
 from .kernel_model import KernelModel
 from .parameters import Parameters
 from .statistics import Statistics
 from .steps import Totals
 
 LOG_2_PI = math.log(2 * math.pi)
+LEAST_SHARE = 1e-200  # of a component without weight in what components have in common
 
 
 class Structure(ABC):
@@ -30,6 +33,8 @@ class Structure(ABC):
     Its arrays are covariances, precisions and their factors in `Parameters`, and scatters in `Statistics`. They hold
     matrices, or what stands on their diagonals; one for each component, or one that all share. They have at least one
     axis, and no axis but of K, of D, or of length 1.
+
+    A structure is a layout, which says what its arrays are, and perhaps a constraint on how components share variances.
     """
 
     name: str
@@ -38,6 +43,21 @@ class Structure(ABC):
     triangular: bool  # whether a precision factor is a matrix, not numbers along its diagonal
     shared: bool  # whether all components have one covariance
     common_frame: bool  # whether kernels put rows into a frame that components share, with its rounding
+    constraint: Constraint | None = None
+    univariate: bool = False  # whether it is a name for mixtures of one feature alone
+
+    _layout: Structure | None = None
+
+    @property
+    def layout(self) -> Structure:
+        """The structure of the same arrays without a constraint."""
+        return self._layout or self
+
+    def under(self, name: str, constraint: Constraint | None = None, *, univariate: bool = False) -> Structure:
+        """This layout under another name, and a constraint if there is any."""
+        found = copy(self)
+        found.name, found.constraint, found.univariate, found._layout = name, constraint, univariate, self
+        return found
 
     @abstractmethod
     def covariance_shape(self, n_components: int, n_features: int) -> tuple[int, ...]:
@@ -81,7 +101,16 @@ class Structure(ABC):
 
     def n_parameters(self, n_components: int, n_features: int) -> int:
         """Free parameters of the whole mixture."""
-        return n_components * (n_features + 1) - 1 + self.n_covariance_parameters(n_components, n_features)
+        rule = self.n_covariance_parameters if self.constraint is None else self.constraint.n_parameters
+        return n_components * (n_features + 1) - 1 + rule(n_components, n_features)
+
+    def check_features(self, n_features: int) -> None:
+        """Refuse several features where the name is for one."""
+        if self.univariate and n_features > 1:
+            raise ValueError(
+                f"covariance_type={self.name!r} is for one feature, but there are {n_features}: set '{self.name}II', "
+                "which has one variance for all features, or another one."
+            )
 
     # ---- around a pass
 
@@ -158,7 +187,7 @@ class Structure(ABC):
 
     def as_sklearn(self, values: np.ndarray, n_components: int) -> np.ndarray:
         """The array as `in_sklearn` has it: one for each component where scikit-learn shares none."""
-        if self.in_sklearn == self.name or not self.shared:
+        if self.in_sklearn == self.layout.name or not self.shared:
             return values
         return np.broadcast_to(values, (n_components, *np.shape(values)))
 
@@ -170,6 +199,7 @@ class Structure(ABC):
             self.components(parameters.covariances, order),
             self.components(parameters.precisions_cholesky, order),
             None if parameters.expected_log_weights is None else parameters.expected_log_weights[order],
+            parameters.axes,
         )
 
     # ---- its units
@@ -231,26 +261,6 @@ class Structure(ABC):
         present = statistics.counts > 0  # a component of no weight has -inf for its logarithm
         return float((statistics.counts * self.offsets(parameters, units))[present].sum()) - 0.5 * squares
 
-    def draw(
-        self,
-        rng: np.random.RandomState | np.random.Generator,
-        means: np.ndarray,
-        covariances: np.ndarray,
-        counts: np.ndarray,
-    ) -> np.ndarray:
-        """So many samples of each component, one component after the other, (N, D).
-
-        They are normal numbers by a root of the covariance. ValueError names a component whose covariance has none.
-        """
-        n_features = means.shape[1]
-        normal = {int(k): rng.standard_normal(size=(int(counts[k]), n_features)) for k in np.flatnonzero(counts)}
-        if self.triangular:
-            stack = self.matrices(covariances)
-            roots = [root(stack[0], None)] * len(means) if self.shared else {k: root(stack[k], k) for k in normal}
-            return np.concatenate([means[k] + values @ roots[k] for k, values in normal.items()])
-        deviations = np.sqrt(self.variances(covariances, *means.shape))
-        return np.concatenate([means[k] + values * deviations[k] for k, values in normal.items()])
-
     # ---- M-step
 
     def from_covariances(self, weights: np.ndarray, means: np.ndarray, covariances: np.ndarray) -> Parameters:
@@ -262,12 +272,47 @@ class Structure(ABC):
 
         Raises IllDefinedCovariance, a ValueError, when a covariance is not positive definite.
         """
-        return self.from_covariances(*self.estimate(statistics, reg_covar))
+        return self.constrained(*self.estimate(statistics, reg_covar), statistics.axes)
+
+    def constrained(
+        self, weights: np.ndarray, means: np.ndarray, covariances: np.ndarray, axes: np.ndarray | None = None
+    ) -> Parameters:
+        """Parameters of the most likely covariances of this structure, given those of its layout.
+
+        `axes` are those to begin with. Raises as `maximize`.
+        """
+        if self.constraint is None:
+            return self.from_covariances(weights, means, covariances)
+        shares = np.fmax(weights, LEAST_SHARE)
+        found = self.constraint.covariances(self.triangular, shares, covariances, means.shape[1], axes)
+        if found is None:
+            raise IllDefinedCovariance(
+                "Fitting the mixture failed: components have ill-defined empirical covariances, so that there are "
+                f"none of structure {self.name!r} (their rows lie on points or in subspaces). Decrease n_components, "
+                "increase reg_covar, or scale the input data."
+            )
+        return replace(self.from_covariances(weights, means, found[0]), axes=found[1])
+
+    def nearest(self, parameters: Parameters) -> Parameters:
+        """The mixture of this structure for one of its layout: the M-step of its moments. Raises as `maximize`."""
+        if self.constraint is None:
+            return parameters
+        covariances = self.invert_factors(parameters.precisions_cholesky)
+        return self.constrained(parameters.weights, parameters.means, covariances, parameters.axes)
+
+    def axes(self, parameters: Parameters) -> np.ndarray | None:
+        """Axes that covariances have in common, where the M-step has to go on from them."""
+        if self.constraint is None or not self.constraint.keeps_axes or parameters.axes is not None:
+            return parameters.axes
+        try:
+            return self.nearest(parameters).axes
+        except IllDefinedCovariance:
+            return None
 
     def estimate(
         self, statistics: Statistics, reg_covar: float | np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Weights, means and covariances of the M-step, whether positive definite or not."""
+        """Weights, means and covariances of the M-step of the layout, whether positive definite or not."""
         return steps.estimated(self, statistics, reg_covar)
 
     # ---- statistics
@@ -316,7 +361,8 @@ class Structure(ABC):
         counts = sums[:-1].reshape(n_components, -1)[:, 0].copy()
         used, first, second = self.moments(parameters, model, sums[:-1], totals)
         found = Statistics(
-            used, counts, first, second, float(sums[-1]), n_samples, resolution, self.name, model.log_volume
+            *(used, counts, first, second, float(sums[-1]), n_samples, resolution, self.layout.name, model.log_volume),
+            axes=self.axes(parameters),
         )
         return found if model.scales is None else self.rescaled_statistics(found, 1 / model.scales)
 
@@ -326,7 +372,8 @@ class Structure(ABC):
         per_row = self.divide(np.ones_like(parameters.covariances), counts, parameters.means.shape[1])
         scatters = np.where(np.isfinite(per_row), parameters.covariances / per_row, 0.0)
         sums = np.zeros_like(parameters.means)
-        return Statistics(parameters.means, counts, sums, scatters, 0.0, n_samples, resolution, self.name)
+        own = n_samples, resolution, self.layout.name
+        return Statistics(parameters.means, counts, sums, scatters, 0.0, *own, axes=self.axes(parameters))
 
     def squares(self, totals: Totals) -> np.ndarray:
         """Sums of squares of all rows along each feature (D,): the diagonal of their scatter, if there are matrices."""

@@ -1,4 +1,4 @@
-"""The covariance structures. A new one is a new class here."""
+"""The covariance structures. A new layout is a new class here, a new constraint on one a line in a table."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -7,6 +7,7 @@ from functools import reduce
 import numpy as np
 
 from ..kernels import COMMON_FRAME, DIAGONAL, TRIANGULAR
+from .constraint import Constraint
 from .factors import (
     add_to_diagonal,
     inverse_cholesky,
@@ -116,7 +117,7 @@ class Tied(Structure):
         return replace(parameters, covariances=covariances, precisions_cholesky=factors)
 
     def pool(self, statistics: Statistics) -> Statistics:
-        return replace(statistics, scatters=reduce(np.add, statistics.scatters), covariance_type=self.name)
+        return replace(statistics, scatters=reduce(np.add, statistics.scatters), covariance_type=self.layout.name)
 
 
 class Diagonal(Structure):
@@ -206,8 +207,34 @@ class Spherical(Diagonal):
         return replace(parameters, covariances=covariances, precisions_cholesky=factors)
 
     def pool(self, statistics: Statistics) -> Statistics:
-        return replace(statistics, scatters=reduce(np.add, statistics.scatters.T), covariance_type=self.name)
+        return replace(statistics, scatters=reduce(np.add, statistics.scatters.T), covariance_type=self.layout.name)
 
 
 FULL, TIED, DIAG, SPHERICAL = COMPILED = Full(), Tied(), Diagonal(), Spherical()  # all steps by the kernels
-STRUCTURES: dict[str, Structure] = {structure.name: structure for structure in (FULL, TIED, DIAG, SPHERICAL)}
+
+# mclust's names, from the most parsimonious one on: layouts, by whether they are all that a name says.
+MCLUST: dict[str, tuple[Structure, bool]] = {
+    "EII": (SPHERICAL, False),
+    "VII": (SPHERICAL, True),
+    "EEI": (DIAG, False),
+    "VEI": (DIAG, False),
+    "EVI": (DIAG, False),
+    "VVI": (DIAG, True),
+    "EEE": (TIED, True),
+    "VEE": (FULL, False),
+    "EVE": (FULL, False),
+    "VVE": (FULL, False),
+    "EEV": (FULL, False),
+    "VEV": (FULL, False),
+    "EVV": (FULL, False),
+    "VVV": (FULL, True),
+}
+UNIVARIATE = {"E": SPHERICAL.under("E", Constraint("EII"), univariate=True), "V": SPHERICAL.under("V", univariate=True)}
+
+LAYOUTS: dict[str, Structure] = {structure.name: structure for structure in COMPILED}
+STRUCTURES = LAYOUTS | {
+    name: layout.under(name, None if free else Constraint(name)) for name, (layout, free) in MCLUST.items()
+}
+STRUCTURES |= UNIVARIATE
+UNCONSTRAINED = [name for name, structure in STRUCTURES.items() if structure.constraint is None]
+CONSTRAINED = [name for name in MCLUST if name not in UNCONSTRAINED]

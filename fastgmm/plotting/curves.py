@@ -100,7 +100,7 @@ class CriterionDisplay(Display):
         sign = -1 if self.criterion in HIGHER else 1
         costs = sign * table[self.criterion]
         worst = costs[costs <= costs.min() + REACH * (np.quantile(costs, USUAL) - costs.min())].max()
-        for i, kind in enumerate(STRUCTURES):
+        for i, kind in enumerate(kind for kind in STRUCTURES if kind in table["covariance_type"]):
             own = table["covariance_type"] == kind
             if own.any():
                 label = kind if costs[own].min() <= worst else f"{kind} (beyond)"

@@ -45,7 +45,7 @@ def merged(structure: Structure, parameters: Parameters, n_components: int) -> P
 def assembled(structure: Structure, weights: np.ndarray, means: np.ndarray, covariances: np.ndarray) -> Parameters:
     """The mixture of components as `structure.expanded` describes them."""
     scatters = column(weights, covariances) * covariances
-    moments = Statistics(means, weights, np.zeros_like(means), scatters, 0.0, 1.0, 0.0, structure.expanded.name)
+    moments = Statistics(means, weights, np.zeros_like(means), scatters, 0.0, 1.0, 0.0, structure.expanded.layout.name)
     return structure.maximize(structure.pool(moments), 0.0)
 
 

@@ -54,7 +54,7 @@ def completed(source: Source, given: StartingValues, goal: Goal, method: Any, ra
     structure, k = goal.structure, goal.n_components
     weights, means, precisions = given
     if weights is not None and means is not None and precisions is not None:
-        return fixed(structure.from_precisions(weights, means, precisions))
+        return fixed(structure.nearest(structure.from_precisions(weights, means, precisions)))
     sample = source.start_indices(k)
     if sample is not None and not isinstance(method, str) and not callable(method):
         values = np.asarray(method)
@@ -74,7 +74,7 @@ def completed(source: Source, given: StartingValues, goal: Goal, method: Any, ra
         pi, mu = found.weights if weights is None else weights, found.means if means is None else means
         if precisions is None:
             return replace(found, weights=pi, means=mu)
-        return structure.from_precisions(pi, mu, precisions)
+        return structure.nearest(structure.from_precisions(pi, mu, precisions))
 
     return start
 

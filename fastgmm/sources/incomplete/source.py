@@ -132,7 +132,8 @@ class IncompleteSource(Source):
             float(total[-1]),
             self.total,
             float(np.finfo(self.dtype).eps),
-            summed.name,
+            summed.layout.name,
+            axes=structure.axes(parameters),
         )
         found = replace(summed.rescaled_statistics(found, 1 / model.scales), reference=parameters.means)
         return found if summed is structure else structure.pool(found)
