@@ -218,7 +218,9 @@ class Search:
 
 def _made(estimator: Callable[..., Mixture], candidate: Candidate) -> Mixture:
     """Return the unfitted mixture of a candidate."""
-    return estimator(n_components=candidate.n_components, covariance_type=candidate.structure.name)
+    structure = candidate.structure
+    weights = {"equal_weights": True} if structure.equal_weights else {}
+    return estimator(n_components=candidate.n_components, covariance_type=structure.name, **weights)
 
 
 def _of_likelihood(options: dict[str, Any]) -> dict[str, Any]:

@@ -111,7 +111,8 @@ def statistics(mixture: GaussianMixture, X: Any, sample_weight: Any = None) -> S
         if n_samples > 0:
             source.weight_unit = n_samples / source.total  # a part of the rows stands for those that were fitted
         m_step = settings_of(mixture, state).m_step(source, value.structure)
-        found = source.statistics(value.structure, m_step.evaluated(parameters)).in_data_units()
+        known = value.structure.with_axes(m_step.evaluated(parameters))
+        found = source.statistics(value.structure, known).in_data_units()
     _check_finite(found)
     if sample_weight is None:
         return found

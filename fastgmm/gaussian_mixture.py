@@ -70,6 +70,7 @@ CONSTRAINTS: Constraints = {
         lambda v: isinstance(v, Real) and 0.5 < float(v) <= 1.0,
         "a float in the range (0.5, 1.0]",
     ),
+    "equal_weights": BOOL,
     "prior": either((lambda v: isinstance(v, Prior), "a fastgmm.Prior"), one_of(["mclust"]), NONE),
 }
 
@@ -179,6 +180,9 @@ class GaussianMixture(Streaming, Criteria, Distribution, Regression, Imputation,
         best 0 and ``degenerate`` has no say. Bounds are log posterior densities per row, which never fall (with a
         ``reg_covar`` of 0); `score`, `bic` and the others remain those of the likelihood, as in mclust. The sum of
         ``sample_weight`` is then the number of rows that the prior is weighed against.
+    equal_weights : bool, default=False
+        Whether all components have the weight 1 / n_components, as mclust's ``equalPro``; criteria count no weights
+        then.
 
     Attributes
     ----------
@@ -341,6 +345,7 @@ class GaussianMixture(Streaming, Criteria, Distribution, Regression, Imputation,
         learning_decay: float = 0.6,
         missing: str = "raise",
         prior: Prior | str | None = None,
+        equal_weights: bool = False,
     ) -> None:
         self.n_components = n_components
         self.covariance_type = covariance_type
@@ -366,6 +371,7 @@ class GaussianMixture(Streaming, Criteria, Distribution, Regression, Imputation,
         self.learning_decay = learning_decay
         self.missing = missing
         self.prior = prior
+        self.equal_weights = equal_weights
 
     def _bare(self) -> GaussianMixture:
         return GaussianMixture()

@@ -179,7 +179,10 @@ def select(
         sizes = source.n_samples, source.n_features
         tell(INFO, "select begins: %d rows of %d features, %s, K = %s", *sizes, types, numbers)
         folds = _folds(cv, source.n_samples, rng) if criterion == "cv" else None
-        candidates = [Candidate(STRUCTURES[kind], k) for kind in types for k in numbers]
+        structures = [STRUCTURES[kind] for kind in types]
+        if options.get("equal_weights"):
+            structures = [structure.equally_weighted for structure in structures]
+        candidates = [Candidate(structure, k) for structure in structures for k in numbers]
         n = total_weight(source, sample_weight)
         penalty = (1.0 if criterion in ("aic", "aicc") else 0.5 * math.log(n)) / n
         count = Count(verbose, len(candidates) * (1 if folds is None else 1 + cv))

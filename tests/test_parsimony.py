@@ -326,6 +326,18 @@ def test_same_distribution(mixture: GaussianMixture) -> None:
     mixture.set_params(missing="raise")
 
 
+def test_decomposition(mixture: GaussianMixture) -> None:
+    """Volumes, shapes and axes make up the covariances, and are equal where the name says so."""
+    name = mixture.covariance_type
+    volumes, shapes, axes = mixture.decomposition()
+    dense = STRUCTURES[name].dense(mixture.covariances_, 3, 3)
+    np.testing.assert_allclose(np.einsum("k,kai,ki,kbi->kab", volumes, axes, shapes, axes), dense, atol=1e-10)
+    np.testing.assert_allclose(np.swapaxes(axes, 1, 2) @ axes, [np.eye(3)] * 3, atol=1e-12)
+    np.testing.assert_allclose(shapes.prod(axis=1), 1, rtol=1e-9)
+    for letter, values in zip(name, (volumes, shapes, axes), strict=True):
+        assert bool(np.allclose(values, values[0], rtol=1e-7, atol=1e-7)) == (letter != "V")
+
+
 def test_criteria_count_its_parameters(mixture: GaussianMixture) -> None:
     """BIC counts the parameters of the structure."""
     X = clusters()[0]
@@ -391,11 +403,7 @@ def test_prior(structure: str) -> None:
     X, labels = clusters(150)
     mixture = fitted(X, structure, labels, prior="mclust", tol=1e-10, max_iter=200)
     assert np.diff(mixture.lower_bounds_).min(initial=0.0) > -1e-11
-    rule = STRUCTURES[structure]
-    again = rule.constrained(
-        mixture.weights_, mixture.means_, mixture.covariances_, rule.axes(mixture._fitted().parameters)
-    )
-    np.testing.assert_allclose(again.covariances, mixture.covariances_, rtol=1e-8, atol=1e-9)
+    assert_structured(mixture)
 
 
 @pytest.mark.parametrize("structure", CONSTRAINED)
@@ -445,3 +453,53 @@ def test_many() -> None:
     for i, rows in enumerate(tables):
         one = GaussianMixture(2, covariance_type="VEV", random_state=0).fit(rows)
         np.testing.assert_array_equal(fits[i].covariances_, one.covariances_)
+
+
+# ---- equal weights
+
+
+@pytest.mark.parametrize("structure", MCLUST)
+def test_equal_weights(structure: str) -> None:
+    """All weights are 1 / K, EM never falls and ends where a slow program does from the same labels."""
+    X = load_iris().data
+    mixture = fitted(X, structure, labels_of("iris", 3), equal_weights=True)
+    np.testing.assert_array_equal(mixture.weights_, np.full(3, 1 / 3))
+    assert mixture.score(X) * len(X) == pytest.approx(KNOWN["equal_weights"][structure], rel=1e-6)
+    assert np.diff(mixture.lower_bounds_).min(initial=0.0) > -1e-12
+    free = STRUCTURES[structure].n_parameters(3, 4) - 2
+    assert mixture.bic(X) == pytest.approx(-2 * len(X) * mixture.score(X) + free * math.log(len(X)))
+
+
+@pytest.mark.parametrize("options", [{"acceleration": "squarem"}, {"prior": "mclust"}, {"n_init": 3}], ids=str)
+def test_equal_weights_with(options: dict[str, Any]) -> None:
+    """Acceleration, priors and restarts keep weights equal."""
+    X = clusters()[0]
+    mixture = GaussianMixture(3, equal_weights=True, random_state=0, tol=1e-9, max_iter=300, **options).fit(X)
+    np.testing.assert_allclose(mixture.weights_, np.full(3, 1 / 3), rtol=1e-12)
+    assert np.diff(mixture.lower_bounds_).min(initial=0.0) > -1e-11
+
+
+def test_equal_weights_elsewhere(tmp_path: Path) -> None:
+    """Files, streams, select, fit_many and EM by hand heed them; starting weights are refused."""
+    X = clusters(900)[0]
+    options: dict[str, Any] = {"equal_weights": True, "random_state": 0}
+    mixture = GaussianMixture(3, **options).fit(X)
+    mixture.save(tmp_path / "mixture.npz")
+    loaded = fastgmm.load(tmp_path / "mixture.npz")
+    assert loaded.equal_weights and loaded.bic(X) == mixture.bic(X)
+    following = fastgmm.maximize(mixture, fastgmm.statistics(mixture, X))
+    np.testing.assert_array_equal(following.weights_, mixture.weights_)
+    stream = GaussianMixture(3, **options)
+    for start in range(0, 900, 300):
+        stream.partial_fit(X[start : start + 300])
+    np.testing.assert_allclose(stream.weights_, np.full(3, 1 / 3))
+    selection = fastgmm.select(X, [2, 3], ["full", "VEV"], **options)
+    assert selection.best_estimator_.equal_weights and np.ptp(selection.best_estimator_.weights_) == 0
+    line = selection.table_[0]
+    best = selection.best_estimator_
+    assert line["bic"] == pytest.approx(best.bic(X)) and line["n_parameters"] == best._fitted().n_parameters
+    many = fastgmm.fit_many([X[:300], X[300:]], 3, **options)
+    np.testing.assert_array_equal(many[0].weights_, np.full(3, 1 / 3))
+    with pytest.raises(ValueError, match="equal_weights=True"):
+        GaussianMixture(2, weights_init=[0.3, 0.7], equal_weights=True).fit(X)
+    assert mixture.to_sklearn().weights_ == pytest.approx(mixture.weights_)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from problems import Array
 from fastgmm import BayesianGaussianMixture, GaussianMixture, Prior
 from fastgmm.fitting import restarts, tables, whole
 from fastgmm.fitting.mstep import MaximumLikelihood
+from fastgmm.model.structures import FULL, MCLUST
 from fastgmm.sources.array import ArraySource
 
 STRUCTURES = ("full", "tied", "diag", "spherical")
@@ -47,7 +48,7 @@ def only_iterations(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(restarts, "from_kmeans_at_once", lambda *_, **__: None)
 
 
-def problem(seed: int) -> tuple[Array, Array | None, dict[str, Any]]:
+def problem(seed: int, structures: Sequence[str] = STRUCTURES) -> tuple[Array, Array | None, dict[str, Any]]:
     """Random rows, perhaps far from the origin, whole, tiny or repeated; perhaps with weights; and options."""
     rng = np.random.default_rng(seed)
     n_samples, n_features = int(rng.integers(5, 300)), int(rng.integers(1, 7))
@@ -61,7 +62,7 @@ def problem(seed: int) -> tuple[Array, Array | None, dict[str, Any]]:
     weights = rng.integers(3, size=n_samples) + 0.5 if rng.random() < 0.3 else None
     params = {
         "n_components": n_components,
-        "covariance_type": STRUCTURES[seed % 4],
+        "covariance_type": structures[seed % len(structures)],
         "random_state": seed,
         "tol": [1e-3, 1e-6, 0.0][rng.integers(3)],
         "max_iter": [1, 5, 40][rng.integers(3)],
@@ -85,9 +86,14 @@ def outcome(X: Array, weights: Array | None, kind: Any = GaussianMixture, **para
     return [*found, *map(float, mixture.lower_bounds_), *ends, repr(mixture.degenerate_)]
 
 
-def test_bits_of_the_loop(calls: list[whole.Reached], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("structures", [STRUCTURES, tuple(MCLUST)], ids=["scikit-learn", "mclust"])
+def test_bits_of_the_loop(
+    calls: list[whole.Reached], monkeypatch: pytest.MonkeyPatch, structures: tuple[str, ...]
+) -> None:
     """Over hundreds of problems compiled fits, and iterations, leave what the loop leaves, with repairs and errors."""
-    problems = [problem(seed) for seed in range(400)]
+    problems = [problem(seed, structures) for seed in range(400)]
+    for seed, (_, _, params) in enumerate(problems):
+        params["equal_weights"] = structures is not STRUCTURES and seed % 3 == 0
     compiled = [outcome(X, weights, **params) for X, weights, params in problems]
     assert len(calls) > 300
     monkeypatch.setattr(restarts, "from_kmeans_at_once", lambda *_, **__: None)
@@ -164,7 +170,7 @@ def test_ctrl_c_between_calls(calls: list[whole.Reached], monkeypatch: pytest.Mo
     with warnings.catch_warnings(action="ignore"):
         plain = GaussianMixture(3, **options).fit(X)
         assert len(calls) == 1
-        monkeypatch.setattr(whole, "MOST_WORK", 5 * (ArraySource(X, 1).work(whole.COMPILED[0], 3) + 3 * 4 * 2**3))
+        monkeypatch.setattr(whole, "MOST_WORK", 5 * (ArraySource(X, 1).work(FULL, 3) + 3 * 4 * 2**3))
         assert GaussianMixture(3, **options).fit(X).means_.tobytes() == plain.means_.tobytes()
         assert [len(reached.bounds) for reached in calls[1:]] == [5, 5, 2]
         five = GaussianMixture(3, **options).set_params(max_iter=5).fit(X)
@@ -264,7 +270,7 @@ def test_long_fits_from_kmeans_are_cut(calls: list[whole.Reached], monkeypatch: 
     with warnings.catch_warnings(action="ignore"):
         plain = GaussianMixture(3, **options).fit(X)
         assert [len(reached.bounds) for reached in calls] == [12]
-        one = whole.work_of_iteration(ArraySource(X, 1), whole.COMPILED[0], 3)
+        one = whole.work_of_iteration(ArraySource(X, 1), FULL, 3)
         for most, expected in ((tables.MOST_PASSES + 7, [7, 5]), (tables.MOST_PASSES, [12])):
             calls.clear()
             monkeypatch.setattr(tables, "MOST_WORK", most * one)

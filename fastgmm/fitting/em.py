@@ -80,9 +80,11 @@ def expectation_maximization(
     `previous_bound`, that of a fit which has not iterated, and what `on_iteration` hears are in the units of the data.
     """
     structure = m_step.structure
+    parameters = structure.with_axes(parameters)
     if settings.deadline < math.inf:
         source = source.until(settings.deadline)
     fit = fit or Fit(parameters)
+    fit.parameters = parameters
     fit.repairs, fit.m_step = m_step.repairs, m_step
     rule = RULES[settings.convergence](structure, settings.tol, fit.bound)
     step = Plain() if settings.acceleration is None else Squarem(structure)

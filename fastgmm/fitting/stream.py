@@ -81,6 +81,7 @@ class Stream:
         cls, structure: Structure, parameters: Parameters, n_samples: float, resolution: float, m_step_of: MSteps
     ) -> Stream:
         """The state equivalent to one batch of so many rows, of which the parameters are the M-step."""
+        parameters = structure.with_axes(parameters)
         rows = PooledRows(structure, structure.equivalent(parameters, n_samples, resolution))
         statistics = m_step_of(rows, structure).equivalent(parameters, n_samples, resolution)
         return cls(parameters, parameters, statistics, statistics, n_samples)

@@ -19,7 +19,6 @@ from ..model.parameters import Parameters
 from ..model.spread import ROUNDING
 from ..model.steps import LARGEST_RATIO
 from ..model.structure import Structure
-from ..model.structures import COMPILED
 from ..model.units import LOG_2, Units
 from ..sources import passes
 from ..sources.array import ArraySource
@@ -75,6 +74,7 @@ class Found(NamedTuple):
     means: np.ndarray  # (P, K, D)
     covariances: np.ndarray  # (P, ...)
     factors: np.ndarray
+    axes: np.ndarray | None  # (P, D, D)
     bounds: np.ndarray  # (P, most)
     n_iter: np.ndarray  # (P,)
     ended: np.ndarray  # (P,)
@@ -100,7 +100,8 @@ class Found(NamedTuple):
 
     def parameters(self, i: int) -> Parameters:
         """Those of one table."""
-        return Parameters(self.weights[i], self.means[i], self.covariances[i], self.factors[i])
+        axes = None if self.axes is None else self.axes[i]
+        return Parameters(self.weights[i], self.means[i], self.covariances[i], self.factors[i], axes=axes)
 
 
 @lru_cache(maxsize=256)
@@ -123,10 +124,10 @@ def numbers_of(draws: Draws) -> list[float]:
 
 @lru_cache(maxsize=256)
 def places_in(structure: Structure, n_components: int, n_features: int) -> tuple[list[int], tuple[int, ...]]:
-    """Where means, covariances and factors begin and end behind weights, and the shape of the latter two."""
+    """Where means, covariances, factors and kept axes begin and end behind weights, and the shape of factors."""
     k, d = n_components, n_features
     shape = structure.covariance_shape(k, d)
-    return np.cumsum([k, k * d, math.prod(shape), math.prod(shape)]).tolist(), shape
+    return np.cumsum([k, k * d, math.prod(shape), math.prod(shape), structure.keeps_axes * d * d]).tolist(), shape
 
 
 def cut(spans: np.ndarray, most_rows: int | None) -> list[slice | None]:
@@ -161,12 +162,12 @@ def fit_tables(
     Ctrl-C waits until so many rows are done.
     """
     X, n_tables, k, d = tables.X, len(tables.spans), n_components, tables.X.shape[1]
-    how, dtype = (structure.kind, structure.triangular, structure.shared), X.dtype
+    how, dtype = structure.how, X.dtype
     n_trials = (draws.shape[1] - 1) // (k - 1) if k > 1 else 3
-    n_doubles, n_numbers = sizes(kernels, *how, d, k, n_trials, longest, dtype.itemsize)
+    n_doubles, n_numbers = sizes(kernels, *how[:-1], d, k, n_trials, longest, dtype.itemsize)
     ends, shape = places_in(structure, k, d)
     places = np.empty((n_tables, 3 * d + (d * d if structure.shared else 0)))
-    parameters, bounds = np.empty((n_tables, ends[3])), np.empty((n_tables, limits.max_iter))
+    parameters, bounds = np.empty((n_tables, ends[4])), np.empty((n_tables, limits.max_iter))
     n_iter, ended = np.empty((2, n_tables), np.intp)
     scratch = np.empty(n_doubles), np.empty(n_numbers, dtype)
     numbers, added = limits.numbers(dtype, d), np.array([limits.reg_covar or 0.0])
@@ -180,7 +181,8 @@ def fit_tables(
         parameters[:, :k],
         parameters[:, k : ends[1]].reshape(n_tables, k, d),
         parameters[:, ends[1] : ends[2]].reshape(n_tables, *shape),
-        parameters[:, ends[2] :].reshape(n_tables, *shape),
+        parameters[:, ends[2] : ends[3]].reshape(n_tables, *shape),
+        parameters[:, ends[3] :].reshape(n_tables, d, d) if ends[4] > ends[3] else None,
         bounds,
         n_iter,
         ended,
@@ -212,7 +214,7 @@ def from_kmeans_at_once(
         return None
     structure, k, d, draws = m_step.structure, start.goal.n_components, source.n_features, start.draws
     most = min(settings.max_iter, MOST_WORK // work_of_iteration(source, structure, k) - MOST_PASSES)
-    if most <= 0 or (whole and most < settings.max_iter) or structure not in COMPILED:
+    if most <= 0 or (whole and most < settings.max_iter) or not structure.compiled:
         return None
     limits = limits_of(m_step, settings.tol, most)
     if limits is None or source.mapping is not None or source.n_samples > few(structure, d, k):

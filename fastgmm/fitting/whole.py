@@ -14,7 +14,6 @@ import numpy as np
 from ..model.parameters import Parameters
 from ..model.steps import LARGEST_RATIO
 from ..model.structure import Structure
-from ..model.structures import COMPILED
 from ..sources.passes import GROUP_WORK as MOST_WORK
 from ..sources.passes import allocate
 from ..sources.source import Source
@@ -48,21 +47,21 @@ def iterations(source: Source, m_step: MStep, settings: Settings, fit: Fit, prev
     """What a fit comes to, a few iterations at a time, so that Ctrl-C need not wait; as far as they are ordinary."""
     parameters, most = fit.parameters, settings.max_iter - len(fit.lower_bounds)
     structure, (n_components, n_features) = m_step.structure, parameters.means.shape
-    ordinary = most > 0 and settings.plain and structure in COMPILED
+    ordinary = most > 0 and settings.plain and structure.compiled
     rules = m_step.rules(float(np.finfo(source.dtype).eps), n_components) if ordinary else None
     X = None if rules is None else source.at_once(structure, n_components)
     if rules is None or X is None:
         return
     iterate, framed = source.kernels.iterate_em, structure.common_frame
-    n_scratch, n_model = source.kernels.iterations_size(structure.kind, structure.triangular, n_features, n_components)
+    kind, triangular, shared, *constraint, equal = structure.how
+    sizes = source.kernels.iterations_size(kind, triangular, *constraint, n_features, n_components)
     given = (
-        *(X, source.weights, structure.kind, structure.triangular, structure.shared, source.units.sizes),
+        *(X, source.weights, kind, triangular, shared, source.units.sizes),
         source.origin if framed else None,
         np.ascontiguousarray(source.scatter) if framed and structure.triangular else None,
-        *(source.total, LARGEST_RATIO[source.dtype], *rules[:8], *rules[9:], settings.tol),
+        *(source.total, LARGEST_RATIO[source.dtype], *rules[:8], *rules[9:], *constraint, equal, settings.tol),
     )
-    arrays = ((n_scratch, np.dtype(np.float64)), (n_model, source.dtype))
-    scratch, model = allocate(arrays)
+    scratch, model = allocate(tuple(zip(sizes, (np.dtype(np.float64), source.dtype), strict=True)))
     (workspace,) = allocate(source.arrays(structure.kind, n_components, accumulating=True))
     offset = rules.offset
     bound = fit.bound if fit.lower_bounds else previous_bound + offset
@@ -71,12 +70,15 @@ def iterations(source: Source, m_step: MStep, settings: Settings, fit: Fit, prev
         own = parameters.weights, parameters.means, parameters.covariances, parameters.precisions_cholesky
         weights, means, covariances, factors = (np.array(values, order="C") for values in own)
         bounds = np.empty(min(most, at_a_time))
-        changed = weights, means, covariances.ravel(), factors.ravel()
+        axes = None if parameters.axes is None else parameters.axes.copy()
+        if axes is None and structure.keeps_axes:
+            axes = np.full((n_features, n_features), np.nan)  # a cold start
+        changed = weights, means, covariances.ravel(), factors.ravel(), axes
         n_iter, ended, log_likelihood = iterate(*given, bound, *changed, workspace, model, scratch, bounds)
         source.release(X)
         if n_iter == 0:
             return
-        parameters, before = Parameters(weights, means, covariances, factors), bound
+        parameters, before = Parameters(weights, means, covariances, factors, axes=axes), bound
         bound, most = float(bounds[n_iter - 1]), most - n_iter
         log_likelihood -= source.log_volume
         yield Reached(parameters, before, bounds[:n_iter].tolist(), offset, ended == CONVERGED, log_likelihood)

@@ -33,6 +33,11 @@ cdef struct Constraint:
     int axes
 
 
+cdef inline bint keeps_axes(const Constraint* c) noexcept nogil:
+    """Whether axes are found by iterations, and kept from one M-step to the next."""
+    return c.axes == COMMON and (c.sharing == EV or c.sharing == VV)
+
+
 # ---- variances
 
 

@@ -207,7 +207,9 @@ def rounding_part(
     of_frame: float,
     of_deviation: float,
 ) -> float: ...
-def iterations_size(kind: int, triangular: bool, n_features: int, n_components: int) -> tuple[int, int]: ...
+def iterations_size(
+    kind: int, triangular: bool, sharing: int, axes: int, n_features: int, n_components: int
+) -> tuple[int, int]: ...
 def iterate_em(
     X: Rows,
     row_weights: Rows | None,
@@ -230,12 +232,16 @@ def iterate_em(
     penalty: NDArray[np.float64] | None,
     log_det_scale: float,
     variational: NDArray[np.float64] | None,
+    sharing: int,
+    constrained_axes: int,
+    equal: bool,
     tol: float,
     bound: float,
     weights: NDArray[np.float64],
     means: NDArray[np.float64],
     covariances: NDArray[np.float64],
     factors: NDArray[np.float64],
+    axes: NDArray[np.float64] | None,
     workspace: Rows,
     model: Rows,
     scratch: NDArray[np.float64],
@@ -246,6 +252,8 @@ def tables_sizes(
     kind: int,
     triangular: bool,
     shared: bool,
+    sharing: int,
+    axes: int,
     n_features: int,
     n_components: int,
     n_trials: int,
@@ -263,6 +271,9 @@ def fit_tables(
     kind: int,
     triangular: bool,
     shared: bool,
+    sharing: int,
+    axes: int,
+    equal: bool,
     limits: NDArray[np.float64],
     added: NDArray[np.float64],
     memory: NDArray[np.float64],

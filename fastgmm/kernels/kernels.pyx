@@ -36,6 +36,7 @@ from libc.string cimport memset
 
 from accumulation cimport accumulate_block, flush_all, total
 from algebra cimport cholesky, copy_rows, invert_upper, padded
+from answers cimport find_units, in_range
 from blocks cimport (COMMON_FRAME, DIAGONAL, TRIANGULAR, Layout, aligned, below_rounding, clear_lanes, enter_frame, far,
                      finite_row, given_responsibilities, integer, layout, load_block, pack_triangle,
                      packed_size, width)
@@ -49,7 +50,7 @@ from pattern_blocks cimport (FEW, MarginalModel, accumulate_pattern_block, begin
 from pattern_rows cimport accumulate_rows, draw, filled, flush_rows, posterior_of_row, read_row, squares
 from patterns cimport PatternMixture, SortedRows, condition, own_width, pattern_mixture, set_mixture, sorted_rows
 from priors cimport Conjugate, Penalty, estimate_conjugate, log_density
-from small_fits cimport Common, Desk, find_units, fit_table, in_range, n_numbers, numbers_of_model, set_desk
+from small_fits cimport Common, Desk, fit_table, n_numbers, numbers_of_model, set_desk
 from steps cimport Shape, describe, estimate, largest_noise, moments, noise, shape_of
 from tiles cimport TILE_COLUMNS, exp_all, floating, largest, log_all, normalize
 from variational cimport Variational, evaluated_log_weights, expected_log_joint, lower_bound

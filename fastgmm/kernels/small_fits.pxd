@@ -2,18 +2,19 @@
 
 What is out of the ordinary is told, and left to fitting/. The notation is that of kernels.pyx.
 """
-from libc.math cimport INFINITY, fabs, isfinite, sqrt
+from libc.math cimport INFINITY, NAN, fabs, isfinite, sqrt
 from libc.stdint cimport int32_t
 from libc.string cimport memset
 
 from algebra cimport padded
 from blocks cimport COMMON_FRAME, DIAGONAL, TRIANGULAR, Layout, aligned, packed_size, width
 from clustering cimport Points, nearest_centers, plant, reached, settle
+from constraints cimport constrain, keeps_axes, size_of_constraint
 from expectation cimport accumulate_all_labeled
-from location cimport Sample, choose, locate, power_units
-from steps cimport DEFINITE, Shape, describe, estimate, find_factors, largest_noise, moments, on_diagonal
+from location cimport Sample, choose, locate
+from steps cimport DEFINITE, Shape, describe, estimate, find_factors, largest_noise, moments
 from tiles cimport floating
-from whole_fits cimport UNUSUAL, Rows, Rules, Scratch, iterate
+from whole_fits cimport UNUSUAL, Rows, Rules, Scratch, equalize, iterate
 
 cdef extern from "<time.h>" nogil:
     ctypedef long time_t
@@ -106,6 +107,8 @@ cdef inline Py_ssize_t set_desk(Desk* at, const Common* c, double* memory) noexc
     at.steps.sums = reserve(&next, K * max(width(c.wide.kind, D), width(c.s.kind, D)) + 1)
     at.steps.whitener = reserve(&next, packed_size(D) if c.s.triangular else 0)
     at.steps.algebra = reserve(&next, (4 * D + 8) * P if c.s.triangular else 0)
+    at.steps.axes = reserve(&next, D * D if keeps_axes(&c.rules.constraint) else 0)
+    at.steps.constraint = reserve(&next, size_of_constraint(&c.s, &c.rules.constraint))
     return next - memory
 
 
@@ -281,6 +284,7 @@ cdef inline bint first_step(
     double* means,
     double* covariances,
     double* factors,
+    double* axes,                   # OUT  or NULL
 ) noexcept nogil:
     """M-step from labels; False where a component is empty or collapsed."""
     cdef Py_ssize_t k, i, K = c.s.K, D = c.s.D, size = c.wide.size
@@ -305,8 +309,14 @@ cdef inline bint first_step(
         pool(&c.s, at.wide, pooled)
     estimate(&c.s, own.counts, own.first, pooled, at.seeds, rules.least, rules.added, rules.n_added, own_weights, means,
              covariances)
+    if axes != NULL:
+        axes[0] = NAN
+    if not constrain(&c.s, &rules.constraint, own_weights, axes, own.constraint, covariances):
+        return False
     if find_factors(&c.s, covariances, own.algebra, factors) != DEFINITE:
         return False
+    if rules.equal:
+        equalize(own_weights, K)
     if rules.careful:
         for k in range(K):
             if not own.counts[k] > rules.empty:
@@ -340,7 +350,7 @@ cdef inline int fit_table(
     Desk* at,                       # SCRATCH
     floating* numbers,              # SCRATCH
     double* place,                  # OUT  origin (D,), units (D,), squares (D,), and the scatter where it is needed
-    double* parameters,             # OUT  weights (K,), means (K, D), covariances, factors
+    double* parameters,             # OUT  weights (K,), means (K, D), covariances, factors, and axes that are kept
     Py_ssize_t most,                # IN   iterations
     Py_ssize_t* n_iter,             # OUT
     double* bounds,                 # OUT  (most,)
@@ -350,6 +360,7 @@ cdef inline int fit_table(
     cdef double* means = parameters + K
     cdef double* covariances = means + K * D
     cdef double* factors = covariances + size
+    cdef double* axes = factors + size if keeps_axes(&c.rules.constraint) else NULL
     cdef floating* model = numbers + rows.N + (c.n_trials + K) * D
     cdef floating* work = aligned(model + numbers_of_model(&c.s))
     cdef double bound = -INFINITY, log_likelihood = 0, begun = clock()
@@ -375,45 +386,9 @@ cdef inline int fit_table(
     c.rules.frame = rows.origin if c.s.kind == COMMON_FRAME else NULL
     c.rules.least_deviation = at.least_deviation
     usual = cluster(c, rows, row_weights, draws, place + 2 * D, at, numbers, work)
-    usual = usual and first_step(c, rows, row_weights, at, model, work, parameters, means, covariances, factors)
+    usual = usual and first_step(c, rows, row_weights, at, model, work, parameters, means, covariances, factors, axes)
     c.seconds += clock() - begun
     if not usual:
         return UNUSUAL
-    return iterate(&c.own, &c.s, rows, row_weights, &c.rules, parameters, means, covariances, factors, &at.steps, model,
-                   work, &bound, &log_likelihood, most, n_iter, bounds)
-
-
-# ---- mixtures of tables, for answers --------------------------------------------------------------------
-
-
-cdef inline void find_units(const Shape* s, const double* factors, double* units) noexcept nogil:
-    """Units near the largest standard deviations among the components."""
-    cdef Py_ssize_t k, i
-    cdef double least
-    for i in range(s.D):
-        least = INFINITY
-        for k in range(1 if s.shared else s.K):
-            least = min(least, on_diagonal(s, factors + k * s.size, i))
-        units[i] = 1 / least
-    power_units(units, s.D)
-
-
-cdef inline bint in_range(
-    const Shape* s,
-    const floating* centers,
-    const floating* rounding,       # TRIANGULAR only
-    const double* means,
-    const double* factors,
-    const double* units,
-) noexcept nogil:
-    """Whether rows of the type can hold a mixture as it is."""
-    cdef Py_ssize_t k, i
-    for i in range(s.D):
-        if floating is float and not 0.00390625 <= units[i] <= 16777216:
-            return False
-        for k in range(s.K):
-            if not isfinite(centers[k * s.D + i]) or (s.kind == TRIANGULAR and not isfinite(rounding[k * s.D + i])):
-                return False
-            if not isfinite(means[k * s.D + i] * on_diagonal(s, factors + (0 if s.shared else k * s.size), i)):
-                return False
-    return True
+    return iterate(&c.own, &c.s, rows, row_weights, &c.rules, parameters, means, covariances, factors, axes, &at.steps,
+                   model, work, &bound, &log_likelihood, most, n_iter, bounds)

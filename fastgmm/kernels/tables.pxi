@@ -15,8 +15,8 @@ def locate_sample(
         locate(&sample, X.shape[1], &origin[0], &units[0], <floating> 0)
 
 
-cdef Common common(int kind, bint triangular, bint shared, Py_ssize_t n_features, Py_ssize_t n_components,
-                   Py_ssize_t n_trials, Py_ssize_t n_rows, Py_ssize_t itemsize):
+cdef Common common(int kind, bint triangular, bint shared, int sharing, int axes, Py_ssize_t n_features,
+                   Py_ssize_t n_components, Py_ssize_t n_trials, Py_ssize_t n_rows, Py_ssize_t itemsize):
     """What tables of a call have in common: sizes, and where things stand."""
     cdef Common c
     cdef Py_ssize_t K = n_components, D = n_features, size
@@ -32,13 +32,15 @@ cdef Common common(int kind, bint triangular, bint shared, Py_ssize_t n_features
     c.square = layout(DIAGONAL, D, 1, True, sizeof(double))
     c.matrix = layout(TRIANGULAR, D, 1, True, sizeof(double))
     c.n_trials, c.N, c.seconds = n_trials, n_rows, 0
+    c.rules.constraint.sharing, c.rules.constraint.axes = sharing, axes
     return c
 
 
-def tables_sizes(int kind, bint triangular, bint shared, Py_ssize_t n_features, Py_ssize_t n_components,
-                 Py_ssize_t n_trials, Py_ssize_t n_rows, Py_ssize_t itemsize):
+def tables_sizes(int kind, bint triangular, bint shared, int sharing, int axes, Py_ssize_t n_features,
+                 Py_ssize_t n_components, Py_ssize_t n_trials, Py_ssize_t n_rows, Py_ssize_t itemsize):
     """How many doubles `memory`, and how many numbers `numbers`, of `fit_tables` must hold."""
-    cdef Common c = common(kind, triangular, shared, n_features, n_components, n_trials, n_rows, itemsize)
+    cdef Common c = common(kind, triangular, shared, sharing, axes, n_features, n_components, n_trials, n_rows,
+                           itemsize)
     cdef Desk desk
     return set_desk(&desk, &c, NULL) + 8, n_numbers(&c, itemsize)
 
@@ -54,12 +56,15 @@ def fit_tables(
     int kind,                                   # IN     the structure as in `describe_mixture`
     bint triangular,
     bint shared,
+    int sharing,                                # IN     the constraint as in `constrain_covariances`
+    int axes,
+    bint equal,                                 # IN     whether all weights are
     const double[::1] limits,                   # IN     see below
     const double[::1] added,                    # IN     what is added to variances: a number, or one for each feature
     double[::1] memory,                         # SCRATCH
     floating[::1] numbers,                      # SCRATCH
     double[:, ::1] places,                      # OUT    (P, 3 D or 3 D + D D)  origin, units, squares, scatter
-    double[:, ::1] parameters,                  # OUT    (P, ...)  weights, means, covariances, factors
+    double[:, ::1] parameters,                  # OUT    (P, ...)  weights, means, covariances, factors, kept axes
     double[:, ::1] bounds,                      # OUT    (P, most)  of each iteration
     Py_ssize_t[::1] n_iter,                     # OUT    (P,)    how many iterations there were,
     Py_ssize_t[::1] ended,                      # OUT    (P,)    and how they ended
@@ -80,11 +85,12 @@ def fit_tables(
     cdef const char* x = <const char*> &X[0, 0]
     for p in range(P):
         longest = max(longest, spans[p, 1] - spans[p, 0])
-    c = common(kind, triangular, shared, D, K, T, longest, sizeof(floating))
+    c = common(kind, triangular, shared, sharing, axes, D, K, T, longest, sizeof(floating))
     c.rules.least, c.rules.empty, c.rules.careful, c.least_deviation = limits[0], limits[1], limits[1] >= 0, limits[2]
     c.rules.of_mean, c.rules.of_frame, c.rules.of_deviation = limits[3], limits[4], limits[5]
     c.rules.tol, c.tol, c.rules.largest_ratio, c.resolution = limits[6], limits[7], limits[8], limits[9]
     c.ridge, c.least_float64, c.largest, c.constant = limits[10], limits[11], limits[12], limits[13]
+    c.rules.equal = equal
     c.rules.added, c.rules.n_added, c.rules.penalty, c.rules.variational = &added[0], added.shape[0], NULL, NULL
     set_desk(&desk, &c, aligned(&memory[0]))
     rows.row_stride, rows.column_stride = X.strides[0], X.strides[1]

@@ -2,6 +2,7 @@
 from libc.math cimport fabs, isfinite
 
 from blocks cimport Layout, width
+from constraints cimport Constraint, constrain
 from expectation cimport expectation
 from priors cimport Conjugate, Penalty, estimate_conjugate, find_mode, log_density
 from steps cimport DEFINITE, Shape, describe, estimate, find_factors, largest_noise, moments
@@ -39,6 +40,8 @@ cdef struct Rules:
     const Penalty* penalty          # a prior, or NULL
     double log_det_scale            # of it, in the units of the rows
     const Variational* variational  # priors whose posterior is worked out, or NULL
+    Constraint constraint           # on covariances
+    bint equal                      # whether all weights are
 
 
 cdef struct Scratch:
@@ -55,7 +58,16 @@ cdef struct Scratch:
     double* degrees                 # (K,)    under a prior
     double* offsets                 # (2 D,)
     double* log_weights             # (K,)    that passes read
+    double* axes                    # (D, D)  that covariances have in common, where they are kept
+    double* constraint              # see `constrain`
     double* algebra
+
+
+cdef inline void equalize(double* weights, Py_ssize_t K) noexcept nogil:
+    """Equal weights."""
+    cdef Py_ssize_t k
+    for k in range(K):
+        weights[k] = 1 / <double> K
 
 
 cdef inline int iterate(
@@ -68,6 +80,7 @@ cdef inline int iterate(
     double* means,                  # INOUT  (K, D)
     double* covariances,            # INOUT
     double* factors,                # INOUT
+    double* axes,                   # INOUT  (D, D)  that covariances have in common, or NULL: none are kept
     const Scratch* own,
     floating* model,                # SCRATCH  the mixture as passes read it
     floating* work,                 # SCRATCH
@@ -107,6 +120,10 @@ cdef inline int iterate(
         if prior == NULL:
             estimate(s, own.counts, own.first, own.second, means, rules.least, rules.added, rules.n_added,
                      own.weights, own.means, own.covariances)
+            for i in range(D * D if axes != NULL else 0):
+                own.axes[i] = axes[i]
+            if not constrain(s, &rules.constraint, own.weights, own.axes, own.constraint, own.covariances):
+                return UNUSUAL
         else:
             estimate_conjugate(s, own.counts, own.first, own.second, means, prior, rules.least,
                                rules.added, rules.n_added, own.offsets, own.weights, own.means, own.covariances,
@@ -115,6 +132,8 @@ cdef inline int iterate(
             return UNUSUAL
         if rules.penalty != NULL:
             find_mode(s, own.counts, rules.penalty, rules.least, own.degrees, own.weights, own.covariances, own.factors)
+        if rules.equal:
+            equalize(own.weights, K)
         if rules.careful:
             for k in range(K):
                 if not own.counts[k] > rules.empty:
@@ -136,6 +155,8 @@ cdef inline int iterate(
             weights[k] = own.weights[k]
         for i in range(K * D):
             means[i] = own.means[i]
+        for i in range(D * D if axes != NULL else 0):
+            axes[i] = own.axes[i]
         for i in range(s.size if s.shared else K * s.size):
             covariances[i] = own.covariances[i]
             factors[i] = own.factors[i]

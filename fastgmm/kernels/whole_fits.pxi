@@ -1,11 +1,15 @@
 # Whole fits of small problems; included by kernels.pyx.
 
 
-def iterations_size(int kind, bint triangular, Py_ssize_t n_features, Py_ssize_t n_components):
+def iterations_size(int kind, bint triangular, int sharing, int axes, Py_ssize_t n_features, Py_ssize_t n_components):
     """How many doubles `scratch`, and how many numbers `model`, of `iterate_em` must hold."""
     cdef Py_ssize_t D = n_features, K = n_components, size = K * (D * D if triangular else D)
-    cdef Py_ssize_t triangle = packed_size(D) if triangular else D
-    size = 4 * K + 2 * K * D + 2 * D + 3 * size + K * width(kind, D) + 1 + triangle
+    cdef Py_ssize_t triangle = packed_size(D) if triangular else D, more
+    cdef Shape s = shape_of(kind, triangular, False, K, D, size)
+    cdef Constraint c
+    c.sharing, c.axes = sharing, axes
+    more = size_of_constraint(&s, &c) + D * D
+    size = more + 4 * K + 2 * K * D + 2 * D + 3 * size + K * width(kind, D) + 1 + triangle
     return size + algebra_size(D) if triangular else size, K * (1 + 2 * D + triangle)
 
 
@@ -31,12 +35,16 @@ def iterate_em(
     const double[::1] penalty,                  # IN     a prior, or None: see `penalty_of`
     double log_det_scale,                       # IN     of it, in these units
     const double[::1] variational,              # IN     priors whose posterior is wanted, or None: see `variational_of`
+    int sharing,                                # IN     the constraint as in `constrain_covariances`
+    int constrained_axes,
+    bint equal,                                 # IN     whether all weights are
     double tol,                                 # IN     iterations end when the bound changes by less
     double bound,                               # IN     that of the iteration before
     double[::1] weights,                        # INOUT  (K,)    the parameters
     double[:, ::1] means,                       # INOUT  (K, D)
     double[::1] covariances,                    # INOUT  flat
     double[::1] factors,                        # INOUT  flat
+    double[:, ::1] axes,                        # INOUT  (D, D)  that covariances have in common, or None
     floating[::1] workspace,                    # SCRATCH  as for `accumulate`
     floating[::1] model,                        # SCRATCH
     double[::1] scratch,                        # SCRATCH
@@ -53,6 +61,7 @@ def iterate_em(
     cdef Variational v
     cdef double log_likelihood = 0
     cdef const floating* w = NULL if row_weights is None else &row_weights[0]
+    cdef double* A = NULL if axes is None else &axes[0, 0]
     cdef int ended
     rows.X, rows.row_stride, rows.column_stride = <const char*> &X[0, 0], X.strides[0], X.strides[1]
     rows.N, rows.units, rows.total = X.shape[0], &units[0], total
@@ -63,7 +72,8 @@ def iterate_em(
     rules.frame = NULL if frame is None else &frame[0]
     rules.least_deviation, rules.of_mean, rules.of_frame = &least_deviation[0], of_mean, of_frame
     rules.of_deviation, rules.penalty, rules.log_det_scale = of_deviation, NULL, log_det_scale
-    rules.variational = NULL
+    rules.variational, rules.equal = NULL, equal
+    rules.constraint.sharing, rules.constraint.axes = sharing, constrained_axes
     if variational is not None:
         v = variational_of(variational, D)
         rules.variational = &v
@@ -82,9 +92,11 @@ def iterate_em(
     own.degrees = own.whitener + (packed_size(D) if triangular else 0)
     own.offsets = own.degrees + K
     own.log_weights = own.offsets + 2 * D
-    own.algebra = own.log_weights + K
+    own.axes = own.log_weights + K
+    own.constraint = own.axes + D * D
+    own.algebra = own.constraint + size_of_constraint(&s, &rules.constraint)
     with nogil:
-        ended = iterate(&at, &s, &rows, w, &rules, &weights[0], &means[0, 0], &covariances[0], &factors[0], &own,
+        ended = iterate(&at, &s, &rows, w, &rules, &weights[0], &means[0, 0], &covariances[0], &factors[0], A, &own,
                         &model[0], aligned(&workspace[0]), &bound, &log_likelihood, bounds.shape[0], &done, &bounds[0])
     return done, ended, log_likelihood
 

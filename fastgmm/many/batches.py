@@ -13,7 +13,6 @@ from ..fitting.tables import Found, Limits, Tables, few, fit_tables, numbers_of,
 from ..mixture.checks import seeded
 from ..model.masked import masked
 from ..model.structure import Structure
-from ..model.structures import COMPILED
 from ..sources.array import ArraySource
 from .layouts import Batch
 from .plan import FEW, Plan, choose
@@ -72,7 +71,7 @@ def limits_of(plan: Plan) -> Limits | None:
     usual = {"init_params": "kmeans", "n_init": 1, "acceleration": None, "convergence": "likelihood", "max_time": None}
     if any(getattr(mixture, name) != value for name, value in usual.items()) or mixture.prior is not None:
         return None
-    if plan.structure not in COMPILED or not 0 < mixture.max_iter <= MOST_ITERATIONS:
+    if not plan.structure.compiled or not 0 < mixture.max_iter <= MOST_ITERATIONS:
         return None
     reg_covar = None if isinstance(mixture.reg_covar, str) else float(mixture.reg_covar)
     return Limits(float(mixture.tol), int(mixture.max_iter), reg_covar, mixture.degenerate)
@@ -81,6 +80,8 @@ def limits_of(plan: Plan) -> Limits | None:
 def fit_ordinary(plan: Plan, seeds: list[int], rows: Rows, limits: Limits, wanted: Array, part: Part) -> Array:
     """Fit those tables that are ordinary for every candidate, and put the best into `part`; tell which were, (P,)."""
     structure, n_features = plan.structure, rows.X.shape[1]
+    if structure.univariate and n_features > 1:
+        return np.zeros(len(wanted), bool)  # each is refused on its own
     odd, candidates, values = ~wanted, list[Candidate](), np.full((len(wanted), len(plan.numbers)), np.nan)
     doubtful = np.zeros(values.shape, bool)
     for i, k in enumerate(plan.numbers):

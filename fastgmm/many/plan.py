@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..gaussian_mixture import GaussianMixture
+from ..mixture.base import structure_of
 from ..model.structure import Structure
-from ..model.structures import STRUCTURES
 
 OK, REPAIRED, COLLAPSED, CONSTANT = "ok", "repaired", "collapsed", "constant"  # what becomes of a problem
 NOT_CONVERGED, FEW, MISSING, INFINITE = "not converged", "few rows", "NaN", "infinite"
@@ -35,7 +35,7 @@ class Plan(NamedTuple):
     @property
     def structure(self) -> Structure:
         """The covariance structure."""
-        return STRUCTURES[self.mixture.covariance_type]
+        return structure_of(self.mixture)
 
     @property
     def least(self) -> int:

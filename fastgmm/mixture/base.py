@@ -36,6 +36,7 @@ __all__ = [
     "checked_out",
     "fitted",
     "rows_of",
+    "structure_of",
     "weighted_mean",
 ]
 
@@ -220,7 +221,9 @@ class BaseMixture(Estimator):
         name: Any = (vars(self) if attributes is None else attributes)["covariance_type"]
         if not (isinstance(name, str) and name in STRUCTURES):
             self._check_params({"covariance_type": name})
-        return STRUCTURES[name]
+        structure = STRUCTURES[name]
+        equal = (vars(self) if attributes is None else attributes).get("equal_weights", False)
+        return structure.equally_weighted if equal else structure
 
     def _fitted(self, attributes: Mapping[str, Any] | None = None) -> Fitted:
         """Return the mixture of these attributes, or as it is; covariances that nobody has set are NaN.
@@ -261,6 +264,11 @@ def check_arguments(mixture: BaseMixture) -> None:
 def fitted(mixture: BaseMixture, attributes: Mapping[str, Any] | None = None) -> Fitted:
     """Return an estimator's mixture as a value: as it is, or of these attributes."""
     return mixture._fitted(attributes)
+
+
+def structure_of(mixture: BaseMixture) -> Structure:
+    """Return the structure that an estimator's arguments ask for."""
+    return mixture._structure()
 
 
 def rows_of(mixture: BaseMixture, value: Fitted, X: Any, sample_weight: Any = None) -> Source:

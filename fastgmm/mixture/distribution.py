@@ -12,6 +12,7 @@ from ..model.conditioning import (
     conditional,
     marginal,
 )
+from ..model.decomposition import Decomposition, decomposed
 from ..model.fitted import Fitted
 from ..model.masked import masked
 from ..model.parameters import Parameters
@@ -255,6 +256,38 @@ class Distribution(BaseMixture):
                 "units."
             )
         return self._derived(fitted, conditioned, rest)
+
+    @masked
+    def decomposition(self) -> Decomposition:
+        """Return volumes, shapes and axes of the components' covariances.
+
+        Returns
+        -------
+        decomposition : tuple
+            ``volumes`` (n_components,), ``shapes`` (n_components, n_features) and ``orientations`` (n_components,
+            n_features, n_features): a covariance is volume * D @ diag(shape) @ D.T, with the axes in the columns of D,
+            the longest first, and a shape whose product is one. Without correlations the axes are the features.
+
+        Raises
+        ------
+        NotFittedError, ValueError
+            If there are no parameters yet, or those set by hand do not fit together.
+
+        References
+        ----------
+        J. D. Banfield, A. E. Raftery. Model-based Gaussian and non-Gaussian clustering. Biometrics 49, 1993.
+
+        Examples
+        --------
+        >>> from fastgmm import GaussianMixture
+        >>> mixture = GaussianMixture.from_parameters([1], [[0.0, 0.0]], [[[8.0, 0.0], [0.0, 2.0]]])
+        >>> volumes, shapes, orientations = mixture.decomposition()
+        >>> volumes.round(9), shapes.round(9), abs(orientations)
+        (array([4.]), array([[2. , 0.5]]), array([[[1., 0.],
+                [0., 1.]]]))
+        """
+        fitted = self._fitted()
+        return decomposed(fitted.structure, fitted.parameters)
 
     def _holding(self, structure: Structure, parameters: Parameters) -> Self:
         """Take over parameters."""

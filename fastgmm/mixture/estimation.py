@@ -331,6 +331,10 @@ class Estimation(BaseMixture):
         """Return the user's starting weights, means and precisions, checked; None for those not given."""
         sizes = self.n_components, n_features
         weights, means, precisions = self.weights_init, self.means_init, self.precisions_init
+        if weights is not None and structure.equal_weights:
+            raise ValueError(
+                "weights_init starts from weights that equal_weights=True does not have: give one of them."
+            )
         return StartingValues(
             None if weights is None else check_weights(weights, self.n_components),
             None if means is None else check_means(means, *sizes),

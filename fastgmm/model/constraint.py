@@ -14,6 +14,7 @@ import numpy as np
 from .. import kernels
 
 SHARING = {"EI": 1, "VI": 2, "EE": 3, "VE": 4, "EV": 5, "VV": 6}  # of volumes and shapes; see kernels/constraints.pxd
+FREE = 0, 0  # no constraint
 AXES = {"I": 0, "E": 1, "V": 2}
 
 

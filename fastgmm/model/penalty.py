@@ -64,7 +64,7 @@ class Penalty:
         ratio = aligned(degrees / divisors, found.covariances)
         mode = replace(
             found,
-            weights=self.weights.mode(counts),
+            weights=rules.structure.mixed(self.weights.mode(counts)),
             covariances=ratio * found.covariances,
             precisions_cholesky=found.precisions_cholesky / np.sqrt(ratio),
         )

@@ -1,23 +1,24 @@
 """A covariance structure: the base class, which answers every question that depends on the structure.
 
 A structure turns Statistics into Parameters (the M-step), Parameters into what a kernel reads, and the kernel's sums
-into Statistics. It knows the shape of its arrays, and takes them apart by components and features. Everybody else asks,
-and compares neither its name nor a shape. The structures there are stand in structures.py.
+into Statistics. It knows the shape of its arrays (arrays.py). Everybody else asks, and compares neither its name nor a
+shape. The structures there are stand in structures.py.
 """
 
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from abc import abstractmethod
 from copy import copy
 from dataclasses import replace
 
 import numpy as np
 
 from . import steps
-from .constraint import Constraint
-from .factors import IllDefinedCovariance, inverse
+from .arrays import Arrays
+from .cached import cached
+from .constraint import FREE, Constraint
+from .factors import IllDefinedCovariance
 from .kernel_model import KernelModel
 from .parameters import Parameters
 from .statistics import Statistics
@@ -27,26 +28,42 @@ LOG_2_PI = math.log(2 * math.pi)
 LEAST_SHARE = 1e-200  # of a component without weight in what components have in common
 
 
-class Structure(ABC):
-    """One covariance structure.
-
-    Its arrays are covariances, precisions and their factors in `Parameters`, and scatters in `Statistics`. They hold
-    matrices, or what stands on their diagonals; one for each component, or one that all share. They have at least one
-    axis, and no axis but of K, of D, or of length 1.
-
-    A structure is a layout, which says what its arrays are, and perhaps a constraint on how components share variances.
-    """
+class Structure(Arrays):
+    """One covariance structure: a layout of arrays, and perhaps a constraint on how components share variances."""
 
     name: str
     in_sklearn: str  # covariance_type of scikit-learn: `name`, or that of `expanded` where scikit-learn lacks it
     kind: int  # the geometry of the kernels
-    triangular: bool  # whether a precision factor is a matrix, not numbers along its diagonal
-    shared: bool  # whether all components have one covariance
     common_frame: bool  # whether kernels put rows into a frame that components share, with its rounding
     constraint: Constraint | None = None
     univariate: bool = False  # whether it is a name for mixtures of one feature alone
+    equal_weights: bool = False  # whether all components have the same weight
+    compiled: bool = False  # whether all its steps are those of the kernels
 
     _layout: Structure | None = None
+
+    @property
+    def how(self) -> tuple[int, bool, bool, int, int, bool]:
+        """What it is, as compiled fits take it: geometry, matrices or not, shared or not, constraint, equal weights."""
+        codes = FREE if self.constraint is None else self.constraint.codes
+        return self.kind, self.triangular, self.shared, *codes, self.equal_weights
+
+    @property
+    def keeps_axes(self) -> bool:
+        """Whether components have axes in common that each M-step turns further."""
+        return self.constraint is not None and self.constraint.keeps_axes
+
+    @property
+    def common_axes(self) -> bool:
+        """Whether all components have the same axes, that may be any."""
+        return self.shared and self.triangular if self.constraint is None else self.constraint.letters[2] == "E"
+
+    @cached
+    def equally_weighted(self) -> Structure:
+        """The same with one weight for all components."""
+        found = copy(self)
+        found.equal_weights, found._layout = True, self.layout
+        return found
 
     @property
     def layout(self) -> Structure:
@@ -59,41 +76,13 @@ class Structure(ABC):
         found.name, found.constraint, found.univariate, found._layout = name, constraint, univariate, self
         return found
 
-    @abstractmethod
-    def covariance_shape(self, n_components: int, n_features: int) -> tuple[int, ...]:
-        """Shape of `Parameters.covariances`."""
+    def mixed(self, weights: np.ndarray) -> np.ndarray:
+        """Weights as the mixture has them, given free ones."""
+        return np.full(len(weights), 1 / len(weights)) if self.equal_weights else weights
 
     @abstractmethod
     def n_covariance_parameters(self, n_components: int, n_features: int) -> int:
-        """Free parameters of the covariances."""
-
-    @abstractmethod
-    def outer(self, u: np.ndarray) -> np.ndarray:
-        """u_k u_k^T of each component, (K, D), in the shape of `Statistics.scatters`."""
-
-    @abstractmethod
-    def outer_sym(self, u: np.ndarray, v: np.ndarray) -> np.ndarray:
-        """u_k v_k^T + v_k u_k^T of each component, (K, D) each, in the shape of `Statistics.scatters`."""
-
-    @abstractmethod
-    def diagonals(self, values: np.ndarray) -> np.ndarray:
-        """Diagonals of covariances, precisions or factors, (K, D), or with 1 for K or D where these are shared."""
-
-    @abstractmethod
-    def divide(self, scatters: np.ndarray, counts: np.ndarray, n_features: int) -> np.ndarray:
-        """Covariances from scatters about the means, which may be overwritten."""
-
-    @abstractmethod
-    def regularize(self, covariances: np.ndarray, reg_covar: float | np.ndarray) -> np.ndarray:
-        """Add `reg_covar`, a number or one for each feature (spherical: a number), to every variance, in place."""
-
-    @abstractmethod
-    def factorize(self, covariances: np.ndarray) -> np.ndarray:
-        """`Parameters.precisions_cholesky` of the covariances; ValueError names a component that has none."""
-
-    @abstractmethod
-    def precisions(self, precisions_cholesky: np.ndarray) -> np.ndarray:
-        """Inverse covariances."""
+        """Free parameters of the covariances, under no constraint."""
 
     @abstractmethod
     def from_precisions(self, weights: np.ndarray, means: np.ndarray, precisions: np.ndarray) -> Parameters:
@@ -102,7 +91,8 @@ class Structure(ABC):
     def n_parameters(self, n_components: int, n_features: int) -> int:
         """Free parameters of the whole mixture."""
         rule = self.n_covariance_parameters if self.constraint is None else self.constraint.n_parameters
-        return n_components * (n_features + 1) - 1 + rule(n_components, n_features)
+        weights = 0 if self.equal_weights else n_components - 1
+        return weights + n_components * n_features + rule(n_components, n_features)
 
     def check_features(self, n_features: int) -> None:
         """Refuse several features where the name is for one."""
@@ -136,54 +126,7 @@ class Structure(ABC):
         """
         return steps.moments(self, parameters, model, sums, totals)
 
-    # ---- its arrays, by components and features
-
-    def variances(self, covariances: np.ndarray, n_components: int, n_features: int) -> np.ndarray:
-        """Variances of each component along each feature, (K, D)."""
-        return np.broadcast_to(self.diagonals(covariances), (n_components, n_features))
-
-    def dense(self, values: np.ndarray, n_components: int, n_features: int) -> np.ndarray:
-        """A matrix for each component, (K, D, D); perhaps a view, for reading."""
-        if self.triangular:
-            return np.broadcast_to(values, (n_components, n_features, n_features))
-        return self.variances(values, n_components, n_features)[:, :, None] * np.eye(n_features)
-
-    def matrices(self, values: np.ndarray) -> np.ndarray:
-        """The matrices as a stack, (K or 1, D, D); values without matrices as a stack of one."""
-        return values.reshape(-1, *values.shape[-2:]) if self.triangular else values[None]
-
-    def may_own(self, factors: np.ndarray, n_components: int, n_features: int) -> bool:
-        """Whether precision factors may be its own: of its shape, and not evidently a triangle, or none."""
-        if factors.shape != self.covariance_shape(n_components, n_features):
-            return False
-        if self.triangular:
-            return n_features == 1 or not bool((factors > 0).all())
-        alike = n_features > 1 and factors.shape == (n_features, n_features)
-        return not (alike and bool((np.diagonal(factors) > 0).all()) and not np.tril(factors, -1).any())
-
-    def components(self, values: np.ndarray, order: np.ndarray) -> np.ndarray:
-        """The array for some components, in this order."""
-        return values if self.shared else values[order]
-
-    def features(self, values: np.ndarray, kept: Sequence[int]) -> np.ndarray:
-        """Covariances of some features, in this order."""
-        chosen = np.asarray(kept)
-        return values[..., chosen[:, None], chosen] if self.triangular else values[..., chosen]
-
-    def per_feature(self, values: np.ndarray) -> np.ndarray:
-        """A number of each feature (D,) as it may be added to variances."""
-        return values
-
-    def uncorrelated(self, variances: np.ndarray) -> np.ndarray:
-        """The array for components of these variances, (K, D), without correlations; only if none is shared."""
-        return variances[:, :, None] * np.eye(variances.shape[1]) if self.triangular else variances.copy()
-
-    def invert_factors(self, factors: np.ndarray) -> np.ndarray:
-        """Covariances from precision factors P: (P P^T)^-1."""
-        if not self.triangular:
-            return 1 / factors**2
-        lower = np.swapaxes(inverse(self.matrices(factors)), 1, 2)
-        return np.reshape([np.einsum("ij,kj->ik", one, one) for one in lower], factors.shape)
+    # ---- its parameters and statistics, in other orders and units
 
     def as_sklearn(self, values: np.ndarray, n_components: int) -> np.ndarray:
         """The array as `in_sklearn` has it: one for each component where scikit-learn shares none."""
@@ -202,8 +145,6 @@ class Structure(ABC):
             parameters.axes,
         )
 
-    # ---- its units
-
     def rescaled(self, parameters: Parameters, scales: np.ndarray) -> Parameters:
         """The mixture of rows of which each feature is multiplied by a number, (D,); spherical: by the same one."""
         own = self.per_feature(scales)
@@ -211,7 +152,7 @@ class Structure(ABC):
         return replace(
             parameters,
             means=parameters.means * scales,
-            covariances=self._squared(parameters.covariances, scales),
+            covariances=self.squared(parameters.covariances, scales),
             precisions_cholesky=factors,
         )
 
@@ -221,13 +162,8 @@ class Structure(ABC):
             statistics,
             reference=statistics.reference * scales,
             sums=statistics.sums * scales,
-            scatters=self._squared(statistics.scatters, scales),
+            scatters=self.squared(statistics.scatters, scales),
         )
-
-    def _squared(self, values: np.ndarray, scales: np.ndarray) -> np.ndarray:
-        """Covariances or scatters of such rows."""
-        own = self.per_feature(scales)
-        return values * (own[:, None] * own if self.triangular else own**2)
 
     # ---- the distribution
 
@@ -281,8 +217,9 @@ class Structure(ABC):
 
         `axes` are those to begin with. Raises as `maximize`.
         """
+        mixed = self.mixed(weights)
         if self.constraint is None:
-            return self.from_covariances(weights, means, covariances)
+            return self.from_covariances(mixed, means, covariances)
         shares = np.fmax(weights, LEAST_SHARE)
         found = self.constraint.covariances(self.triangular, shares, covariances, means.shape[1], axes)
         if found is None:
@@ -291,23 +228,23 @@ class Structure(ABC):
                 f"none of structure {self.name!r} (their rows lie on points or in subspaces). Decrease n_components, "
                 "increase reg_covar, or scale the input data."
             )
-        return replace(self.from_covariances(weights, means, found[0]), axes=found[1])
+        return replace(self.from_covariances(mixed, means, found[0]), axes=found[1])
 
     def nearest(self, parameters: Parameters) -> Parameters:
         """The mixture of this structure for one of its layout: the M-step of its moments. Raises as `maximize`."""
         if self.constraint is None:
-            return parameters
+            return replace(parameters, weights=self.mixed(parameters.weights))
         covariances = self.invert_factors(parameters.precisions_cholesky)
         return self.constrained(parameters.weights, parameters.means, covariances, parameters.axes)
 
-    def axes(self, parameters: Parameters) -> np.ndarray | None:
-        """Axes that covariances have in common, where the M-step has to go on from them."""
-        if self.constraint is None or not self.constraint.keeps_axes or parameters.axes is not None:
-            return parameters.axes
+    def with_axes(self, parameters: Parameters) -> Parameters:
+        """The parameters with the axes that covariances have in common, where an M-step has to go on from them."""
+        if not self.keeps_axes or parameters.axes is not None:
+            return parameters
         try:
-            return self.nearest(parameters).axes
+            return replace(parameters, axes=self.nearest(parameters).axes)
         except IllDefinedCovariance:
-            return None
+            return parameters
 
     def estimate(
         self, statistics: Statistics, reg_covar: float | np.ndarray
@@ -362,7 +299,7 @@ class Structure(ABC):
         used, first, second = self.moments(parameters, model, sums[:-1], totals)
         found = Statistics(
             *(used, counts, first, second, float(sums[-1]), n_samples, resolution, self.layout.name, model.log_volume),
-            axes=self.axes(parameters),
+            axes=parameters.axes,
         )
         return found if model.scales is None else self.rescaled_statistics(found, 1 / model.scales)
 
@@ -373,7 +310,7 @@ class Structure(ABC):
         scatters = np.where(np.isfinite(per_row), parameters.covariances / per_row, 0.0)
         sums = np.zeros_like(parameters.means)
         own = n_samples, resolution, self.layout.name
-        return Statistics(parameters.means, counts, sums, scatters, 0.0, *own, axes=self.axes(parameters))
+        return Statistics(parameters.means, counts, sums, scatters, 0.0, *own, axes=parameters.axes)
 
     def squares(self, totals: Totals) -> np.ndarray:
         """Sums of squares of all rows along each feature (D,): the diagonal of their scatter, if there are matrices."""

@@ -210,7 +210,7 @@ class Spherical(Diagonal):
         return replace(statistics, scatters=reduce(np.add, statistics.scatters.T), covariance_type=self.layout.name)
 
 
-FULL, TIED, DIAG, SPHERICAL = COMPILED = Full(), Tied(), Diagonal(), Spherical()  # all steps by the kernels
+FULL, TIED, DIAG, SPHERICAL = Full(), Tied(), Diagonal(), Spherical()
 
 # mclust's names, from the most parsimonious one on: layouts, by whether they are all that a name says.
 MCLUST: dict[str, tuple[Structure, bool]] = {
@@ -231,10 +231,12 @@ MCLUST: dict[str, tuple[Structure, bool]] = {
 }
 UNIVARIATE = {"E": SPHERICAL.under("E", Constraint("EII"), univariate=True), "V": SPHERICAL.under("V", univariate=True)}
 
-LAYOUTS: dict[str, Structure] = {structure.name: structure for structure in COMPILED}
+LAYOUTS: dict[str, Structure] = {structure.name: structure for structure in (FULL, TIED, DIAG, SPHERICAL)}
 STRUCTURES = LAYOUTS | {
     name: layout.under(name, None if free else Constraint(name)) for name, (layout, free) in MCLUST.items()
 }
 STRUCTURES |= UNIVARIATE
+for structure in (*LAYOUTS.values(), *STRUCTURES.values()):
+    structure.compiled = True
 UNCONSTRAINED = [name for name, structure in STRUCTURES.items() if structure.constraint is None]
 CONSTRAINED = [name for name in MCLUST if name not in UNCONSTRAINED]

@@ -133,7 +133,7 @@ class IncompleteSource(Source):
             self.total,
             float(np.finfo(self.dtype).eps),
             summed.layout.name,
-            axes=structure.axes(parameters),
+            axes=parameters.axes,
         )
         found = replace(summed.rescaled_statistics(found, 1 / model.scales), reference=parameters.means)
         return found if summed is structure else structure.pool(found)
