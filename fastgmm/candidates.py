@@ -71,6 +71,7 @@ class Entry:
             **dict.fromkeys(("log_likelihood", *CRITERIA), math.nan),
             "covariance_type": structure.name,
             "n_components": n_components,
+            "equal_weights": structure.equal_weights,
             "converged": fit is not None and fit.converged,
             "degenerate": self.outcome.degenerate,
             "n_iter": 0 if fit is None else len(fit.lower_bounds),

@@ -40,6 +40,7 @@ OWN = ("n_components", "covariance_type", "warm_start", "weights_init", "means_i
 COLUMNS: list[tuple[str, Any]] = [
     ("n_components", np.int64),
     ("n_parameters", np.int64),
+    ("equal_weights", np.bool_),
     ("log_likelihood", np.float64),
     *((name, np.float64) for name in CRITERIA),
     ("converged", np.bool_),
@@ -67,11 +68,12 @@ def select(
     """Fit mixtures of several numbers of components and covariance structures, and find the best by a criterion.
 
     Each candidate starts from the next larger one with components merged, and from a clustering that all share: the
-    sweep takes no more passes than as many single fits, and ends at higher likelihoods. With what it saves it searches
-    around the best candidates: components are inserted where the rows are explained least, which finds small groups
-    beside large ones, and merged again. Those whose order ``tol`` leaves open are fitted on, to a hundredth of it. The
-    more candidates there are, the farther this search goes. What goes wrong with a candidate is a line of the table,
-    and does not stop the others.
+    sweep takes no more passes than as many single fits, and ends at higher likelihoods. Then each starts from the ends
+    of structures that are special cases of its own, so that likelihoods are nested as the structures are. With what is
+    saved it searches around the best candidates: components are inserted where the rows are explained least, which
+    finds small groups beside large ones, and merged again. Those whose order ``tol`` leaves open are fitted on, to a
+    hundredth of it. The more candidates there are, the farther this search goes. What goes wrong with a candidate is a
+    line of the table, and does not stop the others.
 
     Parameters
     ----------
@@ -80,7 +82,7 @@ def select(
     n_components : int or iterable of int, default=range(1, 10)
         Numbers of components.
     covariance_types : str or iterable of str, default=('full', 'tied', 'diag', 'spherical')
-        Covariance structures.
+        Covariance structures; 'all' are mclust's fourteen, or 'E' and 'V' for rows of one feature.
     criterion : {'bic', 'aic', 'aicc', 'icl', 'cv', 'elbo'}, default='bic'
         What candidates are compared by. 'bic' and 'icl' look for the number of components, 'icl' for separate ones;
         'aic', 'aicc' (corrected for small samples) and 'cv' for the density that predicts new rows best. 'cv' is the
@@ -105,12 +107,13 @@ def select(
     verbose : int, default=0
         1 counts fitted candidates.
     **params : dict
-        Further arguments of `GaussianMixture`, the same for all candidates; with 'elbo' of `BayesianGaussianMixture`,
-        with ``posterior='exact'``, ``weight_concentration_prior_type='dirichlet_distribution'``, ``prior='auto'`` and
-        ``max_iter=1000`` unless you say otherwise: other posteriors cannot compare structures, and with the default
-        priors the bound finds them less often. ``init_params`` replaces the shared starts (a callable is called with
-        the sample). ``max_time`` is for all of the search: candidates whose turn does not come have a TimeoutError in
-        the table, and the others are judged as after Ctrl-C.
+        Further arguments of `GaussianMixture`, the same for all candidates, but that ``equal_weights`` may be both
+        ``[False, True]``: then each is tried with free weights and with equal ones. With 'elbo' those of
+        `BayesianGaussianMixture`, with ``posterior='exact'``, ``prior='auto'``, ``max_iter=1000`` and
+        ``weight_concentration_prior_type='dirichlet_distribution'`` unless you say otherwise: other posteriors cannot
+        compare structures, and with the default priors the bound finds them less often. ``init_params`` replaces the
+        shared starts (a callable is called with the sample). ``max_time`` is for all of the search: candidates whose
+        turn does not come have a TimeoutError in the table, and the others are judged as after Ctrl-C.
 
     Returns
     -------
@@ -172,6 +175,7 @@ def select(
     posteriors = criterion == "elbo"
     types = _types(covariance_types, UNCONSTRAINED if posteriors else STRUCTURES)
     numbers = numbers_of_components(n_components)
+    weights = [False] if posteriors else _weights(options)
     estimator = BayesianGaussianMixture if posteriors else GaussianMixture
     with rows_to_fit(estimator(**options), X, sample_weight) as source:
         rng = check_random_state(random_state)
@@ -179,10 +183,13 @@ def select(
         sizes = source.n_samples, source.n_features
         tell(INFO, "select begins: %d rows of %d features, %s, K = %s", *sizes, types, numbers)
         folds = _folds(cv, source.n_samples, rng) if criterion == "cv" else None
-        structures = [STRUCTURES[kind] for kind in types]
-        if options.get("equal_weights"):
-            structures = [structure.equally_weighted for structure in structures]
-        candidates = [Candidate(structure, k) for structure in structures for k in numbers]
+        candidates = [
+            Candidate(STRUCTURES[kind].equally_weighted if equal else STRUCTURES[kind], k)
+            for kind in types
+            for equal in weights
+            for k in numbers
+            if not (equal and len(weights) > 1 and k == 1)  # which is the same
+        ]
         n = total_weight(source, sample_weight)
         penalty = (1.0 if criterion in ("aic", "aicc") else 0.5 * math.log(n)) / n
         count = Count(verbose, len(candidates) * (1 if folds is None else 1 + cv))
@@ -281,6 +288,17 @@ def _types(covariance_types: Any, known: Collection[str]) -> list[str]:
             f"covariance_types={quoted(covariance_types)}: give '{ALL}', or one or more of {', '.join(known)}."
         )
     return list(dict.fromkeys(types))
+
+
+def _weights(options: dict[str, Any]) -> list[bool]:
+    """Take out the option that each candidate has for itself: whether weights are equal."""
+    given = options.pop("equal_weights", False)
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        return [bool(given)]
+    found = list(dict.fromkeys(given))
+    if not found or not all(isinstance(one, bool) for one in found):
+        raise ValueError(f"equal_weights={quoted(given)}: give False, True, or both in a list.")
+    return found
 
 
 def _for_features(types: list[str], n_features: int) -> list[str]:

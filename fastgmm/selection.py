@@ -38,12 +38,13 @@ class Selection:
         The fitted mixture of the first line of the table.
     table_ : structured ndarray
         A line for each candidate, sorted by the criterion: ``covariance_type``, ``n_components``, ``n_parameters``
-        (free ones), ``log_likelihood`` (of all rows), ``bic``, ``aic``, ``aicc``, ``icl``, ``cv`` (the mean
-        log-likelihood of a row left out) and ``elbo`` (the evidence lower bound and the log of the number of equal
-        optima), both NaN unless asked for, ``converged``, ``degenerate``, ``n_iter``, ``seconds``
-        and ``error``, the message of what went wrong; the numbers of such a line are NaN. Degenerate candidates, in
-        which a component has collapsed so that nothing but ``reg_covar`` or a repair bounds the likelihood, come after
-        the sound ones. If the criterion is 'elbo', likelihoods are those of the plug-in mixtures.
+        (free ones), ``equal_weights``, ``log_likelihood`` (of all rows), ``bic`` (lower is better: mclust's has the
+        other sign), ``aic``, ``aicc``, ``icl``, ``cv`` (the mean log-likelihood of a row left out) and ``elbo`` (the
+        evidence lower bound and the log of the number of equal optima), both NaN unless asked for, ``converged``,
+        ``degenerate``, ``n_iter``, ``seconds`` and ``error``, the message of what went wrong; the numbers of such a
+        line are NaN. Degenerate candidates, in which a component has collapsed so that nothing but ``reg_covar`` or a
+        repair bounds the likelihood, come after the sound ones. If the criterion is 'elbo', likelihoods are those of
+        the plug-in mixtures.
     estimators_ : list of such mixtures or None
         The fitted mixtures in the order of the table; None for those that went wrong.
     criterion : {'bic', 'aic', 'aicc', 'icl', 'cv', 'elbo'}
@@ -186,7 +187,11 @@ def _note(row: Any) -> str:
     """Return what is odd about a candidate, for its printed line."""
     if row["error"]:
         return str(row["error"])[:60]
-    notes = {"degenerate": row["degenerate"], "not converged": not row["converged"]}
+    notes = {
+        "equal weights": row["equal_weights"],
+        "degenerate": row["degenerate"],
+        "not converged": not row["converged"],
+    }
     return ", ".join(note for note, true in notes.items() if true)
 
 
@@ -229,4 +234,4 @@ def _failed(selection: Selection) -> str:
 
 def _name(row: Any) -> str:
     """Return a candidate in words."""
-    return f"{row['covariance_type']} K={row['n_components']}"
+    return f"{row['covariance_type']} K={row['n_components']}" + ", equal weights" * bool(row["equal_weights"])

@@ -281,7 +281,7 @@ BAD_COMMANDS = {
     "proba to nowhere": (["fit", "TABLE", "-k", "2", "--proba"], "--output"),
     "empty range": (["select", "TABLE", "-k", "3-2"], "smaller number first"),
     "no range": (["select", "TABLE", "-k", "1-"], "'' is not a whole number"),
-    "no structure": (["select", "TABLE", "--covariance-types", "full,round"], "'round' is not among full"),
+    "no structure": (["select", "TABLE", "--covariance-types", "full,round"], "'round' is not among all, full"),
     "one fold": (["select", "TABLE", "--folds", "1"], "'1' is not a whole number of at least 2"),
     "all fail": (["select", "TABLE", "-k", "999"], "cannot select: None of the 4 candidates"),
     "no such start": (["fit", "TABLE", "-k", "2", "--init-params", "zero"], "zero"),

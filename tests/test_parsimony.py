@@ -503,3 +503,81 @@ def test_equal_weights_elsewhere(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="equal_weights=True"):
         GaussianMixture(2, weights_init=[0.3, 0.7], equal_weights=True).fit(X)
     assert mixture.to_sklearn().weights_ == pytest.approx(mixture.weights_)
+
+
+# ---- select
+
+
+def test_select_all() -> None:
+    """All fourteen by mclust's names: its choices for two data sets, log-likelihoods nested as the structures are."""
+    for data, name, k, bic in (("iris", "VEV", 2, 561.7285), ("faithful", "EEE", 3, 2314.3)):
+        X = DATA[data]().data
+        selection = fastgmm.select(X, range(1, 6), "all", random_state=0)
+        best, table = selection.best_estimator_, selection.table_
+        assert (best.covariance_type, best.n_components) == (name, k)
+        assert best.bic(X) == pytest.approx(bic, abs=1.0)
+        assert set(table["covariance_type"]) == set(MCLUST)
+        ends = {(one["covariance_type"], int(one["n_components"])): one for one in table}
+        for (kind, k), one in ends.items():
+            assert one["n_parameters"] == STRUCTURES[kind].n_parameters(k, X.shape[1])
+            for other in MCLUST:
+                above = ends[other, k]
+                if STRUCTURES[kind].within(STRUCTURES[other]) and not (one["degenerate"] or above["degenerate"]):
+                    assert above["log_likelihood"] > one["log_likelihood"] - 1e-3 * len(X)
+
+
+def test_select_reaches_mclust() -> None:
+    """With ten starts hardly any end is below that of mclust from its hierarchy."""
+    reached, tried = 0, 0
+    for data in DATA:
+        X = DATA[data]().data
+        options: dict[str, Any] = {"random_state": 0, "tol": 1e-9, "max_iter": 3000, "reg_covar": 0.0}
+        table = fastgmm.select(X, range(1, 5), "all", n_init=10, **options).table_
+        ends = {(one["covariance_type"], str(one["n_components"])): one["log_likelihood"] for one in table}
+        for name, known in KNOWN["data"][data]["log_likelihood"].items():
+            for k, values in known.items():
+                tried += 1
+                reached += ends[name, k] > values[-1] - 1e-3
+    assert tried == 112 and reached >= 110
+
+
+def test_within() -> None:
+    """A structure is within those of which it is a special case."""
+    within = {name: {other for other in MCLUST if STRUCTURES[name].within(STRUCTURES[other])} for name in MCLUST}
+    assert within["VVV"] == set() and within["VEV"] == {"VVV"} and within["EVV"] == {"VVV"}
+    assert within["EEI"] == {"VEI", "EVI", "VVI", "EEE", "VEE", "EVE", "VVE", "EEV", "VEV", "EVV", "VVV"}
+    assert len(within["EII"]) == 13 and "EII" not in within["EII"] and "EVE" not in within["VEE"]
+    free, equal = STRUCTURES["VVE"], STRUCTURES["VVE"].equally_weighted
+    assert equal.within(free) and not free.within(equal) and equal.within(STRUCTURES["VVV"])
+    assert STRUCTURES["diag"].within(STRUCTURES["full"]) and not STRUCTURES["VVI"].within(STRUCTURES["diag"])
+
+
+def test_select_equal_weights() -> None:
+    """Free and equal weights are candidates of one search; the table, its words and the picture tell them apart."""
+    X = load_faithful().data
+    selection = fastgmm.select(X, range(1, 5), ["EEE", "VVV"], equal_weights=[False, True], random_state=0)
+    table = selection.table_
+    assert sorted(table["equal_weights"].tolist()) == [False] * 8 + [True] * 6
+    assert selection.best_estimator_.equal_weights and table["equal_weights"][0]
+    assert "equal weights" in str(selection).splitlines()[1]
+    for one, estimator in zip(table, selection.estimators_, strict=True):
+        assert one["equal_weights"] == estimator.equal_weights
+        assert one["bic"] == pytest.approx(estimator.bic(X))
+    with pytest.raises(ValueError, match="give False, True, or both in a list"):
+        fastgmm.select(X, [1, 2], equal_weights=["yes"])
+
+
+def test_all_of_one_feature() -> None:
+    """All of one feature are E and V; of posteriors the four that there are."""
+    X = load_faithful().data[:, 1:]
+    assert set(fastgmm.select(X, [1, 2], "all", random_state=0).table_["covariance_type"]) == {"E", "V"}
+    found = fastgmm.select(load_faithful().data, [1, 2], "all", "elbo", random_state=0).table_["covariance_type"]
+    assert set(found) == {"VII", "VVI", "EEE", "VVV"}
+
+
+def test_picture_of_fourteen() -> None:
+    """Each structure has a curve that differs from the others in color, dashes or marker."""
+    selection = fastgmm.select(load_iris().data, range(1, 4), "all", random_state=0)
+    lines = [line for line in selection.plot().ax_.get_lines() if line.get_label()[:3].rstrip(" ") in MCLUST]
+    styles = {(line.get_color(), line.get_linestyle(), line.get_marker()) for line in lines}
+    assert len(lines) == len(styles) == 14

@@ -83,6 +83,7 @@ OWN_PARAMS = {
     "learning_decay": 0.6,
     "missing": "raise",
     "prior": None,
+    "equal_weights": False,
 }
 
 

@@ -12,7 +12,7 @@ from ..config import show_config
 from ..exceptions import CommandError
 from ..fitting.starts import METHODS
 from ..model.structures import STRUCTURES
-from ..model_selection import DEFAULT_TYPES
+from ..model_selection import ALL, DEFAULT_TYPES
 from ..selection import CRITERIA
 from .commands import fit_file, fit_iris, predict_file, select_file, show_model
 
@@ -113,7 +113,7 @@ def _select(select: Parser) -> None:
         metavar="A,B,...",
         type=_structures,
         default=DEFAULT_TYPES,
-        help=f"default: {','.join(DEFAULT_TYPES)}",
+        help=f"default: {','.join(DEFAULT_TYPES)}; {ALL}: mclust's fourteen",
     )
     select.add_argument("--criterion", choices=CRITERIA, default="bic", help="default: bic")
     select.add_argument("--folds", metavar="N", type=_at_least(2), default=5, help="of --criterion cv; default: 5")
@@ -219,9 +219,11 @@ def _numbers(text: str) -> list[int]:
 
 
 def _structures(text: str) -> tuple[str, ...]:
-    """Return the covariance structures that "full,diag" stands for."""
+    """Return the covariance structures that "full,diag" or "all" stands for."""
+    if text.strip() == ALL:
+        return (ALL,)
     words = tuple(dict.fromkeys(word.strip() for word in text.split(",")))
     for word in words:
         if word not in STRUCTURES:
-            raise argparse.ArgumentTypeError(f"{word!r} is not among {', '.join(STRUCTURES)}")
+            raise argparse.ArgumentTypeError(f"{word!r} is not among {', '.join([ALL, *STRUCTURES])}")
     return words

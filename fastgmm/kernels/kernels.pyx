@@ -41,7 +41,7 @@ from blocks cimport (COMMON_FRAME, DIAGONAL, TRIANGULAR, Layout, aligned, below_
                      finite_row, given_responsibilities, integer, layout, load_block, pack_triangle,
                      packed_size, width)
 from clustering cimport Points, nearest_centers, plant, potentials_of, settle
-from constraints cimport Constraint, constrain, size_of_constraint
+from constraints cimport Constraint, constrain, keeps_axes, size_of_constraint
 from expectation cimport accumulate_all_labeled, begin, evaluate, expectation
 from hierarchy cimport merge_clusters
 from location cimport Sample, locate

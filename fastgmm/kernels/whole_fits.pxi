@@ -8,7 +8,7 @@ def iterations_size(int kind, bint triangular, int sharing, int axes, Py_ssize_t
     cdef Shape s = shape_of(kind, triangular, False, K, D, size)
     cdef Constraint c
     c.sharing, c.axes = sharing, axes
-    more = size_of_constraint(&s, &c) + D * D
+    more = size_of_constraint(&s, &c) + (D * D if keeps_axes(&c) else 0)
     size = more + 4 * K + 2 * K * D + 2 * D + 3 * size + K * width(kind, D) + 1 + triangle
     return size + algebra_size(D) if triangular else size, K * (1 + 2 * D + triangle)
 
@@ -93,7 +93,7 @@ def iterate_em(
     own.offsets = own.degrees + K
     own.log_weights = own.offsets + 2 * D
     own.axes = own.log_weights + K
-    own.constraint = own.axes + D * D
+    own.constraint = own.axes + (D * D if keeps_axes(&rules.constraint) else 0)
     own.algebra = own.constraint + size_of_constraint(&s, &rules.constraint)
     with nogil:
         ended = iterate(&at, &s, &rows, w, &rules, &weights[0], &means[0, 0], &covariances[0], &factors[0], A, &own,

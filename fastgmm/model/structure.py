@@ -35,6 +35,7 @@ class Structure(Arrays):
     in_sklearn: str  # covariance_type of scikit-learn: `name`, or that of `expanded` where scikit-learn lacks it
     kind: int  # the geometry of the kernels
     common_frame: bool  # whether kernels put rows into a frame that components share, with its rounding
+    letters: str | None = None  # its name in mclust, if it has one: volume, shape and axes equal, variable, or none
     constraint: Constraint | None = None
     univariate: bool = False  # whether it is a name for mixtures of one feature alone
     equal_weights: bool = False  # whether all components have the same weight
@@ -56,7 +57,15 @@ class Structure(Arrays):
     @property
     def common_axes(self) -> bool:
         """Whether all components have the same axes, that may be any."""
-        return self.shared and self.triangular if self.constraint is None else self.constraint.letters[2] == "E"
+        return self.letters is not None and self.letters[2] == "E"
+
+    def within(self, other: Structure) -> bool:
+        """Whether its mixtures are special cases of another one's."""
+        if self.letters is None or other.letters is None or self is other or other.equal_weights > self.equal_weights:
+            return False
+        ranks = [["IEV".index(letter) for letter in one.letters or ""] for one in (self, other)]
+        different = self.letters != other.letters or self.equal_weights != other.equal_weights
+        return different and all(a <= b for a, b in zip(*ranks, strict=True))
 
     @cached
     def equally_weighted(self) -> Structure:
@@ -74,6 +83,7 @@ class Structure(Arrays):
         """This layout under another name, and a constraint if there is any."""
         found = copy(self)
         found.name, found.constraint, found.univariate, found._layout = name, constraint, univariate, self
+        found.letters = self.letters if constraint is None else constraint.letters
         return found
 
     def mixed(self, weights: np.ndarray) -> np.ndarray:

@@ -211,6 +211,7 @@ class Spherical(Diagonal):
 
 
 FULL, TIED, DIAG, SPHERICAL = Full(), Tied(), Diagonal(), Spherical()
+FULL.letters, TIED.letters, DIAG.letters, SPHERICAL.letters = "VVV", "EEE", "VVI", "VII"
 
 # mclust's names, from the most parsimonious one on: layouts, by whether they are all that a name says.
 MCLUST: dict[str, tuple[Structure, bool]] = {

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ..model.structures import STRUCTURES
 from ..text import quoted
-from .style import Display, color, marker
+from .style import COLORS, DASHES, Display, color, marker
 from .view import check_fitted
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ HIGHER = {  # is better
     "log_likelihood": "log-likelihood",
 }
 LOWER = {"bic": "BIC", "aic": "AIC", "aicc": "AICc", "icl": "ICL"}  # is better
+MANY_CURVES = 9  # beyond, the legend is smaller
 USUAL, REACH = 0.6, 1.5  # the axis goes to so many times the distance of this quantile of all values from the best
 
 LIKELIHOOD, EVIDENCE = "mean log-likelihood per row", "lower bound of all rows"  # what a fit raises
@@ -100,13 +101,21 @@ class CriterionDisplay(Display):
         sign = -1 if self.criterion in HIGHER else 1
         costs = sign * table[self.criterion]
         worst = costs[costs <= costs.min() + REACH * (np.quantile(costs, USUAL) - costs.min())].max()
-        for i, kind in enumerate(kind for kind in STRUCTURES if kind in table["covariance_type"]):
-            own = table["covariance_type"] == kind
+        kinds = [
+            (kind, equal)
+            for kind in STRUCTURES
+            for equal in (False, True)
+            if ((table["covariance_type"] == kind) & (table["equal_weights"] == equal)).any()
+        ]
+        for i, (kind, equal) in enumerate(kinds):
+            own = (table["covariance_type"] == kind) & (table["equal_weights"] == equal)
             if own.any():
-                label = kind if costs[own].min() <= worst else f"{kind} (beyond)"
+                name = kind + ", equal weights" * equal
+                label = name if costs[own].min() <= worst else f"{name} (beyond)"
                 style: dict[str, Any] = {"color": color(i), "marker": marker(i), "markersize": 5}
                 x, y, hollow = table["n_components"][own], table[self.criterion][own], table["degenerate"][own]
-                ax.plot(x, np.where(hollow, np.nan, y), linewidth=1.5, label=label, **style)
+                dashes = DASHES[i // len(COLORS) % len(DASHES)]
+                ax.plot(x, np.where(hollow, np.nan, y), linestyle=dashes, linewidth=1.5, label=label, **style)
                 ax.plot(x[hollow], y[hollow], linestyle="none", markerfacecolor="white", zorder=3, **style)
         if table["degenerate"].any():
             ax.plot([], [], linestyle="none", marker="o", color="0.4", markerfacecolor="white", label="degenerate")
@@ -116,7 +125,9 @@ class CriterionDisplay(Display):
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         ax.set_xlabel("number of components")
         ax.set_ylabel(HIGHER.get(self.criterion) or f"{LOWER[self.criterion]} (lower is better)")
-        ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False, fontsize=9, ncols=3)
+        many = len(kinds) > MANY_CURVES
+        where: dict[str, Any] = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "frameon": False}
+        ax.legend(**where, fontsize=8 if many else 9, ncols=5 if many else 3)
 
     def _ring(self, ax: Axes, table: NDArray[Any], costs: NDArray[np.float64]) -> None:
         """Ring the best candidate: of the sound ones, where there are any."""

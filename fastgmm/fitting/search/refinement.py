@@ -21,6 +21,7 @@ from ..starts.methods import Goal
 from ..starts.race import Contender, best_start
 from .budget import FROM_ABOVE, Budget
 from .insertion import Clusters, insertions, recast
+from .lattice import Begin, Lattice
 from .merging import merged
 from .trials import Candidate, Data, Outcome, Trials
 
@@ -31,10 +32,8 @@ INSERTIONS = 4  # places for a new component, among which a race decides
 ROUNDS = 3  # most rounds of insertion and merging, and of changes of the structure
 MERGES_TRIED = 2  # how many fewer components than the best are tried, while each fit is better than the known one
 SCORE_WINDOW = 0.1  # in mean log-likelihood, how far behind a structure may be for its best fit to be searched around
-CONTEND, SWAP = 0.25, 0.5  # parts of what is left to be spent: on further starts, and on insertion and merging
+RISE, CONTEND, SWAP = 0.25, 0.25, 0.5  # parts of what is left: for structures above, further starts, inserting
 TIGHT_TOL = 1e-2  # times `tol`: the tolerance of candidates whose order `tol` leaves open
-
-Begin = Callable[..., Parameters]  # (rows, goal=)
 
 
 class Refinement:
@@ -59,6 +58,7 @@ class Refinement:
     def run(self, more_starts: Callable[[int, int], list[Begin]]) -> None:
         """All of it; `more_starts(n_components, n_starts)` draws the further starts."""
         budget, work = self.budget, self.trials.work
+        budget.spent += self._rise(RISE * budget.left)
         budget.spent += self._contend(more_starts, CONTEND * budget.left)
         searched: dict[Structure, tuple[bool, float]] = {}  # structures, and the score of what was found
         purse = SWAP * budget.left
@@ -71,6 +71,7 @@ class Refinement:
             searched |= {one.structure: self._score(self._best(one.structure)) for one in fresh}
             spent += self._convey(self._best(), purse - spent)
             budget.spent, purse = budget.spent + spent, purse - spent
+        budget.spent += self._rise(0.0)
         self._finish(budget.left)
 
     def _score(self, candidate: Candidate) -> tuple[bool, float]:
@@ -85,6 +86,23 @@ class Refinement:
         degenerate, least = self._score(self._best())
         best = [self._best(structure) for structure in dict.fromkeys(one.structure for one in self.candidates)]
         return [one for one in best if self._score(one) <= (degenerate, least + SCORE_WINDOW)]
+
+    # ---- structures above each other
+
+    def _rise(self, purse: float) -> float:
+        """Start candidates from the ends of structures within theirs; returns what that cost."""
+
+        def price(one: Candidate) -> float:
+            return self.budget.try_start(one, sum(RUNGS)) + FROM_ABOVE * self.budget.fit(one)
+
+        return Lattice(self.trials, self.candidates, self.outcomes).rise(self._fit_all, self._try_all, price, purse)
+
+    def _fit_all(self, candidate: Candidate, starts: Sequence[Begin], source: Source, sample: CompleteSource) -> float:
+        """Fit a candidate from each of its starts."""
+        passes = 0
+        for start in starts:
+            passes += self.trials.attempt(candidate, self.outcomes[candidate], source, partial(start, sample))
+        return self.budget.done(candidate, passes)
 
     # ---- further starts
 

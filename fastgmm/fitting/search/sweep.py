@@ -27,8 +27,9 @@ from ..starts.methods import Goal, from_centers, from_labels
 from ..starts.race import Contender
 from .budget import Budget
 from .insertion import Clusters
+from .lattice import Begin
 from .posteriors import Posteriors
-from .refinement import RUNGS, Begin, Refinement, from_above, run
+from .refinement import RUNGS, Refinement, from_above, run
 from .trials import Candidate, Data, Outcome, Trials
 
 SAMPLE_ROWS = 1 << 12  # size of the sample on which starts are sought
