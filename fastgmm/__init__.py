@@ -26,10 +26,9 @@ Each imports from those below it alone, and from `exceptions` and `text`, as tes
 docstring of a room says what it must not know.
 
 * plotting/       pictures of fitted mixtures: they see public attributes;   cli/   the command line: public names
-* fastgmm/        the public names: `gaussian_mixture`, `bayesian_mixture`, `model_selection`, `candidates` and
-                  `selection`, `em_steps`, `loading`, `datasets`, `config`, and equipment: `exceptions`, `text`,
-                  `startup`
-  many/           mixtures of many tables in one call
+* fastgmm/        the public names: `gaussian_mixture`, `bayesian_mixture`, `em_steps`, `loading`, `datasets`, `config`,
+                  and equipment: `exceptions`, `text`, `startup`
+  selection/      mixtures of several structures and sizes, compared;   many/   mixtures of many tables in one call
 * mixture/        what the estimators are made of: base, estimation, streaming, prior, bayesian, predictive, criteria,
                   distribution, regression, imputation, outliers, persistence, scikit-learn's protocol and conversion,
                   checks of arguments and of attributes, progress, the ending of a fit that is cut short, notebooks
@@ -97,8 +96,8 @@ from .many.fits import Fits
 from .many.fitting import fit_many
 from .mixture.prior import Prior
 from .model.statistics import Statistics
-from .model_selection import select
-from .selection import Selection
+from .selection.result import Selection
+from .selection.select import select
 
 __all__ = [
     "BayesianGaussianMixture",

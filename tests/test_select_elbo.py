@@ -120,7 +120,7 @@ def test_other_criteria_take_no_posterior() -> None:
 def test_bad_arguments(arguments: dict[str, Any], error: type[Exception], message: str) -> None:
     """Priors are refused before anything is fitted."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("fastgmm.candidates.sweep", lambda *_, **__: pytest.fail("something was fitted"))
+        patch.setattr("fastgmm.selection.candidates.sweep", lambda *_, **__: pytest.fail("something was fitted"))
         with pytest.raises(error, match=message):
             select(FAITHFUL, criterion="elbo", **arguments)
 

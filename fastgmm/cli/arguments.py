@@ -12,8 +12,8 @@ from ..config import show_config
 from ..exceptions import CommandError
 from ..fitting.starts import METHODS
 from ..model.structures import STRUCTURES
-from ..model_selection import ALL, DEFAULT_TYPES
-from ..selection import CRITERIA
+from ..selection.result import CRITERIA
+from ..selection.select import ALL, DEFAULT_TYPES
 from .commands import fit_file, fit_iris, predict_file, select_file, show_model
 
 DESCRIPTION = """Gaussian mixtures of tables. Without a command: fit the iris measurements that come with fastgmm, and

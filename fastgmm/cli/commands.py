@@ -19,9 +19,9 @@ from ..datasets import load_iris
 from ..exceptions import CommandError, ConvergenceWarning, SelectionWarning
 from ..gaussian_mixture import GaussianMixture
 from ..loading import load
-from ..model_selection import select
 from ..plotting import plot_components
-from ..selection import Selection
+from ..selection.result import Selection
+from ..selection.select import select
 from ..text import counted
 from .reports import comparison_report, fit_report, heading, model_report
 from .results import Summary, apply

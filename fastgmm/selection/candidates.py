@@ -12,20 +12,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .bayesian_mixture import BayesianGaussianMixture
-from .fitting.parallel import Job, share_out
-from .fitting.search.posteriors import Posteriors
-from .fitting.search.sweep import sweep
-from .fitting.search.trials import Candidate, Outcome
-from .fitting.starts.kmeans import Random
-from .fitting.variational import LEAST_COUNT
-from .gaussian_mixture import GaussianMixture
-from .mixture.base import fitted
-from .mixture.elsewhere import settings_of, take_over
-from .mixture.progress import DEBUG, Count, tell
-from .model.fitted import Fitted
-from .selection import CRITERIA
-from .sources.source import Source
+from ..bayesian_mixture import BayesianGaussianMixture
+from ..fitting.parallel import Job, share_out
+from ..fitting.search.posteriors import Posteriors
+from ..fitting.search.sweep import sweep
+from ..fitting.search.trials import Candidate, Outcome
+from ..fitting.starts.kmeans import Random
+from ..fitting.variational import LEAST_COUNT
+from ..gaussian_mixture import GaussianMixture
+from ..mixture.base import fitted
+from ..mixture.elsewhere import settings_of, take_over
+from ..mixture.progress import DEBUG, Count, tell
+from ..model.fitted import Fitted
+from ..sources.source import Source
+from .result import CRITERIA
 
 __all__ = ["Entry", "Search"]
 

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from .gaussian_mixture import GaussianMixture
-from .text import aligned, counted, shortened
+from ..gaussian_mixture import GaussianMixture
+from ..text import aligned, counted, shortened
 
 if TYPE_CHECKING:
     import pandas
     from matplotlib.axes import Axes
 
-    from .bayesian_mixture import BayesianGaussianMixture
-    from .plotting import CriterionDisplay
+    from ..bayesian_mixture import BayesianGaussianMixture
+    from ..plotting import CriterionDisplay
 
 __all__ = ["CRITERIA", "HIGHER", "Selection"]
 
@@ -136,7 +136,7 @@ class Selection:
         >>> select([[0.0], [1.0], [5.0], [6.0]], [1, 2], ["tied"]).plot().ax_.get_ylabel()
         'BIC (lower is better)'
         """
-        from .plotting import CriterionDisplay
+        from ..plotting import CriterionDisplay
 
         return CriterionDisplay.from_selection(self, criterion, ax=ax)
 
@@ -163,7 +163,7 @@ class Selection:
 
     def _repr_html_(self) -> str:
         """Return the same for notebooks."""
-        from .mixture.notebook import escape, framed, rest, table
+        from ..mixture.notebook import escape, framed, rest, table
 
         names, cells = self._printed()
         notes = [_note(row) for row in self.table_[:SHOWN]]

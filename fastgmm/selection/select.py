@@ -12,21 +12,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .bayesian_mixture import BayesianGaussianMixture
+from ..bayesian_mixture import BayesianGaussianMixture
+from ..exceptions import ConvergenceWarning, DegenerateComponentWarning, SelectionWarning, compatible, warn
+from ..fitting.search.trials import Candidate, Outcome
+from ..fitting.starts.kmeans import Random
+from ..gaussian_mixture import GaussianMixture
+from ..mixture.checks import check_random_state, listed_values, numbers_of_components
+from ..mixture.elsewhere import rows_to_fit
+from ..mixture.ending import to_the_end
+from ..mixture.progress import INFO, Count, tell
+from ..model.masked import masked
+from ..model.structures import MCLUST, STRUCTURES, UNCONSTRAINED, UNIVARIATE
+from ..sources.intake import total_weight
+from ..text import quoted, shortened
 from .candidates import Entry, Search
-from .exceptions import ConvergenceWarning, DegenerateComponentWarning, SelectionWarning, compatible, warn
-from .fitting.search.trials import Candidate, Outcome
-from .fitting.starts.kmeans import Random
-from .gaussian_mixture import GaussianMixture
-from .mixture.checks import check_random_state, listed_values, numbers_of_components
-from .mixture.elsewhere import rows_to_fit
-from .mixture.ending import to_the_end
-from .mixture.progress import INFO, Count, tell
-from .model.masked import masked
-from .model.structures import MCLUST, STRUCTURES, UNCONSTRAINED, UNIVARIATE
-from .selection import CRITERIA, HIGHER, Selection
-from .sources.intake import total_weight
-from .text import quoted, shortened
+from .result import CRITERIA, HIGHER, Selection
 
 __all__ = ["select"]
 
