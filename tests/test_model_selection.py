@@ -640,7 +640,7 @@ def test_interrupt_before_any_fit() -> None:
 @pytest.mark.parametrize("criterion", ["icl", "cv", "elbo"])
 def test_interrupt_of_judgement(criterion: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C once all candidates are fitted: they are compared by BIC, or by what is known already."""
-    candidates, posteriors = "fastgmm.candidates", "fastgmm.fitting.search.posteriors.begin"
+    candidates, posteriors = "fastgmm.selection.candidates", "fastgmm.fitting.search.posteriors.begin"
     place = {"icl": f"{candidates}._icl_terms", "cv": f"{candidates}._score", "elbo": posteriors}[criterion]
     monkeypatch.setattr(place, interrupt)
     with pytest.raises(KeyboardInterrupt) as caught:
