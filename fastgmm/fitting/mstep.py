@@ -12,6 +12,7 @@ from ..model.factors import IllDefinedCovariance
 from ..model.parameters import Parameters
 from ..model.statistics import Statistics
 from ..model.structure import Structure
+from ..sources.source import Source
 from .repair import EMPTY, LEAST_FLOAT64, RIDGE, Constraints, Degeneracy, Repair, Rows
 
 FLOOR = 2.0  # times `reg_covar`: a smaller variance is more regularization than data
@@ -193,15 +194,30 @@ class MaximumLikelihood:
         if any(repair.iteration > 0 for repair in self.repairs):
             return False
         structure, reg_covar = self.structure, np.asarray(self.regularization, dtype=np.float64)
+        own = self._own_covariances(parameters)
+        covariances = parameters.covariances if own is None else np.concatenate([parameters.covariances, own])
         if not reg_covar.any():
-            return True
+            return own is None or self._degeneracy.all_above_rounding(own)
         if structure.triangular:
-            smallest = smallest_variance(parameters.covariances, reg_covar)
+            smallest = smallest_variance(covariances, reg_covar)
             of_all = smallest_variance(self.rows.scatter / self.rows.total, reg_covar)
         else:
-            smallest = float((structure.diagonals(parameters.covariances) / reg_covar).min())
+            smallest = float((structure.diagonals(covariances) / reg_covar).min())
             of_all = float((structure.per_feature(self.rows.squares / self.rows.total) / reg_covar).min())
         return not smallest <= FLOOR < of_all + 1
+
+    def _own_covariances(self, parameters: Parameters) -> np.ndarray | None:
+        """Covariances of components' rows under no constraint, where these bound the objective.
+
+        A shape in common hides that the rows of a component lie on a line, while its volume is free to shrink; but the
+        covariance of no more rows than features says nothing.
+        """
+        structure, rows = self.structure, self.rows
+        if structure.constraint is None or not structure.varies or not isinstance(rows, Source):
+            return None
+        statistics = rows.statistics(structure, parameters)
+        enough = statistics.counts * rows.weight_unit > parameters.means.shape[1]
+        return structure.estimate(statistics, self.regularization)[2][enough]
 
 
 def regularization(reg_covar: float | str, degeneracy: Degeneracy) -> float | np.ndarray:

@@ -260,6 +260,12 @@ class Degeneracy:
         except IllDefinedCovariance:
             return False
 
+    def all_above_rounding(self, covariances: np.ndarray) -> bool:
+        """Whether covariances of components of the rows, (n, ...), are regular beyond rounding of the rows."""
+        means = np.broadcast_to(self.rows.origin, (1, len(self.rows.origin)))
+        resolution = float(np.finfo(self.rows.dtype).eps)
+        return all(self.acceptable((np.ones(1), means, one[None]), resolution) for one in covariances)
+
     def _held(self, previous: Parameters | None, k: int) -> np.ndarray:
         """The covariance of an empty component: as it was, or at the start the spread of all rows."""
         structure = self.structure

@@ -164,9 +164,10 @@ class Candidate(NamedTuple):
         """Whether no component has collapsed onto the regularization, as `MaximumLikelihood.sound` has it, (G,)."""
         count, structure = len(self.problems), self.structure
         reg_covar, own = limits.reg_covar, "auto" if limits.reg_covar is None else limits.reg_covar
-        if reg_covar == 0:
+        hidden = structure.constraint is not None and structure.varies
+        if reg_covar == 0 and not hidden:
             return np.ones(count, bool)
-        if reg_covar is None:
+        if reg_covar is None or hidden:
             sound = np.zeros(count, bool)
         elif structure.triangular:  # no eigenvalue is below one over the trace of the precision
             traces = np.square(self.found.factors).sum(axis=(-2, -1)).reshape(count, -1)

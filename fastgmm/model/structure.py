@@ -55,6 +55,11 @@ class Structure(Arrays):
         return self.constraint is not None and self.constraint.keeps_axes
 
     @property
+    def varies(self) -> bool:
+        """Whether volumes or shapes of components are free."""
+        return self.letters is None or "V" in self.letters[:2]
+
+    @property
     def common_axes(self) -> bool:
         """Whether all components have the same axes, that may be any."""
         return self.letters is not None and self.letters[2] == "E"
