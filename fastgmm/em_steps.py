@@ -148,6 +148,8 @@ def merge(first: Statistics, *others: Statistics) -> Statistics:
     >>> fastgmm.merge(*parts).n_samples
     3
     """
+    if not isinstance(first, Statistics):
+        raise TypeError(f"merge needs the Statistics of rows, one after the other, but got {type(first).__name__}.")
     merged = first
     for other in others:
         merged = merged.merge(other)

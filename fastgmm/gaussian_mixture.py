@@ -93,8 +93,8 @@ class GaussianMixture(Streaming, Criteria, Distribution, Regression, Imputation,
         * general: 'EEE', 'VEE', 'EVE', 'VVE' have axes in common, 'EEV', 'VEV', 'EVV', 'VVV' their own.
 
         'VII', 'VVI', 'EEE' and 'VVV' are 'spherical', 'diag', 'tied' and 'full'. Attributes have the shape of one of
-        these: those of 'EII' that of 'spherical', of other diagonal ones that of 'diag', of other general ones that of
-        'full'. 'E' and 'V' are for one feature.
+        these, with equal values repeated: those of 'EII' that of 'spherical', of other diagonal ones that of 'diag', of
+        other general ones that of 'full'. 'E' and 'V' are for one feature, with the shape of 'spherical'.
     tol : float, default=1e-3
         EM stops when the mean log-likelihood per sample changes by less than this from one iteration to the next, or
         as ``convergence`` says; 0 lets it run to ``max_iter``.

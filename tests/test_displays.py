@@ -40,7 +40,7 @@ def mixture() -> GaussianMixture:
 @pytest.fixture(scope="module")
 def selection() -> Selection:
     """All structures on iris, with degenerate candidates."""
-    return select(IRIS.data, range(1, 10), random_state=0)
+    return select(IRIS.data, range(1, 10), n_init=1, random_state=0)
 
 
 def legend(ax: Any) -> list[str]:

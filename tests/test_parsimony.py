@@ -317,7 +317,8 @@ def test_same_distribution(mixture: GaussianMixture) -> None:
     np.testing.assert_array_equal(mixture.predict_proba(X), plain.predict_proba(X))
     np.testing.assert_array_equal(mixture.sample(50, random_state=0)[0], plain.sample(50, random_state=0)[0])
     part, given = mixture.marginal([2, 0]), mixture.condition([1], [0.5])
-    assert part.covariance_type == given.covariance_type == plain.covariance_type
+    kept = mixture.covariance_type if mixture.covariance_type in ("EII", "EEI", "VEI", "VEE") else plain.covariance_type
+    assert part.covariance_type == given.covariance_type == kept
     np.testing.assert_array_equal(part.covariances_, plain.marginal([2, 0]).covariances_)
     np.testing.assert_array_equal(given.covariances_, plain.condition([1], [0.5]).covariances_)
     holes = np.where(np.arange(X.size).reshape(X.shape) % 7 == 0, np.nan, X)
@@ -601,3 +602,80 @@ def test_lines_that_a_common_shape_hides(reg_covar: float) -> None:
     assert not step.sound(mixture._fitted().parameters)
     usual = fitted(X, "VEV", labels_of("faithful", 3), tol=1e-6, reg_covar=reg_covar)
     assert step.sound(usual._fitted().parameters)
+
+
+# ---- other structures' parameters
+
+
+def test_warm_start_of_another_structure() -> None:
+    """A warm start from another structure's fit goes on from the nearest parameters, and never falls."""
+    X = clusters()[0]
+    first = GaussianMixture(3, covariance_type="VVE", reg_covar=0.0, random_state=0).fit(X)
+    for name in ("VEE", "EVV", "EEV", "VEV", "EVE", "full"):
+        mixture = GaussianMixture(3, covariance_type="VVE", reg_covar=0.0, random_state=0).fit(X)
+        mixture.set_params(covariance_type=name, warm_start=True, tol=1e-9, max_iter=50)
+        with warnings.catch_warnings(action="ignore"):
+            mixture.fit(X)
+        assert np.diff(mixture.lower_bounds_).min(initial=0.0) > -1e-11
+        mixture.set_params(max_iter=0).fit(X)
+        if name != "full":
+            assert_structured(mixture)
+    kept = GaussianMixture(3, covariance_type="VVE", reg_covar=0.0, warm_start=True, max_iter=0)
+    vars(kept).update({name: value for name, value in vars(first).items() if name.endswith("_")})
+    np.testing.assert_array_equal(kept.fit(X).covariances_, first.covariances_)
+
+
+@pytest.mark.parametrize("structure", ["EVE", "VVE"])
+def test_by_hand_is_a_fit(structure: str) -> None:
+    """EM by hand finds the axes again that a fit keeps, in the same order: the iterations are the same."""
+    X = clusters(80, 5)[0]
+    options: dict[str, Any] = {"covariance_type": structure, "reg_covar": 0.0, "tol": 0.0, "random_state": 0}
+    with warnings.catch_warnings(action="ignore"):
+        fit = GaussianMixture(2, max_iter=5, **options).fit(X)
+        following = GaussianMixture(2, max_iter=0, **options).fit(X)
+    for _ in range(5):
+        following = fastgmm.maximize(following, fastgmm.statistics(following, X))
+    np.testing.assert_allclose(following.lower_bounds_, fit.lower_bounds_, rtol=1e-9)
+
+
+def test_decomposition_of_any_parameters() -> None:
+    """Parameters set by hand that have no axes in common are taken apart all the same."""
+    X = clusters()[0]
+    mixture = GaussianMixture(3, random_state=0).fit(X).set_params(covariance_type="VVE")
+    volumes, shapes, axes = mixture.decomposition()
+    found = np.einsum("k,kai,ki,kbi->kab", volumes, axes, shapes, axes)
+    np.testing.assert_allclose(found, mixture.covariances_, rtol=1e-9, atol=1e-9)
+
+
+def test_marginals_keep_what_they_can() -> None:
+    """Constraints that hold for some of the features stay, others give way to the layout; weights stay equal."""
+    X, labels = clusters()
+    for name in MCLUST:
+        part = fitted(X, name, labels, equal_weights=True, tol=1e-6).marginal([0, 2])
+        kept = name in ("EII", "EEI", "VEI", "VEE") or STRUCTURES[name].constraint is None
+        assert part.covariance_type == (name if kept else STRUCTURES[name].layout.name)
+        assert part.equal_weights
+        if kept and STRUCTURES[name].constraint is not None:
+            assert_structured(part)
+
+
+def test_select_is_not_behind_single_fits() -> None:
+    """No candidate of few rows and components ends far below a fit from k-means."""
+    X = load_iris().data
+    table = fastgmm.select(X, range(1, 4), "all", random_state=0).table_
+    for one in table[table["n_components"] == 3]:
+        single = GaussianMixture(3, covariance_type=one["covariance_type"], random_state=0).fit(X)
+        assert one["degenerate"] or one["log_likelihood"] > single.score(X) * len(X) - 1
+
+
+@pytest.mark.parametrize("given", ["both", 1, None, [0, 1], [[True]], []])
+def test_bad_equal_weights(given: Any) -> None:
+    """Anything but False, True or a list of these is refused."""
+    with pytest.raises(ValueError, match="give False, True, or both in a list"):
+        fastgmm.select(load_iris().data, [1, 2], equal_weights=given)
+
+
+def test_equal_weights_of_posteriors() -> None:
+    """Posteriors have free weights."""
+    with pytest.raises(TypeError, match="leave equal_weights out"):
+        fastgmm.select(load_iris().data, [1, 2], criterion="elbo", equal_weights=True)

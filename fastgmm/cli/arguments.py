@@ -220,10 +220,8 @@ def _numbers(text: str) -> list[int]:
 
 def _structures(text: str) -> tuple[str, ...]:
     """Return the covariance structures that "full,diag" or "all" stands for."""
-    if text.strip() == ALL:
-        return (ALL,)
     words = tuple(dict.fromkeys(word.strip() for word in text.split(",")))
     for word in words:
-        if word not in STRUCTURES:
+        if word not in (ALL, *STRUCTURES):
             raise argparse.ArgumentTypeError(f"{word!r} is not among {', '.join([ALL, *STRUCTURES])}")
     return words

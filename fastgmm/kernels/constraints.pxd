@@ -347,6 +347,30 @@ cdef inline bint start_axes(
     return turn_some(t, s, sharing, weights, C, MOST_TURNS)
 
 
+cdef inline void order_axes(Turning* t, const Shape* s, const double* weights) noexcept nogil:
+    """Put axes in ascending order of the mean logarithms of variances, whatever their order was to begin with."""
+    cdef Py_ssize_t i, j, k, least, D = s.D
+    cdef double value, smallest
+    for j in range(D):
+        t.spectra[j] = 0
+        for k in range(s.K):
+            t.spectra[j] += weights[k] * log(t.v[k * D + j])
+    for i in range(D):
+        least, smallest = i, t.spectra[i]
+        for j in range(i + 1, D):
+            if t.spectra[j] < smallest:
+                least, smallest = j, t.spectra[j]
+        if least == i:
+            continue
+        t.spectra[least] = t.spectra[i]
+        for j in range(D):
+            value = t.A[i * D + j]
+            t.A[i * D + j], t.A[least * D + j] = t.A[least * D + j], value
+        for k in range(s.K):
+            value = t.v[k * D + i]
+            t.v[k * D + i], t.v[k * D + least] = t.v[k * D + least], value
+
+
 cdef inline bint common_axes(
     const Shape* s,
     int sharing,
@@ -373,6 +397,7 @@ cdef inline bint common_axes(
             return False
     elif not start_axes(&t, s, sharing, weights, C):
         return False
+    order_axes(&t, s, weights)
     for k in range(K):
         along_axes(t.v + k * D, axes, D, t.work, C + k * D * D)
     return True

@@ -41,7 +41,8 @@ class Conversion(BaseMixture):
         mixture : sklearn.mixture.GaussianMixture or BayesianGaussianMixture
             Of the class of the same name, with the fitted attributes that scikit-learn gives, and equal predictions to
             its rounding. Arguments that scikit-learn does not know are left out, and values that it does not know come
-            back as its defaults.
+            back as its defaults. Its criteria count the parameters of its own covariance types with free weights, which
+            are more than those of mclust's structures and of equal weights.
 
         Raises
         ------

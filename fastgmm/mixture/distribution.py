@@ -67,7 +67,7 @@ class Distribution(BaseMixture):
         covariances : array-like
             Covariances, of shape (n_components, n_features, n_features) if 'full', (n_features, n_features) if 'tied',
             (n_components, n_features) if 'diag', (n_components,) if 'spherical'.
-        covariance_type : {'full', 'tied', 'diag', 'spherical'}, default=None
+        covariance_type : {'full', 'tied', 'diag', 'spherical', 'EII', ...}, default=None
             None takes it from the shape of ``covariances``.
         **params : dict
             Further arguments of the constructor, such as ``random_state``; of a subclass also its own.
@@ -180,8 +180,10 @@ class Distribution(BaseMixture):
         Returns
         -------
         mixture : GaussianMixture
-            Its features are those asked for, in their order; ``covariance_type``, ``random_state``, ``missing`` and
-            ``n_threads`` are those of this mixture. A GaussianMixture also where this is of a subclass.
+            Its features are those asked for, in their order; ``covariance_type``, ``equal_weights``, ``random_state``,
+            ``missing`` and ``n_threads`` are those of this mixture; but a covariance type of mclust that some features
+            need not have gives way to that of scikit-learn with such arrays ('EVI' to 'diag', 'EVE' to 'full'). A
+            GaussianMixture also where this is of a subclass.
 
         Raises
         ------
@@ -199,7 +201,8 @@ class Distribution(BaseMixture):
         """
         fitted = self._fitted()
         chosen = feature_numbers(features, fitted.n_features, fitted.feature_names)
-        return self._derived(fitted, marginal(fitted.structure, fitted.parameters, chosen), chosen)
+        found = marginal(fitted.structure, fitted.parameters, chosen)
+        return self._derived(fitted, found, chosen, equal_weights=fitted.structure.equal_weights)
 
     @masked
     def condition(self, features: Features, values: ArrayLike) -> GaussianMixture:
@@ -265,8 +268,9 @@ class Distribution(BaseMixture):
         -------
         decomposition : tuple
             ``volumes`` (n_components,), ``shapes`` (n_components, n_features) and ``orientations`` (n_components,
-            n_features, n_features): a covariance is volume * D @ diag(shape) @ D.T, with the axes in the columns of D,
-            the longest first, and a shape whose product is one. Without correlations the axes are the features.
+            n_features, n_features): a covariance is volume * D @ diag(shape) @ D.T, with the axes in the columns of D
+            and a shape whose product is one. The longest axis comes first, of axes that components have in common the
+            longest on the average; without correlations the axes are the features in their order.
 
         Raises
         ------
@@ -298,18 +302,22 @@ class Distribution(BaseMixture):
         check_no_overflow(structure, parameters)
         return self
 
-    def _derived(self, fitted: Fitted, parameters: Parameters, features: list[int]) -> GaussianMixture:
+    def _derived(
+        self, fitted: Fitted, parameters: Parameters, features: list[int], *, equal_weights: bool = False
+    ) -> GaussianMixture:
         """Return a mixture of some of the features of this one."""
+        structure = fitted.structure.of_parts
         mixture = self._bare().set_params(
             n_components=len(parameters.weights),
-            covariance_type=fitted.structure.layout.name,  # a part is under no constraint
+            covariance_type=structure.name,
+            equal_weights=equal_weights,
             random_state=self.random_state,
             missing=self.missing,
             n_threads=self.n_threads,
         )
         if fitted.feature_names is not None:
             mixture.feature_names_in_ = fitted.feature_names[features]
-        return mixture._holding(fitted.structure.layout, parameters)
+        return mixture._holding(structure, parameters)
 
 
 def _inferred_type(shape: tuple[int, ...], sizes: tuple[int, int]) -> str:

@@ -202,7 +202,8 @@ class Estimation(BaseMixture):
 
     def _reached(self, state: Mapping[str, Any]) -> Parameters:
         """Return the parameters that a fit has left, to go on from."""
-        return self._fitted(state).parameters
+        fitted = self._fitted(state)
+        return fitted.structure.own(fitted.parameters)
 
     def _rows_to_fit(self, X: Any, sample_weight: Any = None) -> Source:
         """Return checked rows as a source, after the checks of the arguments."""
@@ -333,7 +334,8 @@ class Estimation(BaseMixture):
         weights, means, precisions = self.weights_init, self.means_init, self.precisions_init
         if weights is not None and structure.equal_weights:
             raise ValueError(
-                "weights_init starts from weights that equal_weights=True does not have: give one of them."
+                f"weights_init={quoted(weights)} with equal_weights=True, by which all weights are 1 / n_components: "
+                "leave one of these arguments out."
             )
         return StartingValues(
             None if weights is None else check_weights(weights, self.n_components),

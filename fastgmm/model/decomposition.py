@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .parameters import Parameters
-from .structure import Structure
+from .structure import ROUGHLY, Structure
 
 
 class Decomposition(NamedTuple):
@@ -39,10 +39,13 @@ def decomposed(structure: Structure, parameters: Parameters) -> Decomposition:
     common = structure.with_axes(parameters).axes
     if common is None and structure.common_axes:
         common = np.linalg.eigh(dense[0])[1].T
-    if common is None:
+    if common is not None:
+        turned = common @ dense @ common.T
+        along = np.einsum("kii->ki", turned)
+        rest = np.abs(turned - along[:, :, None] * np.eye(n_features)).max(axis=(1, 2))
+    if common is None or (rest > ROUGHLY * along.max(axis=1)).any():  # parameters set by hand may be any
         values, vectors = np.linalg.eigh(dense)
         return parts(values[:, ::-1], vectors[:, :, ::-1])
-    along = np.einsum("ia,kab,ib->ki", common, dense, common)
     order = np.argsort(-np.log(along).mean(axis=0), kind="stable")
     return parts(along[:, order], np.broadcast_to(common[order].T, dense.shape))
 

@@ -25,6 +25,8 @@ from .statistics import Statistics
 from .steps import Totals
 
 LOG_2_PI = math.log(2 * math.pi)
+KEPT_BY_PARTS = ("EII", "EEI", "VEI", "VEE")  # constraints that hold for some of the features, too
+ROUGHLY = 1e-5  # attributes may be in single precision
 LEAST_SHARE = 1e-200  # of a component without weight in what components have in common
 
 
@@ -53,6 +55,12 @@ class Structure(Arrays):
     def keeps_axes(self) -> bool:
         """Whether components have axes in common that each M-step turns further."""
         return self.constraint is not None and self.constraint.keeps_axes
+
+    @property
+    def of_parts(self) -> Structure:
+        """The structure that some of the features have, alone or given the others: itself, or its layout."""
+        kept = self.constraint is None or self.letters in KEPT_BY_PARTS
+        return self if kept else self.layout
 
     @property
     def varies(self) -> bool:
@@ -251,6 +259,18 @@ class Structure(Arrays):
             return replace(parameters, weights=self.mixed(parameters.weights))
         covariances = self.invert_factors(parameters.precisions_cholesky)
         return self.constrained(parameters.weights, parameters.means, covariances, parameters.axes)
+
+    def own(self, parameters: Parameters) -> Parameters:
+        """The parameters if the structure has them, to rounding, else the nearest ones that it has."""
+        if self.constraint is None and not self.equal_weights:
+            return parameters
+        try:
+            near = self.nearest(parameters)
+        except IllDefinedCovariance:
+            return parameters
+        pairs = ((getattr(one, name) for one in (near, parameters)) for name in ("weights", "precisions_cholesky"))
+        same = all(np.allclose(found, given, ROUGHLY, ROUGHLY * np.abs(given).max()) for found, given in pairs)
+        return replace(parameters, axes=near.axes) if same else near
 
     def with_axes(self, parameters: Parameters) -> Parameters:
         """The parameters with the axes that covariances have in common, where an M-step has to go on from them."""

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ..model.structures import STRUCTURES
 from ..text import quoted
-from .style import COLORS, DASHES, Display, color, marker
+from .style import COLORS, DASHES, MAX_LEGEND, Display, color, marker
 from .view import check_fitted
 
 if TYPE_CHECKING:
@@ -122,12 +122,15 @@ class CriterionDisplay(Display):
         self._ring(ax, table, costs)
         margin = 0.06 * (worst - costs.min()) or 1.0
         ax.set_ylim(*sorted([sign * (costs.min() - margin), sign * (worst + margin)]))
-        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         ax.set_xlabel("number of components")
         ax.set_ylabel(HIGHER.get(self.criterion) or f"{LOWER[self.criterion]} (lower is better)")
-        many = len(kinds) > MANY_CURVES
-        where: dict[str, Any] = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "frameon": False}
-        ax.legend(**where, fontsize=8 if many else 9, ncols=5 if many else 3)
+        above: dict[str, Any] = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "fontsize": 9, "ncols": 3}
+        if len(kinds) > MAX_LEGEND:
+            above = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5), "fontsize": 6}
+        elif len(kinds) > MANY_CURVES:
+            above |= {"fontsize": 8, "ncols": 5}
+        ax.legend(frameon=False, **above)
 
     def _ring(self, ax: Axes, table: NDArray[Any], costs: NDArray[np.float64]) -> None:
         """Ring the best candidate: of the sound ones, where there are any."""

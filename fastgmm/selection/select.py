@@ -82,7 +82,8 @@ def select(
     n_components : int or iterable of int, default=range(1, 10)
         Numbers of components.
     covariance_types : str or iterable of str, default=('full', 'tied', 'diag', 'spherical')
-        Covariance structures; 'all' are mclust's fourteen, or 'E' and 'V' for rows of one feature.
+        Covariance structures; 'all' are mclust's fourteen, or 'E' and 'V' for rows of one feature. Posteriors
+        ('elbo') have four: 'all' are then those of mclust's names.
     criterion : {'bic', 'aic', 'aicc', 'icl', 'cv', 'elbo'}, default='bic'
         What candidates are compared by. 'bic' and 'icl' look for the number of components, 'icl' for separate ones;
         'aic', 'aicc' (corrected for small samples) and 'cv' for the density that predicts new rows best. 'cv' is the
@@ -175,7 +176,9 @@ def select(
     posteriors = criterion == "elbo"
     types = _types(covariance_types, UNCONSTRAINED if posteriors else STRUCTURES)
     numbers = numbers_of_components(n_components)
-    weights = [False] if posteriors else _weights(options)
+    if posteriors and "equal_weights" in options:
+        raise TypeError("criterion='elbo' compares posteriors, whose weights are free: leave equal_weights out.")
+    weights = _weights(options)
     estimator = BayesianGaussianMixture if posteriors else GaussianMixture
     with rows_to_fit(estimator(**options), X, sample_weight) as source:
         rng = check_random_state(random_state)
@@ -281,8 +284,10 @@ def _warn(best: Entry, notes: Sequence[str]) -> None:
 def _types(covariance_types: Any, known: Collection[str]) -> list[str]:
     """Return the covariance structures asked for, each once; "all" stands for those of mclust."""
     types = [covariance_types] if isinstance(covariance_types, str) else listed_values(covariance_types)
+    if ALL in types and known is not STRUCTURES:
+        types = [name for name in MCLUST if name in known]
     if types == [ALL]:
-        return types if known is STRUCTURES else [name for name in MCLUST if name in known]
+        return types
     if not types or not all(isinstance(kind, str) and kind in known for kind in types):
         raise ValueError(
             f"covariance_types={quoted(covariance_types)}: give '{ALL}', or one or more of {', '.join(known)}."
@@ -293,12 +298,10 @@ def _types(covariance_types: Any, known: Collection[str]) -> list[str]:
 def _weights(options: dict[str, Any]) -> list[bool]:
     """Take out the option that each candidate has for itself: whether weights are equal."""
     given = options.pop("equal_weights", False)
-    if isinstance(given, str) or not isinstance(given, Iterable):
-        return [bool(given)]
-    found = list(dict.fromkeys(given))
-    if not found or not all(isinstance(one, bool) for one in found):
+    found = [given] if isinstance(given, str) or not isinstance(given, Iterable) else list(given)
+    if not found or not all(isinstance(one, (bool, np.bool_)) for one in found):
         raise ValueError(f"equal_weights={quoted(given)}: give False, True, or both in a list.")
-    return found
+    return list(dict.fromkeys(bool(one) for one in found))
 
 
 def _for_features(types: list[str], n_features: int) -> list[str]:

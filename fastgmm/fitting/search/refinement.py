@@ -32,7 +32,9 @@ INSERTIONS = 4  # places for a new component, among which a race decides
 ROUNDS = 3  # most rounds of insertion and merging, and of changes of the structure
 MERGES_TRIED = 2  # how many fewer components than the best are tried, while each fit is better than the known one
 SCORE_WINDOW = 0.1  # in mean log-likelihood, how far behind a structure may be for its best fit to be searched around
-RISE, CONTEND, SWAP = 0.25, 0.25, 0.5  # parts of what is left: for structures above, further starts, inserting
+RISE, CONTEND, SWAP = 0.1, 0.25, 0.5  # parts of what is left: for structures above, further starts, inserting
+CONTEND_ALL = 0.8  # for further starts of all candidates, of rows that are their own sample
+FINISH = 0.1  # the part that is kept for the end
 TIGHT_TOL = 1e-2  # times `tol`: the tolerance of candidates whose order `tol` leaves open
 
 
@@ -58,8 +60,9 @@ class Refinement:
     def run(self, more_starts: Callable[[int, int], list[Begin]]) -> None:
         """All of it; `more_starts(n_components, n_starts)` draws the further starts."""
         budget, work = self.budget, self.trials.work
+        reserve = FINISH * budget.left
         budget.spent += self._rise(RISE * budget.left)
-        budget.spent += self._contend(more_starts, CONTEND * budget.left)
+        budget.spent += self._contend(more_starts, (CONTEND_ALL if self.trials.whole else CONTEND) * budget.left)
         searched: dict[Structure, tuple[bool, float]] = {}  # structures, and the score of what was found
         purse = SWAP * budget.left
         for _ in range(ROUNDS):
@@ -72,7 +75,7 @@ class Refinement:
             spent += self._convey(self._best(), purse - spent)
             budget.spent, purse = budget.spent + spent, purse - spent
         budget.spent += self._rise(0.0)
-        self._finish(budget.left)
+        self._finish(max(budget.left, reserve))
 
     def _score(self, candidate: Candidate) -> tuple[bool, float]:
         return self.trials.score(candidate, self.outcomes[candidate])
@@ -107,13 +110,18 @@ class Refinement:
     # ---- further starts
 
     def _contend(self, more_starts: Callable[[int, int], list[Begin]], purse: float) -> float:
-        """Give the best candidates more starts, in turn, as far as the purse reaches; returns what that cost."""
+        """Give candidates more starts, as far as the purse reaches; returns what that cost.
+
+        The best ones get several, in turn; before that all get one where the rows are their own sample.
+        """
         trials, budget = self.trials, self.budget
         n_starts = (trials.settings.n_init - 1) * (EXTRA_STARTS if trials.whole else 1)
         several = [one for one in self.candidates if 1 < one.n_components <= trials.data.sample.n_samples]
+        several.sort(key=self._score)
         counts: dict[Candidate, int] = {}
-        for one in sorted(several, key=self._score)[:RETRIED] * n_starts:
-            price = budget.try_start(one, sum(RUNGS)) + budget.fit(one)
+        for one in several[: None if trials.whole and n_starts else 0] + several[:RETRIED] * n_starts:
+            passes = 0 if trials.whole else sum(RUNGS)  # of a fit, where the rows are their own sample
+            price = budget.try_start(one, passes) + budget.fit(one)
             if price <= purse:
                 counts[one], purse = counts.get(one, 0) + 1, purse - price
         jobs = []
