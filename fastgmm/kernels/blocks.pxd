@@ -37,9 +37,10 @@ cdef struct Layout:
     # Where things stand in a workspace, in numbers from its (aligned) start.
     int kind
     Py_ssize_t D, K, B, C
+    Py_ssize_t Q            # rows of p: K, and one more where there is noise
     Py_ssize_t P            # C padded: a row of a buffer must not be a power of two away from the next
     Py_ssize_t x            # (D, B)     the block, transposed; for COMMON_FRAME in its frame
-    Py_ssize_t p            # (K, B)     log densities, then responsibilities
+    Py_ssize_t p            # (K + 1, B) log densities, then responsibilities; the last row is for noise
     Py_ssize_t d2           # (K, B)     squared distances (COMMON_FRAME)
     Py_ssize_t extreme      # (B,)       largest log density, or smallest distance, of each sample
     Py_ssize_t component    # (B,)       the component that has it, an integer of the size of the numbers
@@ -65,7 +66,7 @@ cdef inline Layout layout(int kind, Py_ssize_t D, Py_ssize_t K, bint accumulatin
     cdef Py_ssize_t lanes = LANES_F64 if itemsize == 8 else LANES_F32
     cdef Py_ssize_t tile = TILE_COLUMNS * lanes
     cdef Py_ssize_t pad = max(lanes, 16), size = 0, doubles
-    at.kind, at.D, at.K = kind, D, K
+    at.kind, at.D, at.K, at.Q = kind, D, K, K
     if accumulating:    # long blocks: sums over lanes are then a small part
         at.B = (2048 if kind != TRIANGULAR else 1024 if D <= 8 else 512) // itemsize
     else:               # short ones: a call may be for a single row
@@ -75,7 +76,7 @@ cdef inline Layout layout(int kind, Py_ssize_t D, Py_ssize_t K, bint accumulatin
     at.B = (at.B + tile - 1) // tile * tile
     at.C = at.P = at.B
     at.x = take(&size, D * at.B, pad)
-    at.p = take(&size, K * at.B, pad)
+    at.p = take(&size, (K + 1) * at.B, pad)
     at.d2 = take(&size, K * at.B if kind == COMMON_FRAME else 0, pad)
     at.extreme = take(&size, at.B, pad)
     at.component = take(&size, at.B, pad)
@@ -225,7 +226,7 @@ cdef inline void enter_frame(
 
 cdef inline void log_densities(
     const Layout* at,
-    const floating* offsets,            # IN   (K,)  c_k
+    const floating* offsets,            # IN   (Q,)  c_k, and the log of weight times density of noise
     const floating* centers,            # IN   (K, D)
     const floating* center_rounding,    # IN   (K, D), TRIANGULAR
     const floating* factors,            # IN   packed W_k, s_k of DIAGONAL (K, D) or COMMON_FRAME (K,)
@@ -258,6 +259,10 @@ cdef inline void log_densities(
             s = <floating> -0.5 * factors[k] * factors[k]
             for n in range(B):
                 p[n] = c + s * d2[n]
+    for k in range(at.K, at.Q):
+        p = work + at.p + k * B
+        for n in range(B):
+            p[n] = offsets[k]
 
 
 cdef inline Py_ssize_t far(const floating* values, Py_ssize_t n) noexcept nogil:
@@ -329,12 +334,12 @@ cdef inline void store_responsibilities(
     const floating* work,
     Py_ssize_t rows,
     Py_ssize_t length,                  # IN   of a row of `out`
-    floating* restrict out,             # OUT  (rows, K)
+    floating* restrict out,             # OUT  (rows, Q)
 ) noexcept nogil:
     """Transpose the responsibilities of a block."""
-    cdef Py_ssize_t k, n, K = at.K
+    cdef Py_ssize_t k, n
     cdef const floating* restrict p
-    for k in range(K):
+    for k in range(at.Q):
         p = work + at.p + k * at.B
         for n in range(rows):
             out[n * length + k] = p[n]

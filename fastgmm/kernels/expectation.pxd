@@ -48,7 +48,7 @@ cdef inline void expectation(
             enter_frame(at, origin, whitener, work)
         summed = rows == B and weights == NULL
         log_densities(at, offsets, centers, center_rounding, factors, work)
-        normalize(summed, B, at.K, cut, work + at.p, B, work + at.scores)
+        normalize(summed, B, at.Q, cut, work + at.p, B, work + at.scores)
         if rows < B:
             clear_lanes(at, rows, work)
         if weights != NULL:
@@ -99,9 +99,9 @@ cdef inline Py_ssize_t evaluate(
     bint apart,
     floating* work,                     # SCRATCH
     floating* log_likelihoods,          # OUT  (N,), or NULL
-    floating* responsibilities,         # OUT  (N, K), or NULL
+    floating* responsibilities,         # OUT  (N, Q), or NULL
     Py_ssize_t length,                  # IN   of a row of these
-    int64_t* labels,                    # OUT  (N,), or NULL
+    int64_t* labels,                    # OUT  (N,), -1 for noise, or NULL
 ) noexcept nogil:
     """What a mixture says of each row; returns how many are so far off that log densities do not tell components apart.
     """
@@ -118,11 +118,13 @@ cdef inline Py_ssize_t evaluate(
         if tails != NULL:
             heavy_tails(at, tails, apart, centers, factors, work)
         if labels != NULL:
-            largest(B, at.K, work + at.p, B, work + at.extreme, work + at.component)
+            largest(B, at.Q, work + at.p, B, work + at.extreme, work + at.component)
             for n in range(rows):
                 labels[n0 + n] = integer(work + at.component, n)
+                if labels[n0 + n] == at.K:
+                    labels[n0 + n] = -1         # noise
         if normalized:
-            normalize(False, B, at.K, <floating> 0, work + at.p, B, work + at.scores)
+            normalize(False, B, at.Q, <floating> 0, work + at.p, B, work + at.scores)
         n_far += far(work + (at.scores if normalized else at.extreme), rows)
         if log_likelihoods != NULL:
             memcpy(log_likelihoods + n0, work + at.scores, rows * sizeof(floating))

@@ -76,7 +76,7 @@ def accumulate(
     const int32_t[::1] labels,                  # IN     (N,) the component that owns each row, or None
     const floating[::1] weights,                # IN     (N,), or None: 1 each
     int kind,                                   # IN     TRIANGULAR, DIAGONAL or COMMON_FRAME (for the E-step only)
-    const floating[::1] offsets,                # IN     (K,)    c_k
+    const floating[::1] offsets,                # IN     (Q,)    c_k, and where there is noise its log density
     const floating[:, ::1] centers,             # IN     (K, D)  mu_k or m_k
     const floating[:, ::1] center_rounding,     # IN     (K, D)  rounding_k; TRIANGULAR only
     const floating[::1] factors,                # IN     packed W_k (see `pack`), s_k (K, D) flat, or s_k (K,)
@@ -94,6 +94,7 @@ def accumulate(
     cdef const double* o = &origin[0] if kind == COMMON_FRAME else NULL
     cdef const floating* lost = &center_rounding[0, 0] if kind == TRIANGULAR else NULL
     cdef const char* x = <const char*> &X[0, 0] if N > 0 else NULL
+    at.Q = offsets.shape[0]
     with nogil:
         if labels is not None:
             accumulate_all_labeled(&at, x, X.strides[0], X.strides[1], N, &labels[0], w, &centers[0, 0], lost, work,
@@ -129,8 +130,8 @@ def posterior(
     bint apart,                                 # IN     whether these are products over features
     floating[::1] workspace,                    # SCRATCH
     floating[::1] log_likelihoods,              # OUT    (N,)   or None
-    floating[:, ::1] responsibilities,          # OUT    (N, K) or None
-    int64_t[::1] labels,                        # OUT    (N,)   or None
+    floating[:, ::1] responsibilities,          # OUT    (N, Q) or None; the last column is that of noise
+    int64_t[::1] labels,                        # OUT    (N,)   or None; -1 for noise
 ):
     """Log-likelihood, responsibilities and most probable component of each row, where wanted.
 
@@ -143,10 +144,11 @@ def posterior(
     cdef floating* scores = NULL if log_likelihoods is None else &log_likelihoods[0]
     cdef floating* shares = NULL if responsibilities is None else &responsibilities[0, 0]
     cdef int64_t* chosen = NULL if labels is None else &labels[0]
+    at.Q = offsets.shape[0]
     with nogil:
         n_far = evaluate(&at, <const char*> &X[0, 0], X.strides[0], X.strides[1], N, &offsets[0], &centers[0, 0],
                          &center_rounding[0, 0], &factors[0], &origin[0], W, t, apart, aligned(&workspace[0]), scores,
-                         shares, K, chosen)
+                         shares, at.Q, chosen)
     return n_far
 
 
