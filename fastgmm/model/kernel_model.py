@@ -18,7 +18,7 @@ class KernelModel(NamedTuple):
     """A mixture as the kernels read it, in the precision of the rows; the formulae stand in kernels.pyx."""
 
     kind: int
-    offsets: np.ndarray  # (K,) log pi_k + log det(factor) - D/2 log 2 pi
+    offsets: np.ndarray  # (K,) log pi_k + log det(factor) - D/2 log 2 pi, and that of noise where there is some
     centers: np.ndarray  # (K, D)
     center_rounding: np.ndarray  # (K, D), or nothing
     factors: np.ndarray  # packed (K, D (D + 1) / 2), (K, D) or (K,); flat
@@ -27,6 +27,11 @@ class KernelModel(NamedTuple):
     scales: np.ndarray | None = None  # (D,) what rows are multiplied by before the kernels see them
     log_volume: float = 0.0  # what is taken off log densities, which are per unit of volume
     tails: Tails = Tails()  # of the densities of single rows
+
+    @property
+    def n_columns(self) -> int:
+        """How many responsibilities a row has."""
+        return len(self.offsets)
 
     @property
     def arguments(self) -> tuple[Any, ...]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .masked import masked
+from .noise import Noise
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +18,7 @@ class Parameters:
     Attributes
     ----------
     weights : ndarray of shape (K,)
-        Mixing proportions, summing to one: what is reported.
+        Mixing proportions, summing to one, with that of noise: what is reported.
     means : ndarray of shape (K, D)
     covariances : ndarray
         Covariance matrices, or variances for diag and spherical.
@@ -29,6 +30,8 @@ class Parameters:
         whose exponentials need not sum to one.
     axes : ndarray of shape (D, D), or None
         The axes that all covariances have in common, one in each row, where an M-step has to go on from them.
+    noise : Noise, or None
+        A component of noise, whose weight is what `weights` lack.
     """
 
     weights: np.ndarray
@@ -37,6 +40,12 @@ class Parameters:
     precisions_cholesky: np.ndarray
     expected_log_weights: np.ndarray | None = None
     axes: np.ndarray | None = None
+    noise: Noise | None = None
+
+    @property
+    def noise_weight(self) -> float:
+        """The weight of noise: zero where there is none."""
+        return 0.0 if self.noise is None else max(0.0, 1 - float(self.weights.sum()))
 
     @property
     @masked

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..exceptions import ModelFileError
 from ..text import quoted, shortened
+from .noise import Noise
 
 MODEL = "Statistics"  # in the header of files
 
@@ -52,6 +53,8 @@ class Statistics:
     axes : ndarray of shape (n_features, n_features), or None
         The axes that all covariances of the mixture have in common, one in each row, where the next M-step turns them
         further ('EVE' and 'VVE').
+    noise : object, or None
+        What the mixture has for noise; the counts lack the rows of it.
 
     Examples
     --------
@@ -72,6 +75,7 @@ class Statistics:
     covariance_type: str
     log_volume: float = 0.0
     axes: NDArray[np.float64] | None = None
+    noise: Noise | None = None
 
     def merge(self, other: Self) -> Self:
         """The statistics of both sets of rows.

@@ -69,9 +69,10 @@ def described(
     (n_components, n_features), triangle = means.shape, means.shape[1] * (means.shape[1] + 1) // 2
     framed = structure.kind == COMMON_FRAME
     n_scales = {TRIANGULAR: triangle, DIAGONAL: n_features, COMMON_FRAME: 1}[structure.kind]
+    noise = parameters.noise
     model = KernelModel(
         structure.kind,
-        np.empty(n_components, dtype),
+        np.empty(n_components + (noise is not None), dtype),
         np.empty(means.shape, dtype),
         np.empty(means.shape if structure.kind == TRIANGULAR else (0, 0), dtype),
         np.empty(n_components * n_scales, dtype),
@@ -80,8 +81,10 @@ def described(
     )
     weights = np.ascontiguousarray(parameters.weights), parameters.expected_log_weights
     own = structure.kind, structure.triangular, structure.shared, *weights, means, factors, units, model.origin
-    places = model.offsets, model.centers, model.center_rounding, model.factors, model.whitener
+    places = model.offsets[:n_components], model.centers, model.center_rounding, model.factors, model.whitener
     kernels.CHOSEN.describe_mixture(*own, *places)
+    if noise is not None:
+        model.offsets[-1] = noise.offset(parameters.noise_weight, units)
     return model
 
 

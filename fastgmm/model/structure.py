@@ -41,6 +41,7 @@ class Structure(Arrays):
     constraint: Constraint | None = None
     univariate: bool = False  # whether it is a name for mixtures of one feature alone
     equal_weights: bool = False  # whether all components have the same weight
+    noisy: bool = False  # whether there is a component of noise
     compiled: bool = False  # whether all its steps are those of the kernels
 
     _layout: Structure | None = None
@@ -87,6 +88,13 @@ class Structure(Arrays):
         found.equal_weights, found._layout = True, self.layout
         return found
 
+    @cached
+    def with_noise(self) -> Structure:
+        """The same with a component of noise."""
+        found = copy(self)
+        found.noisy, found.compiled, found._layout = True, False, self.layout
+        return found
+
     @property
     def layout(self) -> Structure:
         """The structure of the same arrays without a constraint."""
@@ -115,7 +123,8 @@ class Structure(Arrays):
         """Free parameters of the whole mixture."""
         rule = self.n_covariance_parameters if self.constraint is None else self.constraint.n_parameters
         weights = 0 if self.equal_weights else n_components - 1
-        return weights + n_components * n_features + rule(n_components, n_features)
+        noise = 2 if self.noisy else 0  # its weight and its density
+        return noise + weights + n_components * n_features + rule(n_components, n_features)
 
     def check_features(self, n_features: int) -> None:
         """Refuse several features where the name is for one."""
@@ -166,6 +175,7 @@ class Structure(Arrays):
             self.components(parameters.precisions_cholesky, order),
             None if parameters.expected_log_weights is None else parameters.expected_log_weights[order],
             parameters.axes,
+            parameters.noise,
         )
 
     def rescaled(self, parameters: Parameters, scales: np.ndarray) -> Parameters:
@@ -177,6 +187,7 @@ class Structure(Arrays):
             means=parameters.means * scales,
             covariances=self.squared(parameters.covariances, scales),
             precisions_cholesky=factors,
+            noise=None if parameters.noise is None else parameters.noise.rescaled(scales),
         )
 
     def rescaled_statistics(self, statistics: Statistics, scales: np.ndarray) -> Statistics:
@@ -231,7 +242,14 @@ class Structure(Arrays):
 
         Raises IllDefinedCovariance, a ValueError, when a covariance is not positive definite.
         """
-        return self.constrained(*self.estimate(statistics, reg_covar), statistics.axes)
+        return self.beside_noise(self.constrained(*self.estimate(statistics, reg_covar), statistics.axes), statistics)
+
+    def beside_noise(self, parameters: Parameters, statistics: Statistics) -> Parameters:
+        """Weights that leave noise the part of the rows that it has."""
+        if statistics.noise is None:
+            return parameters
+        share = min(1.0, float(statistics.counts.sum()) / statistics.n_samples)
+        return replace(parameters, weights=share * parameters.weights, noise=statistics.noise)
 
     def constrained(
         self, weights: np.ndarray, means: np.ndarray, covariances: np.ndarray, axes: np.ndarray | None = None
@@ -335,6 +353,7 @@ class Structure(Arrays):
         found = Statistics(
             *(used, counts, first, second, float(sums[-1]), n_samples, resolution, self.layout.name, model.log_volume),
             axes=parameters.axes,
+            noise=parameters.noise,
         )
         return found if model.scales is None else self.rescaled_statistics(found, 1 / model.scales)
 
@@ -345,7 +364,7 @@ class Structure(Arrays):
         scatters = np.where(np.isfinite(per_row), parameters.covariances / per_row, 0.0)
         sums = np.zeros_like(parameters.means)
         own = n_samples, resolution, self.layout.name
-        return Statistics(parameters.means, counts, sums, scatters, 0.0, *own, axes=parameters.axes)
+        return Statistics(parameters.means, counts, sums, scatters, 0.0, *own, axes=parameters.axes, noise=parameters.noise)
 
     def squares(self, totals: Totals) -> np.ndarray:
         """Sums of squares of all rows along each feature (D,): the diagonal of their scatter, if there are matrices."""
