@@ -9,6 +9,7 @@ import numpy as np
 
 from ..model.cached import cached
 from ..model.factors import IllDefinedCovariance
+from ..model.noise import START, Box, Noise
 from ..model.parameters import Parameters
 from ..model.statistics import Statistics
 from ..model.structure import Structure
@@ -121,18 +122,22 @@ class MaximumLikelihood:
         reg_covar: float | str = 0.0,
         degenerate: str = "raise",
         constraints: Constraints | None = None,
+        noise: float | str | None = None,
     ) -> None:
         self.rows = rows
         self.structure = structure
         self.repairs: list[Repair] = []
         self.constraints: Constraints = dict(constraints or {})
-        self.reg_covar, self.degenerate = reg_covar, degenerate
+        self.reg_covar, self.degenerate, self._noise = reg_covar, degenerate, noise
         self._degeneracy = Degeneracy(rows, structure)
 
     def evaluated(self, parameters: Parameters) -> Parameters:
         return parameters
 
     def __call__(self, statistics: Statistics, previous: Parameters | None = None, iteration: int = 0) -> Parameters:
+        if self.structure.noisy and statistics.noise is None:  # a start, of which no row is noise
+            n_samples = statistics.n_samples / (1 - START)
+            statistics = replace(statistics, noise=self.noise, n_samples=n_samples)
         careful = self.degenerate == "repair"
         if previous is not None and not math.isfinite(statistics.log_likelihood):
             self._degeneracy.refuse(statistics)
@@ -148,6 +153,11 @@ class MaximumLikelihood:
         self.repairs += found.repairs
         self.constraints = found.constraints
         return found.parameters
+
+    @cached
+    def noise(self) -> Noise:
+        """Noise of these rows, as `_noise` says."""
+        return noise_of(self.rows, self._noise)
 
     def value(self, statistics: Statistics, parameters: Parameters) -> float:
         return statistics.mean_log_likelihood
@@ -166,7 +176,7 @@ class MaximumLikelihood:
         return parameters
 
     def on(self, rows: Rows, constraints: Constraints | None = None) -> Self:
-        return type(self)(rows, self.structure, self.reg_covar, self.degenerate, constraints)
+        return type(self)(rows, self.structure, self.reg_covar, self.degenerate, constraints, self._noise)
 
     def rules(self, resolution: float, n_components: int) -> Rules | None:
         if self.constraints or type(self) is not MaximumLikelihood:
@@ -231,6 +241,20 @@ def regularization(reg_covar: float | str, degeneracy: Degeneracy) -> float | np
             "underflow. Divide each column by its standard deviation."
         )
     return RIDGE * degeneracy.structure.per_feature(degeneracy.spread)
+
+
+def noise_of(rows: Rows, noise: float | str | None) -> Noise:
+    """Noise over the smaller of two boxes about the rows: along the features, or the principal axes, as in mclust."""
+    assert isinstance(rows, Source)
+    lower, upper = rows.extent()
+    boxes = [Box(lower, upper - lower)]
+    if len(lower) > 1 and not rows.has_gaps:
+        axes = np.linalg.eigh(rows.scatter)[1].T
+        low, high = rows.extent(axes)
+        boxes.append(Box(low, high - low, axes))
+    box = min(boxes, key=lambda one: one.log_volume)
+    given = not isinstance(noise, str) and noise is not None
+    return Noise(float(noise) if given else -box.log_volume, box, given)
 
 
 def smallest_variance(covariances: np.ndarray, unit: np.ndarray) -> float:

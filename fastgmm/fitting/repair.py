@@ -164,7 +164,8 @@ class Degeneracy:
         if structure.constraint is not None and not constraints:  # which may make up for what a component lacks
             candidate = weights, means, covariances, statistics.axes
             if self.acceptable(candidate, resolution, constrained=True):
-                return Repaired(structure.constrained(*candidate), repairs, constraints)
+                found = structure.beside_noise(structure.constrained(*candidate), statistics)
+                return Repaired(found, repairs, constraints)
         scales, constraints = self._scales(covariances, means, resolution), dict(constraints)
         for part in parts:
             which = None if structure.shared else int(part.start)
@@ -182,7 +183,7 @@ class Degeneracy:
         found = self._constrained(weights, means, covariances, statistics.axes)
         if structure.constraint is not None and previous is not None:
             found = self._likelier(statistics, found, previous)
-        return Repaired(found, repairs, constraints)
+        return Repaired(structure.beside_noise(found, statistics), repairs, constraints)
 
     def _constrained(
         self, weights: np.ndarray, means: np.ndarray, covariances: np.ndarray, axes: np.ndarray | None

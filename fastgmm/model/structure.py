@@ -345,15 +345,15 @@ class Structure(Arrays):
         The kernel's sums are about means rounded to the precision of the rows, or in the frame of one source; and of
         rows multiplied by the scales of the model. The log-likelihood is per volume of its units.
         """
+        noise, n_components = parameters.noise, len(model.centers)
         if model.scales is not None:
             parameters = self.rescaled(parameters, model.scales)
-        n_components = len(model.centers)
         counts = sums[:-1].reshape(n_components, -1)[:, 0].copy()
         used, first, second = self.moments(parameters, model, sums[:-1], totals)
         found = Statistics(
             *(used, counts, first, second, float(sums[-1]), n_samples, resolution, self.layout.name, model.log_volume),
             axes=parameters.axes,
-            noise=parameters.noise,
+            noise=noise,
         )
         return found if model.scales is None else self.rescaled_statistics(found, 1 / model.scales)
 
@@ -364,7 +364,9 @@ class Structure(Arrays):
         scatters = np.where(np.isfinite(per_row), parameters.covariances / per_row, 0.0)
         sums = np.zeros_like(parameters.means)
         own = n_samples, resolution, self.layout.name
-        return Statistics(parameters.means, counts, sums, scatters, 0.0, *own, axes=parameters.axes, noise=parameters.noise)
+        return Statistics(
+            parameters.means, counts, sums, scatters, 0.0, *own, axes=parameters.axes, noise=parameters.noise
+        )
 
     def squares(self, totals: Totals) -> np.ndarray:
         """Sums of squares of all rows along each feature (D,): the diagonal of their scatter, if there are matrices."""

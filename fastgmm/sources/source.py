@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 import numpy as np
 
 from .. import kernels as compiled
+from ..kernels import COMMON_FRAME
 from ..model.cached import cached
 from ..model.fitted import Fitted
 from ..model.parameters import Parameters
@@ -134,6 +135,23 @@ class Source(ABC):
     def imputed(self, n_components: int, structure: Structure) -> CompleteSource:
         """Rows without gaps, from which a start of mixtures of a structure is found."""
 
+    def extent(self, axes: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Smallest and largest values of rows of positive weight along each feature, or axis, (D,) each; but NaN."""
+        found = np.full((2, self.n_features), [[np.inf], [-np.inf]])
+
+        def task(_: Workspace, group: Group) -> tuple[np.ndarray, np.ndarray]:
+            X = group.X if self.weights is None else group.X[self.weights[group.rows] > 0]
+            if not len(X):
+                return found[0], found[1]
+            Y = X if axes is None else X.astype(np.float64, copy=False) @ axes.T
+            return np.fmin.reduce(Y, axis=0), np.fmax.reduce(Y, axis=0)
+
+        def collect(part: tuple[np.ndarray, np.ndarray]) -> None:
+            found[0], found[1] = np.fmin(found[0], part[0]), np.fmax(found[1], part[1])
+
+        Pass(self, self._cut(COMMON_FRAME, 1)).run(task, collect)
+        return found[0], found[1]
+
     @abstractmethod
     def moments(self, structure: Structure) -> tuple[np.ndarray, np.ndarray]:
         """Mean (D,) and covariance of all rows, as the structure has that of one component."""
@@ -210,7 +228,7 @@ class Source(ABC):
             (values, largest), out = np.empty((2, len(group.X)), self.dtype), sums.part()
             for start in range(0, len(group.X), step):
                 part = slice(start, start + step)
-                shares = np.empty((len(group.X[part]), len(model.centers)), self.dtype)
+                shares = np.empty((len(group.X[part]), model.n_columns), self.dtype)
                 self.posterior(group.X[part], model, values[part], shares, None, workspace=workspace)
                 np.log(reduce(np.maximum, shares.T), out=largest[part])  # ten times as fast as shares.max(axis=1)
             out[:] = self._total_of(values, group.rows), self._total_of(largest, group.rows)
@@ -227,13 +245,13 @@ class Source(ABC):
         return out
 
     def responsibilities(self, model: Model, out: np.ndarray | None = None) -> np.ndarray:
-        """Posterior probability of each component for each row, (N, K)."""
-        out = np.empty((self.n_samples, len(model.centers)), self.dtype) if out is None else out
+        """Posterior probability of each component for each row, (N, K), and of noise where there is some, (N, K + 1)."""
+        out = np.empty((self.n_samples, model.n_columns), self.dtype) if out is None else out
         self._posterior(model, None, out, None)
         return out
 
     def labels(self, model: Model, out: np.ndarray | None = None) -> np.ndarray:
-        """Most probable component of each row, (N,)."""
+        """Most probable component of each row, (N,); -1 for noise."""
         out = np.empty(self.n_samples, np.int64) if out is None else out
         self._posterior(model, None, None, out)
         return out
