@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from math import isfinite
 from numbers import Real
 from typing import Any
 
@@ -71,6 +72,7 @@ CONSTRAINTS: Constraints = {
         "a float in the range (0.5, 1.0]",
     ),
     "equal_weights": BOOL,
+    "noise": either((lambda v: isinstance(v, Real) and isfinite(float(v)), "a finite number"), one_of(["auto"]), NONE),
     "prior": either((lambda v: isinstance(v, Prior), "a fastgmm.Prior"), one_of(["mclust"]), NONE),
 }
 
@@ -183,6 +185,11 @@ class GaussianMixture(Streaming, Criteria, Distribution, Regression, Imputation,
     equal_weights : bool, default=False
         Whether all components have the weight 1 / n_components, as mclust's ``equalPro``; criteria count no weights
         then.
+    noise : {None, 'auto'} or float, default=None
+        A component of constant density for rows that belong to no Gaussian: 'auto' takes one over the volume of the
+        smaller of two boxes about the rows, along features or principal axes, as mclust does; a float is the logarithm
+        of the density. Its label is -1, and it is the last column of `predict_proba`. ``weights_`` sum to
+        ``1 - noise_weight_``.
 
     Attributes
     ----------
@@ -346,6 +353,7 @@ class GaussianMixture(Streaming, Criteria, Distribution, Regression, Imputation,
         missing: str = "raise",
         prior: Prior | str | None = None,
         equal_weights: bool = False,
+        noise: float | str | None = None,
     ) -> None:
         self.n_components = n_components
         self.covariance_type = covariance_type
@@ -372,6 +380,7 @@ class GaussianMixture(Streaming, Criteria, Distribution, Regression, Imputation,
         self.missing = missing
         self.prior = prior
         self.equal_weights = equal_weights
+        self.noise = noise
 
     def _bare(self) -> GaussianMixture:
         return GaussianMixture()
@@ -384,4 +393,5 @@ class GaussianMixture(Streaming, Criteria, Distribution, Regression, Imputation,
         if self.prior is not None:
             prior = self.prior if isinstance(self.prior, Prior) else Prior()
             return partial(Penalized, prior=partial(prior_of, prior=prior), reg_covar=self.reg_covar)
-        return partial(MaximumLikelihood, reg_covar=self.reg_covar, degenerate=self.degenerate)
+        own = {"reg_covar": self.reg_covar, "degenerate": self.degenerate, "noise": self.noise}
+        return partial(MaximumLikelihood, **own)

@@ -21,6 +21,7 @@ from ..sources.intake import as_source, check_sample_weight
 from ..sources.source import Source
 from .attributes import check_factors, check_shapes, check_weights_and_means, fitted_attributes
 from .checks import Constraints, check_n_features, check_out, check_parameters
+from .noise import noise_of
 from .protocol import Estimator, arguments_of, overrides
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ __all__ = [
 Floats = NDArray[np.floating[Any]]  # of single precision where rows are, else of double precision
 
 FITTED = ("weights_", "means_", "precisions_cholesky_")
+LEAST_PART = 1e-300  # of rows that are not noise
 SMALL = 1 << 15  # bytes of parameters up to which a `Fitted` is kept from one call to the next
 
 
@@ -222,8 +224,10 @@ class BaseMixture(Estimator):
         if not (isinstance(name, str) and name in STRUCTURES):
             self._check_params({"covariance_type": name})
         structure = STRUCTURES[name]
-        equal = (vars(self) if attributes is None else attributes).get("equal_weights", False)
-        return structure.equally_weighted if equal else structure
+        state = vars(self) if attributes is None else attributes
+        if state.get("equal_weights", False):
+            structure = structure.equally_weighted
+        return structure if state.get("noise") is None else structure.with_noise
 
     def _fitted(self, attributes: Mapping[str, Any] | None = None) -> Fitted:
         """Return the mixture of these attributes, or as it is; covariances that nobody has set are NaN.
@@ -234,11 +238,18 @@ class BaseMixture(Estimator):
         weights, means, factors = fitted_attributes(self, state, *FITTED)
         covariances = _floats_or_nan(state.get("covariances_"))
         structure = self._structure(state)
+        noise = None
+        if structure.noisy:
+            noise_weight, noise = noise_of(self, state, means.shape[-1])
+            weights = weights / max(1 - noise_weight, LEAST_PART)  # summing to one for the checks below
         arrays = (weights, means, factors, covariances)
         if factors.nbytes + means.nbytes > SMALL:
             found = _checked(structure, *arrays)
         else:
             found = _remembered(structure, *[part for array in arrays for part in (array.shape, array.tobytes())])
+        if noise is not None:
+            shares = (1 - noise_weight) * found.parameters.weights
+            found = Fitted(structure, replace(found.parameters, weights=shares, noise=noise))
         names = state.get("feature_names_in_")
         return found if names is None else replace(found, feature_names=names)
 

@@ -31,6 +31,7 @@ from .attributes import fitted_attributes
 from .base import BaseMixture
 from .checks import check_means, check_precisions, check_random_state, check_weights, seeded
 from .ending import to_the_end, warn_of_end, warn_of_repairs
+from .noise import noise_attributes
 from .progress import DEBUG, INFO, Logged, Printed, listener, tell
 from .protocol import overrides
 
@@ -393,5 +394,6 @@ class Estimation(BaseMixture):
             "lower_bounds_": bounds,
             "n_features_in_": parameters.means.shape[1],
             "n_samples_seen_": n_samples,
+            **noise_attributes(parameters),
             **{name: value for name, value in optional.items() if value is not None},
         }

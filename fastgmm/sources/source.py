@@ -245,7 +245,7 @@ class Source(ABC):
         return out
 
     def responsibilities(self, model: Model, out: np.ndarray | None = None) -> np.ndarray:
-        """Posterior probability of each component for each row, (N, K), and of noise where there is some, (N, K + 1)."""
+        """Posterior probability of each component for each row, (N, K), or (N, K + 1) with noise, the last one."""
         out = np.empty((self.n_samples, model.n_columns), self.dtype) if out is None else out
         self._posterior(model, None, out, None)
         return out
