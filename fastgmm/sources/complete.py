@@ -140,6 +140,8 @@ class CompleteSource(Source):
     # ---- statistics
 
     def statistics(self, structure: Structure, parameters: Parameters) -> Statistics:
+        if structure.noisy and structure.shared:  # whose scatter within would be that of all rows less that between
+            return structure.pool(self.statistics(structure.expanded, structure.expand(parameters)))
         model = self._kernel_model(structure, parameters)
         sums = Sums(self._n_sums(model))
         self._pass(model.kind, len(model.centers)).run(partial(self._accumulate, model, sums, None), sums.add)
