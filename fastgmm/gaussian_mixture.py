@@ -382,6 +382,12 @@ class GaussianMixture(Streaming, Criteria, Distribution, Regression, Imputation,
         self.equal_weights = equal_weights
         self.noise = noise
 
+    def _check_in_sklearn(self) -> None:
+        if self.noise is not None:
+            raise ValueError(
+                f"noise={self.noise!r} has nothing that stands for it in scikit-learn: its mixtures have no noise."
+            )
+
     def _bare(self) -> GaussianMixture:
         return GaussianMixture()
 
@@ -392,6 +398,7 @@ class GaussianMixture(Streaming, Criteria, Distribution, Regression, Imputation,
     def _m_step(self, state: Mapping[str, Any] | None = None) -> MSteps:
         if self.prior is not None:
             prior = self.prior if isinstance(self.prior, Prior) else Prior()
-            return partial(Penalized, prior=partial(prior_of, prior=prior), reg_covar=self.reg_covar)
+            own_prior = partial(prior_of, prior=prior)
+            return partial(Penalized, prior=own_prior, reg_covar=self.reg_covar, noise=self.noise)
         own = {"reg_covar": self.reg_covar, "degenerate": self.degenerate, "noise": self.noise}
         return partial(MaximumLikelihood, **own)

@@ -11,6 +11,7 @@ from ..model.parameters import Parameters
 from ..model.structure import Structure
 
 NEAR = 0.05  # length of an EM step, in standard deviations, above which it is not extrapolated
+LEAST_WEIGHT = 1e-300  # of noise
 FIRST_LIMIT = 4.0  # of the step length, and what it grows by where it was too short
 
 
@@ -107,13 +108,20 @@ class Squarem(Plain):
 class Coordinates(NamedTuple):
     """Parameters without constraints, relative to those at the origin of a `Chart`.
 
-    The logarithms of weights less their mean; means in standard deviations; logarithms of the diagonal of the
+    The logarithms of weights, that of noise among them, less their mean; means in standard deviations; logarithms of the diagonal of the
     covariances' Cholesky factor, and what is below it in standard deviations of its row.
     """
 
     weights: np.ndarray
     means: np.ndarray
     factors: np.ndarray
+
+
+def all_weights(parameters: Parameters) -> np.ndarray:
+    """Weights, and that of noise if there is any; zero is no number of which there is a logarithm."""
+    if parameters.noise is None:
+        return parameters.weights
+    return np.append(parameters.weights, max(parameters.noise_weight, LEAST_WEIGHT))
 
 
 class Chart:
@@ -128,14 +136,15 @@ class Chart:
 
     def coordinates(self, parameters: Parameters) -> Coordinates:
         """The coordinates of parameters."""
-        weights = np.log(parameters.weights / self.origin.weights)
+        weights = np.log(all_weights(parameters) / all_weights(self.origin))
         factors = self._logarithmic(self._lower(parameters)) - self.factors
         means = (parameters.means - self.origin.means) / self.deviations
         return Coordinates(weights - weights.mean(), means, factors)
 
     def parameters(self, at: Coordinates) -> Parameters:
         """The parameters at some coordinates; their covariances, which no pass reads, are NaN."""
-        weights = self.origin.weights * np.exp(at.weights - at.weights.max())
+        weights = all_weights(self.origin) * np.exp(at.weights - at.weights.max())
+        weights = (weights / weights.sum())[: len(self.origin.weights)]
         means = self.origin.means + at.means * self.deviations
         logarithmic = self.factors + at.factors
         if self.structure.triangular:
@@ -145,7 +154,7 @@ class Chart:
         else:
             factors = np.exp(-logarithmic) / self.deviations
         factors = factors.reshape(self.origin.precisions_cholesky.shape)
-        return Parameters(weights / weights.sum(), means, np.asarray(np.nan), factors)
+        return Parameters(weights, means, np.asarray(np.nan), factors, noise=self.origin.noise)
 
     def length(self, at: Coordinates) -> float:
         """A norm after the Fisher information of labeled rows: a component counts as much as its weight.
@@ -153,14 +162,15 @@ class Chart:
         A change of a logarithm of the diagonal has twice the information of one beside it; that of a variance shared
         by features has it for each.
         """
-        squares = (at.means**2).sum(axis=1) + at.weights**2
+        share = self.origin.weights
+        squares = (at.means**2).sum(axis=1) + at.weights[: len(share)] ** 2
         inner = at.factors**2
         if self.structure.triangular:
             covariances = inner.sum(axis=(1, 2)) + np.einsum("kii->k", inner)
         else:
             covariances = 2 * inner.sum(axis=1) * (at.means.shape[1] / inner.shape[1])
-        share = self.origin.weights
-        return math.sqrt(float((share * (squares + covariances)).sum()))
+        of_noise = all_weights(self.origin)[len(share) :] @ at.weights[len(share) :] ** 2
+        return math.sqrt(float((share * (squares + covariances)).sum()) + float(of_noise))
 
     def _lower(self, parameters: Parameters) -> np.ndarray:
         """Cholesky factors of the covariances, (K, D, D), or standard deviations (K, D); 1 where shared."""

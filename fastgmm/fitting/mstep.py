@@ -9,11 +9,11 @@ import numpy as np
 
 from ..model.cached import cached
 from ..model.factors import IllDefinedCovariance
-from ..model.noise import START, Box, Noise
 from ..model.parameters import Parameters
 from ..model.statistics import Statistics
 from ..model.structure import Structure
 from ..sources.source import Source
+from .noise import BesideNoise, Density
 from .repair import EMPTY, LEAST_FLOAT64, RIDGE, Constraints, Degeneracy, Repair, Rows
 
 FLOOR = 2.0  # times `reg_covar`: a smaller variance is more regularization than data
@@ -95,6 +95,9 @@ class MStep(Protocol):
     def rules(self, resolution: float, n_components: int) -> "Rules | None":
         """What compiled iterations of so many components heed, over rows of this resolution; None if they won't do."""
 
+    def started(self, parameters: Parameters) -> Parameters:
+        """A start that the user gives, with what the mixture has beside components."""
+
     def renumber(self, order: np.ndarray) -> None:
         """Take note that components have been put into another order."""
 
@@ -105,7 +108,7 @@ class MStep(Protocol):
 MSteps = Callable[..., MStep]  # (rows, structure, constraints=): makes the M-step of each fit of an estimator
 
 
-class MaximumLikelihood:
+class MaximumLikelihood(BesideNoise):
     """Maximum likelihood, with regularized covariances; the objective is the mean log-likelihood.
 
     What `Structure.maximize` makes of healthy statistics is passed on as it is. Only where it fails, where a component
@@ -122,22 +125,20 @@ class MaximumLikelihood:
         reg_covar: float | str = 0.0,
         degenerate: str = "raise",
         constraints: Constraints | None = None,
-        noise: float | str | None = None,
+        noise: Density = None,
     ) -> None:
         self.rows = rows
         self.structure = structure
         self.repairs: list[Repair] = []
         self.constraints: Constraints = dict(constraints or {})
-        self.reg_covar, self.degenerate, self._noise = reg_covar, degenerate, noise
+        self.reg_covar, self.degenerate, self.density = reg_covar, degenerate, noise
         self._degeneracy = Degeneracy(rows, structure)
 
     def evaluated(self, parameters: Parameters) -> Parameters:
         return parameters
 
     def __call__(self, statistics: Statistics, previous: Parameters | None = None, iteration: int = 0) -> Parameters:
-        if self.structure.noisy and statistics.noise is None:  # a start, of which no row is noise
-            n_samples = statistics.n_samples / (1 - START)
-            statistics = replace(statistics, noise=self.noise, n_samples=n_samples)
+        statistics = self.beside_noise(statistics, previous)
         careful = self.degenerate == "repair"
         if previous is not None and not math.isfinite(statistics.log_likelihood):
             self._degeneracy.refuse(statistics)
@@ -153,11 +154,6 @@ class MaximumLikelihood:
         self.repairs += found.repairs
         self.constraints = found.constraints
         return found.parameters
-
-    @cached
-    def noise(self) -> Noise:
-        """Noise of these rows, as `_noise` says."""
-        return noise_of(self.rows, self._noise)
 
     def value(self, statistics: Statistics, parameters: Parameters) -> float:
         return statistics.mean_log_likelihood
@@ -176,7 +172,7 @@ class MaximumLikelihood:
         return parameters
 
     def on(self, rows: Rows, constraints: Constraints | None = None) -> Self:
-        return type(self)(rows, self.structure, self.reg_covar, self.degenerate, constraints, self._noise)
+        return type(self)(rows, self.structure, self.reg_covar, self.degenerate, constraints, self.known_density)
 
     def rules(self, resolution: float, n_components: int) -> Rules | None:
         if self.constraints or type(self) is not MaximumLikelihood:
@@ -241,20 +237,6 @@ def regularization(reg_covar: float | str, degeneracy: Degeneracy) -> float | np
             "underflow. Divide each column by its standard deviation."
         )
     return RIDGE * degeneracy.structure.per_feature(degeneracy.spread)
-
-
-def noise_of(rows: Rows, noise: float | str | None) -> Noise:
-    """Noise over the smaller of two boxes about the rows: along the features, or the principal axes, as in mclust."""
-    assert isinstance(rows, Source)
-    lower, upper = rows.extent()
-    boxes = [Box(lower, upper - lower)]
-    if len(lower) > 1 and not rows.has_gaps:
-        axes = np.linalg.eigh(rows.scatter)[1].T
-        low, high = rows.extent(axes)
-        boxes.append(Box(low, high - low, axes))
-    box = min(boxes, key=lambda one: one.log_volume)
-    given = not isinstance(noise, str) and noise is not None
-    return Noise(float(noise) if given else -box.log_volume, box, given)
 
 
 def smallest_variance(covariances: np.ndarray, unit: np.ndarray) -> float:

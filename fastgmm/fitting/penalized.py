@@ -15,6 +15,7 @@ from ..model.penalty import N_SAMPLES, MixturePrior, Penalty
 from ..model.statistics import Statistics
 from ..model.structure import Structure
 from .mstep import Rules, least_counts, regularization
+from .noise import BesideNoise, Density
 from .repair import RIDGE, Constraints, Degeneracy, Repair, Rows
 
 RAISED = "variances raised by a small part of the usual ones"
@@ -22,7 +23,7 @@ RAISED = "variances raised by a small part of the usual ones"
 PriorOf = Callable[[Rows, Structure], tuple[MixturePrior, list[Repair]]]
 
 
-class Penalized:
+class Penalized(BesideNoise):
     """The M-step of a mixture with priors; the objective is the log posterior density per row.
 
     That is log p(rows | parameters) + log p(parameters), all constants included, divided by the number of rows. A
@@ -42,12 +43,14 @@ class Penalized:
         reg_covar: float | str = 0.0,
         constraints: Constraints | None = None,
         n_samples: float | None = None,
+        noise: Density = None,
     ) -> None:
         self.rows = rows
         self.structure = structure
         self.constraints: Constraints = {}
         self.repairs: list[Repair] = []
         self.n_samples = rows.total * rows.weight_unit if n_samples is None else n_samples
+        self.density = noise
         self._reg_covar, self._degeneracy = reg_covar, Degeneracy(rows, structure)
         self._penalties: dict[int, Penalty] = {}  # of each number of components
         self._known: tuple[Parameters, float] | None = None  # the last log density
@@ -66,6 +69,7 @@ class Penalized:
         return parameters
 
     def __call__(self, statistics: Statistics, previous: Parameters | None = None, iteration: int = 0) -> Parameters:
+        statistics = self.beside_noise(statistics, previous)
         arrays = statistics.counts, statistics.sums, statistics.scatters
         evaluated = previous is None or math.isfinite(statistics.log_likelihood)
         if not evaluated or not all(np.isfinite(array).all() for array in arrays):
@@ -107,10 +111,10 @@ class Penalized:
         return parameters
 
     def on(self, rows: Rows, constraints: Constraints | None = None) -> Self:
-        return type(self)(rows, self.structure, self.prior, self._reg_covar, constraints, self.n_samples)
+        return type(self)(rows, self.structure, self.prior, self._reg_covar, constraints, self.n_samples, self.known_density)
 
     def rules(self, resolution: float, n_components: int) -> Rules | None:
-        if type(self) is not Penalized or self.n_samples != self.rows.total or self.structure.constraint is not None:
+        if type(self) is not Penalized or self.n_samples != self.rows.total or not self.structure.compiled:
             return None
         penalty, units = self.penalty(n_components), self.rows.units
         numbers = penalty.numbers.copy()

@@ -159,6 +159,9 @@ class Variational:
         numbers = self.prior.numbers(self.n_samples, units.sizes)
         return Rules(least, -1.0, added, *rounding, offset, variational=numbers)
 
+    def started(self, parameters: Parameters) -> Parameters:
+        return parameters
+
     def renumber(self, order: np.ndarray) -> None:
         """Nothing here is numbered."""
 

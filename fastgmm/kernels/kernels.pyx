@@ -267,6 +267,7 @@ def accumulate_patterns(
     const double[::1] log_weights,              # IN     (K,)
     const double[:, ::1] means,                 # IN     (K, D)
     const double[::1] covariances,              # IN     (K, D, D), (K, D) or (D, D), flat
+    const double[::1] noise,                    # IN     (D + 2,) logs of weight, density and widths; () without noise
     floating[::1] workspace,                    # SCRATCH
     double[::1] scratch,                        # SCRATCH
     double[::1] out,                            # OUT    sums per component, then the log-likelihood
@@ -278,12 +279,14 @@ def accumulate_patterns(
         sum r, sum r z (D) of each,  sum r z z^T of all (lower triangle by rows),  sum r |y - m_k|^2,  sum r |y|^2
 
     of which the last two, in the frame of each pattern, tell how many digits the scatter may have lost as a difference.
-    Rows of which nothing is observed add nothing.
+    Rows of which nothing is observed add nothing. The density of noise, times the width of the box along each feature
+    that is missing, is that of the features observed.
     """
     cdef Py_ssize_t D = X.shape[1], K = means.shape[0], pattern, start, stop, block, longest, n0, rows
     cdef PatternMixture mix = pattern_mixture(kind, D, K, aligned(&scratch[0]))
     cdef MarginalModel model = marginal_model(kind, D, K)
     cdef SortedRows data = sorted_rows(X, order)
+    cdef const double* given = &noise[0] if noise.shape[0] > 0 else NULL
     cdef Layout at
     cdef floating* memory = aligned(&workspace[0])
     cdef floating* work = memory + model.size
@@ -292,7 +295,7 @@ def accumulate_patterns(
     cdef double* log_likelihood = &out[out.shape[0] - 1]
     with nogil:
         memset(&out[0], 0, out.shape[0] * sizeof(double))
-        set_mixture(&mix, &log_weights[0], &means[0, 0], &covariances[0])
+        set_mixture(&mix, &log_weights[0], &means[0, 0], &covariances[0], given)
         for pattern in range(masks.shape[0]):
             start, stop = starts[pattern], starts[pattern + 1]
             condition(&mix, &masks[pattern, 0])
@@ -307,7 +310,7 @@ def accumulate_patterns(
                 n0 = start + block * longest
                 rows = min(longest, stop - n0)
                 begin_block(&mix, &model, &data, n0, rows, &at, memory)
-                normalize(rows == at.B and w == NULL, at.B, K, cut, work + at.p, at.B, work + at.scores)
+                normalize(rows == at.B and w == NULL, at.B, at.Q, cut, work + at.p, at.B, work + at.scores)
                 if rows < at.B:
                     clear_lanes(&at, rows, work)
                 if w != NULL:
@@ -328,10 +331,11 @@ def posterior_patterns(
     const double[::1] log_weights,
     const double[:, ::1] means,
     const double[::1] covariances,
+    const double[::1] noise,
     floating[::1] workspace,                    # SCRATCH
     double[::1] scratch,                        # SCRATCH
     floating[::1] log_likelihoods,              # OUT    (N,)   or None
-    floating[:, ::1] responsibilities,          # OUT    (N, K) or None
+    floating[:, ::1] responsibilities,          # OUT    (N, R) or None
     int64_t[::1] labels,                        # OUT    (N,)   or None
 ):
     """As `posterior`, given the features observed; by the weights alone where there are none."""
@@ -341,12 +345,13 @@ def posterior_patterns(
     cdef PatternMixture mix = pattern_mixture(kind, D, K, aligned(&scratch[0]))
     cdef MarginalModel model = marginal_model(kind, D, K)
     cdef SortedRows data = sorted_rows(X, order)
+    cdef const double* given = &noise[0] if noise.shape[0] > 0 else NULL
     cdef Layout at
     cdef floating* memory = aligned(&workspace[0])
     cdef floating* work = memory + model.size
     cdef double score
     with nogil:
-        set_mixture(&mix, &log_weights[0], &means[0, 0], &covariances[0])
+        set_mixture(&mix, &log_weights[0], &means[0, 0], &covariances[0], given)
         for pattern in range(masks.shape[0]):
             start, stop = starts[pattern], starts[pattern + 1]
             condition(&mix, &masks[pattern, 0])
@@ -359,13 +364,13 @@ def posterior_patterns(
                     if log_likelihoods is not None:
                         log_likelihoods[row] = <floating> (score if mix.n_observed > 0 else 0)
                     top = 0
-                    for k in range(K):
+                    for k in range(mix.R):
                         if mix.row.p[k] > mix.row.p[top]:
                             top = k
                         if responsibilities is not None:
                             responsibilities[row, k] = <floating> mix.row.r[k]
                     if labels is not None:
-                        labels[row] = top
+                        labels[row] = top if top < K else -1
                 continue
             at = begin_pattern(&mix, &model, False, memory)
             longest = at.B
@@ -374,20 +379,21 @@ def posterior_patterns(
                 rows = min(longest, stop - n0)
                 begin_block(&mix, &model, &data, n0, rows, &at, memory)
                 if labels is not None:
-                    largest(at.B, K, work + at.p, at.B, work + at.extreme, work + at.component)
+                    largest(at.B, at.Q, work + at.p, at.B, work + at.extreme, work + at.component)
                     for n in range(rows):
-                        labels[order[n0 + n]] = integer(work + at.component, n)
+                        top = integer(work + at.component, n)
+                        labels[order[n0 + n]] = top if top < K else -1
                 if log_likelihoods is None and responsibilities is None:
                     n_far += far(work + at.extreme, rows)
                     continue
-                normalize(False, at.B, K, <floating> 0, work + at.p, at.B, work + at.scores)
+                normalize(False, at.B, at.Q, <floating> 0, work + at.p, at.B, work + at.scores)
                 n_far += far(work + at.scores, rows)
                 for n in range(rows):
                     row = order[n0 + n]
                     if log_likelihoods is not None:
                         log_likelihoods[row] = (work + at.scores)[n]
                     if responsibilities is not None:
-                        for k in range(K):
+                        for k in range(at.Q):
                             responsibilities[row, k] = (work + at.p)[k * at.B + n]
     return n_far
 
@@ -401,6 +407,7 @@ def impute_patterns(
     const double[::1] log_weights,
     const double[:, ::1] means,
     const double[::1] covariances,
+    const double[::1] noise,
     double[::1] scratch,                        # SCRATCH
     const int64_t[::1] labels,                  # IN     (N,)   components to draw from, or None: conditional means
     const double[:, ::1] normals,               # IN     (N, D) standard normals to draw with, or None
@@ -412,9 +419,10 @@ def impute_patterns(
     cdef int32_t row
     cdef PatternMixture mix = pattern_mixture(kind, D, K, aligned(&scratch[0]))
     cdef SortedRows data = sorted_rows(X, order)
+    cdef const double* given = &noise[0] if noise.shape[0] > 0 else NULL
     cdef double mean, deviation = 0
     with nogil:
-        set_mixture(&mix, &log_weights[0], &means[0, 0], &covariances[0])
+        set_mixture(&mix, &log_weights[0], &means[0, 0], &covariances[0], given)
         for pattern in range(masks.shape[0]):
             condition(&mix, &masks[pattern, 0])
             for n in range(starts[pattern], starts[pattern + 1]):

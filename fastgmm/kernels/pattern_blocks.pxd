@@ -17,7 +17,7 @@ cdef enum:
 cdef struct MarginalModel:
     # Where the mixture of the observed features, as the kernels for complete rows read it, stands before the workspace
     # of a block; in numbers.
-    Py_ssize_t offsets          # (K,)
+    Py_ssize_t offsets          # (R,)
     Py_ssize_t centers          # (K, o)
     Py_ssize_t center_rounding  # (K, o)
     Py_ssize_t factors          # packed, (K, o) or (K,)
@@ -28,7 +28,7 @@ cdef inline MarginalModel marginal_model(int kind, Py_ssize_t D, Py_ssize_t K) n
     """Room for the mixture of any of D features."""
     cdef MarginalModel model
     cdef Py_ssize_t size = 0
-    model.offsets = take(&size, K, 16)
+    model.offsets = take(&size, K + 1, 16)
     model.centers = take(&size, K * D, 16)
     model.center_rounding = take(&size, K * D if kind == TRIANGULAR else 0, 16)
     model.factors = take(&size, K * (packed_size(D) if kind == TRIANGULAR else D if kind == DIAGONAL else 1), 16)
@@ -61,6 +61,8 @@ cdef inline Layout begin_pattern(
     """Prepare for the blocks of a pattern: their layout, the marginal mixture, and sums of zero."""
     cdef Py_ssize_t o = mix.n_observed
     cdef Layout at = pattern_layout(mix.kind, o, mix.K, accumulating, sizeof(floating))
+    cdef Py_ssize_t k
+    at.Q = mix.R
     memset(memory + model.size + at.n_buffered, 0, mix.K * sizeof(Py_ssize_t))
     if accumulating:
         memset(mix.block.sums, 0, mix.K * width(mix.kind, o) * sizeof(double))
@@ -70,6 +72,8 @@ cdef inline Layout begin_pattern(
         write_shared_model(mix, model, memory)
     else:
         write_model(mix, model, memory)
+    for k in range(mix.K, mix.R):
+        (memory + model.offsets)[k] = <floating> mix.offsets[k]
     return at
 
 

@@ -109,17 +109,19 @@ cdef inline double posterior_of_row(const PatternMixture* mix) noexcept nogil:
     squares(mix, 0, mix.K)
     for k in range(mix.K):
         mix.row.p[k] = mix.offsets[k] - 0.5 * mix.row.p[k]
+    for k in range(mix.K, mix.R):
+        mix.row.p[k] = mix.offsets[k]
     peak = mix.row.p[0]
-    for k in range(1, mix.K):
+    for k in range(1, mix.R):
         peak = max(peak, mix.row.p[k])
     top = max(peak, -DBL_MAX)
-    for k in range(mix.K):
+    for k in range(mix.R):
         mix.row.r[k] = mix.row.p[k] - top
-    exp_all(mix.K, mix.row.r, mix.row.r)
-    for k in range(mix.K):
+    exp_all(mix.R, mix.row.r, mix.row.r)
+    for k in range(mix.R):
         total += mix.row.r[k]
     total = max(total, DBL_MIN)
-    for k in range(mix.K):
+    for k in range(mix.R):
         mix.row.r[k] /= total
     return peak + log(total)
 

@@ -68,8 +68,8 @@ cdef struct Row:
     double* y                   # (D,)              whitened (COMMON_FRAME)
     double* g                   # (S,)              H y, what the row itself adds to x - mu (COMMON_FRAME)
     double* z                   # (K, S)            x - mu, missing features at their conditional means
-    double* p                   # (Q,)              log densities
-    double* r                   # (K,)              responsibilities
+    double* p                   # (R,) in whole chunks  log densities
+    double* r                   # (R,)              responsibilities
 
 
 cdef struct BufferedRows:
@@ -98,6 +98,7 @@ cdef struct PatternMixture:
     # A mixture, conditioned on the observed features of the present pattern. DIAGONAL has no use for the matrices.
     int kind
     Py_ssize_t D, K
+    Py_ssize_t R                # responsibilities of a row: K, and one more where there is noise
     Py_ssize_t M                # covariances: K, or 1 that components share
     Py_ssize_t cov_stride       # 1, or 0 where they share it: component k has covariance k * cov_stride
     Py_ssize_t Q                # K in whole chunks
@@ -105,12 +106,13 @@ cdef struct PatternMixture:
     Py_ssize_t P                # padded(S): length of a row of the other matrices
     const double* means         # (K, D)
     const double* log_weights   # (K,)
+    const double* noise         # (D + 2,)          what is known of noise, or NULL; see `accumulate_patterns`
     double* variances           # (M, D)
     double* origin              # (S,)              mean of the mixture (COMMON_FRAME)
     Py_ssize_t n_observed, n_missing
     Py_ssize_t* observed        # (D,)              the features
     Py_ssize_t* missing         # (D,)
-    double* offsets             # (K,)              c_k of the marginal density
+    double* offsets             # (R,)              c_k of the marginal density, and the log density of noise
     double* scales              # (M, D)            1 / deviation; by the place in `observed`, of DIAGONAL by feature
     double* logs                # (M, D + 1)        sums of log(scales); of DIAGONAL the logarithms themselves
     double* columns             # (M, D, P)         H^T, a row for each observed feature
@@ -129,14 +131,14 @@ cdef inline PatternMixture pattern_mixture(int kind, Py_ssize_t D, Py_ssize_t K,
     cdef Py_ssize_t S = (D + CHUNK - 1) // CHUNK * CHUNK, P = padded(S), Q = (K + CHUNK - 1) // CHUNK * CHUNK, size = 0
     cdef bint matrices = kind != DIAGONAL, shared = kind == COMMON_FRAME
     cdef Py_ssize_t M = 1 if shared else K, pooled = width(TRIANGULAR, D), state
-    mix.kind, mix.D, mix.K, mix.M, mix.S, mix.P, mix.Q = kind, D, K, M, S, P, Q
+    mix.kind, mix.D, mix.K, mix.R, mix.M, mix.S, mix.P, mix.Q = kind, D, K, K, M, S, P, Q
     mix.cov_stride = not shared
     mix.n_observed = mix.n_missing = 0
     mix.variances = start + take(&size, M * D, CHUNK)
     mix.origin = start + take(&size, S if shared else 0, CHUNK)
     mix.observed = <Py_ssize_t*> (start + take(&size, D, CHUNK))
     mix.missing = <Py_ssize_t*> (start + take(&size, D, CHUNK))
-    mix.offsets = start + take(&size, K, CHUNK)
+    mix.offsets = start + take(&size, K + 1, CHUNK)
     mix.scales = start + take(&size, M * D, CHUNK)
     mix.logs = start + take(&size, M * (D + 1), CHUNK)
     mix.columns = start + take(&size, M * D * P if matrices else 0, CHUNK)
@@ -155,8 +157,8 @@ cdef inline PatternMixture pattern_mixture(int kind, Py_ssize_t D, Py_ssize_t K,
     mix.row.y = start + take(&size, D if shared else 0, CHUNK)
     mix.row.g = start + take(&size, S if shared else 0, CHUNK)
     mix.row.z = start + take(&size, K * S, CHUNK)
-    mix.row.p = start + take(&size, Q, CHUNK)
-    mix.row.r = start + take(&size, K, CHUNK)
+    mix.row.p = start + take(&size, K + 1, CHUNK)
+    mix.row.r = start + take(&size, K + 1, CHUNK)
 
     mix.buffered.at = layout(TRIANGULAR, D, M, True, 8)
     mix.buffered.at.C, mix.buffered.at.P = BUFFERED, BUFFERED + CHUNK
@@ -232,12 +234,13 @@ cdef inline void set_mixture(
     const double* log_weights,      # IN  (K,)
     const double* means,            # IN  (K, D)
     const double* covariances,      # IN  (M, D, D), or (K, D) of DIAGONAL
+    const double* noise,            # IN  (D + 2,), or NULL
 ) noexcept nogil:
     """Take a mixture: nothing of it is eliminated yet."""
     cdef Py_ssize_t k, i, D = mix.D, K = mix.K
     cdef double* moved
-    cdef double weight
-    mix.means, mix.log_weights = means, log_weights
+    cdef double weight, total = 0
+    mix.means, mix.log_weights, mix.noise, mix.R = means, log_weights, noise, K + (noise != NULL)
     mix.states.n_eliminated[0] = 0
     if mix.kind == DIAGONAL:
         for i in range(K * D):
@@ -253,8 +256,12 @@ cdef inline void set_mixture(
         memset(mix.origin, 0, mix.S * sizeof(double))
         for k in range(K):
             weight = exp(log_weights[k])
+            total += weight
             for i in range(D):
                 mix.origin[i] += weight * means[k * D + i]
+        if noise != NULL:
+            for i in range(D):
+                mix.origin[i] /= total
         moved = remainder(mix, 0, 0)
         memset(moved, 0, K * mix.S * sizeof(double))
         for k in range(K):
@@ -349,6 +356,12 @@ cdef inline void condition(PatternMixture* mix, const uint8_t* observed) noexcep
         else:
             for a in range(mix.n_observed):
                 mix.offsets[k] += mix.logs[k * D + mix.observed[a]]
+    if mix.noise != NULL:
+        mix.offsets[mix.K] = mix.noise[0]
+        if mix.n_observed > 0:
+            mix.offsets[mix.K] += mix.noise[1]
+            for a in range(mix.n_missing):
+                mix.offsets[mix.K] += mix.noise[2 + mix.missing[a]]
 
 
 cdef inline void add_conditional(const PatternMixture* mix, Py_ssize_t k, double count, double* out) noexcept nogil:

@@ -154,7 +154,7 @@ class BaseMixture(Estimator):
         Returns
         -------
         labels : ndarray of shape (n_samples,)
-            Numbers of the components, from 0.
+            Numbers of the components, from 0; -1 for noise.
 
         Raises
         ------
@@ -191,7 +191,8 @@ class BaseMixture(Estimator):
         Returns
         -------
         responsibilities : ndarray of shape (n_samples, n_components)
-            Each row sums to one; float32 for float32 rows, else float64.
+            Each row sums to one; float32 for float32 rows, else float64. With noise it is the last of n_components + 1
+            columns.
 
         Raises
         ------
@@ -208,7 +209,7 @@ class BaseMixture(Estimator):
         """
         fitted = self._evaluated()
         with self._rows(X, fitted) as source:
-            out = checked_out(out, source, source.dtype, fitted.n_components)
+            out = checked_out(out, source, source.dtype, fitted.n_columns)
             return source.responsibilities(source.model(fitted), out)
 
     def _check_params(self, params: Mapping[str, Any] | None = None) -> None:
@@ -227,7 +228,10 @@ class BaseMixture(Estimator):
         state = vars(self) if attributes is None else attributes
         if state.get("equal_weights", False):
             structure = structure.equally_weighted
-        return structure if state.get("noise") is None else structure.with_noise
+        noise = state.get("noise")
+        if noise is None:
+            return structure
+        return structure.with_noise if isinstance(noise, str) else structure.with_known_noise
 
     def _fitted(self, attributes: Mapping[str, Any] | None = None) -> Fitted:
         """Return the mixture of these attributes, or as it is; covariances that nobody has set are NaN.
@@ -241,15 +245,14 @@ class BaseMixture(Estimator):
         noise = None
         if structure.noisy:
             noise_weight, noise = noise_of(self, state, means.shape[-1])
-            weights = weights / max(1 - noise_weight, LEAST_PART)  # summing to one for the checks below
-        arrays = (weights, means, factors, covariances)
+        shares = weights if noise is None else weights / max(1 - noise_weight, LEAST_PART)  # which sum to one
+        arrays = (shares, means, factors, covariances)
         if factors.nbytes + means.nbytes > SMALL:
             found = _checked(structure, *arrays)
         else:
             found = _remembered(structure, *[part for array in arrays for part in (array.shape, array.tobytes())])
         if noise is not None:
-            shares = (1 - noise_weight) * found.parameters.weights
-            found = Fitted(structure, replace(found.parameters, weights=shares, noise=noise))
+            found = Fitted(structure, replace(found.parameters, weights=weights, noise=noise))
         names = state.get("feature_names_in_")
         return found if names is None else replace(found, feature_names=names)
 

@@ -34,6 +34,7 @@ from .checks import (
     feature_numbers,
     other_features,
 )
+from .noise import noise_argument, noise_attributes, noise_of
 from .protocol import made
 
 if TYPE_CHECKING:
@@ -100,6 +101,11 @@ class Distribution(BaseMixture):
         if covariance_type is None:
             covariance_type = _inferred_type(np.shape(covariances), sizes)
         check_parameters(cls._constraints, {"covariance_type": covariance_type}, cls.__name__)
+        if params.get("noise") is not None:
+            raise ValueError(
+                f"noise={params['noise']!r} with given parameters lacks a weight and a box: leave it out, or set "
+                "noise_weight_, noise_log_density_ and noise_box_ as a fit has them."
+            )
         structure = STRUCTURES[covariance_type]
         parameters = structure.from_covariances(
             check_weights(weights, sizes[0]).copy(),
@@ -128,7 +134,7 @@ class Distribution(BaseMixture):
         X : ndarray of shape (n_samples, n_features)
             The samples, grouped by component.
         y : ndarray of shape (n_samples,)
-            The component of each sample.
+            The component of each sample; -1 for noise, which comes last.
 
         Raises
         ------
@@ -156,17 +162,22 @@ class Distribution(BaseMixture):
         state = vars(self)
         weights, means, covariances = fitted_attributes(self, state, "weights_", "means_", "covariances_")
         structure = self._structure(state)
+        noise_weight, noise = noise_of(self, state, means.shape[-1]) if structure.noisy else (0.0, None)
         check_shapes(structure, weights, means, covariances_=covariances)
-        check_weights_and_means(weights, means)
+        check_weights_and_means(np.append(weights, noise_weight), means)
         check_spreads(covariances, structure)
         seed = self.random_state if random_state is None else random_state
         self._check_params({"random_state": seed})
         rng = check_random_state(seed)
+        if noise is not None:
+            weights = np.append(weights, noise_weight)
         if abs(weights.sum() - 1) > 1e-12:  # rounding that multinomial does not allow
             weights = weights / weights.sum()
         counts = rng.multinomial(check_sample_size(n_samples), weights)
-        labels = np.repeat(np.arange(len(means), dtype=np.int64), counts)
-        return draw(structure, rng, means, covariances, counts), labels
+        labels = np.repeat(np.arange(len(weights), dtype=np.int64), counts)
+        labels[labels == len(means)] = -1
+        X = draw(structure, rng, means, covariances, counts[: len(means)])
+        return (X if noise is None else np.concatenate([X, noise.box.draw(rng, counts[-1])])), labels
 
     @masked
     def marginal(self, features: Features) -> GaussianMixture:
@@ -202,6 +213,9 @@ class Distribution(BaseMixture):
         fitted = self._fitted()
         chosen = feature_numbers(features, fitted.n_features, fitted.feature_names)
         found = marginal(fitted.structure, fitted.parameters, chosen)
+        if (noise := fitted.parameters.noise) is not None:
+            others = [feature for feature in range(fitted.n_features) if feature not in chosen]
+            found = replace(found, noise=noise.observed(chosen, others))
         return self._derived(fitted, found, chosen, equal_weights=fitted.structure.equal_weights)
 
     @masked
@@ -250,9 +264,12 @@ class Distribution(BaseMixture):
             raise ValueError(f"{row.shape[1]} values were given for {len(given)} features: give one for each.")
         structure = fitted.structure
         joint = conditional(structure, fitted.parameters, given, rest)
-        source = ArraySource(row, n_threads=1)
-        weights = source.responsibilities(source.model(Fitted(structure, joint.given)))[0]
-        conditioned = replace(joint.rest, weights=weights, means=joint.means(row[0]))
+        noise, source = fitted.parameters.noise, ArraySource(row, n_threads=1)
+        of_given = joint.given if noise is None else replace(joint.given, noise=noise.observed(given, rest))
+        weights = source.responsibilities(source.model(Fitted(structure, of_given)))[0]
+        conditioned = replace(joint.rest, weights=weights[: fitted.n_components], means=joint.means(row[0]))
+        if noise is not None:
+            conditioned = replace(conditioned, noise=noise.beside(rest))
         if not np.isfinite(conditioned.means).all():
             raise ValueError(
                 f"The means given values as large as {np.abs(row).max():.3g} overflow. Check the values, and their "
@@ -299,6 +316,7 @@ class Distribution(BaseMixture):
         self.precisions_cholesky_ = parameters.precisions_cholesky
         self.precisions_ = structure.precisions(parameters.precisions_cholesky)
         self.n_features_in_ = parameters.means.shape[1]
+        vars(self).update(noise_attributes(parameters))
         check_no_overflow(structure, parameters)
         return self
 
@@ -314,6 +332,7 @@ class Distribution(BaseMixture):
             random_state=self.random_state,
             missing=self.missing,
             n_threads=self.n_threads,
+            noise=noise_argument(parameters),
         )
         if fitted.feature_names is not None:
             mixture.feature_names_in_ = fitted.feature_names[features]

@@ -157,7 +157,7 @@ class Estimation(BaseMixture):
         Returns
         -------
         labels : ndarray of shape (n_samples,)
-            Numbers of the components, from 0.
+            Numbers of the components, from 0; -1 for noise.
 
         Raises
         ------

@@ -30,6 +30,8 @@ class Imputation(BaseMixture):
     def impute(self, X: Any, *, return_std: bool = False, random_state: Seed = None) -> Floats | tuple[Floats, Floats]:
         """Fill in missing values (NaN) from their distribution under the mixture, given the rest of the row.
 
+        Rows are taken for no noise.
+
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
@@ -76,7 +78,7 @@ class Imputation(BaseMixture):
         self._check_params({"random_state": random_state})
         if return_std and random_state is not None:
             raise ValueError("return_std=True gives the spread about conditional means: leave random_state at None.")
-        fitted = self._fitted()
+        fitted = self._fitted().without_noise
         with as_incomplete(self._rows(X, fitted, missing="em")) as gaps:
             model = model_of_rows(fitted.structure, fitted.parameters)
             if random_state is not None:

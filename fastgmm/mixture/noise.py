@@ -12,7 +12,7 @@ from ..model.noise import Box, Noise
 from ..model.parameters import Parameters
 from .attributes import fitted_attributes
 
-__all__ = ["noise_attributes", "noise_of"]
+__all__ = ["NAMES", "noise_argument", "noise_attributes", "noise_of"]
 
 NAMES = ("noise_weight_", "noise_log_density_", "noise_box_")
 
@@ -29,6 +29,12 @@ def noise_attributes(parameters: Parameters) -> dict[str, Any]:
     return dict(zip(NAMES, (parameters.noise_weight, noise.log_density, np.array(rows)), strict=True))
 
 
+def noise_argument(parameters: Parameters) -> float | str | None:
+    """Return the argument ``noise`` of a mixture with these parameters."""
+    noise = parameters.noise
+    return None if noise is None else noise.log_density if noise.given else "auto"
+
+
 def noise_of(estimator: Any, state: Mapping[str, Any], n_features: int) -> tuple[float, Noise]:
     """Return weight and noise of attributes that may have been set by hand."""
     weight, log_density, box = fitted_attributes(estimator, state, *NAMES)
@@ -43,5 +49,10 @@ def noise_of(estimator: Any, state: Mapping[str, Any], n_features: int) -> tuple
             f"{box.shape}. Set lower ends, widths and perhaps axes, or call 'fit'."
         )
     axes: NDArray[np.float64] | None = box[2:] if len(box) > 2 else None
+    if not (np.isfinite(box).all() and (box[1] > 0).all()):
+        raise ValueError(
+            "The attribute 'noise_box_' should hold finite numbers, and positive widths in its second row. Set it anew, or "
+            "call 'fit'."
+        )
     given = not isinstance(state.get("noise"), str)
     return float(weight), Noise(float(log_density), Box(box[0], box[1], axes), given)

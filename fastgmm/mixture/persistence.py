@@ -22,6 +22,7 @@ from ..sources.numbers import to_floats
 from ..text import quoted, shortened
 from .attributes import check_factors, check_finite, check_shapes, check_weights_and_means, fitted_attributes
 from .base import FITTED, BaseMixture
+from .noise import NAMES, noise_of
 from .prior import Prior
 from .protocol import arguments_of, made
 
@@ -41,17 +42,17 @@ REASONS = (TOL, MAX_ITER, MAX_TIME, CALLBACK, INTERRUPT, PARTIAL)
 class Persistent(BaseMixture):
     """save, load and pickle."""
 
-    _numbers: ClassVar[tuple[str, ...]] = ()  # what files keep of an estimator's fit beside `NUMBERS`: floats
+    _numbers: ClassVar[tuple[str, ...]] = NAMES[:2]  # what files keep of an estimator's fit beside `NUMBERS`: floats
 
     def _own_arrays(self, state: Mapping[str, Any]) -> Arrays:
         """Return what files keep of an estimator beside a mixture's arrays."""
-        return {}
+        return {name: _floats(state[name]) for name in NAMES[2:] if name in state}
 
     def _own_attributes(self, arrays: Arrays) -> dict[str, Any]:
         """Return the attributes that such arrays of a file stand for, checked against the others."""
-        if arrays:
+        if arrays.keys() - set(NAMES):
             raise ValueError(f"it has the arrays {sorted(arrays)} beside {sorted(ARRAYS)}")
-        return {}
+        return dict(arrays)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Save the mixture to one file, to be read by `fastgmm.load`.
@@ -226,7 +227,8 @@ def _restored(cls: type[Any], header: dict[str, Any], arrays: Arrays) -> Any:
     model._check_params(params)
     own = {name: values for name, values in arrays.items() if name not in ARRAYS}
     arrays = {name: values for name, values in arrays.items() if name in ARRAYS}
-    _check_mixture(model._structure(), arrays)
+    noise = _typed(NAMES[0], fitted.get(NAMES[0], 0.0), float)
+    _check_mixture(model._structure(), arrays, noise)
     vars(model).update(arrays)
     vars(model).update(model._own_attributes(own))
     if "lower_bounds_" in arrays:
@@ -237,15 +239,17 @@ def _restored(cls: type[Any], header: dict[str, Any], arrays: Arrays) -> Any:
             raise ValueError(f"feature_names are {quoted(names)}, not {n_features} strings")
         model.feature_names_in_ = np.array(names, dtype=object)
     vars(model).update(_checked_numbers(fitted, n_features, model.means_.dtype.type, model._numbers))
+    if model._structure().noisy:
+        noise_of(model, vars(model), n_features)
     return model
 
 
-def _check_mixture(structure: Structure, arrays: Arrays) -> None:
+def _check_mixture(structure: Structure, arrays: Arrays, noise_weight: float) -> None:
     """Refuse arrays that do not make a mixture, or contradict each other."""
     weights, means = (arrays[name].astype(np.float64) for name in PARAMETERS[:2])
     shaped = {name: arrays[name] for name in PARAMETERS[2:] if name in arrays}
     check_shapes(structure, weights, means, **shaped)
-    check_weights_and_means(weights, means)
+    check_weights_and_means(np.append(weights, noise_weight), means)
     for name, values in shaped.items():
         check_finite(name, values.astype(np.float64))
     check_factors(arrays["precisions_cholesky_"].astype(np.float64), structure)

@@ -86,7 +86,7 @@ class Regression(BaseMixture):
 
         Notes
         -----
-        Each component is a linear regression, and weighs as probable as it is at the row. `condition` gives the whole
+        Each component is a linear regression, and weighs as probable as it is at the row. Rows are taken for no noise. `condition` gives the whole
         distribution at one row.
 
         References
@@ -109,7 +109,7 @@ class Regression(BaseMixture):
         """
         if return_std and return_cov:
             raise ValueError("return_std and return_cov are both true: ask for one, the other follows from it.")
-        fitted = self._fitted()
+        fitted = self._fitted().without_noise
         rest = feature_numbers(targets, fitted.n_features, fitted.feature_names)
         given = other_features(rest, fitted.n_features)
         sizes: tuple[int, ...] = getattr(X, "shape", ())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -33,6 +33,16 @@ class Fitted:
     def n_components(self) -> int:
         """K."""
         return len(self.parameters.means)
+
+    @property
+    def n_columns(self) -> int:
+        """How many responsibilities a row has: K, and one more where there is noise."""
+        return self.n_components + (self.parameters.noise is not None)
+
+    @property
+    def without_noise(self) -> Fitted:
+        """The mixture of rows that are no noise; its weights need not sum to one."""
+        return self if self.parameters.noise is None else replace(self, parameters=replace(self.parameters, noise=None))
 
     @property
     def n_features(self) -> int:

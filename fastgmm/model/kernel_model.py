@@ -41,4 +41,5 @@ class KernelModel(NamedTuple):
 
 def center(parameters: Parameters) -> np.ndarray:
     """The mean of the mixture."""
-    return np.cumsum(parameters.weights[:, None] * np.ascontiguousarray(parameters.means), axis=0)[-1]  # as kernels do
+    weights = parameters.weights if parameters.noise is None else parameters.weights / parameters.weights.sum()
+    return np.cumsum(weights[:, None] * np.ascontiguousarray(parameters.means), axis=0)[-1]  # as kernels do

@@ -9,7 +9,8 @@ Source: J. D. Banfield, A. E. Raftery, Model-based Gaussian and non-Gaussian clu
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
@@ -25,7 +26,7 @@ class Box:
     ----------
     lower, widths : ndarray of shape (D,)
     axes : ndarray of shape (D, D), or None
-        One in each row; None for the features.
+        One in each row, of whatever length; None for the features.
     """
 
     lower: np.ndarray
@@ -37,6 +38,25 @@ class Box:
         """The logarithm of its volume; -inf where the rows have no spread."""
         with np.errstate(divide="ignore"):
             return float(np.log(self.widths).sum())
+
+    @property
+    def along_features(self) -> Box:
+        """The smallest box along the features that holds it."""
+        if self.axes is None:
+            return self
+        half = 0.5 * self.widths @ np.abs(self.axes)
+        return Box((self.lower + 0.5 * self.widths) @ self.axes - half, 2 * half)
+
+    def of(self, features: Sequence[int]) -> Box:
+        """The box along some features that holds it."""
+        whole = self.along_features
+        return Box(whole.lower[features], whole.widths[features])
+
+    def rescaled(self, scales: np.ndarray) -> Self:
+        """That of rows of which each feature is multiplied by a number, (D,)."""
+        if self.axes is None:
+            return type(self)(self.lower * scales, self.widths * scales)
+        return type(self)(self.lower, self.widths, self.axes * scales)
 
     def draw(self, rng: np.random.RandomState | np.random.Generator, count: int) -> np.ndarray:
         """So many points in it, (count, D)."""
@@ -69,5 +89,22 @@ class Noise:
             return float(np.log(weight)) + self.log_density + volume
 
     def rescaled(self, scales: np.ndarray) -> Self:
-        """That of rows of which each feature is multiplied by a number, (D,); its box stays that of the data."""
-        return replace(self, log_density=self.log_density - float(np.log(scales).sum()))
+        """That of rows of which each feature is multiplied by a number, (D,)."""
+        return type(self)(self.log_density - float(np.log(scales).sum()), self.box.rescaled(scales), self.given)
+
+    def observed(self, features: Sequence[int], others: Sequence[int]) -> Self:
+        """That of some features, whatever the others: constant over their box, though it reaches beyond it."""
+        added = float(np.log(self.box.of(others).widths).sum())
+        return type(self)(self.log_density + added, self.box.of(features), self.given)
+
+    def beside(self, features: Sequence[int]) -> Self:
+        """That of some features given the others, which say nothing of it."""
+        box = self.box.of(features)
+        return type(self)(-box.log_volume, box, self.given)
+
+    def logs(self, weight: float) -> np.ndarray:
+        """The logs of weight, density, and width of the box along each feature, (D + 2,)."""
+        with np.errstate(divide="ignore"):
+            return np.log(np.r_[weight, 1.0, self.box.along_features.widths]) + np.r_[
+                0.0, self.log_density, np.zeros(len(self.box.widths))
+            ]

@@ -68,11 +68,11 @@ class Penalty:
             covariances=ratio * found.covariances,
             precisions_cholesky=found.precisions_cholesky / np.sqrt(ratio),
         )
-        if rules.structure.constraint is None:
-            return mode
-        shares = divisors / divisors.sum()  # of a component in what all have in common
-        own = rules.structure.constrained(shares, mode.means, mode.covariances, statistics.axes)
-        return replace(own, weights=mode.weights)
+        if rules.structure.constraint is not None:
+            shares = divisors / divisors.sum()  # of a component in what all have in common
+            own = rules.structure.constrained(shares, mode.means, mode.covariances, statistics.axes)
+            mode = replace(own, weights=mode.weights)
+        return rules.structure.beside_noise(mode, statistics, self.n_components * (self.weights.concentration - 1))
 
     def equivalent(
         self, parameters: Parameters, n_samples: float, resolution: float, regularization: float | np.ndarray

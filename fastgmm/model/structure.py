@@ -1,138 +1,37 @@
 """A covariance structure: the base class, which answers every question that depends on the structure.
 
 A structure turns Statistics into Parameters (the M-step), Parameters into what a kernel reads, and the kernel's sums
-into Statistics. It knows the shape of its arrays (arrays.py). Everybody else asks, and compares neither its name nor a
-shape. The structures there are stand in structures.py.
+into Statistics. It knows what it is (variant.py) and the shape of its arrays (arrays.py). Everybody else asks, and
+compares neither its name nor a shape. The structures there are stand in structures.py.
 """
 
 from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from copy import copy
 from dataclasses import replace
 
 import numpy as np
 
 from . import steps
-from .arrays import Arrays
-from .cached import cached
-from .constraint import FREE, Constraint
 from .factors import IllDefinedCovariance
 from .kernel_model import KernelModel
 from .parameters import Parameters
 from .statistics import Statistics
 from .steps import Totals
+from .variant import Variant
 
 LOG_2_PI = math.log(2 * math.pi)
-KEPT_BY_PARTS = ("EII", "EEI", "VEI", "VEE")  # constraints that hold for some of the features, too
 ROUGHLY = 1e-5  # attributes may be in single precision
 LEAST_SHARE = 1e-200  # of a component without weight in what components have in common
 
 
-class Structure(Arrays):
+class Structure(Variant):
     """One covariance structure: a layout of arrays, and perhaps a constraint on how components share variances."""
-
-    name: str
-    in_sklearn: str  # covariance_type of scikit-learn: `name`, or that of `expanded` where scikit-learn lacks it
-    kind: int  # the geometry of the kernels
-    common_frame: bool  # whether kernels put rows into a frame that components share, with its rounding
-    letters: str | None = None  # its name in mclust, if it has one: volume, shape and axes equal, variable, or none
-    constraint: Constraint | None = None
-    univariate: bool = False  # whether it is a name for mixtures of one feature alone
-    equal_weights: bool = False  # whether all components have the same weight
-    noisy: bool = False  # whether there is a component of noise
-    compiled: bool = False  # whether all its steps are those of the kernels
-
-    _layout: Structure | None = None
-
-    @property
-    def how(self) -> tuple[int, bool, bool, int, int, bool]:
-        """What it is, as compiled fits take it: geometry, matrices or not, shared or not, constraint, equal weights."""
-        codes = FREE if self.constraint is None else self.constraint.codes
-        return self.kind, self.triangular, self.shared, *codes, self.equal_weights
-
-    @property
-    def keeps_axes(self) -> bool:
-        """Whether components have axes in common that each M-step turns further."""
-        return self.constraint is not None and self.constraint.keeps_axes
-
-    @property
-    def of_parts(self) -> Structure:
-        """The structure that some of the features have, alone or given the others: itself, or its layout."""
-        kept = self.constraint is None or self.letters in KEPT_BY_PARTS
-        return self if kept else self.layout
-
-    @property
-    def varies(self) -> bool:
-        """Whether volumes or shapes of components are free."""
-        return self.letters is None or "V" in self.letters[:2]
-
-    @property
-    def common_axes(self) -> bool:
-        """Whether all components have the same axes, that may be any."""
-        return self.letters is not None and self.letters[2] == "E"
-
-    def within(self, other: Structure) -> bool:
-        """Whether its mixtures are special cases of another one's."""
-        if self.letters is None or other.letters is None or self is other or other.equal_weights > self.equal_weights:
-            return False
-        ranks = [["IEV".index(letter) for letter in one.letters or ""] for one in (self, other)]
-        different = self.letters != other.letters or self.equal_weights != other.equal_weights
-        return different and all(a <= b for a, b in zip(*ranks, strict=True))
-
-    @cached
-    def equally_weighted(self) -> Structure:
-        """The same with one weight for all components."""
-        found = copy(self)
-        found.equal_weights, found._layout = True, self.layout
-        return found
-
-    @cached
-    def with_noise(self) -> Structure:
-        """The same with a component of noise."""
-        found = copy(self)
-        found.noisy, found.compiled, found._layout = True, False, self.layout
-        return found
-
-    @property
-    def layout(self) -> Structure:
-        """The structure of the same arrays without a constraint."""
-        return self._layout or self
-
-    def under(self, name: str, constraint: Constraint | None = None, *, univariate: bool = False) -> Structure:
-        """This layout under another name, and a constraint if there is any."""
-        found = copy(self)
-        found.name, found.constraint, found.univariate, found._layout = name, constraint, univariate, self
-        found.letters = self.letters if constraint is None else constraint.letters
-        return found
-
-    def mixed(self, weights: np.ndarray) -> np.ndarray:
-        """Weights as the mixture has them, given free ones."""
-        return np.full(len(weights), 1 / len(weights)) if self.equal_weights else weights
-
-    @abstractmethod
-    def n_covariance_parameters(self, n_components: int, n_features: int) -> int:
-        """Free parameters of the covariances, under no constraint."""
 
     @abstractmethod
     def from_precisions(self, weights: np.ndarray, means: np.ndarray, precisions: np.ndarray) -> Parameters:
         """Parameters from inverse covariances."""
-
-    def n_parameters(self, n_components: int, n_features: int) -> int:
-        """Free parameters of the whole mixture."""
-        rule = self.n_covariance_parameters if self.constraint is None else self.constraint.n_parameters
-        weights = 0 if self.equal_weights else n_components - 1
-        noise = 2 if self.noisy else 0  # its weight and its density
-        return noise + weights + n_components * n_features + rule(n_components, n_features)
-
-    def check_features(self, n_features: int) -> None:
-        """Refuse several features where the name is for one."""
-        if self.univariate and n_features > 1:
-            raise ValueError(
-                f"covariance_type={self.name!r} is for one feature, but there are {n_features}: set '{self.name}II', "
-                "which has one variance for all features, or another one."
-            )
 
     # ---- around a pass
 
@@ -244,11 +143,11 @@ class Structure(Arrays):
         """
         return self.beside_noise(self.constrained(*self.estimate(statistics, reg_covar), statistics.axes), statistics)
 
-    def beside_noise(self, parameters: Parameters, statistics: Statistics) -> Parameters:
-        """Weights that leave noise the part of the rows that it has."""
+    def beside_noise(self, parameters: Parameters, statistics: Statistics, added: float = 0.0) -> Parameters:
+        """Weights that leave noise the part of the rows that it has; a prior may have added some to the others."""
         if statistics.noise is None:
             return parameters
-        share = min(1.0, float(statistics.counts.sum()) / statistics.n_samples)
+        share = min(1.0, (float(statistics.counts.sum()) + added) / (statistics.n_samples + added))
         return replace(parameters, weights=share * parameters.weights, noise=statistics.noise)
 
     def constrained(
@@ -276,7 +175,8 @@ class Structure(Arrays):
         if self.constraint is None:
             return replace(parameters, weights=self.mixed(parameters.weights))
         covariances = self.invert_factors(parameters.precisions_cholesky)
-        return self.constrained(parameters.weights, parameters.means, covariances, parameters.axes)
+        found = self.constrained(parameters.weights, parameters.means, covariances, parameters.axes)
+        return found if parameters.noise is None else replace(found, noise=parameters.noise)
 
     def own(self, parameters: Parameters) -> Parameters:
         """The parameters if the structure has them, to rounding, else the nearest ones that it has."""

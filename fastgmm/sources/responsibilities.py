@@ -25,15 +25,15 @@ def map_responsibilities(
 
     Threads share the groups, which hold so many rows that `values` for each of their responsibilities fit in a cache.
     """
-    n_components = len(model.centers)
+    n_components, n_columns = len(model.centers), model.n_columns
     results: list[R] = []
 
     def task(workspace: Workspace, group: Group) -> R:
-        responsibilities = np.empty((len(group.X), n_components), source.dtype)
+        responsibilities = np.empty((len(group.X), n_columns), source.dtype)
         source.posterior(group.X, model, None, responsibilities, None, workspace=workspace)
         return function(group.rows, group.X, responsibilities)
 
-    rows = max(1, NUMBERS // (n_components * values))
+    rows = max(1, NUMBERS // (n_columns * values))
     arrays = source.arrays(model.kind, n_components, accumulating=False)
     Pass(source, cut_evenly(source.n_samples, rows), arrays).run(task, results.append)
     return results

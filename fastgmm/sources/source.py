@@ -14,7 +14,9 @@ import numpy as np
 from .. import kernels as compiled
 from ..kernels import COMMON_FRAME
 from ..model.cached import cached
+from ..model.factors import correlations
 from ..model.fitted import Fitted
+from ..model.noise import Box
 from ..model.parameters import Parameters
 from ..model.statistics import Statistics
 from ..model.structure import Structure
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from .array import ArraySource
     from .complete import CompleteSource
 
+FLAT = 1e12  # condition of the correlations of rows that lie in a plane, to rounding
 LARGEST_NUMBERS = 1 << 17  # responsibilities looked at together
 
 
@@ -151,6 +154,17 @@ class Source(ABC):
 
         Pass(self, self._cut(COMMON_FRAME, 1)).run(task, collect)
         return found[0], found[1]
+
+    @cached
+    def box(self) -> Box:
+        """The smaller of two boxes about the rows: along the features, or along the principal axes, as in mclust."""
+        lower, upper = self.extent()
+        boxes = [Box(lower, upper - lower)]
+        if len(lower) > 1 and not self.has_gaps and np.linalg.cond(correlations(self.scatter)) < FLAT:
+            axes = np.linalg.eigh(self.scatter)[1].T
+            low, high = self.extent(axes)
+            boxes.append(Box(low, high - low, axes))
+        return min(boxes, key=lambda one: one.log_volume)
 
     @abstractmethod
     def moments(self, structure: Structure) -> tuple[np.ndarray, np.ndarray]:

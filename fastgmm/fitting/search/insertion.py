@@ -108,6 +108,7 @@ def inserted(
         np.append((1 - share) * parts.weights, share),
         np.concatenate([parts.means, mean[None]]),
         np.concatenate([parts.covariances, structure.expanded.uncorrelated(variances[None])]),
+        parameters.noise,
     )
 
 
@@ -118,4 +119,4 @@ def recast(structure: Structure, parameters: Parameters, other: Structure) -> Pa
         covariances = parts.covariances
     else:
         covariances = other.expanded.uncorrelated(structure.expanded.variances(parts.covariances, *parts.means.shape))
-    return assembled(other, parts.weights, parts.means, covariances)
+    return assembled(other, parts.weights, parts.means, covariances, parameters.noise)

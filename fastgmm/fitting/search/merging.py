@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ...model.noise import Noise
 from ...model.parameters import Parameters
 from ...model.statistics import Statistics
 from ...model.structure import Structure
@@ -39,13 +40,16 @@ def merged(structure: Structure, parameters: Parameters, n_components: int) -> P
         left, costs[gone], costs[:, gone] = left[left != gone], np.inf, np.inf
         others = left[left != kept]
         costs[np.minimum(kept, others), np.maximum(kept, others)] = rises(expanded, parts, kept, others)
-    return assembled(structure, *(values[left] for values in parts[:3]))
+    return assembled(structure, *(values[left] for values in parts[:3]), parameters.noise)
 
 
-def assembled(structure: Structure, weights: np.ndarray, means: np.ndarray, covariances: np.ndarray) -> Parameters:
-    """The mixture of components as `structure.expanded` describes them."""
+def assembled(
+    structure: Structure, weights: np.ndarray, means: np.ndarray, covariances: np.ndarray, noise: Noise | None
+) -> Parameters:
+    """The mixture of components as `structure.expanded` describes them, and of noise, which has the rest of the weight."""
     scatters = column(weights, covariances) * covariances
-    moments = Statistics(means, weights, np.zeros_like(means), scatters, 0.0, 1.0, 0.0, structure.expanded.layout.name)
+    own = np.zeros_like(means), scatters, 0.0, 1.0, 0.0, structure.expanded.layout.name
+    moments = Statistics(means, weights, *own, noise=noise)
     return structure.maximize(structure.pool(moments), 0.0)
 
 

@@ -51,16 +51,16 @@ class StartingValues(NamedTuple):
 
 def completed(source: Source, given: StartingValues, goal: Goal, method: Any, random_state: Random) -> Start:
     """Draw a start: the given values, and for the others those that a method finds."""
-    structure, k = goal.structure, goal.n_components
+    structure, k, started = goal.structure, goal.n_components, goal.m_step.started
     weights, means, precisions = given
     if weights is not None and means is not None and precisions is not None:
-        return fixed(structure.nearest(structure.from_precisions(weights, means, precisions)))
+        return fixed(goal.m_step.started(structure.nearest(structure.from_precisions(weights, means, precisions))))
     sample = source.start_indices(k)
     if sample is not None and not isinstance(method, str) and not callable(method):
         values = np.asarray(method)
         method = values[sample] if len(values) == source.n_samples else values
     if precisions is not None:  # the covariances found are not needed, nor are their repairs
-        goal = goal._replace(m_step=MaximumLikelihood(source, structure, reg_covar=1.0, degenerate="repair"))
+        goal = goal._replace(m_step=MaximumLikelihood(source, structure.layout, reg_covar=1.0, degenerate="repair"))
     drawn = prepare(source.imputed(k, structure), goal, method, random_state)
     if not source.has_gaps and weights is None and means is None and precisions is None:
         return drawn
@@ -73,8 +73,8 @@ def completed(source: Source, given: StartingValues, goal: Goal, method: Any, ra
             goal.m_step.renumber(order)
         pi, mu = found.weights if weights is None else weights, found.means if means is None else means
         if precisions is None:
-            return replace(found, weights=pi, means=mu)
-        return structure.nearest(structure.from_precisions(pi, mu, precisions))
+            return started(replace(found, weights=pi, means=mu))
+        return started(structure.nearest(structure.from_precisions(pi, mu, precisions)))
 
     return start
 

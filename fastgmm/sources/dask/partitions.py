@@ -98,6 +98,11 @@ def squares_of(partition: Partition) -> np.ndarray:
     return partition.squares
 
 
+def extent_of(partition: AnyPartition, axes: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Smallest and largest values along features or axes."""
+    return partition.extent(axes)
+
+
 # ---- tasks
 
 

@@ -187,6 +187,10 @@ class DaskSource(CompleteSource):
         """Sums of squares of all rows about the origin along each feature, (D,)."""
         return np.sum(self.scheduler.gather(self._apply(squares_of)), axis=0)
 
+    def extent(self, axes: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        lowest, highest = zip(*self.scheduler.gather(self._apply(extent_of, axes=axes)), strict=True)
+        return np.fmin.reduce(lowest), np.fmax.reduce(highest)
+
     def statistics(self, structure: Structure, parameters: Parameters) -> Statistics:
         n_bytes = parameters.covariances.nbytes + parameters.precisions_cholesky.nbytes + parameters.means.nbytes
         shared = self.scheduler.share(parameters, n_bytes)
@@ -217,7 +221,7 @@ class DaskSource(CompleteSource):
         return self._lazily(Source.log_likelihoods, model, self.dtype, out)
 
     def responsibilities(self, model: Model, out: np.ndarray | None = None) -> Any:
-        return self._lazily(Source.responsibilities, model, self.dtype, out, len(model.centers))
+        return self._lazily(Source.responsibilities, model, self.dtype, out, model.n_columns)
 
     def labels(self, model: Model, out: np.ndarray | None = None) -> Any:
         return self._lazily(Source.labels, model, np.dtype(np.int64), out)

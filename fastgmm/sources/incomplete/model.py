@@ -20,12 +20,18 @@ class IncompleteModel(NamedTuple):
     log_weights: np.ndarray  # (K,)
     centers: np.ndarray  # (K, D)
     covariances: np.ndarray  # (K, D, D) if TRIANGULAR, (K, D) if DIAGONAL, (D, D) if COMMON_FRAME; flat
+    noise: np.ndarray  # (D + 2,) logs of its weight, its density, and the widths of its box; nothing without noise
     scales: np.ndarray  # (D,) what rows are multiplied by before the kernels see them
 
     @property
     def arguments(self) -> tuple[Any, ...]:
         """What the kernels are given."""
-        return self[:4]
+        return self[:5]
+
+    @property
+    def n_columns(self) -> int:
+        """How many responsibilities a row has."""
+        return len(self.centers) + (self.noise.size > 0)
 
 
 def summed_as(structure: Structure) -> Structure:
@@ -49,7 +55,8 @@ def incomplete_model(structure: Structure, parameters: Parameters, scales: np.nd
     else:
         covariances = factors**-2.0
     means = np.ascontiguousarray(parameters.means)
-    return IncompleteModel(summed.kind, parameters.log_weights, means, np.ravel(covariances), scales)
+    noise = np.empty(0) if parameters.noise is None else parameters.noise.logs(parameters.noise_weight)
+    return IncompleteModel(summed.kind, parameters.log_weights, means, np.ravel(covariances), noise, scales)
 
 
 def model_of_rows(structure: Structure, parameters: Parameters, scales: np.ndarray | None = None) -> IncompleteModel:

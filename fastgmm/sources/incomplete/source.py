@@ -134,9 +134,14 @@ class IncompleteSource(Source):
             float(np.finfo(self.dtype).eps),
             summed.layout.name,
             axes=parameters.axes,
+            noise=parameters.noise,
         )
         found = replace(summed.rescaled_statistics(found, 1 / model.scales), reference=parameters.means)
-        return found if summed is structure else structure.pool(found)
+        found = found if summed is structure else structure.pool(found)
+        if parameters.noise is None or not self._unseen:
+            return found
+        rest = replace(found, n_samples=self.total - self._unseen)  # rows without values belong to whatever there is
+        return rest.merge(structure.equivalent(parameters, self._unseen, found.resolution))
 
     # ---- densities, responsibilities, labels and missing values under a mixture
 
@@ -296,6 +301,16 @@ class IncompleteSource(Source):
                 self.release(X)
             (means if about is None else variances)[:] = sums / np.where(counts > 0, counts, 1.0)
         return means, variances
+
+    @cached
+    def _unseen(self) -> float:
+        """How many rows have no value at all, by their weights."""
+        count = 0.0
+        for rows, X in zip(self.groups, self.read(self.groups), strict=True):
+            unseen, weights = np.isnan(X).all(axis=1), self._weights(rows)
+            count += float(np.count_nonzero(unseen) if weights is None else weights[unseen].sum(dtype=np.float64))
+            self.release(X)
+        return count
 
     @cached
     def _constant(self) -> np.ndarray:
