@@ -1,35 +1,17 @@
-"""GaussianMixture: its arguments, their constraints, and its M-step; all methods stand in mixture/."""
+"""GaussianMixture: its arguments and its M-step; what these may be and all methods stand in mixture/."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from math import isfinite
-from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .fitting.acceleration import ACCELERATIONS
-from .fitting.convergence import RULES
 from .fitting.mstep import MaximumLikelihood, MSteps
 from .fitting.penalized import Penalized
-from .fitting.starts import METHODS
-from .mixture.checks import (
-    ARRAY,
-    BOOL,
-    CALLABLE,
-    GENERATOR,
-    NONE,
-    NONNEGATIVE,
-    NUMBERS,
-    POSITIVE,
-    Constraints,
-    either,
-    integer,
-    one_of,
-)
+from .mixture.arguments import CONSTRAINTS
 from .mixture.conversion import Conversion
 from .mixture.criteria import Criteria
 from .mixture.distribution import Distribution
@@ -39,42 +21,8 @@ from .mixture.persistence import Persistent
 from .mixture.prior import Prior, prior_of
 from .mixture.regression import Regression
 from .mixture.streaming import Streaming
-from .model.structures import STRUCTURES
 
 __all__ = ["GaussianMixture"]
-
-
-CONSTRAINTS: Constraints = {
-    "n_components": integer(1),
-    "covariance_type": one_of(STRUCTURES),
-    "tol": NONNEGATIVE,
-    "reg_covar": either(NONNEGATIVE, one_of(["auto"])),
-    "max_iter": integer(0),
-    "n_init": integer(1),
-    "init_params": either(one_of(METHODS), NUMBERS, CALLABLE),
-    "weights_init": either(ARRAY, NONE),
-    "means_init": either(ARRAY, NONE),
-    "precisions_init": either(ARRAY, NONE),
-    "random_state": either(integer(0, 2**32 - 1), GENERATOR, NONE),
-    "warm_start": BOOL,
-    "verbose": either(integer(0), BOOL),
-    "verbose_interval": integer(1),
-    "acceleration": either(one_of(ACCELERATIONS), NONE),
-    "convergence": one_of(RULES),
-    "max_time": either(POSITIVE, NONE),
-    "degenerate": one_of(["repair", "raise"]),
-    "callback": either(CALLABLE, NONE),
-    "n_threads": either(integer(1), NONE),
-    "drop_restarts": BOOL,
-    "missing": one_of(["raise", "em"]),
-    "learning_decay": (
-        lambda v: isinstance(v, Real) and 0.5 < float(v) <= 1.0,
-        "a float in the range (0.5, 1.0]",
-    ),
-    "equal_weights": BOOL,
-    "noise": either((lambda v: isinstance(v, Real) and isfinite(float(v)), "a finite number"), one_of(["auto"]), NONE),
-    "prior": either((lambda v: isinstance(v, Prior), "a fastgmm.Prior"), one_of(["mclust"]), NONE),
-}
 
 
 class GaussianMixture(Streaming, Criteria, Distribution, Regression, Imputation, Outliers, Persistent, Conversion):
@@ -204,6 +152,10 @@ class GaussianMixture(Streaming, Criteria, Distribution, Regression, Imputation,
         Inverses of the covariances.
     precisions_cholesky_ : ndarray of the shape of ``covariances_``
         Upper triangular factors U with precision = U U^T; square roots for 'diag' and 'spherical'.
+    noise_weight_, noise_log_density_ : float
+        With ``noise``: its weight, and the logarithm of its density.
+    noise_box_ : ndarray of shape (2, n_features) or (n_features + 2, n_features)
+        With ``noise``: the box from which `sample` draws: lower ends, widths, and its axes unless these are features.
     converged_ : bool
         Whether the best fit ended because of ``tol``.
     stop_reason_ : {'tol', 'max_iter', 'max_time', 'callback', 'interrupt', 'partial_fit'}
@@ -220,7 +172,7 @@ class GaussianMixture(Streaming, Criteria, Distribution, Regression, Imputation,
     lower_bounds_ : list of float, of length n_iter_
         The same before each of its M-steps. A pass at an extrapolated point that was given up has no M-step: it
         repeats the value before.
-    fits_ : list of FitRecord, of length n_init
+    fits_ : list of FitRecord, of length n_init, or one more with noise
         What became of each initialization: ``seconds_initialization``, ``seconds_em``, ``n_iter``, ``start_bound`` (the
         mean log-likelihood at the start), ``lower_bound``, ``converged``, ``dropped``. The seconds are NaN in a mixture
         that was loaded, pickled or copied: equal fits give equal files.
@@ -400,5 +352,4 @@ class GaussianMixture(Streaming, Criteria, Distribution, Regression, Imputation,
             prior = self.prior if isinstance(self.prior, Prior) else Prior()
             own_prior = partial(prior_of, prior=prior)
             return partial(Penalized, prior=own_prior, reg_covar=self.reg_covar, noise=self.noise)
-        own = {"reg_covar": self.reg_covar, "degenerate": self.degenerate, "noise": self.noise}
-        return partial(MaximumLikelihood, **own)
+        return partial(MaximumLikelihood, reg_covar=self.reg_covar, degenerate=self.degenerate, noise=self.noise)

@@ -99,6 +99,9 @@ def _fit(fit: Parser) -> None:
     _add_outputs(fit)
     fit.add_argument("--plot", metavar="PNG", help="draw the first two columns into this file (.png, .pdf, .svg)")
     _add_em(fit, n_init=1)
+    fit.add_argument(
+        "--noise", action="store_const", const="auto", help="add a component of constant density: label -1"
+    )
     fit.add_argument("--max-time", metavar="S", type=_at_least(0.001), help="stop after S seconds; default: never")
 
 
@@ -121,6 +124,9 @@ def _select(select: Parser) -> None:
     select.add_argument("--save", metavar="MODEL", help="keep the best mixture in this file")
     select.add_argument("-o", "--output", metavar="CSV", help="write the table of all candidates to this file")
     select.add_argument("--plot", metavar="PNG", help="draw the criterion into this file (.png, .pdf, .svg)")
+    select.add_argument(
+        "--noise", action="store_const", const=[None, "auto"], help="try mixtures with a component of noise, too"
+    )
     _add_em(select, n_init=2)
 
 

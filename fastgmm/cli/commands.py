@@ -29,7 +29,7 @@ from .tables import Request, Table, read_table
 from .targets import INSTALL_PLOT, check_targets, save_picture, written
 from .terminal import Line, progress
 
-SHARED = ("tol", "reg_covar", "max_iter", "n_init", "init_params", "acceleration", "missing")  # options of EM
+SHARED = ("tol", "reg_covar", "max_iter", "n_init", "init_params", "acceleration", "missing", "noise")  # options of EM
 
 
 def fit_iris(_: argparse.Namespace) -> None:

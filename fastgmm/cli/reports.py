@@ -82,7 +82,9 @@ def model_report(mixture: Any, names: Sequence[str], source: str) -> str:
 
 def heading(mixture: Any) -> str:
     """Return what a mixture is, in one line."""
-    return f"Gaussian mixture of {counted(len(mixture.weights_), 'component')}, {mixture.covariance_type} covariance"
+    noise = f", noise of weight {mixture.noise_weight_:.4f}" if hasattr(mixture, "noise_weight_") else ""
+    components = counted(len(mixture.weights_), "component")
+    return f"Gaussian mixture of {components}, {mixture.covariance_type} covariance{noise}"
 
 
 def stopped(mixture: Any) -> str:

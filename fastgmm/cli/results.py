@@ -23,7 +23,7 @@ Blocks = Callable[[dict[str, NDArray[Any]]], None]  # takes the results of some 
 class Summary(NamedTuple):
     """The number of rows of each component, and the labels of as many rows as are drawn."""
 
-    sizes: NDArray[np.int64]  # rows that belong to each component
+    sizes: NDArray[np.int64]  # rows that belong to each component, and to noise
     sample: NDArray[Any]  # some of the rows without gaps, with
     labels: NDArray[np.int64]  # their components
 
@@ -35,13 +35,15 @@ def apply(
     n_rows, n_components = len(values), len(mixture.weights_)
     step = max(1, BLOCK_NUMBERS // max(values.shape[1], n_components))
     every = -(-n_rows // SAMPLE_ROWS)
-    start, sizes = 0, np.zeros(n_components, dtype=np.int64)
+    start, sizes = 0, np.zeros(n_components + 1, dtype=np.int64)
     rows, labels = list[NDArray[Any]](), list[NDArray[np.int64]]()
     with _writer(output, n_rows, mixture, proba, score) as write:
         for block in from_array(values, step):  # copies, so that nothing of a mapped file stays in memory
             found = _results(mixture, block, proba, score)
             write(found)
-            sizes += np.bincount(found["label"], minlength=n_components)
+            sizes += np.bincount(
+                found["label"] % (n_components + 1), minlength=n_components + 1
+            )  # noise, -1, comes last
             shown = np.arange(-start % every, len(block), every)
             shown = shown[np.isfinite(block[shown]).all(axis=1)]
             rows.append(block[shown])
@@ -63,6 +65,11 @@ def _results(mixture: Any, block: NDArray[Any], proba: bool, score: bool) -> dic
     return found
 
 
+def _columns(mixture: Any) -> list[Any]:
+    """Return what the columns of probabilities stand for."""
+    return [*range(len(mixture.weights_)), *["noise"] * hasattr(mixture, "noise_weight_")]
+
+
 @contextlib.contextmanager
 def _writer(output: str | None, n_rows: int, mixture: Any, proba: bool, score: bool) -> Iterator[Blocks]:
     """Give what writes the results of rows, block after block."""
@@ -81,7 +88,7 @@ def _writer(output: str | None, n_rows: int, mixture: Any, proba: bool, score: b
 
 def _text(stream: Any, mixture: Any, proba: bool, score: bool, delimiter: str) -> Blocks:
     """Write the names of the columns; return what writes rows as text that reads back to the last bit."""
-    shares = [f"proba_{k}" for k in range(len(mixture.weights_))] if proba else []
+    shares = [f"proba_{name}" for name in _columns(mixture)] if proba else []
     stream.write(delimiter.join(["label", *shares, *["log_density"] * score]) + "\n")
 
     def write(found: dict[str, NDArray[Any]]) -> None:
@@ -94,7 +101,7 @@ def _text(stream: Any, mixture: Any, proba: bool, score: bool, delimiter: str) -
 def _npy(stream: Any, n_rows: int, mixture: Any, proba: bool, score: bool) -> Blocks:
     """Write the header of a .npy file, of labels alone or of records; return what writes rows."""
     fields: list[Any] = [("label", "<i8")]
-    fields += [("proba", "<f8", (len(mixture.weights_),))] * proba + [("log_density", "<f8")] * score
+    fields += [("proba", "<f8", (len(_columns(mixture)),))] * proba + [("log_density", "<f8")] * score
     dtype = np.dtype(fields if len(fields) > 1 else "<i8")
     header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": (n_rows,)}
     np.lib.format.write_array_header_1_0(stream, header)

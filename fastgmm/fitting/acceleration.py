@@ -108,8 +108,8 @@ class Squarem(Plain):
 class Coordinates(NamedTuple):
     """Parameters without constraints, relative to those at the origin of a `Chart`.
 
-    The logarithms of weights, that of noise among them, less their mean; means in standard deviations; logarithms of the diagonal of the
-    covariances' Cholesky factor, and what is below it in standard deviations of its row.
+    The logarithms of weights, that of noise among them, less their mean; means in standard deviations; logarithms of
+    the diagonal of the covariances' Cholesky factor, and what is below it in standard deviations of its row.
     """
 
     weights: np.ndarray

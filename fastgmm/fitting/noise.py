@@ -35,14 +35,15 @@ class BesideNoise:
             return self.density
         assert isinstance(self.rows, Source)
         box, density = self.rows.box, self.density
-        given = density is not None and not isinstance(density, str)
         if not box.widths.all():
             flat = [str(one) for one in np.flatnonzero(box.along_features.widths == 0)]
             raise ValueError(
                 f"noise={density!r} needs a box about the rows, but of feature(s) {', '.join(flat)} all values are the "
                 "same: leave constant columns out."
             )
-        return Noise(float(density) if given else -box.log_volume, box, given)
+        if density is None or isinstance(density, str):
+            return Noise(-box.log_volume, box)
+        return Noise(float(density), box, given=True)
 
     @property
     def known_density(self) -> Density:
@@ -59,7 +60,7 @@ class BesideNoise:
 
     def started(self, parameters: Parameters) -> Parameters:
         """A start with noise, where the mixture has some: the weights leave it its part."""
-        if not self.structure.noisy:
+        if not self.structure.noisy or parameters.noise is not None:
             return parameters
         weights = (1 - START) / math.fsum(parameters.weights) * parameters.weights
         return replace(parameters, weights=weights, noise=self.noise)

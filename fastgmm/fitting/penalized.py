@@ -111,10 +111,12 @@ class Penalized(BesideNoise):
         return parameters
 
     def on(self, rows: Rows, constraints: Constraints | None = None) -> Self:
-        return type(self)(rows, self.structure, self.prior, self._reg_covar, constraints, self.n_samples, self.known_density)
+        return type(self)(
+            rows, self.structure, self.prior, self._reg_covar, constraints, self.n_samples, self.known_density
+        )
 
     def rules(self, resolution: float, n_components: int) -> Rules | None:
-        if type(self) is not Penalized or self.n_samples != self.rows.total or not self.structure.compiled:
+        if type(self) is not Penalized or self.n_samples != self.rows.total or self.structure.constraint is not None:
             return None
         penalty, units = self.penalty(n_components), self.rows.units
         numbers = penalty.numbers.copy()

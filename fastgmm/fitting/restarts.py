@@ -1,20 +1,23 @@
 """Several starts, of which the best fit is kept: side by side, and the hopeless ones are dropped on the way."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
+from ..model.structure import Structure
 from ..sources.source import Source
 from .convergence import CALLBACK, INTERRUPT, MAX_ITER, MAX_TIME
 from .em import Fit, expectation_maximization
 from .mstep import MStep
 from .parallel import side_by_side
 from .settings import Settings
-from .starts.methods import Start
+from .starts import StartingValues, cleaned, completed
+from .starts.kmeans import Random
+from .starts.methods import Goal, Start
 from .tables import from_kmeans_at_once
 
 FIRST_LEG = 10  # iterations after which restarts are compared for the first time; then after twice as many, and so on
@@ -27,6 +30,31 @@ class Plan(NamedTuple):
 
     start: Start
     m_step: MStep
+
+
+def drawn_plans(
+    source: Source,
+    structure: Structure,
+    n_components: int,
+    settings: Settings,
+    given: StartingValues,
+    method: Any,
+    random_state: Random,
+) -> list[Plan]:
+    """Draw the starts, one after the other, while there is time; with noise one more, of rows with near neighbors."""
+    draws: list[Callable[..., Start | None]] = [completed] * settings.n_init
+    if structure.noisy and isinstance(method, str) and given == StartingValues():
+        draws.append(cleaned)
+    plans = list[Plan]()
+    for draw in draws:
+        if plans and perf_counter() >= settings.deadline:
+            break
+        m_step = settings.m_step(source, structure)
+        goal = Goal(structure, n_components, m_step, settings.deadline)
+        start = draw(source, given, goal, method, random_state)
+        if start is not None:
+            plans.append(Plan(start, m_step))
+    return plans
 
 
 class Progress(Protocol):

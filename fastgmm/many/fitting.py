@@ -166,6 +166,10 @@ def fit_many(
     unknown = [name for name in params if name not in arguments_of(GaussianMixture)]
     if unknown:
         raise TypeError(f"fit_many() has no argument {unknown[0]!r}, nor has GaussianMixture.")
+    if params.get("noise") is not None:
+        raise ValueError(
+            f"noise={params['noise']!r} is for single fits: leave it out, or call GaussianMixture.fit of each."
+        )
     check_arguments(GaussianMixture(1, **{**options, "n_threads": n_threads}))
     plan = Plan(tuple(numbers), criterion, order, missing, n_threads, options, Event())
     layout, records, report = layout_of(X, groups), Records(plan), Report(verbose)

@@ -224,14 +224,8 @@ class BaseMixture(Estimator):
         name: Any = (vars(self) if attributes is None else attributes)["covariance_type"]
         if not (isinstance(name, str) and name in STRUCTURES):
             self._check_params({"covariance_type": name})
-        structure = STRUCTURES[name]
         state = vars(self) if attributes is None else attributes
-        if state.get("equal_weights", False):
-            structure = structure.equally_weighted
-        noise = state.get("noise")
-        if noise is None:
-            return structure
-        return structure.with_noise if isinstance(noise, str) else structure.with_known_noise
+        return STRUCTURES[name].asked(state.get("equal_weights", False), state.get("noise"))
 
     def _fitted(self, attributes: Mapping[str, Any] | None = None) -> Fitted:
         """Return the mixture of these attributes, or as it is; covariances that nobody has set are NaN.

@@ -15,10 +15,10 @@ from numpy.typing import ArrayLike, NDArray
 from ..fitting.em import Fit
 from ..fitting.mstep import MSteps
 from ..fitting.repair import Repair
-from ..fitting.restarts import FitRecord, Plan, Progress, Restarts, alone
+from ..fitting.restarts import FitRecord, Plan, Progress, Restarts, alone, drawn_plans
 from ..fitting.settings import Settings
-from ..fitting.starts import StartingValues, completed
-from ..fitting.starts.methods import Goal, fixed
+from ..fitting.starts import StartingValues
+from ..fitting.starts.methods import fixed
 from ..model.masked import masked
 from ..model.parameters import Parameters
 from ..model.structure import Structure
@@ -31,6 +31,7 @@ from .attributes import fitted_attributes
 from .base import BaseMixture
 from .checks import check_means, check_precisions, check_random_state, check_weights, seeded
 from .ending import to_the_end, warn_of_end, warn_of_repairs
+from .noise import NAMES as NOISE
 from .noise import noise_attributes
 from .progress import DEBUG, INFO, Logged, Printed, listener, tell
 from .protocol import overrides
@@ -40,7 +41,7 @@ __all__ = ["Estimation"]
 MAY_OVERFLOW = ("means_", "covariances_", "precisions_")  # where the squares of factors do not, factors do not
 
 # Attributes that not every fit sets.
-TRANSIENT = ("feature_names_in_", "fits_", "n_samples_seen_", "_stream", "_pending")
+TRANSIENT = ("feature_names_in_", "fits_", "n_samples_seen_", *NOISE, "_stream", "_pending")
 
 
 class Estimation(BaseMixture):
@@ -260,12 +261,8 @@ class Estimation(BaseMixture):
         random_state = (check_random_state if callable(self.init_params) else seeded)(self.random_state)
         if warm is not None:
             return [Plan(fixed(warm), settings.m_step(source, structure))]
-        plans = list[Plan]()
-        while len(plans) < settings.n_init and not (plans and perf_counter() >= settings.deadline):
-            m_step = settings.m_step(source, structure)
-            goal = Goal(structure, self.n_components, m_step, settings.deadline)
-            plans.append(Plan(completed(source, given, goal, self.init_params, random_state), m_step))
-        return plans
+        sizes = structure, self.n_components
+        return drawn_plans(source, *sizes, settings, given, self.init_params, random_state)
 
     def _best_fit(
         self,

@@ -45,14 +45,14 @@ def noise_of(estimator: Any, state: Mapping[str, Any], n_features: int) -> tuple
         )
     if box.ndim != 2 or box.shape not in ((2, n_features), (2 + n_features, n_features)):
         raise ValueError(
-            f"The attribute 'noise_box_' should have the shape {(2, n_features)} or {(2 + n_features, n_features)}, not "
-            f"{box.shape}. Set lower ends, widths and perhaps axes, or call 'fit'."
+            f"The attribute 'noise_box_' should have the shape {(2, n_features)} or {(2 + n_features, n_features)}, "
+            f"but got {box.shape}. Set lower ends, widths and perhaps axes, or call 'fit'."
         )
     axes: NDArray[np.float64] | None = box[2:] if len(box) > 2 else None
     if not (np.isfinite(box).all() and (box[1] > 0).all()):
         raise ValueError(
-            "The attribute 'noise_box_' should hold finite numbers, and positive widths in its second row. Set it anew, or "
-            "call 'fit'."
+            "The attribute 'noise_box_' should hold finite numbers, and positive widths in its second row. Set it "
+            "anew, or call 'fit'."
         )
     given = not isinstance(state.get("noise"), str)
     return float(weight), Noise(float(log_density), Box(box[0], box[1], axes), given)

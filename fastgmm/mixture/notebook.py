@@ -121,6 +121,8 @@ def told_components(estimator: Any) -> str:
         for i in range(k)
     ]
     told = f"{counted(n_components, 'component')} of {counted(n_features, 'feature')}, {estimator.covariance_type}"
+    if hasattr(estimator, "noise_weight_"):
+        told += f"; noise of weight {estimator.noise_weight_:.4f}"
     if (ended := getattr(estimator, "stop_reason_", None)) is not None:
         end = "converged after" if estimator.converged_ else f"stopped by {ended} after"
         told += f"; {end} {counted(estimator.n_iter_, 'iteration')}"

@@ -86,8 +86,8 @@ class Regression(BaseMixture):
 
         Notes
         -----
-        Each component is a linear regression, and weighs as probable as it is at the row. Rows are taken for no noise. `condition` gives the whole
-        distribution at one row.
+        Each component is a linear regression, and weighs as probable as it is at the row; rows are taken for no noise.
+        `condition` gives the whole distribution at one row.
 
         References
         ----------

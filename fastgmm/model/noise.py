@@ -105,6 +105,7 @@ class Noise:
     def logs(self, weight: float) -> np.ndarray:
         """The logs of weight, density, and width of the box along each feature, (D + 2,)."""
         with np.errstate(divide="ignore"):
-            return np.log(np.r_[weight, 1.0, self.box.along_features.widths]) + np.r_[
-                0.0, self.log_density, np.zeros(len(self.box.widths))
-            ]
+            return (
+                np.log(np.r_[weight, 1.0, self.box.along_features.widths])
+                + np.r_[0.0, self.log_density, np.zeros(len(self.box.widths))]
+            )

@@ -66,6 +66,13 @@ class Variant(Arrays):
         different = self.letters != other.letters or self.equal_weights != other.equal_weights
         return different and self.noisy == other.noisy and all(a <= b for a, b in zip(*ranks, strict=True))
 
+    def asked(self, equal_weights: bool, noise: float | str | None) -> Self:
+        """The same with these arguments of an estimator."""
+        found = self.equally_weighted if equal_weights else self
+        if noise is None:
+            return found
+        return found.with_noise if isinstance(noise, str) else found.with_known_noise
+
     @cached
     def equally_weighted(self) -> Self:
         """The same with one weight for all components."""

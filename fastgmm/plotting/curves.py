@@ -101,16 +101,12 @@ class CriterionDisplay(Display):
         sign = -1 if self.criterion in HIGHER else 1
         costs = sign * table[self.criterion]
         worst = costs[costs <= costs.min() + REACH * (np.quantile(costs, USUAL) - costs.min())].max()
-        kinds = [
-            (kind, equal)
-            for kind in STRUCTURES
-            for equal in (False, True)
-            if ((table["covariance_type"] == kind) & (table["equal_weights"] == equal)).any()
-        ]
-        for i, (kind, equal) in enumerate(kinds):
-            own = (table["covariance_type"] == kind) & (table["equal_weights"] == equal)
+        asked = ["covariance_type", "equal_weights", "noise"]
+        kinds = sorted(set(table[asked].tolist()), key=lambda one: (list(STRUCTURES).index(one[0]), one[1:]))
+        for i, (kind, equal, noise) in enumerate(kinds):
+            own = table[asked] == np.array((kind, equal, noise), table[asked].dtype)
             if own.any():
-                name = kind + ", equal weights" * equal
+                name = kind + ", equal weights" * equal + ", noise" * noise
                 label = name if costs[own].min() <= worst else f"{name} (beyond)"
                 style: dict[str, Any] = {"color": color(i), "marker": marker(i), "markersize": 5}
                 x, y, hollow = table["n_components"][own], table[self.criterion][own], table["degenerate"][own]

@@ -69,7 +69,7 @@ class DensityDisplay(Display):
         X : array-like of shape (n_samples, n_features)
             The rows to draw as dots; beyond 20 000 rows every n-th is drawn.
         features : one or two ints, default=(0, 1)
-            Columns whose marginal density is drawn.
+            Columns whose marginal density is drawn; of two columns without that of noise.
         masses : sequence of up to six floats between 0 and 1, default=(0.5, 0.9, 0.99)
             Probabilities that the regions hold.
         feature_names : sequence of n_features str, default=None

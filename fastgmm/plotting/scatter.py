@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,9 @@ def draw_scatter(ax: Axes, view: View, labels: NDArray[np.intp], scale: float = 
             alpha=0.7,
             label=view.legend_label(k),
         )
+    if view.noise is not None:
+        own: dict[str, Any] = {"marker": "x", "color": "0.5", "markersize": size, "markeredgewidth": 0.2 * size}
+        ax.plot(*points[labels == -1].T, linestyle="none", label=view.legend_label(-1), **own)
     draw_ellipses(ax, view, scale)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..mixture.base import fitted
+from ..model.noise import Noise
 from ..model.structures import STRUCTURES
 from ..text import quoted
 
@@ -24,6 +27,9 @@ class View:
     means : ndarray of shape (K, n_chosen)
     covariances : ndarray of shape (K, n_chosen, n_chosen)
     names : list of n_chosen str
+    noise_weight : float
+    noise : Noise, or None
+        The marginal of a component of noise.
     """
 
     rows: NDArray[np.float64]
@@ -31,6 +37,8 @@ class View:
     means: NDArray[np.float64]
     covariances: NDArray[np.float64]
     names: list[str]
+    noise_weight: float = 0.0
+    noise: Noise | None = None
 
     def part(self, *chosen: int) -> View:
         """Return a view of some of the features."""
@@ -41,6 +49,10 @@ class View:
             self.means[:, own],
             self.covariances[:, own][:, :, own],
             [self.names[i] for i in own],
+            self.noise_weight,
+            None
+            if self.noise is None
+            else self.noise.observed(own, [i for i in range(len(self.names)) if i not in own]),
         )
 
     def densities(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -50,9 +62,14 @@ class View:
         scale = self.weights * np.prod(np.diagonal(inverse, axis1=1, axis2=2) / np.sqrt(2 * np.pi), axis=1)
         return scale[:, None] * np.exp(-0.5 * (whitened**2).sum(axis=2))
 
+    @property
+    def background(self) -> float:
+        """Return weight times density of noise, the same at all points."""
+        return 0.0 if self.noise is None else self.noise_weight * math.exp(self.noise.log_density)
+
     def legend_label(self, k: int) -> str:
-        """Return the number and the weight of a component."""
-        return f"{k}: {self.weights[k]:.2f}"
+        """Return the number and the weight of a component; -1 is noise."""
+        return f"{k}: {self.weights[k]:.2f}" if k >= 0 else f"noise: {self.noise_weight:.2f}"
 
 
 def view(estimator: Any, X: ArrayLike, features: Sequence[int], feature_names: Sequence[str] | None, most: int) -> View:
@@ -66,13 +83,21 @@ def view(estimator: Any, X: ArrayLike, features: Sequence[int], feature_names: S
     check_fitted(estimator, X)
     if estimator.means_.shape[1] != n_features:
         raise ValueError(f"X has {n_features} columns, but the mixture was fitted to {estimator.means_.shape[1]}.")
+    noise, others = noise_of(estimator), [feature for feature in range(n_features) if feature not in chosen]
     return View(
         rows[:, chosen].astype(np.float64),
         np.asarray(estimator.weights_, np.float64),
         np.asarray(estimator.means_, np.float64)[:, chosen],
         marginal_covariances(estimator, chosen),
         [names[feature] for feature in chosen],
+        0.0 if noise is None else float(estimator.noise_weight_),
+        None if noise is None else noise.observed(chosen, others),
     )
+
+
+def noise_of(estimator: Any) -> Noise | None:
+    """Return a mixture's noise, if it has some."""
+    return fitted(estimator).parameters.noise if hasattr(estimator, "noise_weight_") else None
 
 
 def check_fitted(estimator: Any, X: ArrayLike) -> None:
@@ -113,13 +138,14 @@ def marginal_covariances(estimator: Any, features: Sequence[int]) -> NDArray[np.
 
 
 def checked_labels(labels: ArrayLike | None, estimator: Any, X: ArrayLike) -> NDArray[np.intp]:
-    """Return the labels, predicted if there are none, as integers: one per row, each the number of a component."""
+    """Return the labels as integers, predicted if there are none: of each row its component, -1 for noise."""
     known = np.asarray(estimator.predict(X) if labels is None else labels)
     n_components, n_samples = len(estimator.means_), len(np.asarray(X))
     if known.shape != (n_samples,):
         raise ValueError(f"labels has shape {known.shape}, but X has {n_samples} rows: give one label per row.")
-    if not np.isin(known, np.arange(n_components)).all():
-        strange = known[~np.isin(known, np.arange(n_components))][0]
+    possible = np.arange(-1 if noise_of(estimator) is not None else 0, n_components)
+    if not np.isin(known, possible).all():
+        strange = known[~np.isin(known, possible)][0]
         raise ValueError(f"labels holds {strange!s}, but the mixture has components 0 to {n_components - 1}.")
     return known.astype(np.intp)
 

@@ -72,6 +72,7 @@ class Entry:
             "covariance_type": structure.name,
             "n_components": n_components,
             "equal_weights": structure.equal_weights,
+            "noise": bool(structure.noisy),
             "converged": fit is not None and fit.converged,
             "degenerate": self.outcome.degenerate,
             "n_iter": 0 if fit is None else len(fit.lower_bounds),
@@ -98,9 +99,10 @@ class Search:
     ) -> None:
         self.candidates, self.options, self.random_state = candidates, options, random_state
         self.count, self.penalty = count, penalty
+        self.noise = options.pop("noise", None)  # of candidates that have some
         self.by_likelihood = partial(GaussianMixture, **(_of_likelihood(options) if posteriors else options))
         self.bayesian = partial(BayesianGaussianMixture, **COMPARED | options) if posteriors else None
-        self.settings = settings_of(self.by_likelihood()).begun()
+        self.settings = settings_of(self.by_likelihood(noise=self.noise)).begun()
 
     @property
     def estimator(self) -> Callable[..., Mixture]:
@@ -131,7 +133,7 @@ class Search:
 
     def _posteriors(self, source: Source) -> Posteriors:
         """Return how candidates get their posteriors; priors are worked out now, for arguments may be refused."""
-        own = {one: settings_of(_made(self.estimator, one)) for one in self.candidates}
+        own = {one: settings_of(self._made(self.estimator, one)) for one in self.candidates}
         m_steps = {one: settings.m_step(source, one.structure) for one, settings in own.items()}
         started, deadline = self.settings.started, self.settings.deadline
         return Posteriors(own[self.candidates[0]]._replace(started=started, deadline=deadline), m_steps)
@@ -166,7 +168,7 @@ class Search:
             entry.values["n_parameters"] = structure.n_parameters(n_components, source.n_features)
             if entry.outcome.fit is not None:
                 attributes = {"names": names, "records": entry.outcome.records}
-                model = _made(estimator, entry.candidate)
+                model = self._made(estimator, entry.candidate)
                 try:
                     entry.model = take_over(model, entry.outcome.fit, source.dtype, float(n), **attributes)
                 except ValueError as error:
@@ -209,19 +211,20 @@ class Search:
         for entry, total in zip(entries, totals, strict=True):
             entry.values["cv"] = float(total) / weight
 
+    def _made(self, estimator: Callable[..., Mixture], candidate: Candidate) -> Mixture:
+        """Return the unfitted mixture of a candidate."""
+        structure, n_components = candidate
+        own: dict[str, Any] = {"equal_weights": True} if structure.equal_weights else {}
+        if structure.noisy:
+            own["noise"] = self.noise
+        return estimator(n_components=n_components, covariance_type=structure.name, **own)
+
     def _tell(self, candidate: Candidate, outcome: Outcome) -> None:
         """Report that a candidate has been fitted."""
         what = f"{candidate.structure.name}, K = {candidate.n_components}"
         told = what if outcome.error is None else f"{what}: {outcome.error}"
         tell(DEBUG, "candidate %s", told)
         self.count.step(told)
-
-
-def _made(estimator: Callable[..., Mixture], candidate: Candidate) -> Mixture:
-    """Return the unfitted mixture of a candidate."""
-    structure = candidate.structure
-    weights = {"equal_weights": True} if structure.equal_weights else {}
-    return estimator(n_components=candidate.n_components, covariance_type=structure.name, **weights)
 
 
 def _of_likelihood(options: dict[str, Any]) -> dict[str, Any]:

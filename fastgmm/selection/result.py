@@ -38,9 +38,9 @@ class Selection:
         The fitted mixture of the first line of the table.
     table_ : structured ndarray
         A line for each candidate, sorted by the criterion: ``covariance_type``, ``n_components``, ``n_parameters``
-        (free ones), ``equal_weights``, ``log_likelihood`` (of all rows), ``bic`` (lower is better: mclust's has the
-        other sign), ``aic``, ``aicc``, ``icl``, ``cv`` (the mean log-likelihood of a row left out) and ``elbo`` (the
-        evidence lower bound and the log of the number of equal optima), both NaN unless asked for, ``converged``,
+        (free ones), ``equal_weights``, ``noise``, ``log_likelihood`` (of all rows), ``bic`` (lower is better: mclust's
+        has the other sign), ``aic``, ``aicc``, ``icl``, ``cv`` (the mean log-likelihood of a row left out) and ``elbo``
+        (the evidence lower bound and the log of the number of equal optima), both NaN unless asked for, ``converged``,
         ``degenerate``, ``n_iter``, ``seconds`` and ``error``, the message of what went wrong; the numbers of such a
         line are NaN. Degenerate candidates, in which a component has collapsed so that nothing but ``reg_covar`` or a
         repair bounds the likelihood, come after the sound ones. If the criterion is 'elbo', likelihoods are those of
@@ -189,6 +189,7 @@ def _note(row: Any) -> str:
         return str(row["error"])[:60]
     notes = {
         "equal weights": row["equal_weights"],
+        "noise": row["noise"],
         "degenerate": row["degenerate"],
         "not converged": not row["converged"],
     }
@@ -234,4 +235,5 @@ def _failed(selection: Selection) -> str:
 
 def _name(row: Any) -> str:
     """Return a candidate in words."""
-    return f"{row['covariance_type']} K={row['n_components']}" + ", equal weights" * bool(row["equal_weights"])
+    marks = ", equal weights" * bool(row["equal_weights"]) + ", noise" * bool(row["noise"])
+    return f"{row['covariance_type']} K={row['n_components']}{marks}"

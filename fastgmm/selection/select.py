@@ -41,6 +41,7 @@ COLUMNS: list[tuple[str, Any]] = [
     ("n_components", np.int64),
     ("n_parameters", np.int64),
     ("equal_weights", np.bool_),
+    ("noise", np.bool_),
     ("log_likelihood", np.float64),
     *((name, np.float64) for name in CRITERIA),
     ("converged", np.bool_),
@@ -109,7 +110,8 @@ def select(
         1 counts fitted candidates.
     **params : dict
         Further arguments of `GaussianMixture`, the same for all candidates, but that ``equal_weights`` may be both
-        ``[False, True]``: then each is tried with free weights and with equal ones. With 'elbo' those of
+        ``[False, True]``: then each is tried with free weights and with equal ones; and ``noise`` may be
+        ``[None, 'auto']``. With 'elbo' those of
         `BayesianGaussianMixture`, with ``posterior='exact'``, ``prior='auto'``, ``max_iter=1000`` and
         ``weight_concentration_prior_type='dirichlet_distribution'`` unless you say otherwise: other posteriors cannot
         compare structures, and with the default priors the bound finds them less often. ``init_params`` replaces the
@@ -178,7 +180,7 @@ def select(
     numbers = numbers_of_components(n_components)
     if posteriors and "equal_weights" in options:
         raise TypeError("criterion='elbo' compares posteriors, whose weights are free: leave equal_weights out.")
-    weights = _weights(options)
+    weights, noises = _weights(options), _noises(options)
     estimator = BayesianGaussianMixture if posteriors else GaussianMixture
     with rows_to_fit(estimator(**options), X, sample_weight) as source:
         rng = check_random_state(random_state)
@@ -187,9 +189,10 @@ def select(
         tell(INFO, "select begins: %d rows of %d features, %s, K = %s", *sizes, types, numbers)
         folds = _folds(cv, source.n_samples, rng) if criterion == "cv" else None
         candidates = [
-            Candidate(STRUCTURES[kind].equally_weighted if equal else STRUCTURES[kind], k)
+            Candidate(STRUCTURES[kind].asked(equal, noise), k)
             for kind in types
             for equal in weights
+            for noise in noises
             for k in numbers
             if not (equal and len(weights) > 1 and k == 1)  # which is the same
         ]
@@ -302,6 +305,20 @@ def _weights(options: dict[str, Any]) -> list[bool]:
     if not found or not all(isinstance(one, (bool, np.bool_)) for one in found):
         raise ValueError(f"equal_weights={quoted(given)}: give False, True, or both in a list.")
     return list(dict.fromkeys(bool(one) for one in found))
+
+
+def _noises(options: dict[str, Any]) -> list[Any]:
+    """Return whether candidates have noise, and of which density; leave the option that one of them has."""
+    given = options.get("noise")
+    found = list(given) if isinstance(given, Iterable) and not isinstance(given, str) else [given]
+    densities = [one for one in found if one is not None]
+    if not found or len(densities) > 1:
+        raise ValueError(
+            f"noise={quoted(given)}: give None, 'auto', a log-density, or None and one of these in a list."
+        )
+    if densities:
+        options["noise"] = densities[0]
+    return list(dict.fromkeys(found))
 
 
 def _for_features(types: list[str], n_features: int) -> list[str]:

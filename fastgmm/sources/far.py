@@ -32,6 +32,7 @@ def mend(X: np.ndarray, model: KernelModel, scores: np.ndarray, outputs: Outputs
     """Fill the outputs of complete rows that are far by their log-likelihoods, the scores."""
     n_components, n_features = model.centers.shape
     factors, offsets = model.factors.astype(np.float64), model.offsets.astype(np.float64)
+    offsets, noise = offsets[:n_components], offsets[n_components:]
     factors = unpacked(factors, n_features) if model.kind == TRIANGULAR else factors.reshape(n_components, -1)
     shifts = shifts_of(factors, model.centers.astype(np.float64))
     if model.kind == TRIANGULAR:
@@ -42,9 +43,9 @@ def mend(X: np.ndarray, model: KernelModel, scores: np.ndarray, outputs: Outputs
         if model.kind == COMMON_FRAME:
             u = whitened(whitener, u - np.ldexp(model.origin, -exponents[:, None]))
         if model.tails.numbers is None:
-            put(rows, *limit(u, exponents, factors, shifts, offsets), outputs)
+            put(rows, *limit(u, exponents, factors, shifts, offsets), noise, outputs)
         else:
-            put(rows, *heavy(u, exponents, factors, shifts, model.tails), outputs)
+            put(rows, *heavy(u, exponents, factors, shifts, model.tails), noise, outputs)
 
 
 @masked
@@ -62,10 +63,11 @@ def mend_incomplete(X: np.ndarray, model: IncompleteModel, scores: np.ndarray, o
             factors = np.broadcast_to(np.linalg.inv(roots), (n_components, len(seen), len(seen)))
             log_determinants = np.log(np.diagonal(factors, axis1=1, axis2=2)).sum(axis=1)
         offsets = model.log_weights + log_determinants - 0.5 * len(seen) * LOG_2_PI
-        shifts = shifts_of(factors, model.centers[:, seen])
+        shifts, logs = shifts_of(factors, model.centers[:, seen]), model.noise
+        noise = logs[:1] + logs[1:2] + logs[2:][~mask].sum()
         for rows in parts(lost[pattern.ravel() == number], model.centers.size):
             u, exponents = scaled_down(X[np.ix_(rows, seen)])
-            put(rows, *limit(u, exponents, factors, shifts, offsets), outputs)
+            put(rows, *limit(u, exponents, factors, shifts, offsets), noise, outputs)
 
 
 def far(scores: np.ndarray) -> np.ndarray:
@@ -161,9 +163,18 @@ def norm(y: np.ndarray) -> np.ndarray:
     return largest * np.sqrt(((y / np.where(largest > 0, largest, 1.0)[..., None]) ** 2).sum(axis=-1))
 
 
-def put(rows: np.ndarray, log_likelihoods: np.ndarray, responsibilities: np.ndarray, outputs: Outputs) -> None:
-    """Store the results of some rows where they are wanted."""
-    results = log_likelihoods, responsibilities, responsibilities.argmax(axis=1)
+def put(
+    rows: np.ndarray, log_likelihoods: np.ndarray, responsibilities: np.ndarray, noise: np.ndarray, outputs: Outputs
+) -> None:
+    """Store the results of some rows where they are wanted; `noise` (1,) is the log density of noise, if any."""
+    n_components = responsibilities.shape[1]
+    if noise.size:
+        alone, log_likelihoods = log_likelihoods, np.logaddexp(log_likelihoods, noise)
+        of_noise = np.where(noise > -np.inf, np.exp(noise - log_likelihoods), 0.0)
+        responsibilities = responsibilities * np.where(noise > -np.inf, np.exp(alone - log_likelihoods), 1.0)[:, None]
+        responsibilities = np.column_stack([responsibilities, of_noise])
+    labels = responsibilities.argmax(axis=1)
+    results = log_likelihoods, responsibilities, np.where(labels < n_components, labels, -1)
     for out, values in zip(outputs, results, strict=True):
         if out is not None:
             out[rows] = values  # a log-likelihood below the range of the rows' type is -inf

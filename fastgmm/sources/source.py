@@ -44,6 +44,10 @@ class Model(Protocol):
         """One for each component, (K, D)."""
 
     @property
+    def n_columns(self) -> int:
+        """How many responsibilities a row has: one for each component, and one for noise where there is some."""
+
+    @property
     def arguments(self) -> tuple[Any, ...]:
         """What the kernels are given."""
 

@@ -119,4 +119,6 @@ def recast(structure: Structure, parameters: Parameters, other: Structure) -> Pa
         covariances = parts.covariances
     else:
         covariances = other.expanded.uncorrelated(structure.expanded.variances(parts.covariances, *parts.means.shape))
-    return assembled(other, parts.weights, parts.means, covariances, parameters.noise)
+    if parameters.noise is None or other.noisy:
+        return assembled(other, parts.weights, parts.means, covariances, parameters.noise)
+    return assembled(other, parts.weights / parts.weights.sum(), parts.means, covariances, None)

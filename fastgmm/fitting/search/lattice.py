@@ -78,4 +78,4 @@ def climb(
 
 def lifted(rows: CompleteSource, goal: Goal, structure: Structure, parameters: Parameters) -> Parameters:
     """A start from parameters of another structure."""
-    return recast(structure, parameters, goal.structure)
+    return goal.m_step.started(recast(structure, parameters, goal.structure))

@@ -40,13 +40,14 @@ def merged(structure: Structure, parameters: Parameters, n_components: int) -> P
         left, costs[gone], costs[:, gone] = left[left != gone], np.inf, np.inf
         others = left[left != kept]
         costs[np.minimum(kept, others), np.maximum(kept, others)] = rises(expanded, parts, kept, others)
-    return assembled(structure, *(values[left] for values in parts[:3]), parameters.noise)
+    weights, means, covariances = (values[left] for values in parts[:3])
+    return assembled(structure, weights, means, covariances, parameters.noise)
 
 
 def assembled(
     structure: Structure, weights: np.ndarray, means: np.ndarray, covariances: np.ndarray, noise: Noise | None
 ) -> Parameters:
-    """The mixture of components as `structure.expanded` describes them, and of noise, which has the rest of the weight."""
+    """The mixture of components as `structure.expanded` describes them, and of noise, which has what weights lack."""
     scatters = column(weights, covariances) * covariances
     own = np.zeros_like(means), scatters, 0.0, 1.0, 0.0, structure.expanded.layout.name
     moments = Statistics(means, weights, *own, noise=noise)

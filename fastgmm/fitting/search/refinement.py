@@ -20,8 +20,8 @@ from ..parallel import Job
 from ..starts.methods import Goal
 from ..starts.race import Contender, best_start
 from .budget import FROM_ABOVE, Budget
-from .insertion import Clusters, insertions, recast
-from .lattice import Begin, Lattice
+from .insertion import Clusters, insertions
+from .lattice import Begin, Lattice, lifted
 from .merging import merged
 from .trials import Candidate, Data, Outcome, Trials
 
@@ -204,7 +204,7 @@ class Refinement:
             price = self.budget.try_start(other, sum(RUNGS)) + FROM_ABOVE * self.budget.fit(other)
             if other.structure is not best.structure and price <= purse:
                 purse -= price
-                start = partial(from_parameters, parameters=recast(best.structure, fit.parameters, other.structure))
+                start = partial(lifted, structure=best.structure, parameters=fit.parameters)
                 jobs.append(Job(self.trials.work(other), partial(self._try_all, other, [start])))
         return sum(self.trials.together(jobs))
 

@@ -21,10 +21,11 @@ from ...sources.source import Source
 from ..parallel import Job
 from ..settings import Settings
 from ..starts import prepare
+from ..starts.cleaned import clean_rows
 from ..starts.hierarchical import Hierarchy, clusters, grow
 from ..starts.kmeans import Draws, Random, draw, draw_rows, kmeans, sample_size
 from ..starts.methods import Goal, from_centers, from_labels
-from ..starts.race import Contender
+from ..starts.race import Contender, best_start
 from .budget import Budget
 from .insertion import Clusters
 from .lattice import Begin
@@ -86,6 +87,7 @@ class Sweep:
         self.random_state, self.on_fitted = random_state, on_fitted
         self.budget = Budget(trials, candidates)
         self.starts: dict[int, Begin] = {}  # of each number of components
+        self.clean_starts: dict[int, Begin] = {}  # of mixtures with noise, besides
         source = trials.data.source
         self.n_samples = source.n_samples if source.weights is None else int(np.count_nonzero(source.weights))
 
@@ -142,7 +144,23 @@ class Sweep:
         for k in numbers:
             self.starts[k] = partial(cut_tree, tree=tree) if method is None else self._by_method()
         self.budget.spent += self.budget.tree(len(tree.points))
+        if method is None and any(candidate.structure.noisy for candidate in self.candidates):
+            self._find_clean_starts(sample, numbers)
         return tree
+
+    def _find_clean_starts(self, sample: CompleteSource, numbers: Sequence[int]) -> None:
+        """Grow a tree of the rows that have near neighbors, and set where each number of components starts there."""
+        clean = clean_rows(sample)
+        if clean is not None:
+            tree = grow(clean, None, self.trials.settings.deadline)
+            self.clean_starts = {k: partial(cut_clean, clean=clean, tree=tree) for k in numbers if k <= clean.n_samples}
+            self.budget.spent += self.budget.tree(len(tree.points))
+
+    def _starts_of(self, candidate: Candidate) -> list[Begin]:
+        """Where a candidate may start."""
+        own = self.starts[candidate.n_components]
+        clean = self.clean_starts.get(candidate.n_components) if candidate.structure.noisy else None
+        return [own] if clean is None else [own, clean]
 
     def _more_starts(self, n_components: int, n_starts: int) -> list[Begin]:
         """Draw further starts for a number of components."""
@@ -184,13 +202,16 @@ class Sweep:
                 f"Expected n_samples >= n_components but got n_components = {goal.n_components}, "
                 f"n_samples = {self.n_samples}."
             )
-        return self.starts[goal.n_components](sample, goal=goal._replace(m_step=goal.m_step.on(sample)))
+        starts = self._starts_of(Candidate(goal.structure, goal.n_components))
+        if len(starts) > 1:
+            return best_start(sample, goal, starts, RUNGS).reached()
+        return starts[0](sample, goal=goal._replace(m_step=goal.m_step.on(sample)))
 
     def _race(self, candidate: Candidate, source: Source, sample: CompleteSource) -> Contender | None:
         """A candidate's own start after a few EM iterations on the sample; None where it cannot be carried out."""
         if candidate.n_components > self.n_samples or self.trials.late:
             return None
-        return run(self.trials.goal(candidate, sample), sample, [self.starts[candidate.n_components]])
+        return run(self.trials.goal(candidate, sample), sample, self._starts_of(candidate))
 
     def _fit(
         self,
@@ -214,6 +235,11 @@ def prepared(rows: CompleteSource, goal: Goal, method: object, seed: int) -> Par
 def from_clustering(rows: CompleteSource, goal: Goal, draws: Draws) -> Parameters:
     """Each row belongs to the nearest center of a k-means clustering."""
     return from_centers(rows, goal, kmeans(rows, draws, goal.deadline))
+
+
+def cut_clean(_: CompleteSource, goal: Goal, clean: CompleteSource, tree: Hierarchy) -> Parameters:
+    """Each row that is no clutter belongs to its cluster in Ward's hierarchy of these."""
+    return cut_tree(clean, goal, tree)
 
 
 def cut_tree(rows: CompleteSource, goal: Goal, tree: Hierarchy) -> Parameters:

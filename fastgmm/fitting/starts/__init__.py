@@ -17,6 +17,7 @@ from ...model.parameters import Parameters
 from ...sources.complete import CompleteSource
 from ...sources.source import Source
 from ..mstep import MaximumLikelihood
+from .cleaned import clean_rows
 from .given import from_array, from_callable
 from .kmeans import Random
 from .methods import Goal, Start, fixed, from_hierarchy, from_kmeans, from_kmeans_seeds, from_random, from_random_rows
@@ -73,10 +74,19 @@ def completed(source: Source, given: StartingValues, goal: Goal, method: Any, ra
             goal.m_step.renumber(order)
         pi, mu = found.weights if weights is None else weights, found.means if means is None else means
         if precisions is None:
-            return started(replace(found, weights=pi, means=mu))
+            return started(replace(found, weights=pi, means=mu, noise=None))
         return started(structure.nearest(structure.from_precisions(pi, mu, precisions)))
 
     return start
+
+
+def cleaned(source: Source, given: StartingValues, goal: Goal, method: str, random_state: Random) -> Start | None:
+    """Draw a start of the rows that have near neighbors, nothing being given; None where nothing is to be cleaned."""
+    clean = clean_rows(source.imputed(goal.n_components, goal.structure))
+    if clean is None or clean.n_samples < goal.n_components:
+        return None
+    drawn = prepare(clean, goal, method, random_state)
+    return lambda _: drawn(clean)
 
 
 def closest_pairs(means: np.ndarray, found: np.ndarray) -> np.ndarray:

@@ -26,6 +26,7 @@ from .partitions import (
     Partition,
     apply,
     expectation,
+    extent_of,
     given,
     labeled,
     load,

@@ -141,7 +141,8 @@ class IncompleteSource(Source):
         if parameters.noise is None or not self._unseen:
             return found
         rest = replace(found, n_samples=self.total - self._unseen)  # rows without values belong to whatever there is
-        return rest.merge(structure.equivalent(parameters, self._unseen, found.resolution))
+        own = replace(parameters, covariances=structure.invert_factors(parameters.precisions_cholesky))
+        return rest.merge(structure.equivalent(own, self._unseen, found.resolution))
 
     # ---- densities, responsibilities, labels and missing values under a mixture
 
