@@ -43,7 +43,7 @@ def drawn_plans(
 ) -> list[Plan]:
     """Draw the starts, one after the other, while there is time; with noise one more, of rows with near neighbors."""
     draws: list[Callable[..., Start | None]] = [completed] * settings.n_init
-    if structure.noisy and isinstance(method, str) and given == StartingValues():
+    if structure.noisy and isinstance(method, str) and all(one is None for one in given):
         draws.append(cleaned)
     plans = list[Plan]()
     for draw in draws:

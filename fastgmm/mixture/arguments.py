@@ -53,6 +53,10 @@ CONSTRAINTS: Constraints = {
         "a float in the range (0.5, 1.0]",
     ),
     "equal_weights": BOOL,
-    "noise": either((lambda v: isinstance(v, Real) and isfinite(float(v)), "a finite number"), one_of(["auto"]), NONE),
+    "noise": either(
+        (lambda v: isinstance(v, Real) and not isinstance(v, bool) and isfinite(float(v)), "a finite number"),
+        one_of(["auto"]),
+        NONE,
+    ),
     "prior": either((lambda v: isinstance(v, Prior), "a fastgmm.Prior"), one_of(["mclust"]), NONE),
 }

@@ -246,6 +246,7 @@ class BaseMixture(Estimator):
         else:
             found = _remembered(structure, *[part for array in arrays for part in (array.shape, array.tobytes())])
         if noise is not None:
+            weights = (1 - noise_weight) / shares.sum() * shares
             found = Fitted(structure, replace(found.parameters, weights=weights, noise=noise))
         names = state.get("feature_names_in_")
         return found if names is None else replace(found, feature_names=names)

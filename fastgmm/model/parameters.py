@@ -7,6 +7,8 @@ import numpy as np
 from .masked import masked
 from .noise import Noise
 
+ROUNDING = 1e-14  # of the sum of weights
+
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
@@ -45,7 +47,8 @@ class Parameters:
     @property
     def noise_weight(self) -> float:
         """The weight of noise: zero where there is none."""
-        return 0.0 if self.noise is None else max(0.0, 1 - float(self.weights.sum()))
+        rest = 0.0 if self.noise is None else 1 - float(self.weights.sum())
+        return rest if rest > ROUNDING else 0.0
 
     @property
     @masked

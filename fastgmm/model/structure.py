@@ -175,8 +175,11 @@ class Structure(Variant):
         if self.constraint is None:
             return replace(parameters, weights=self.mixed(parameters.weights))
         covariances = self.invert_factors(parameters.precisions_cholesky)
-        found = self.constrained(parameters.weights, parameters.means, covariances, parameters.axes)
-        return found if parameters.noise is None else replace(found, noise=parameters.noise)
+        if parameters.noise is None:
+            return self.constrained(parameters.weights, parameters.means, covariances, parameters.axes)
+        shares = parameters.weights / parameters.weights.sum()
+        found = self.constrained(shares, parameters.means, covariances, parameters.axes)
+        return replace(found, weights=self.mixed(parameters.weights), noise=parameters.noise)
 
     def own(self, parameters: Parameters) -> Parameters:
         """The parameters if the structure has them, to rounding, else the nearest ones that it has."""
