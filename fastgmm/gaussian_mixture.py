@@ -137,7 +137,7 @@ class GaussianMixture(Streaming, Criteria, Distribution, Regression, Imputation,
         A component of constant density for rows that belong to no Gaussian: 'auto' takes one over the volume of the
         smaller of two boxes about the rows, along features or principal axes, as mclust does; a float is the logarithm
         of the density. Its label is -1, and it is the last column of `predict_proba`. ``weights_`` sum to
-        ``1 - noise_weight_``.
+        ``1 - noise_weight_``. See the notes.
 
     Attributes
     ----------
@@ -204,6 +204,12 @@ class GaussianMixture(Streaming, Criteria, Distribution, Regression, Imputation,
     ``drop_restarts`` an initialization is abandoned if even b2 plus ten times that, the largest of the last five such
     projections, stays below the largest bound that any initialization has reached.
 
+    With ``noise`` each start leaves it a tenth of the rows, and one more initialization than ``n_init`` begins from the
+    rows (of at most 2000) that have near neighbors, where starting values are left to a method. The density is constant
+    everywhere, so that rows outside the box are noise, too; given some features it is that of a box along these.
+    `regress` and `impute` take rows for no noise. In a stream the box is that of the rows of the first estimate.
+    Criteria count the weight, and the volume unless a density is given.
+
     All random numbers are drawn from ``random_state``, initialization after initialization and before the first
     iteration; EM itself draws none. So the same data, ``random_state`` and instruction set (see
     ``fastgmm.show_config``) give the same bits, whatever the number of threads, and whether restarts are dropped or
@@ -243,6 +249,9 @@ class GaussianMixture(Streaming, Criteria, Distribution, Regression, Imputation,
     Information Processing Systems 6, 1994.
 
     J. D. Banfield, A. E. Raftery. Model-based Gaussian and non-Gaussian clustering. Biometrics 49, 1993.
+
+    S. Byers, A. E. Raftery. Nearest-neighbor clutter removal for estimating features in spatial point processes.
+    Journal of the American Statistical Association 93, 1998.
 
     G. Celeux, G. Govaert. Gaussian parsimonious clustering models. Pattern Recognition 28, 1995.
 

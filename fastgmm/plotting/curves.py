@@ -32,6 +32,14 @@ SETTLING = 10  # the axis leaves out the first of so many parts of a fit, which 
 ENDS = {"dropped": ("x", 5), "converged": ("o", 2), "not converged": ("^", 3)}  # of restarts: marker and color
 
 
+ASKED = ["covariance_type", "equal_weights", "noise"]  # of each candidate
+
+
+def named(kind: str, equal: bool, noise: bool) -> str:
+    """Return the name of a curve."""
+    return kind + ", equal weights" * equal + ", noise" * noise
+
+
 class CriterionDisplay(Display):
     """A criterion against the number of components: a curve for each covariance structure, the best one ringed.
 
@@ -101,12 +109,11 @@ class CriterionDisplay(Display):
         sign = -1 if self.criterion in HIGHER else 1
         costs = sign * table[self.criterion]
         worst = costs[costs <= costs.min() + REACH * (np.quantile(costs, USUAL) - costs.min())].max()
-        asked = ["covariance_type", "equal_weights", "noise"]
-        kinds = sorted(set(table[asked].tolist()), key=lambda one: (list(STRUCTURES).index(one[0]), one[1:]))
+        kinds = sorted(set(table[ASKED].tolist()), key=lambda one: (list(STRUCTURES).index(one[0]), one[1:]))
         for i, (kind, equal, noise) in enumerate(kinds):
-            own = table[asked] == np.array((kind, equal, noise), table[asked].dtype)
+            own = table[ASKED] == np.array((kind, equal, noise), table[ASKED].dtype)
             if own.any():
-                name = kind + ", equal weights" * equal + ", noise" * noise
+                name = named(kind, equal, noise)
                 label = name if costs[own].min() <= worst else f"{name} (beyond)"
                 style: dict[str, Any] = {"color": color(i), "marker": marker(i), "markersize": 5}
                 x, y, hollow = table["n_components"][own], table[self.criterion][own], table["degenerate"][own]
@@ -140,7 +147,7 @@ class CriterionDisplay(Display):
             markerfacecolor="none",
             markeredgecolor="black",
             markeredgewidth=1.5,
-            label=f"best: {best['covariance_type']}, {best['n_components']}",
+            label=f"best: {named(*best[ASKED].tolist())}, {best['n_components']}",
         )
 
 
