@@ -37,9 +37,9 @@ docstring of a room says what it must not know.
   starts/         where EM begins;   search/   the search behind `select`
 * sources/        where rows come from: intake, columns, numbers, passes, arrays, chunks, files, threads
   incomplete/     gaps;   dask/
-* model/          parameters, statistics, structures, constraints on them, noise, the steps between passes, units, priors,
-                  posterior, Student's t, special functions, conditioning, samples, the fitted mixture, the format of
-                  files
+* model/          parameters, statistics, structures, constraints on them, noise, the steps between passes, units,
+                  priors, posterior, Student's t, special functions, conditioning, samples, the fitted mixture, the
+                  format of files
 * kernels/        compiled: passes over rows, the steps between them, whole small fits, register tiles, dense algebra,
                   choice of the instruction set
 
@@ -68,7 +68,8 @@ To add X, go to Y
 * a rule of convergence: a class in fitting/convergence.py, named in `RULES`;
 * an objective or a prior: an `MStep` beside `MaximumLikelihood`, `Penalized` and `Variational` in fitting/, and an
   estimator whose `_m_step` returns what makes it (tests/test_mstep.py does it in a test);
-* an argument of the constructor: gaussian_mixture.py and mixture/arguments.py, and the `Settings` of fitting/settings.py if fits heed it;
+* an argument of the constructor: gaussian_mixture.py and mixture/arguments.py, and the `Settings` of
+  fitting/settings.py if fits heed it;
 * a question about a fitted mixture: a class in mixture/, a base of `GaussianMixture`;
 * an instruction set: `LEVELS` in kernels/__init__.py, kernels/cpu.pyx, kernels/meson.build, and the lanes in
   kernels/tiles.h; a register tile: kernels/tiles_template.h; a geometry: as kernels/__init__.py says;

@@ -54,7 +54,7 @@ CONSTRAINTS: Constraints = {
     ),
     "equal_weights": BOOL,
     "noise": either(
-        (lambda v: isinstance(v, Real) and not isinstance(v, bool) and isfinite(float(v)), "a finite number"),
+        (lambda v: type(v) is not bool and isinstance(v, Real) and isfinite(float(v)), "a finite number"),
         one_of(["auto"]),
         NONE,
     ),
