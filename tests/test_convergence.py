@@ -23,9 +23,8 @@ from problems import Array, interrupt, quiet_fit, unit_covariances
 from fastgmm import ConvergenceWarning, GaussianMixture
 from fastgmm.cli.reports import fit_report
 from fastgmm.cli.tables import Table
-from fastgmm.fitting import settings
+from fastgmm.fitting import restarts, settings
 from fastgmm.fitting.convergence import RULES, AitkenRule, ParametersRule
-from fastgmm.mixture import estimation
 from fastgmm.mixture.progress import Printed
 from fastgmm.model.parameters import Parameters
 from fastgmm.model.structures import STRUCTURES
@@ -344,14 +343,14 @@ def test_interruption_of_starts(method: str) -> None:
 def test_interruption_in_a_later_start(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C while the second start is sought keeps the first fit."""
     X, _ = rows_and_start()
-    starts, draw = list[int](), estimation.completed
+    starts, draw = list[int](), restarts.completed
 
     def second_interrupted(*args: Any) -> Any:
         """Draw starts of which the second is interrupted."""
         starts.append(1)
         return interrupt if len(starts) == 2 else draw(*args)
 
-    monkeypatch.setattr(estimation, "completed", second_interrupted)
+    monkeypatch.setattr(restarts, "completed", second_interrupted)
     model = GaussianMixture(3, n_init=5, drop_restarts=False, random_state=0)
     with pytest.raises(KeyboardInterrupt):
         model.fit(X)
@@ -366,7 +365,7 @@ def test_interruption_before_the_first_iteration(monkeypatch: pytest.MonkeyPatch
     X, _ = rows_and_start()
     model = GaussianMixture(3)
 
-    monkeypatch.setattr(estimation, "completed", lambda *_: interrupt)
+    monkeypatch.setattr(restarts, "completed", lambda *_: interrupt)
     with pytest.raises(KeyboardInterrupt):
         model.fit(X)
     assert not hasattr(model, "means_")

@@ -14,6 +14,7 @@ from problems import Array
 
 import fastgmm
 from fastgmm import GaussianMixture, select
+from fastgmm.cli import main
 from fastgmm.exceptions import ConvergenceWarning, ModelFileError
 from fastgmm.fitting.starts.cleaned import clutter
 from fastgmm.model.noise import Box, Noise
@@ -484,3 +485,56 @@ def test_without_noise_nothing_changes(structure: str) -> None:
     assert own.equally_weighted.with_noise.equal_weights
     assert not own.equally_weighted.noisy
     assert own.with_noise.n_parameters(3, 2) == own.n_parameters(3, 2) + 2
+
+
+# ---- pictures and the command line
+
+
+def test_pictures() -> None:
+    """Rows of noise are drawn and named; in a histogram their density is a line, which the sum includes."""
+    pytest.importorskip("matplotlib")
+    from fastgmm.plotting import CriterionDisplay, DensityDisplay, PairsDisplay, plot_components
+
+    mixture = fitted("full")
+    scatter = plot_components(mixture, X).ax_
+    crosses = next(line for line in scatter.lines if str(line.get_label()).startswith("noise"))
+    assert len(crosses.get_xdata()) == 25
+    assert crosses.get_label() == f"noise: {mixture.noise_weight_:.2f}"
+    curves = {
+        str(line.get_label()).split(":")[0]: line for line in plot_components(mixture, X, features=(0,)).ax_.lines
+    }
+    margin = mixture.marginal(0)
+    x, y = curves["sum"].get_data()
+    assert np.asarray(y) == pytest.approx(np.exp(margin.score_samples(np.asarray(x)[:, None])))
+    expected = mixture.noise_weight_ * math.exp(margin.noise_log_density_)
+    assert np.asarray(curves["noise"].get_ydata()) == pytest.approx(expected)
+    PairsDisplay.from_estimator(mixture, X)
+    DensityDisplay.from_estimator(mixture, X)
+    with pytest.raises(ValueError, match="-1"):
+        plot_components(GaussianMixture(2, random_state=0).fit(X), X, labels=mixture.predict(X))
+    selection = select(X, [1, 2], "full", noise=[None, "auto"], random_state=0)
+    legend = CriterionDisplay.from_selection(selection).ax_.get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == ["full", "full, noise", "best: full, noise, 2"]
+
+
+def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`fit --noise` writes the label -1 and its column; `select --noise` tries both; files keep it."""
+    table, model, output = (str(tmp_path / name) for name in ("rows.csv", "model.npz", "labels.csv"))
+    np.savetxt(table, X, delimiter=",", header="a,b", comments="")
+    own = GaussianMixture(2, noise="auto", random_state=0).fit(X)
+    arguments = ["fit", table, "-k", "2", "--noise", "--save", model, "--output", output, "--proba", "--score"]
+    assert main(arguments) == 0
+    assert f"noise of weight {own.noise_weight_:.4f}" in capsys.readouterr().out
+    written = np.genfromtxt(output, delimiter=",", names=True)
+    assert written.dtype.names == ("label", "proba_0", "proba_1", "proba_noise", "log_density")
+    assert (written["label"] == own.predict(X)).all()
+    assert written["proba_noise"] == pytest.approx(own.predict_proba(X)[:, 2])
+    records = str(tmp_path / "labels.npy")
+    assert main(["predict", "--model", model, table, "--proba", "--output", records]) == 0
+    assert np.load(records)["proba"] == pytest.approx(own.predict_proba(X))
+    assert main(["select", table, "-k", "1-3", "--noise"]) == 0
+    assert "best       Gaussian mixture of 2 components, full covariance, noise of weight" in capsys.readouterr().out
+    assert main(["show", model]) == 0
+    assert "noise of weight" in capsys.readouterr().out
+    assert "noise of weight" in own._repr_html_()

@@ -26,9 +26,9 @@ def draw_histogram(ax: Axes, view: View, linewidth: float = 1.5) -> None:
     for k, density in enumerate(densities):
         style = DASHES[k % len(DASHES)]
         ax.plot(x, density, color=color(k), linestyle=style, linewidth=linewidth, label=view.legend_label(k))
+    noise = np.zeros(len(x)) if view.noise is None else np.full(len(x), view.noise[0])
     if view.noise is not None:
-        ax.plot(x, np.full(len(x), view.background), color="0.5", linestyle=":", label=view.legend_label(-1))
+        ax.plot(x, noise, color="0.5", linestyle=":", linewidth=linewidth, label=view.legend_label(-1))
     if len(densities) > 1:
-        ax.plot(
-            x, densities.sum(axis=0) + view.background, color="0.4", linewidth=0.7 * linewidth, zorder=1.5, label="sum"
-        )
+        total = densities.sum(axis=0) + noise
+        ax.plot(x, total, color="0.4", linewidth=0.7 * linewidth, zorder=1.5, label="sum")

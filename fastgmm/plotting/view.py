@@ -10,8 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..mixture.base import fitted
-from ..model.noise import Noise
 from ..model.structures import STRUCTURES
 from ..text import quoted
 
@@ -28,8 +26,8 @@ class View:
     covariances : ndarray of shape (K, n_chosen, n_chosen)
     names : list of n_chosen str
     noise_weight : float
-    noise : Noise, or None
-        The marginal of a component of noise.
+    noise : ndarray of shape (n_chosen,), or None
+        Weight times density of noise along each feature.
     """
 
     rows: NDArray[np.float64]
@@ -38,7 +36,7 @@ class View:
     covariances: NDArray[np.float64]
     names: list[str]
     noise_weight: float = 0.0
-    noise: Noise | None = None
+    noise: NDArray[np.float64] | None = None
 
     def part(self, *chosen: int) -> View:
         """Return a view of some of the features."""
@@ -50,9 +48,7 @@ class View:
             self.covariances[:, own][:, :, own],
             [self.names[i] for i in own],
             self.noise_weight,
-            None
-            if self.noise is None
-            else self.noise.observed(own, [i for i in range(len(self.names)) if i not in own]),
+            None if self.noise is None else self.noise[own],
         )
 
     def densities(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -61,11 +57,6 @@ class View:
         whitened = np.einsum("kij,knj->kni", inverse, points - self.means[:, None])
         scale = self.weights * np.prod(np.diagonal(inverse, axis1=1, axis2=2) / np.sqrt(2 * np.pi), axis=1)
         return scale[:, None] * np.exp(-0.5 * (whitened**2).sum(axis=2))
-
-    @property
-    def background(self) -> float:
-        """Return weight times density of noise, the same at all points."""
-        return 0.0 if self.noise is None else self.noise_weight * math.exp(self.noise.log_density)
 
     def legend_label(self, k: int) -> str:
         """Return the number and the weight of a component; -1 is noise."""
@@ -83,21 +74,17 @@ def view(estimator: Any, X: ArrayLike, features: Sequence[int], feature_names: S
     check_fitted(estimator, X)
     if estimator.means_.shape[1] != n_features:
         raise ValueError(f"X has {n_features} columns, but the mixture was fitted to {estimator.means_.shape[1]}.")
-    noise, others = noise_of(estimator), [feature for feature in range(n_features) if feature not in chosen]
+    noise_weight = float(getattr(estimator, "noise_weight_", 0.0))
+    noise = [noise_weight * math.exp(estimator.marginal(one).noise_log_density_) for one in chosen if noise_weight]
     return View(
         rows[:, chosen].astype(np.float64),
         np.asarray(estimator.weights_, np.float64),
         np.asarray(estimator.means_, np.float64)[:, chosen],
         marginal_covariances(estimator, chosen),
         [names[feature] for feature in chosen],
-        0.0 if noise is None else float(estimator.noise_weight_),
-        None if noise is None else noise.observed(chosen, others),
+        noise_weight,
+        np.array(noise) if noise else None,
     )
-
-
-def noise_of(estimator: Any) -> Noise | None:
-    """Return a mixture's noise, if it has some."""
-    return fitted(estimator).parameters.noise if hasattr(estimator, "noise_weight_") else None
 
 
 def check_fitted(estimator: Any, X: ArrayLike) -> None:
@@ -143,7 +130,7 @@ def checked_labels(labels: ArrayLike | None, estimator: Any, X: ArrayLike) -> ND
     n_components, n_samples = len(estimator.means_), len(np.asarray(X))
     if known.shape != (n_samples,):
         raise ValueError(f"labels has shape {known.shape}, but X has {n_samples} rows: give one label per row.")
-    possible = np.arange(-1 if noise_of(estimator) is not None else 0, n_components)
+    possible = np.arange(-1 if hasattr(estimator, "noise_weight_") else 0, n_components)
     if not np.isin(known, possible).all():
         strange = known[~np.isin(known, possible)][0]
         raise ValueError(f"labels holds {strange!s}, but the mixture has components 0 to {n_components - 1}.")
