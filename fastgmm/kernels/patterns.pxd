@@ -20,7 +20,7 @@ Of a pattern of many rows, blocks are whitened and summed by the kernels for com
 sums are mapped by H once (pattern_blocks.pxd). Of a pattern of few, each row is mapped alone (pattern_rows.pxd).
 Everything but blocks of rows is in double precision. The notation is that of kernels.pyx.
 """
-from libc.float cimport DBL_EPSILON
+from libc.float cimport DBL_EPSILON, DBL_MIN
 from libc.math cimport exp, log, sqrt
 from libc.stdint cimport int32_t, uint8_t
 from libc.string cimport memset
@@ -255,7 +255,7 @@ cdef inline void set_mixture(
         memset(mix.whitened, 0, D * mix.Q * sizeof(double))
         memset(mix.origin, 0, mix.S * sizeof(double))
         for k in range(K):
-            weight = exp(log_weights[k])
+            weight = max(exp(log_weights[k]), DBL_MIN) if noise != NULL else exp(log_weights[k])
             total += weight
             for i in range(D):
                 mix.origin[i] += weight * means[k * D + i]

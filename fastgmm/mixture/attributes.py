@@ -59,10 +59,13 @@ def check_shapes(structure: Structure, weights: NDArray[Any], means: NDArray[Any
         check_attribute_shape(name, values.shape, structure.covariance_shape(*means.shape))
 
 
-def check_weights_and_means(weights: NDArray[np.float64], means: NDArray[np.float64]) -> None:
+def check_weights_and_means(
+    weights: NDArray[np.float64], means: NDArray[np.float64], noise_weight: float = 0.0
+) -> None:
     """Refuse attributes of these values, in fitting shapes, that no mixture has."""
     if means.size == 0:
         raise ValueError(f"The attribute 'means_' has the shape {means.shape}, but there are no mixtures of nothing.")
+    weights = np.append(weights, noise_weight) if noise_weight else weights
     if not (weights.min() >= 0.0 and weights.max() <= 2.0 and abs(weights.sum() - 1.0) <= UNNORMALIZED):
         raise ValueError(
             "The attribute 'weights_' should hold probabilities, which sum to one, but its numbers are from "

@@ -44,7 +44,7 @@ __all__ = [
 Floats = NDArray[np.floating[Any]]  # of single precision where rows are, else of double precision
 
 FITTED = ("weights_", "means_", "precisions_cholesky_")
-LEAST_PART = 1e-300  # of rows that are not noise
+LEAST_WEIGHT = 1e-300  # of all that is no noise
 SMALL = 1 << 15  # bytes of parameters up to which a `Fitted` is kept from one call to the next
 
 
@@ -236,18 +236,17 @@ class BaseMixture(Estimator):
         weights, means, factors = fitted_attributes(self, state, *FITTED)
         covariances = _floats_or_nan(state.get("covariances_"))
         structure = self._structure(state)
-        noise = None
-        if structure.noisy:
-            noise_weight, noise = noise_of(self, state, means.shape[-1])
-        shares = weights if noise is None else weights / max(1 - noise_weight, LEAST_PART)  # which sum to one
-        arrays = (shares, means, factors, covariances)
+        noise_weight, noise = noise_of(self, state, means.shape[-1]) if structure.noisy else (0.0, None)
+        arrays = (weights, means, factors, covariances)
         if factors.nbytes + means.nbytes > SMALL:
-            found = _checked(structure, *arrays)
+            found = _checked(structure, noise_weight, *arrays)
         else:
-            found = _remembered(structure, *[part for array in arrays for part in (array.shape, array.tobytes())])
+            found = _remembered(
+                structure, noise_weight, *[part for array in arrays for part in (array.shape, array.tobytes())]
+            )
         if noise is not None:
-            weights = (1 - noise_weight) / shares.sum() * shares
-            found = Fitted(structure, replace(found.parameters, weights=weights, noise=noise))
+            exact = (1 - noise_weight) / max(weights.sum(), LEAST_WEIGHT) * weights  # they may be in single precision
+            found = Fitted(structure, replace(found.parameters, weights=exact, noise=noise))
         names = state.get("feature_names_in_")
         return found if names is None else replace(found, feature_names=names)
 
@@ -297,6 +296,7 @@ def weighted_mean(values: Any, sample_weight: Any) -> tuple[float, float]:
 @masked
 def _checked(
     structure: Structure,
+    noise_weight: float,
     weights: NDArray[Any],
     means: NDArray[Any],
     factors: NDArray[Any],
@@ -305,7 +305,7 @@ def _checked(
     """Return the mixture of attributes that may have been set by hand."""
     check_shapes(structure, weights, means, precisions_cholesky_=factors)
     structure.check_features(means.shape[1])
-    check_weights_and_means(weights, means)
+    check_weights_and_means(weights, means, noise_weight)
     if not check_factors(factors, structure):
         try:
             return Fitted(structure, structure.from_precisions(weights, means, structure.precisions(factors)))
@@ -318,10 +318,10 @@ def _checked(
 
 
 @lru_cache(maxsize=32)
-def _remembered(structure: Structure, *key: Any) -> Fitted:
+def _remembered(structure: Structure, noise_weight: float, *key: Any) -> Fitted:
     """Return `_checked` of arrays given as shapes and bytes, remembered: for one row it costs more than densities."""
     arrays = (np.frombuffer(data).reshape(shape) for shape, data in zip(key[::2], key[1::2], strict=True))
-    return _checked(structure, *arrays)
+    return _checked(structure, noise_weight, *arrays)
 
 
 def _floats_or_nan(values: Any) -> NDArray[np.float64]:

@@ -164,7 +164,7 @@ class Distribution(BaseMixture):
         structure = self._structure(state)
         noise_weight, noise = noise_of(self, state, means.shape[-1]) if structure.noisy else (0.0, None)
         check_shapes(structure, weights, means, covariances_=covariances)
-        check_weights_and_means(np.append(weights, noise_weight), means)
+        check_weights_and_means(weights, means, noise_weight)
         check_spreads(covariances, structure)
         seed = self.random_state if random_state is None else random_state
         self._check_params({"random_state": seed})

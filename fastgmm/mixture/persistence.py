@@ -249,7 +249,7 @@ def _check_mixture(structure: Structure, arrays: Arrays, noise_weight: float) ->
     weights, means = (arrays[name].astype(np.float64) for name in PARAMETERS[:2])
     shaped = {name: arrays[name] for name in PARAMETERS[2:] if name in arrays}
     check_shapes(structure, weights, means, **shaped)
-    check_weights_and_means(np.append(weights, noise_weight), means)
+    check_weights_and_means(weights, means, noise_weight)
     for name, values in shaped.items():
         check_finite(name, values.astype(np.float64))
     check_factors(arrays["precisions_cholesky_"].astype(np.float64), structure)

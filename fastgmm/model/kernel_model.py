@@ -41,5 +41,8 @@ class KernelModel(NamedTuple):
 
 def center(parameters: Parameters) -> np.ndarray:
     """The mean of the mixture."""
-    weights = parameters.weights if parameters.noise is None else parameters.weights / parameters.weights.sum()
+    weights = parameters.weights
+    if parameters.noise is not None:  # which may have all of the weight
+        weights = np.maximum(weights, np.finfo(float).tiny)
+        weights = weights / weights.sum()
     return np.cumsum(weights[:, None] * np.ascontiguousarray(parameters.means), axis=0)[-1]  # as kernels do

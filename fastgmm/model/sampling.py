@@ -24,6 +24,6 @@ def draw(
     if structure.triangular:
         stack = structure.matrices(covariances)
         roots = [root(stack[0], None)] * len(means) if structure.shared else {k: root(stack[k], k) for k in normal}
-        return np.concatenate([means[k] + values @ roots[k] for k, values in normal.items()])
+        return np.concatenate([means[:0], *(means[k] + values @ roots[k] for k, values in normal.items())])
     deviations = np.sqrt(structure.variances(covariances, *means.shape))
-    return np.concatenate([means[k] + values * deviations[k] for k, values in normal.items()])
+    return np.concatenate([means[:0], *(means[k] + values * deviations[k] for k, values in normal.items())])
