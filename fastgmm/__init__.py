@@ -2,7 +2,8 @@
 
 Users need `GaussianMixture`, `BayesianGaussianMixture`, `select`, `load`, for thousands of small tables `fit_many` and,
 for data in parts, `statistics`, `merge` and `maximize`; rows that do not fit into memory come from `fastgmm.sources`,
-pictures from `fastgmm.plotting`. The rest of this page is the map of the code.
+pictures from `fastgmm.plotting`. Who knows R's mclust reads `help("fastgmm.mclust")`. The rest of this page is the map
+of the code.
 
 One picture
 -----------
@@ -25,7 +26,8 @@ Rooms
 Each imports from those below it alone, and from `exceptions` and `text`, as tests/test_architecture.py holds. The
 docstring of a room says what it must not know.
 
-* plotting/       pictures of fitted mixtures: they see public attributes;   cli/   the command line: public names
+* plotting/       pictures of fitted mixtures: they see public attributes;   cli/   the command line: public names;
+  mclust/         `select` in the words of R's mclust
 * fastgmm/        the public names: `gaussian_mixture`, `bayesian_mixture`, `em_steps`, `loading`, `datasets`, `config`,
                   and equipment: `exceptions`, `text`, `startup`
   selection/      mixtures of several structures and sizes, compared;   many/   mixtures of many tables in one call

@@ -18,6 +18,7 @@ from fastgmm.plotting import (
     CriterionDisplay,
     DensityDisplay,
     PairsDisplay,
+    UncertaintyDisplay,
     plot_components,
 )
 
@@ -227,6 +228,42 @@ def test_bad_criterion(selection: Selection) -> None:
         selection.plot("size")
     with pytest.raises(ValueError, match="no finite cv"):
         CriterionDisplay.from_selection(selection, "cv")
+
+
+# Uncertainty ---------------------------------------------------------------------------------------------------------
+
+
+def test_uncertain_rows_are_large() -> None:
+    """Each row is drawn once, in the color of its component, and the larger the more uncertain it is."""
+    X = IRIS.data
+    model = GaussianMixture(3, random_state=0).fit(X)
+    display = UncertaintyDisplay.from_estimator(model, X, features=(2, 3))
+    labels, uncertainty = model.predict(X), 1 - model.predict_proba(X).max(axis=1)
+    np.testing.assert_allclose(display.limits_, np.quantile(uncertainty, [0.75, 0.95]), atol=1e-12)
+    lines = [line for line in display.ax_.get_lines() if len(line.get_xdata())]
+    assert sum(len(line.get_xdata()) for line in lines) == len(X)
+    sizes = sorted({line.get_markersize() for line in lines})
+    assert len(sizes) == 3
+    bounds = [0, *display.limits_, 1]
+    for line in lines:
+        k, level = COLORS.index(line.get_color()), sizes.index(line.get_markersize())
+        own = (labels == k) & (uncertainty > bounds[level] - 1e-12) & (uncertainty <= bounds[level + 1] + 1e-12)
+        np.testing.assert_array_equal(line.get_xydata(), X[own][:, [2, 3]])
+    first, second = (f"{limit:.2g}" for limit in display.limits_)
+    assert [text[:2] for text in legend(display.ax_)[:3]] == ["0:", "1:", "2:"]
+    assert legend(display.ax_)[3:] == [f"uncertainty to {first}", f"to {second}", "above"]
+    assert len([artist for artist in display.ax_.get_children() if isinstance(artist, Polygon)]) == 6
+
+
+def test_uncertainty_over_one_feature() -> None:
+    """With one feature it is the height of a point."""
+    X = FAITHFUL.data[:, 1:]
+    model = GaussianMixture(2, random_state=0).fit(X)
+    ax = UncertaintyDisplay.from_estimator(model, X, feature_names=["waiting"]).ax_
+    drawn = np.concatenate([line.get_xydata() for line in ax.get_lines() if len(line.get_xdata())])
+    expected = np.column_stack([X, model.uncertainty(X)])
+    np.testing.assert_array_equal(drawn[np.lexsort(drawn.T)], expected[np.lexsort(expected.T)])
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("waiting", "uncertainty")
 
 
 # Convergence ---------------------------------------------------------------------------------------------------------

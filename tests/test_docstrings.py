@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-MODULES = ("fastgmm", "fastgmm.datasets", "fastgmm.plotting", "fastgmm.sources")
+MODULES = ("fastgmm", "fastgmm.datasets", "fastgmm.mclust", "fastgmm.plotting", "fastgmm.sources")
 
 
 def own_member(member: Any) -> Any:

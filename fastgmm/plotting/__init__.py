@@ -8,6 +8,7 @@ from .components import ComponentsDisplay, PairsDisplay, plot_components
 from .curves import ConvergenceDisplay, CriterionDisplay
 from .density import DensityDisplay
 from .style import COLORS, MARKERS, MAX_POINTS
+from .uncertainty import UncertaintyDisplay
 from .view import marginal_covariances
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "CriterionDisplay",
     "DensityDisplay",
     "PairsDisplay",
+    "UncertaintyDisplay",
     "marginal_covariances",
     "plot_components",
 ]

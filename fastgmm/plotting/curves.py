@@ -60,8 +60,10 @@ class CriterionDisplay(Display):
     'number of components'
     """
 
-    def __init__(self, table: NDArray[Any], criterion: str) -> None:
+    def __init__(self, table: NDArray[Any], criterion: str, label: str = "", higher: bool = False) -> None:
         self.table, self.criterion = table, criterion
+        self.label = label or HIGHER.get(criterion) or f"{LOWER[criterion]} (lower is better)"
+        self.sign = -1 if higher or criterion in HIGHER else 1
 
     @classmethod
     def from_selection(cls, selection: Any, criterion: str | None = None, *, ax: Axes | None = None) -> Self:
@@ -106,7 +108,7 @@ class CriterionDisplay(Display):
         from matplotlib.ticker import MaxNLocator
 
         table = np.sort(self.table[np.isfinite(self.table[self.criterion])], order="n_components")
-        sign = -1 if self.criterion in HIGHER else 1
+        sign = self.sign
         costs = sign * table[self.criterion]
         worst = costs[costs <= costs.min() + REACH * (np.quantile(costs, USUAL) - costs.min())].max()
         kinds = sorted(set(table[ASKED].tolist()), key=lambda one: (list(STRUCTURES).index(one[0]), one[1:]))
@@ -127,7 +129,7 @@ class CriterionDisplay(Display):
         ax.set_ylim(*sorted([sign * (costs.min() - margin), sign * (worst + margin)]))
         ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         ax.set_xlabel("number of components")
-        ax.set_ylabel(HIGHER.get(self.criterion) or f"{LOWER[self.criterion]} (lower is better)")
+        ax.set_ylabel(self.label)
         above: dict[str, Any] = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "fontsize": 9, "ncols": 3}
         if len(kinds) > MAX_LEGEND:
             above = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5), "fontsize": 6}

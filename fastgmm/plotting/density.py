@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 GRID = 201  # points along each axis
 DRAWS = 20_000  # from the mixture, of whose densities the levels are quantiles
+MASSES = (0.5, 0.9, 0.99)  # of the regions drawn
 SEED = 0  # of these draws: the same picture each time
 SHADES = ("#deebf7", "#9ecae1", "#4292c6", "#2171b5", "#08519c", "#08306b")  # ColorBrewer's Blues, light to dark
 
@@ -45,7 +46,7 @@ class DensityDisplay(Display):
 
     levels_: NDArray[np.float64] | None = None
 
-    def __init__(self, view: View, masses: Sequence[float]) -> None:
+    def __init__(self, view: View, masses: Sequence[float] = MASSES) -> None:
         self.view = view
         self.masses = sorted(masses, reverse=True)
 
@@ -56,7 +57,7 @@ class DensityDisplay(Display):
         X: ArrayLike,
         *,
         features: Sequence[int] = (0, 1),
-        masses: Sequence[float] = (0.5, 0.9, 0.99),
+        masses: Sequence[float] = MASSES,
         feature_names: Sequence[str] | None = None,
         ax: Axes | None = None,
     ) -> Self:

@@ -21,23 +21,28 @@ def draw_scatter(ax: Axes, view: View, labels: NDArray[np.intp], scale: float = 
     """Draw rows of two features, beyond a number every n-th only, and the ellipses; ``scale`` is of all sizes."""
     step = -(-len(view.rows) // MAX_POINTS) or 1
     points, labels = view.rows[::step], labels[::step]
-    size = scale * float(np.clip(6.0 * (300.0 / max(len(points), 1)) ** 0.25, 2.0, 6.0))
-    for k in range(len(view.means)):
-        ax.plot(
-            *points[labels == k].T,
-            linestyle="none",
-            marker=marker(k),
-            color=color(k),
-            markersize=size,
-            markeredgecolor="white",
-            markeredgewidth=0.08 * size,
-            alpha=0.7,
-            label=view.legend_label(k),
-        )
-    if view.noise is not None:
-        own: dict[str, Any] = {"marker": "x", "color": "0.5", "markersize": size, "markeredgewidth": 0.2 * size}
-        ax.plot(*points[labels == -1].T, linestyle="none", label=view.legend_label(-1), **own)
+    size = scale * point_size(len(points))
+    for k in labels_of(view):
+        ax.plot(*points[labels == k].T, **point_style(k, size), alpha=0.7, label=view.legend_label(k))
     draw_ellipses(ax, view, scale)
+
+
+def labels_of(view: View) -> list[int]:
+    """Return the labels that rows may have, of which -1 is noise."""
+    return [*range(len(view.means)), *([] if view.noise is None else [-1])]
+
+
+def point_size(n_points: int) -> float:
+    """Return the size of a point: the more there are, the smaller."""
+    return float(np.clip(6.0 * (300.0 / max(n_points, 1)) ** 0.25, 2.0, 6.0))
+
+
+def point_style(k: int, size: float) -> dict[str, Any]:
+    """Return how rows of a label are drawn: those of the noise as small gray crosses."""
+    if k < 0:
+        return {"linestyle": "none", "marker": "x", "color": "0.45", "markersize": 0.8 * size, "markeredgewidth": 0.9}
+    edge = {"markeredgecolor": "white", "markeredgewidth": 0.08 * size}
+    return {"linestyle": "none", "marker": marker(k), "color": color(k), "markersize": size, **edge}
 
 
 def draw_ellipses(ax: Axes, view: View, scale: float = 1.0) -> None:
@@ -58,7 +63,7 @@ def draw_ellipses(ax: Axes, view: View, scale: float = 1.0) -> None:
             )
             ax.add_artist(outline)
         reach = max(DEVIATIONS) * np.sqrt(np.diagonal(covariance))
-        outlined(ax, mean[0], mean[1], str(k), 11 * scale)
+        outlined(ax, mean[0], mean[1], str(view.first + k), 11 * scale)
         ax.update_datalim(np.clip([mean - reach, mean + reach], low - beyond, high + beyond))
     ax.margins(0.04)
     ax.autoscale_view()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
+    from matplotlib.legend import Legend
 
 # Okabe and Ito's palette without its yellow, which is too faint for lines on white. Seven colors and ten markers
 # have no common divisor, so 70 components get different pairs.
@@ -111,7 +112,7 @@ def outlined(ax: Axes, x: float, y: float, text: str, size: float) -> None:
     written.set_in_layout(False)
 
 
-def legend_beside(ax: Axes, title: str) -> None:
+def legend_beside(ax: Axes, title: str) -> Legend:
     """Put the legend to the right of the axes."""
     legend = ax.legend(
         title=title,
@@ -123,6 +124,7 @@ def legend_beside(ax: Axes, title: str) -> None:
         handletextpad=0.4,
     )
     enlarge(legend.get_lines())
+    return legend
 
 
 def enlarge(handles: Iterable[Any]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,8 @@ class View:
     noise_weight : float
     noise : ndarray of shape (n_chosen,), or None
         Weight times density of noise along each feature.
+    first : int
+        The number of the first component.
     """
 
     rows: NDArray[np.float64]
@@ -37,18 +39,18 @@ class View:
     names: list[str]
     noise_weight: float = 0.0
     noise: NDArray[np.float64] | None = None
+    first: int = 0
 
     def part(self, *chosen: int) -> View:
         """Return a view of some of the features."""
         own = list(chosen)
-        return View(
-            self.rows[:, own],
-            self.weights,
-            self.means[:, own],
-            self.covariances[:, own][:, :, own],
-            [self.names[i] for i in own],
-            self.noise_weight,
-            None if self.noise is None else self.noise[own],
+        return replace(
+            self,
+            rows=self.rows[:, own],
+            means=self.means[:, own],
+            covariances=self.covariances[:, own][:, :, own],
+            names=[self.names[i] for i in own],
+            noise=None if self.noise is None else self.noise[own],
         )
 
     def densities(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -60,7 +62,7 @@ class View:
 
     def legend_label(self, k: int) -> str:
         """Return the number and the weight of a component; -1 is noise."""
-        return f"{k}: {self.weights[k]:.2f}" if k >= 0 else f"noise: {self.noise_weight:.2f}"
+        return f"{self.first + k}: {self.weights[k]:.2f}" if k >= 0 else f"noise: {self.noise_weight:.2f}"
 
 
 def view(estimator: Any, X: ArrayLike, features: Sequence[int], feature_names: Sequence[str] | None, most: int) -> View:
