@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .gaussian_mixture import CONSTRAINTS as COMMON
 from .gaussian_mixture import GaussianMixture
+from .mixture.arguments import CONSTRAINTS as COMMON
 from .mixture.bayesian import WEIGHT_PRIORS, Bayesian
 from .mixture.checks import ARRAY, BOOL, NONE, POSITIVE, Constraints, either, one_of
 from .mixture.imputation import Imputation

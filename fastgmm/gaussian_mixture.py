@@ -1,34 +1,17 @@
-"""GaussianMixture: its arguments, their constraints, and its M-step; all methods stand in mixture/."""
+"""GaussianMixture: its arguments and its M-step; all methods stand in mixture/."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .fitting.acceleration import ACCELERATIONS
-from .fitting.convergence import RULES
-from .fitting.mstep import MaximumLikelihood, MSteps
+from .fitting.mstep import MaximumLikelihood, MSteps, bounded
 from .fitting.penalized import Penalized
-from .fitting.starts import METHODS
-from .mixture.checks import (
-    ARRAY,
-    BOOL,
-    CALLABLE,
-    GENERATOR,
-    NONE,
-    NONNEGATIVE,
-    NUMBERS,
-    POSITIVE,
-    Constraints,
-    either,
-    integer,
-    one_of,
-)
+from .mixture.arguments import CONSTRAINTS
 from .mixture.conversion import Conversion
 from .mixture.criteria import Criteria
 from .mixture.distribution import Distribution
@@ -38,41 +21,8 @@ from .mixture.persistence import Persistent
 from .mixture.prior import Prior, prior_of
 from .mixture.regression import Regression
 from .mixture.streaming import Streaming
-from .model.structures import STRUCTURES
 
 __all__ = ["GaussianMixture"]
-
-
-CONSTRAINTS: Constraints = {
-    "n_components": integer(1),
-    "covariance_type": one_of(STRUCTURES),
-    "tol": NONNEGATIVE,
-    "reg_covar": either(NONNEGATIVE, one_of(["auto"])),
-    "max_iter": integer(0),
-    "n_init": integer(1),
-    "init_params": either(one_of(METHODS), NUMBERS, CALLABLE),
-    "weights_init": either(ARRAY, NONE),
-    "means_init": either(ARRAY, NONE),
-    "precisions_init": either(ARRAY, NONE),
-    "random_state": either(integer(0, 2**32 - 1), GENERATOR, NONE),
-    "warm_start": BOOL,
-    "verbose": either(integer(0), BOOL),
-    "verbose_interval": integer(1),
-    "acceleration": either(one_of(ACCELERATIONS), NONE),
-    "convergence": one_of(RULES),
-    "max_time": either(POSITIVE, NONE),
-    "degenerate": one_of(["repair", "raise"]),
-    "callback": either(CALLABLE, NONE),
-    "n_threads": either(integer(1), NONE),
-    "drop_restarts": BOOL,
-    "missing": one_of(["raise", "em"]),
-    "learning_decay": (
-        lambda v: isinstance(v, Real) and 0.5 < float(v) <= 1.0,
-        "a float in the range (0.5, 1.0]",
-    ),
-    "equal_weights": BOOL,
-    "prior": either((lambda v: isinstance(v, Prior), "a fastgmm.Prior"), one_of(["mclust"]), NONE),
-}
 
 
 class GaussianMixture(Streaming, Criteria, Distribution, Regression, Imputation, Outliers, Persistent, Conversion):
@@ -183,6 +133,14 @@ class GaussianMixture(Streaming, Criteria, Distribution, Regression, Imputation,
     equal_weights : bool, default=False
         Whether all components have the weight 1 / n_components, as mclust's ``equalPro``; criteria count no weights
         then.
+    covariance_ratio : float, default=None
+        Largest ratio of two variances, in any directions, of one component or of two; at least 1, and None is no bound.
+        Each feature is in units of its standard deviation over all rows, of which nothing then depends on the units of
+        the data; for 'spherical', whose features share a unit, it is the ratio of the components' variances. Under the
+        bound the likelihood is bounded, ``reg_covar`` may be 0, and no component collapses onto a few rows while others
+        have some spread; EM finds the most likely covariances under it exactly, in every iteration. For 'full',
+        'diag', 'spherical', 'tied', 'EEI', 'EII', 'V' and 'E', without a ``prior``; criteria count parameters as
+        without it.
 
     Attributes
     ----------
@@ -301,6 +259,9 @@ class GaussianMixture(Streaming, Criteria, Distribution, Regression, Imputation,
     R. J. Hathaway. A constrained formulation of maximum-likelihood estimation for normal mixture distributions. Annals
     of Statistics 13(2), 1985.
 
+    H. Fritz, L. A. García-Escudero, A. Mayo-Iscar. A fast algorithm for robust constrained clustering. Computational
+    Statistics & Data Analysis 61, 2013.
+
     C. M. Bishop. Pattern Recognition and Machine Learning. Springer, 2006, section 9.2.
 
     Examples
@@ -314,6 +275,12 @@ class GaussianMixture(Streaming, Criteria, Distribution, Regression, Imputation,
            [10.,  2.]])
     >>> mixture.predict([[0, 0], [12, 3]])
     array([0, 1])
+
+    Three rows are equal, and a component that begins there collapses unless the ratio of variances is bounded:
+
+    >>> X, options = [[0.0], [0.0], [0.0], [5.0], [7.0], [9.0]], {"reg_covar": 0, "init_params": [0, 0, 0, 1, 1, 1]}
+    >>> GaussianMixture(2, covariance_ratio=4, **options).fit(X).covariances_.ravel().round(2)
+    array([0.33, 1.33])
     """
 
     _constraints = CONSTRAINTS
@@ -346,6 +313,7 @@ class GaussianMixture(Streaming, Criteria, Distribution, Regression, Imputation,
         missing: str = "raise",
         prior: Prior | str | None = None,
         equal_weights: bool = False,
+        covariance_ratio: float | None = None,
     ) -> None:
         self.n_components = n_components
         self.covariance_type = covariance_type
@@ -372,6 +340,7 @@ class GaussianMixture(Streaming, Criteria, Distribution, Regression, Imputation,
         self.missing = missing
         self.prior = prior
         self.equal_weights = equal_weights
+        self.covariance_ratio = covariance_ratio
 
     def _bare(self) -> GaussianMixture:
         return GaussianMixture()
@@ -381,7 +350,9 @@ class GaussianMixture(Streaming, Criteria, Distribution, Regression, Imputation,
         return GaussianMixture
 
     def _m_step(self, state: Mapping[str, Any] | None = None) -> MSteps:
+        found: MSteps = partial(MaximumLikelihood, reg_covar=self.reg_covar, degenerate=self.degenerate)
         if self.prior is not None:
             prior = self.prior if isinstance(self.prior, Prior) else Prior()
-            return partial(Penalized, prior=partial(prior_of, prior=prior), reg_covar=self.reg_covar)
-        return partial(MaximumLikelihood, reg_covar=self.reg_covar, degenerate=self.degenerate)
+            found = partial(Penalized, prior=partial(prior_of, prior=prior), reg_covar=self.reg_covar)
+        ratio = self.covariance_ratio
+        return found if ratio is None else partial(bounded, covariance_ratio=float(ratio), of=found)

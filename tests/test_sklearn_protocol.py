@@ -84,6 +84,7 @@ OWN_PARAMS = {
     "missing": "raise",
     "prior": None,
     "equal_weights": False,
+    "covariance_ratio": None,
 }
 
 

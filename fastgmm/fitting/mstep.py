@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol, Self
 
 import numpy as np
 
+from ..model import bound
 from ..model.cached import cached
 from ..model.factors import IllDefinedCovariance
 from ..model.parameters import Parameters
@@ -218,6 +219,14 @@ class MaximumLikelihood:
         statistics = rows.statistics(structure, parameters)
         enough = statistics.counts * rows.weight_unit > parameters.means.shape[1]
         return structure.estimate(statistics, self.regularization)[2][enough]
+
+
+def bounded(
+    rows: Rows, structure: Structure, constraints: Constraints | None = None, *, covariance_ratio: float, of: MSteps
+) -> MStep:
+    """An M-step of variances of at most this ratio, with each feature in units of the deviation of all rows."""
+    deviations = np.sqrt(Degeneracy(rows, structure).spread)
+    return of(rows, bound.bounded(structure, covariance_ratio, deviations), constraints=constraints)
 
 
 def regularization(reg_covar: float | str, degeneracy: Degeneracy) -> float | np.ndarray:

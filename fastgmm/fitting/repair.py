@@ -161,7 +161,7 @@ class Degeneracy:
             repairs.append(Repair(iteration, int(k), "empty", remedy))
         weights /= weights.sum()
         parts = [slice(None)] if structure.shared else [slice(k, k + 1) for k in np.flatnonzero(~empty)]
-        if structure.constraint is not None and not constraints:  # which may make up for what a component lacks
+        if structure.restricted and not constraints:  # which may make up for what a component lacks
             candidate = weights, means, covariances, statistics.axes
             if self.acceptable(candidate, resolution, constrained=True):
                 return Repaired(structure.constrained(*candidate), repairs, constraints)
@@ -180,7 +180,7 @@ class Degeneracy:
                 covariances[part] = raised
                 repairs.append(Repair(iteration, which, "collapsed to rounding", RAISED))
         found = self._constrained(weights, means, covariances, statistics.axes)
-        if structure.constraint is not None and previous is not None:
+        if structure.restricted and previous is not None:
             found = self._likelier(statistics, found, previous)
         return Repaired(found, repairs, constraints)
 

@@ -11,11 +11,13 @@ import math
 from abc import abstractmethod
 from copy import copy
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from . import steps
 from .arrays import Arrays
+from .bound import Bound
 from .cached import cached
 from .constraint import FREE, Constraint
 from .factors import IllDefinedCovariance
@@ -39,6 +41,7 @@ class Structure(Arrays):
     common_frame: bool  # whether kernels put rows into a frame that components share, with its rounding
     letters: str | None = None  # its name in mclust, if it has one: volume, shape and axes equal, variable, or none
     constraint: Constraint | None = None
+    bound: Bound | None = None  # on variances, beside it
     univariate: bool = False  # whether it is a name for mixtures of one feature alone
     equal_weights: bool = False  # whether all components have the same weight
     compiled: bool = False  # whether all its steps are those of the kernels
@@ -83,9 +86,19 @@ class Structure(Arrays):
     @cached
     def equally_weighted(self) -> Structure:
         """The same with one weight for all components."""
+        return self.but(equal_weights=True)
+
+    def but(self, **changes: Any) -> Structure:
+        """The same layout with other attributes."""
         found = copy(self)
-        found.equal_weights, found._layout = True, self.layout
+        vars(found).pop("equally_weighted", None)
+        vars(found).update(changes, _layout=self.layout)
         return found
+
+    @property
+    def restricted(self) -> bool:
+        """Whether there are covariances of its layout that it does not have."""
+        return self.constraint is not None or self.bound is not None
 
     @property
     def layout(self) -> Structure:
@@ -240,10 +253,11 @@ class Structure(Arrays):
 
         `axes` are those to begin with. Raises as `maximize`.
         """
-        mixed = self.mixed(weights)
+        mixed, shares = self.mixed(weights), np.fmax(weights, LEAST_SHARE)
+        if self.bound is not None:
+            return self.from_covariances(mixed, means, self.bound.covariances(self, shares, covariances))
         if self.constraint is None:
             return self.from_covariances(mixed, means, covariances)
-        shares = np.fmax(weights, LEAST_SHARE)
         found = self.constraint.covariances(self.triangular, shares, covariances, means.shape[1], axes)
         if found is None:
             raise IllDefinedCovariance(
@@ -255,7 +269,7 @@ class Structure(Arrays):
 
     def nearest(self, parameters: Parameters) -> Parameters:
         """The mixture of this structure for one of its layout: the M-step of its moments. Raises as `maximize`."""
-        if self.constraint is None:
+        if not self.restricted:
             return replace(parameters, weights=self.mixed(parameters.weights))
         covariances = self.invert_factors(parameters.precisions_cholesky)
         return self.constrained(parameters.weights, parameters.means, covariances, parameters.axes)

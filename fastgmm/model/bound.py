@@ -1,0 +1,87 @@
+"""A bound on the ratio of the variances of a mixture, under which its likelihood is bounded.
+
+Sources: R. J. Hathaway, A constrained formulation of maximum-likelihood estimation for normal mixture distributions,
+Annals of Statistics 13, 1985; L. A. García-Escudero, A. Gordaliza, C. Matrán, A. Mayo-Iscar, A general trimming
+approach to robust cluster analysis, Annals of Statistics 36, 2008; H. Fritz, L. A. García-Escudero, A. Mayo-Iscar, A
+fast algorithm for robust constrained clustering, Computational Statistics & Data Analysis 61, 2013.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from .arrays import Arrays
+
+if TYPE_CHECKING:
+    from .structure import Structure
+
+BOUNDED = {"VVV", "VVI", "VII", "EEE", "EEI", "EII"}  # structures that clipped variances do not leave
+
+
+def bounded(structure: Structure, ratio: float, deviations: np.ndarray) -> Structure:
+    """The structure with a bound on the ratio of variances, of features in units of these deviations (D,)."""
+    if structure.letters not in BOUNDED:
+        raise ValueError(
+            f"covariance_ratio={ratio:g} with covariance_type={structure.name!r}: the most likely covariances of this "
+            "structure and a bounded ratio have no closed form. Set covariance_type to 'full' ('VVV'), 'diag' ('VVI'), "
+            "'spherical' ('VII', 'V'), 'tied' ('EEE'), 'EEI' or 'EII' ('E'), or leave covariance_ratio out."
+        )
+    bound = Bound(ratio, structure.per_feature(deviations), structure.constraint is not None)
+    return structure.but(bound=bound, compiled=False)
+
+
+class Bound(NamedTuple):
+    """The largest variance in any direction is at most `ratio` times the smallest, over all components.
+
+    Features are in units of `deviations` (D,), or of one for all, (1,). `together` tells that components have the same
+    covariance, in arrays that repeat it.
+    """
+
+    ratio: float
+    deviations: np.ndarray
+    together: bool
+
+    def covariances(self, arrays: Arrays, weights: np.ndarray, covariances: np.ndarray) -> np.ndarray:
+        """The most likely covariances under it, given those of an M-step without it.
+
+        Axes in these units remain, and variances along them are clipped.
+        """
+        if self.together:
+            covariances = np.broadcast_to(np.average(covariances, axis=0, weights=weights), covariances.shape)
+        shares = weights.sum(keepdims=True) if arrays.shared else weights
+        own = self.deviations
+        if not arrays.triangular:
+            variances = arrays.diagonals(covariances) / own**2
+            found = clipped(variances, shares, self.ratio)
+            return covariances if found is variances else (found * own**2).reshape(covariances.shape)
+        units = own[:, None] * own
+        relative = arrays.matrices(covariances) / units
+        if not np.isfinite(relative).all():
+            return covariances
+        variances, axes = np.linalg.eigh(relative)
+        found = clipped(variances, shares, self.ratio)
+        if found is variances:
+            return covariances
+        clear = (axes * found[:, None]) @ np.swapaxes(axes, 1, 2)
+        return (units * (clear + np.swapaxes(clear, 1, 2)) / 2).reshape(covariances.shape)
+
+
+def clipped(variances: np.ndarray, weights: np.ndarray, ratio: float) -> np.ndarray:
+    """Variances (K, D) of components of these weights clipped to [m, ratio m], with the most likely m.
+
+    It minimizes sum_kj w_k (log c_kj + v_kj / c_kj), c the clipped ones, whose derivative by m has the sign of sum_kj
+    w_k ((m - v_kj)_+ - (v_kj / ratio - m)_+): that rises with m, linearly between two of the v and v / ratio.
+    """
+    largest = variances.max()
+    if not largest > 0 or not np.isfinite(largest) or largest <= ratio * variances.min():
+        return variances
+    v, w = variances.ravel(), np.repeat(weights, variances.shape[1])
+    reduced = v / ratio
+    edges = np.unique([v, reduced])
+    i = bisect_left(edges, 0.0, 1, key=lambda m: w @ np.fmax(m - v, 0.0) - w @ np.fmax(reduced - m, 0.0))
+    low, high = v < edges[i], reduced >= edges[i]
+    m = (w[low] @ v[low] + w[high] @ reduced[high]) / (w[low].sum() + w[high].sum())
+    return np.clip(variances, m, ratio * m)
