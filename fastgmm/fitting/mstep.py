@@ -225,7 +225,8 @@ def bounded(
     rows: Rows, structure: Structure, constraints: Constraints | None = None, *, covariance_ratio: float, of: MSteps
 ) -> MStep:
     """An M-step of variances of at most this ratio, with each feature in units of the deviation of all rows."""
-    deviations = np.sqrt(Degeneracy(rows, structure).spread)
+    spread = Degeneracy(rows, structure)
+    deviations = np.where(spread.varies, np.sqrt(spread.spread), 0.0)
     return of(rows, bound.bounded(structure, covariance_ratio, deviations), constraints=constraints)
 
 

@@ -36,8 +36,8 @@ def bounded(structure: Structure, ratio: float, deviations: np.ndarray) -> Struc
 class Bound(NamedTuple):
     """The largest variance in any direction is at most `ratio` times the smallest, over all components.
 
-    Features are in units of `deviations` (D,), or of one for all, (1,). `together` tells that components have the same
-    covariance, in arrays that repeat it.
+    Features are in units of `deviations` (D,), or of one for all, (1,); those of none are left out. `together` tells
+    that components have the same covariance, in arrays that repeat it.
     """
 
     ratio: float
@@ -52,21 +52,21 @@ class Bound(NamedTuple):
         if self.together:
             covariances = np.broadcast_to(np.average(covariances, axis=0, weights=weights), covariances.shape)
         shares = weights.sum(keepdims=True) if arrays.shared else weights
-        own = self.deviations
+        kept, found = np.flatnonzero(self.deviations), np.array(covariances)
+        own = self.deviations[kept]
         if not arrays.triangular:
-            variances = arrays.diagonals(covariances) / own**2
-            found = clipped(variances, shares, self.ratio)
-            return covariances if found is variances else (found * own**2).reshape(covariances.shape)
-        units = own[:, None] * own
-        relative = arrays.matrices(covariances) / units
-        if not np.isfinite(relative).all():
-            return covariances
-        variances, axes = np.linalg.eigh(relative)
-        found = clipped(variances, shares, self.ratio)
-        if found is variances:
-            return covariances
-        clear = (axes * found[:, None]) @ np.swapaxes(axes, 1, 2)
-        return (units * (clear + np.swapaxes(clear, 1, 2)) / 2).reshape(covariances.shape)
+            variances = arrays.diagonals(found)
+            variances[:, kept] = clipped(variances[:, kept] / own**2, shares, self.ratio) * own**2
+            return found
+        matrices, block, units = arrays.matrices(found), (slice(None), kept[:, None], kept), own[:, None] * own
+        relative = matrices[block] / units
+        if np.isfinite(relative).all():
+            variances, axes = np.linalg.eigh(relative)
+            likeliest = clipped(variances, shares, self.ratio)
+            if likeliest is not variances:
+                clear = (axes * likeliest[:, None]) @ np.swapaxes(axes, 1, 2)
+                matrices[block] = units * (clear + np.swapaxes(clear, 1, 2)) / 2
+        return found
 
 
 def clipped(variances: np.ndarray, weights: np.ndarray, ratio: float) -> np.ndarray:
@@ -75,7 +75,7 @@ def clipped(variances: np.ndarray, weights: np.ndarray, ratio: float) -> np.ndar
     It minimizes sum_kj w_k (log c_kj + v_kj / c_kj), c the clipped ones, whose derivative by m has the sign of sum_kj
     w_k ((m - v_kj)_+ - (v_kj / ratio - m)_+): that rises with m, linearly between two of the v and v / ratio.
     """
-    largest = variances.max()
+    largest = variances.max(initial=0.0)
     if not largest > 0 or not np.isfinite(largest) or largest <= ratio * variances.min():
         return variances
     v, w = variances.ravel(), np.repeat(weights, variances.shape[1])
