@@ -11,6 +11,7 @@ from ..model import bound
 from ..model.cached import cached
 from ..model.factors import IllDefinedCovariance
 from ..model.parameters import Parameters
+from ..model.spread import constant
 from ..model.statistics import Statistics
 from ..model.structure import Structure
 from ..sources.source import Source
@@ -225,8 +226,9 @@ def bounded(
     rows: Rows, structure: Structure, constraints: Constraints | None = None, *, covariance_ratio: float, of: MSteps
 ) -> MStep:
     """An M-step of variances of at most this ratio, with each feature in units of the deviation of all rows."""
-    spread = Degeneracy(rows, structure)
-    deviations = np.where(spread.varies, np.sqrt(spread.spread), 0.0)
+    mean, covariance = rows.moments(structure)
+    deviations = np.sqrt(structure.diagonals(covariance if structure.shared else covariance[None])[0])
+    deviations = np.where(constant(deviations, mean), 0.0, deviations)
     return of(rows, bound.bounded(structure, covariance_ratio, deviations), constraints=constraints)
 
 

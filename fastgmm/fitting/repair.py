@@ -120,20 +120,13 @@ class Degeneracy:
     @cached
     def spread(self) -> np.ndarray:
         """Variance of all rows along each feature (D,); of a constant one, that of a thousandth of its value, or 1."""
-        typical = (1e-3 * self.rows.origin) ** 2
-        return np.where(self.varies, self._variances, np.where(typical > LEAST_FLOAT64**2, typical, 1.0))
-
-    @cached
-    def varies(self) -> np.ndarray:
-        """Whether the rows differ along each feature (D,)."""
-        variances = self._variances
-        return ~constant(np.sqrt(variances), self.rows.origin) & (variances > LEAST_FLOAT64**2)
-
-    @cached
-    def _variances(self) -> np.ndarray:
+        origin = self.rows.origin
         variances = self.structure.squares(self.rows) / self.rows.total
-        check_squares(variances, self.rows.origin, np.dtype(self.rows.dtype))
-        return variances
+        dtype = np.dtype(self.rows.dtype)
+        check_squares(variances, origin, dtype)
+        least, typical = LEAST_FLOAT64**2, (1e-3 * origin) ** 2
+        varies = ~constant(np.sqrt(variances), origin) & (variances > least)
+        return np.where(varies, variances, np.where(typical > least, typical, 1.0))
 
     def nondegenerate(self, statistics: Statistics, parameters: Parameters) -> bool:
         """Whether no component is empty or collapsed."""
