@@ -13,7 +13,7 @@ import pytest
 from problems import DATASETS, Array, grouped_rows, quiet_fit
 
 import fastgmm
-from fastgmm import GaussianMixture
+from fastgmm import GaussianMixture, kernels
 from fastgmm.model.bound import clipped
 
 TAKEN = ("full", "diag", "spherical", "tied", "EEI", "EII", "VVV", "VVI", "VII", "EEE")
@@ -78,6 +78,18 @@ def test_clipped_against_a_grid(seed: int) -> None:
     own = cost(variances, weights, found)
     assert own <= grid + 1e-12 * abs(grid)
     assert own == pytest.approx(grid, abs=1e-5 * weights.sum() * variances.shape[1])
+
+
+def test_axes() -> None:
+    """Axes and variances are those of LAPACK, of singular matrices too."""
+    roots = np.random.default_rng(0).normal(size=(4, 5, 5))
+    roots[1, :, 2:] = roots[2] = 0
+    matrices = roots @ np.swapaxes(roots, 1, 2)
+    axes, variances = np.empty_like(matrices), np.empty((4, 5))
+    kernels.CHOSEN.axes_of(matrices.copy(), axes, variances)
+    np.testing.assert_allclose(variances, np.linalg.eigvalsh(matrices), atol=1e-13)
+    np.testing.assert_allclose(np.einsum("kij,ki,kil->kjl", axes, variances, axes), matrices, atol=1e-13)
+    np.testing.assert_allclose(axes @ np.swapaxes(axes, 1, 2), np.broadcast_to(np.eye(5), (4, 5, 5)), atol=1e-13)
 
 
 def test_nothing_to_clip() -> None:

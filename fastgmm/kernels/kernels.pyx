@@ -37,6 +37,7 @@ from libc.string cimport memset
 from accumulation cimport accumulate_block, flush_all, total
 from algebra cimport cholesky, copy_rows, invert_upper, padded
 from answers cimport find_units, in_range
+from axes cimport eigenvectors
 from blocks cimport (COMMON_FRAME, DIAGONAL, TRIANGULAR, Layout, aligned, below_rounding, clear_lanes, enter_frame, far,
                      finite_row, given_responsibilities, integer, layout, load_block, pack_triangle,
                      packed_size, width)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from .. import kernels
 from .arrays import Arrays
 
 if TYPE_CHECKING:
@@ -59,13 +60,14 @@ class Bound(NamedTuple):
             variances[:, kept] = clipped(variances[:, kept] / own**2, shares, self.ratio) * own**2
             return found
         matrices, block, units = arrays.matrices(found), (slice(None), kept[:, None], kept), own[:, None] * own
-        relative = matrices[block] / units
+        relative = np.ascontiguousarray(matrices[block] / units)
         if np.isfinite(relative).all():
-            variances, axes = np.linalg.eigh(relative)
+            axes, variances = np.empty_like(relative), np.empty(relative.shape[:2])
+            kernels.CHOSEN.axes_of(relative, axes, variances)
             likeliest = clipped(variances, shares, self.ratio)
             if likeliest is not variances:
-                clear = (axes * likeliest[:, None]) @ np.swapaxes(axes, 1, 2)
-                matrices[block] = units * (clear + np.swapaxes(clear, 1, 2)) / 2
+                roots = np.sqrt(likeliest)[:, :, None] * axes
+                matrices[block] = units * np.einsum("kij,kil->kjl", roots, roots)
         return found
 
 
