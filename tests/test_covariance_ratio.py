@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,11 @@ from problems import DATASETS, Array, grouped_rows, quiet_fit
 
 import fastgmm
 from fastgmm import GaussianMixture, kernels
-from fastgmm.model.bound import clipped
+from fastgmm.fitting.mstep import MaximumLikelihood
+from fastgmm.fitting.mstep import bounded as bounded_m_step
+from fastgmm.model.bound import bounded, clipped
+from fastgmm.model.structures import STRUCTURES
+from fastgmm.sources.array import ArraySource
 
 TAKEN = ("full", "diag", "spherical", "tied", "EEI", "EII", "VVV", "VVI", "VII", "EEE")
 FREE = ("full", "diag", "spherical", "tied", "EEI")  # under which the bound may act, each once
@@ -68,12 +73,15 @@ def test_clipped_against_a_grid(seed: int) -> None:
     weights = rng.lognormal(sigma=2, size=len(variances))
     weights[rng.random(len(weights)) < 0.2] = 1e-200
     ratio = float(rng.choice([1.0, 1.5, 10.0, 1000.0]))
-    found = clipped(variances, weights, ratio)
-    if variances.max() <= ratio * variances.min():
+    least = float(rng.choice([0.0, 0.0, 0.3]))
+    found = clipped(variances, weights, ratio, least)
+    if variances.max() <= ratio * variances.min() and variances.min() >= least:
         assert found is variances
         return
     assert found.max() <= ratio * found.min() * (1 + 1e-12)
+    assert found.min() >= least
     levels = np.concatenate([np.geomspace(1e-5, 1e3, 5001) * unit for unit in (1.0, found.min())])
+    levels = levels[levels >= least]
     grid = min(cost(variances, weights, np.clip(variances, m, ratio * m)) for m in levels)
     own = cost(variances, weights, found)
     assert own <= grid + 1e-12 * abs(grid)
@@ -256,6 +264,48 @@ def test_all_components_on_points() -> None:
         GaussianMixture(2, degenerate="raise", **options).fit(X)
 
 
+@pytest.mark.parametrize("structure", ["full", "diag", "spherical"])
+def test_empty_beside_equal_rows(structure: str) -> None:
+    """Beside an empty component, which is held, one on equal rows is still nothing to repair."""
+    X = np.concatenate([np.zeros((20, 2)), np.random.default_rng(0).normal(size=(30, 2)) + 9])
+    options: dict[str, Any] = {"covariance_type": structure, "covariance_ratio": 7.0, "reg_covar": 0}
+    mixture = quiet_fit(X, n_components=3, init_params=np.repeat([0, 1], [20, 30]), tol=0, max_iter=30, **options)
+    assert {repair.problem for repair in mixture.degenerate_} == {"empty"}
+    assert ratio_of(mixture, X) == pytest.approx(7.0)
+    assert np.diff(mixture.lower_bounds_).min() > -1e-11
+
+
+@pytest.mark.parametrize("structure", FREE)
+def test_rows_on_few_points(structure: str) -> None:
+    """Whatever collapses, the likelihood never falls once all components are held, and the bound is kept."""
+    held = 0
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        points = rng.integers(0, 4, size=(rng.integers(2, 5), rng.integers(1, 4))).astype(float)
+        X, k, ratio = points[rng.integers(len(points), size=40)], int(rng.integers(2, 5)), float(rng.choice([1, 3, 50]))
+        options: dict[str, Any] = {"covariance_type": structure, "covariance_ratio": ratio, "reg_covar": 0, "tol": 0}
+        options |= {"init_params": rng.integers(k, size=40), "max_iter": 50}
+        mixture = quiet_fit(X, n_components=k, **options)
+        first = max((repair.iteration for repair in {r[1:]: r for r in mixture.degenerate_[::-1]}.values()), default=0)
+        assert np.diff(mixture.lower_bounds_[first + 1 :]).min(initial=0.0) > -1e-9
+        if X.std(axis=0).all():
+            assert ratio_of(mixture, X) <= ratio * (1 + 1e-9)
+            held += first > 0
+    assert held
+
+
+def test_held_components_that_recover() -> None:
+    """Components that have been held and have spread again are no repair, and as they would be without."""
+    source, structure = ArraySource(rows_of(0)), STRUCTURES["full"]
+    parameters = quiet_fit(rows_of(0), n_components=3, covariance_ratio=3.0, random_state=0)._fitted().parameters
+    likelihood, ratio = partial(MaximumLikelihood, degenerate="repair"), {"covariance_ratio": 3.0}
+    held, free = (bounded_m_step(source, structure, one, **ratio, of=likelihood) for one in ({0: np.ones(3)}, None))
+    statistics = source.statistics(structure, parameters)
+    found, expected = (one(statistics, parameters, 1) for one in (held, free))
+    np.testing.assert_array_equal(found.covariances, expected.covariances)
+    assert not held.repairs and held.constraints and not free.constraints
+
+
 @pytest.mark.parametrize("structure", ["full", "diag", "tied", "EEI"])
 def test_constant_feature_is_left_out(structure: str) -> None:
     """A feature that does not vary has no unit: the others are fitted as without it."""
@@ -380,6 +430,14 @@ def test_files_and_copies(tmp_path: Path) -> None:
     np.testing.assert_array_equal(loaded.covariances_, mixture.covariances_)
     assert "covariance_ratio=3.0" in repr(loaded)
     assert ratio_of(loaded.set_params(covariance_ratio=2, warm_start=True).fit(X), X) <= 2 * (1 + 1e-9)
+
+
+def test_structures_with_a_bound() -> None:
+    """A structure keeps its bound with equal weights."""
+    structure = STRUCTURES["full"]
+    assert structure.equally_weighted.bound is None
+    held = bounded(structure, 2.0, np.ones(3)).equally_weighted
+    assert held.equal_weights and held.bound is not None and not held.compiled and held.layout is structure.layout
 
 
 # ---- errors

@@ -8,6 +8,7 @@ fast algorithm for robust constrained clustering, Computational Statistics & Dat
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -37,13 +38,14 @@ def bounded(structure: Structure, ratio: float, deviations: np.ndarray) -> Struc
 class Bound(NamedTuple):
     """The largest variance in any direction is at most `ratio` times the smallest, over all components.
 
-    Features are in units of `deviations` (D,), or of one for all, (1,); those of none are left out. `together` tells
-    that components have the same covariance, in arrays that repeat it.
+    Features are in units of `deviations` (D,), or of one for all, (1,); those of none are left out. No variance is less
+    than `least`. `together` tells that components have the same covariance, in arrays that repeat it.
     """
 
     ratio: float
     deviations: np.ndarray
     together: bool
+    least: float = 0.0
 
     def covariances(self, arrays: Arrays, weights: np.ndarray, covariances: np.ndarray) -> np.ndarray:
         """The most likely covariances under it, given those of an M-step without it.
@@ -57,33 +59,35 @@ class Bound(NamedTuple):
         own = self.deviations[kept]
         if not arrays.triangular:
             variances = arrays.diagonals(found)
-            variances[:, kept] = clipped(variances[:, kept] / own**2, shares, self.ratio) * own**2
+            variances[:, kept] = clipped(variances[:, kept] / own**2, shares, self.ratio, self.least) * own**2
             return found
         matrices, block, units = arrays.matrices(found), (slice(None), kept[:, None], kept), own[:, None] * own
         relative = np.ascontiguousarray(matrices[block] / units)
         if np.isfinite(relative).all():
             axes, variances = np.empty_like(relative), np.empty(relative.shape[:2])
             kernels.CHOSEN.axes_of(relative, axes, variances)
-            likeliest = clipped(variances, shares, self.ratio)
+            likeliest = clipped(variances, shares, self.ratio, self.least)
             if likeliest is not variances:
                 roots = np.sqrt(likeliest)[:, :, None] * axes
                 matrices[block] = units * np.einsum("kij,kil->kjl", roots, roots)
         return found
 
 
-def clipped(variances: np.ndarray, weights: np.ndarray, ratio: float) -> np.ndarray:
-    """Variances (K, D) of components of these weights clipped to [m, ratio m], with the most likely m.
+def clipped(variances: np.ndarray, weights: np.ndarray, ratio: float, least: float = 0.0) -> np.ndarray:
+    """Variances (K, D) of components of these weights clipped to [m, ratio m], with the most likely m from `least` on.
 
     It minimizes sum_kj w_k (log c_kj + v_kj / c_kj), c the clipped ones, whose derivative by m has the sign of sum_kj
     w_k ((m - v_kj)_+ - (v_kj / ratio - m)_+): that rises with m, linearly between two of the v and v / ratio.
     """
-    largest = variances.max(initial=0.0)
-    if not largest > 0 or not np.isfinite(largest) or largest <= ratio * variances.min():
+    m, largest = max(variances.min(initial=math.inf), 0.0), variances.max(initial=0.0)  # but for rounding
+    if not np.isfinite(largest) or (largest <= ratio * m and m >= least):
         return variances
-    v, w = variances.ravel(), np.repeat(weights, variances.shape[1])
-    reduced = v / ratio
-    edges = np.unique([v, reduced])
-    i = bisect_left(edges, 0.0, 1, key=lambda m: w @ np.fmax(m - v, 0.0) - w @ np.fmax(reduced - m, 0.0))
-    low, high = v < edges[i], reduced >= edges[i]
-    m = (w[low] @ v[low] + w[high] @ reduced[high]) / (w[low].sum() + w[high].sum())
+    if largest > ratio * m:
+        v, w = variances.ravel(), np.repeat(weights, variances.shape[1])
+        reduced = v / ratio
+        edges = np.unique([v, reduced])
+        i = bisect_left(edges, 0.0, 1, key=lambda m: w @ np.fmax(m - v, 0.0) - w @ np.fmax(reduced - m, 0.0))
+        low, high = v < edges[i], reduced >= edges[i]
+        m = (w[low] @ v[low] + w[high] @ reduced[high]) / (w[low].sum() + w[high].sum())
+    m = max(m, least)
     return np.clip(variances, m, ratio * m)
