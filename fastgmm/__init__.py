@@ -70,8 +70,7 @@ To add X, go to Y
 * a rule of convergence: a class in fitting/convergence.py, named in `RULES`;
 * an objective or a prior: an `MStep` beside `MaximumLikelihood`, `Penalized` and `Variational` in fitting/, and an
   estimator whose `_m_step` returns what makes it (tests/test_mstep.py does it in a test);
-* an argument of the constructor: gaussian_mixture.py and mixture/arguments.py, and the `Settings` of
-  fitting/settings.py if fits heed it;
+* an argument of the constructor: gaussian_mixture.py, mixture/arguments.py, and if fits heed it fitting/settings.py;
 * a question about a fitted mixture: a class in mixture/, a base of `GaussianMixture`;
 * an instruction set: `LEVELS` in kernels/__init__.py, kernels/cpu.pyx, kernels/meson.build, and the lanes in
   kernels/tiles.h; a register tile: kernels/tiles_template.h; a geometry: as kernels/__init__.py says;

@@ -538,3 +538,17 @@ def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert main(["show", model]) == 0
     assert "noise of weight" in capsys.readouterr().out
     assert "noise of weight" in own._repr_html_()
+
+
+@pytest.mark.parametrize("structure", ["full", "diag", "spherical", "tied"])
+def test_with_a_bounded_ratio(structure: str) -> None:
+    """Noise and a bound on variances go together: no fall, and no ratio beyond the bound."""
+    mixture = fitted(structure, covariance_ratio=3.0, equal_weights=structure == "diag")
+    free = fitted(structure)
+    assert np.diff(mixture.lower_bounds_).min() > -1e-12
+    assert mixture.noise_weight_ == pytest.approx(1 - mixture.weights_.sum())
+    assert mixture.score(X) <= free.score(X) + 1e-12
+    stack = STRUCTURES[structure].dense(mixture.covariances_, 2, 2)
+    units = X.std(axis=0) if structure != "spherical" else np.ones(2)
+    values = np.linalg.eigvalsh(stack / units / units[:, None])
+    assert values.max() / values.min() <= 3 * (1 + 1e-9)

@@ -85,6 +85,7 @@ OWN_PARAMS = {
     "prior": None,
     "equal_weights": False,
     "noise": None,
+    "covariance_ratio": None,
 }
 
 

@@ -80,7 +80,7 @@ def expectation_maximization(
     `previous_bound`, that of a fit which has not iterated, and what `on_iteration` hears are in the units of the data.
     """
     structure = m_step.structure
-    parameters = structure.with_axes(parameters)
+    parameters = structure.with_axes(parameters) if structure.bound is None else structure.nearest(parameters)
     if settings.deadline < math.inf:
         source = source.until(settings.deadline)
     fit = fit or Fit(parameters)

@@ -7,9 +7,11 @@ from typing import NamedTuple, Protocol, Self
 
 import numpy as np
 
+from ..model import bound
 from ..model.cached import cached
 from ..model.factors import IllDefinedCovariance
 from ..model.parameters import Parameters
+from ..model.spread import constant
 from ..model.statistics import Statistics
 from ..model.structure import Structure
 from ..sources.source import Source
@@ -224,6 +226,16 @@ class MaximumLikelihood(BesideNoise):
         statistics = rows.statistics(structure, parameters)
         enough = statistics.counts * rows.weight_unit > parameters.means.shape[1]
         return structure.estimate(statistics, self.regularization)[2][enough]
+
+
+def bounded(
+    rows: Rows, structure: Structure, constraints: Constraints | None = None, *, covariance_ratio: float, of: MSteps
+) -> MStep:
+    """An M-step of variances of at most this ratio, with each feature in units of the deviation of all rows."""
+    mean, covariance = rows.moments(structure)
+    deviations = np.sqrt(structure.diagonals(covariance if structure.shared else covariance[None])[0])
+    deviations = np.where(constant(deviations, mean), 0.0, deviations)
+    return of(rows, bound.bounded(structure, covariance_ratio, deviations), constraints=constraints)
 
 
 def regularization(reg_covar: float | str, degeneracy: Degeneracy) -> float | np.ndarray:

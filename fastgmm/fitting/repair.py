@@ -101,6 +101,9 @@ class Degeneracy:
       this constraint (in the manner of Hathaway), under which the likelihood is bounded and EM never lowers it. The
       start alone does not bind: there a component may be a single row.
 
+    Under a bound on the ratio of variances a component collapses only where all do; the variances of all are then at
+    least `RIDGE` times those of all rows.
+
     Both use nothing but the statistics and the spread of all rows, so they serve every source. Other libraries hold
     (Armadillo), clip eigenvalues (mlpack), give up (mclust) or raise (scikit-learn, what `degenerate="raise"` does).
 
@@ -161,11 +164,19 @@ class Degeneracy:
             repairs.append(Repair(iteration, int(k), "empty", remedy))
         weights /= weights.sum()
         parts = [slice(None)] if structure.shared else [slice(k, k + 1) for k in np.flatnonzero(~empty)]
-        if structure.constraint is not None and not constraints:  # which may make up for what a component lacks
-            candidate = weights, means, covariances, statistics.axes
-            if self.acceptable(candidate, resolution, constrained=True):
-                found = structure.beside_noise(structure.constrained(*candidate), statistics)
-                return Repaired(found, repairs, constraints)
+        candidate = weights, means, covariances, statistics.axes
+        sound = structure.restricted and self.acceptable(candidate, resolution, constrained=True)
+        if sound and not constraints:  # the constraint may make up for what a component lacks
+            found = structure.beside_noise(structure.constrained(*candidate), statistics)
+            return Repaired(found, repairs, constraints)
+        if structure.bound is not None and structure.bound.deviations.all():  # all components have collapsed
+            collapsed = [None if structure.shared else int(part.start) for part in parts]
+            repairs += [Repair(iteration, k, "collapsed to rounding", OF_SPREAD) for k in collapsed if not sound]
+            if previous is not None:
+                constraints = dict.fromkeys(collapsed, np.array(RIDGE))
+            held = structure.but(bound=structure.bound._replace(least=RIDGE))
+            found = structure.beside_noise(held.constrained(*candidate), statistics)
+            return Repaired(found, repairs, constraints)
         scales, constraints = self._scales(covariances, means, resolution), dict(constraints)
         for part in parts:
             which = None if structure.shared else int(part.start)

@@ -137,6 +137,7 @@ def constrain_covariances(
     workspace: NDArray[np.float64],
     covariances: NDArray[np.float64],
 ) -> bool: ...
+def axes_of(matrices: NDArray[np.float64], axes: NDArray[np.float64], variances: NDArray[np.float64]) -> None: ...
 def maximize_conjugate(
     triangular: bool,
     shared: bool,

@@ -37,6 +37,7 @@ from libc.string cimport memset
 from accumulation cimport accumulate_block, flush_all, total
 from algebra cimport cholesky, copy_rows, invert_upper, padded
 from answers cimport find_units, in_range
+from axes cimport eigenvectors
 from blocks cimport (COMMON_FRAME, DIAGONAL, TRIANGULAR, Layout, aligned, below_rounding, clear_lanes, enter_frame, far,
                      finite_row, given_responsibilities, integer, layout, load_block, pack_triangle,
                      packed_size, width)
@@ -267,7 +268,7 @@ def accumulate_patterns(
     const double[::1] log_weights,              # IN     (K,)
     const double[:, ::1] means,                 # IN     (K, D)
     const double[::1] covariances,              # IN     (K, D, D), (K, D) or (D, D), flat
-    const double[::1] noise,                    # IN     (D + 2,) logs of weight, density and widths; () without noise
+    const double[::1] beside,                   # IN     (D + 2,) logs of weight, density and widths; () without noise
     floating[::1] workspace,                    # SCRATCH
     double[::1] scratch,                        # SCRATCH
     double[::1] out,                            # OUT    sums per component, then the log-likelihood
@@ -286,7 +287,7 @@ def accumulate_patterns(
     cdef PatternMixture mix = pattern_mixture(kind, D, K, aligned(&scratch[0]))
     cdef MarginalModel model = marginal_model(kind, D, K)
     cdef SortedRows data = sorted_rows(X, order)
-    cdef const double* given = &noise[0] if noise.shape[0] > 0 else NULL
+    cdef const double* given = &beside[0] if beside.shape[0] > 0 else NULL
     cdef Layout at
     cdef floating* memory = aligned(&workspace[0])
     cdef floating* work = memory + model.size
@@ -331,7 +332,7 @@ def posterior_patterns(
     const double[::1] log_weights,
     const double[:, ::1] means,
     const double[::1] covariances,
-    const double[::1] noise,
+    const double[::1] beside,
     floating[::1] workspace,                    # SCRATCH
     double[::1] scratch,                        # SCRATCH
     floating[::1] log_likelihoods,              # OUT    (N,)   or None
@@ -345,7 +346,7 @@ def posterior_patterns(
     cdef PatternMixture mix = pattern_mixture(kind, D, K, aligned(&scratch[0]))
     cdef MarginalModel model = marginal_model(kind, D, K)
     cdef SortedRows data = sorted_rows(X, order)
-    cdef const double* given = &noise[0] if noise.shape[0] > 0 else NULL
+    cdef const double* given = &beside[0] if beside.shape[0] > 0 else NULL
     cdef Layout at
     cdef floating* memory = aligned(&workspace[0])
     cdef floating* work = memory + model.size
@@ -407,7 +408,7 @@ def impute_patterns(
     const double[::1] log_weights,
     const double[:, ::1] means,
     const double[::1] covariances,
-    const double[::1] noise,
+    const double[::1] beside,
     double[::1] scratch,                        # SCRATCH
     const int64_t[::1] labels,                  # IN     (N,)   components to draw from, or None: conditional means
     const double[:, ::1] normals,               # IN     (N, D) standard normals to draw with, or None
@@ -419,7 +420,7 @@ def impute_patterns(
     cdef int32_t row
     cdef PatternMixture mix = pattern_mixture(kind, D, K, aligned(&scratch[0]))
     cdef SortedRows data = sorted_rows(X, order)
-    cdef const double* given = &noise[0] if noise.shape[0] > 0 else NULL
+    cdef const double* given = &beside[0] if beside.shape[0] > 0 else NULL
     cdef double mean, deviation = 0
     with nogil:
         set_mixture(&mix, &log_weights[0], &means[0, 0], &covariances[0], given)

@@ -107,6 +107,18 @@ def constrain_covariances(
     return defined
 
 
+def axes_of(
+    double[:, :, ::1] matrices,                 # INOUT  (K, D, D) symmetric; then nearly diagonal
+    double[:, :, ::1] axes,                     # OUT    (K, D, D)  one in each row
+    double[:, ::1] variances,                   # OUT    (K, D)  along them, ascending
+):
+    """Axes of finite symmetric matrices, and what these are along them."""
+    cdef Py_ssize_t k, D = matrices.shape[1]
+    with nogil:
+        for k in range(matrices.shape[0] if D else 0):
+            eigenvectors(&matrices[k, 0, 0], D, &axes[k, 0, 0], &variances[k, 0])
+
+
 def maximize_conjugate(
     bint triangular,                            # IN     the shape of a covariance, as in `describe_mixture`
     bint shared,

@@ -69,7 +69,8 @@ def limits_of(plan: Plan) -> Limits | None:
     """What compiled calls heed of the arguments; None where these ask for more."""
     mixture = plan.mixture
     usual = {"init_params": "kmeans", "n_init": 1, "acceleration": None, "convergence": "likelihood", "max_time": None}
-    if any(getattr(mixture, name) != value for name, value in usual.items()) or mixture.prior is not None:
+    others = mixture.prior, mixture.covariance_ratio
+    if any(getattr(mixture, name) != value for name, value in usual.items()) or others != (None, None):
         return None
     if not plan.structure.compiled or not 0 < mixture.max_iter <= MOST_ITERATIONS:
         return None

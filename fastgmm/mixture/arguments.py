@@ -16,6 +16,7 @@ from .checks import (
     NONNEGATIVE,
     NUMBERS,
     POSITIVE,
+    RATIO,
     Constraints,
     either,
     integer,
@@ -58,5 +59,6 @@ CONSTRAINTS: Constraints = {
         one_of(["auto"]),
         NONE,
     ),
+    "covariance_ratio": RATIO,
     "prior": either((lambda v: isinstance(v, Prior), "a fastgmm.Prior"), one_of(["mclust"]), NONE),
 }

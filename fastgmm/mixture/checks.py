@@ -188,6 +188,10 @@ POSITIVE: Constraint = (
     lambda v: isinstance(v, Real) and 0.0 < float(v) < math.inf,
     "a float in the range (0.0, inf)",
 )
+RATIO: Constraint = (
+    lambda v: v is None or (isinstance(v, Real) and 1.0 <= float(v) < math.inf),
+    "a float in the range [1.0, inf), or None for no bound",
+)
 CALLABLE: Constraint = (callable, "a callable")
 ANYTHING: Constraint = (lambda _: True, "anything")
 

@@ -106,6 +106,11 @@ class Prior:
 
 def prior_of(rows: Rows, structure: Structure, prior: Prior) -> tuple[MixturePrior, list[Repair]]:
     """Return a prior for rows and a structure, of which the rows give what is None; and its repairs."""
+    if structure.bound is not None:
+        raise ValueError(
+            f"prior with covariance_ratio={structure.bound.ratio:g}: under a prior no component collapses, and there "
+            "is no M-step for both. Leave one of these arguments out."
+        )
     n_features, repairs, power = len(rows.origin), list[Repair](), 0.0
     degrees = n_features + 2 if prior.degrees_of_freedom is None else float(prior.degrees_of_freedom)
     if not degrees > n_features - 1:

@@ -157,10 +157,11 @@ class Structure(Variant):
 
         `axes` are those to begin with. Raises as `maximize`.
         """
-        mixed = self.mixed(weights)
+        mixed, shares = self.mixed(weights), np.fmax(weights, LEAST_SHARE)
+        if self.bound is not None:
+            return self.from_covariances(mixed, means, self.bound.covariances(self, shares, covariances))
         if self.constraint is None:
             return self.from_covariances(mixed, means, covariances)
-        shares = np.fmax(weights, LEAST_SHARE)
         found = self.constraint.covariances(self.triangular, shares, covariances, means.shape[1], axes)
         if found is None:
             raise IllDefinedCovariance(
@@ -172,7 +173,7 @@ class Structure(Variant):
 
     def nearest(self, parameters: Parameters) -> Parameters:
         """The mixture of this structure for one of its layout: the M-step of its moments. Raises as `maximize`."""
-        if self.constraint is None:
+        if not self.restricted:
             return replace(parameters, weights=self.mixed(parameters.weights))
         covariances = self.invert_factors(parameters.precisions_cholesky)
         if parameters.noise is None:

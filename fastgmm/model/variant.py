@@ -9,6 +9,7 @@ from typing import Any, Self
 import numpy as np
 
 from .arrays import Arrays
+from .bound import Bound
 from .cached import cached
 from .constraint import FREE, Constraint
 
@@ -24,6 +25,7 @@ class Variant(Arrays):
     common_frame: bool  # whether kernels put rows into a frame that components share, with its rounding
     letters: str | None = None  # its name in mclust, if it has one: volume, shape and axes equal, variable, or none
     constraint: Constraint | None = None
+    bound: Bound | None = None  # on variances, beside it
     univariate: bool = False  # whether it is a name for mixtures of one feature alone
     equal_weights: bool = False  # whether all components have the same weight
     noisy: int = 0  # how many parameters a component of noise has; 0 where there is none
@@ -76,24 +78,29 @@ class Variant(Arrays):
     @cached
     def equally_weighted(self) -> Self:
         """The same with one weight for all components."""
-        return self._with(equal_weights=True)
+        return self.but(equal_weights=True)
 
     @cached
     def with_noise(self) -> Self:
         """The same with a component of noise, whose weight and density are parameters."""
-        return self._with(noisy=2, compiled=False)
+        return self.but(noisy=2, compiled=False)
 
     @cached
     def with_known_noise(self) -> Self:
         """The same with a component of noise, of which the density is known."""
-        return self._with(noisy=1, compiled=False)
+        return self.but(noisy=1, compiled=False)
 
-    def _with(self, **changes: Any) -> Self:
+    def but(self, **changes: Any) -> Self:
         """The same but for some attributes; what it remembers of itself is not that of the other."""
         found = copy(self)
         kept = {name: value for name, value in vars(self).items() if not isinstance(value, Variant)}
         found.__dict__ = kept | {"_layout": self.layout} | changes
         return found
+
+    @property
+    def restricted(self) -> bool:
+        """Whether there are covariances of its layout that it does not have."""
+        return self.constraint is not None or self.bound is not None
 
     @property
     def layout(self) -> Self:
@@ -103,7 +110,7 @@ class Variant(Arrays):
     def under(self, name: str, constraint: Constraint | None = None, *, univariate: bool = False) -> Self:
         """This layout under another name, and a constraint if there is any."""
         letters = self.letters if constraint is None else constraint.letters
-        return self._with(name=name, constraint=constraint, univariate=univariate, letters=letters)
+        return self.but(name=name, constraint=constraint, univariate=univariate, letters=letters)
 
     def mixed(self, weights: np.ndarray) -> np.ndarray:
         """Weights as the mixture has them, given free ones."""

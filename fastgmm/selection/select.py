@@ -71,10 +71,11 @@ def select(
     Each candidate starts from the next larger one with components merged, and from a clustering that all share: the
     sweep takes no more passes than as many single fits, and ends at higher likelihoods. Then each starts from the ends
     of structures that are special cases of its own, so that likelihoods are nested as the structures are, but where a
-    component would collapse. With what is saved it searches around the best candidates: components are inserted where
-    the rows are explained least, which finds small groups beside large ones, and merged again. Those whose order
-    ``tol`` leaves open are fitted on, to a hundredth of it. The more candidates there are, the farther this search
-    goes. What goes wrong with a candidate is a line of the table, and does not stop the others.
+    component would collapse or ``covariance_ratio`` excludes spheres. With what is saved it searches around the best
+    candidates: components are inserted where the rows are explained least, which finds small groups beside large ones,
+    and merged again. Those whose order ``tol`` leaves open are fitted on, to a hundredth of it. The more candidates
+    there are, the farther this search goes. What goes wrong with a candidate is a line of the table, and does not stop
+    the others.
 
     Parameters
     ----------
