@@ -12,7 +12,8 @@ cdef inline void add_products(
     const floating* r,      # IN     (whole,)  their weights
     const floating* y,      # IN     (D, P)
     Py_ssize_t P,
-    floating* u,            # SCRATCH  (4, P)
+    floating* u,            # SCRATCH  (4, U)
+    Py_ssize_t U,
     double* out,            # INOUT  (1 + D + D (D + 1) / 2,)
 ) noexcept nogil:
     """Add sum r, sum r y and sum r y y^T: a symmetric product, tile by tile."""
@@ -22,7 +23,7 @@ cdef inline void add_products(
     cdef double* row
     for i0 in range(0, D, 4):
         m = <int> min(4, D - i0)
-        triangle(m, whole, r, y + i0 * P, P, u if i0 > 0 else <floating*> NULL, P, sums)
+        triangle(m, whole, r, y + i0 * P, P, u if i0 > 0 else <floating*> NULL, U, sums)
         if i0 == 0:
             out[0] += sums[7]
         for a in range(m):
@@ -31,7 +32,7 @@ cdef inline void add_products(
             for b in range(a + 1):
                 row[b] += sums[4 * a + b]
         for j0 in range(0, i0, 4):
-            products(m, 4, whole, u, P, y + j0 * P, P, sums)
+            products(m, 4, whole, u, U, y + j0 * P, P, sums)
             for a in range(m):
                 row = out + 1 + D + (i0 + a) * (i0 + a + 1) // 2 + j0
                 for b in range(4):
@@ -57,7 +58,7 @@ cdef inline void flush(
         memset(r + n, 0, (whole - n) * sizeof(floating))
         for i in range(D):
             memset(y + i * P + n, 0, (whole - n) * sizeof(floating))
-    add_products(D, whole, r, y, P, work + at.u, out)
+    add_products(D, whole, r, y, P, work + at.u, P, out)
 
 
 cdef inline void flush_all(const Layout* at, floating* work, double* out) noexcept nogil:

@@ -21,6 +21,7 @@ cdef enum:                      # the kinds of geometry
 
 cdef enum:
     PADDING_BYTES = 512
+    PAGE_BYTES = 4096
     BLOCK_BYTES = 1 << 22       # a block of rows of many features is shorter
     BUFFER_BYTES = 1 << 23      # the buffers of all components together should stay in a third-level cache
 
@@ -60,7 +61,8 @@ cdef struct Layout:
     Py_ssize_t r            # (K, P)     their responsibilities
     Py_ssize_t u            # (4, P)     four rows of r y
     Py_ssize_t n_buffered   # (K,)       samples in each buffer, as Py_ssize_t
-    Py_ssize_t v            # (D, B) or (5, B)  what sums that all components share are made of
+    Py_ssize_t v            # (D, V) or (5, V)  what sums that all components share are made of
+    Py_ssize_t V            # B padded: a row of v must not be a power of two away from the next, nor from one of x
     Py_ssize_t size
 
 
@@ -104,7 +106,10 @@ cdef inline Layout layout(int kind, Py_ssize_t D, Py_ssize_t K, bint accumulatin
     at.r = take(&size, K * at.P if kind == TRIANGULAR else 0, pad)
     at.u = take(&size, 4 * at.P if kind == TRIANGULAR else 0, pad)
     at.n_buffered = take(&size, 2 * K, pad)
-    at.v = take(&size, 0 if at.pool == 0 else at.B * (D if at.turned else 5), pad)
+    at.V = at.B + PADDING_BYTES // itemsize
+    if at.pool > 0:
+        size += (PAGE_BYTES + PADDING_BYTES // 2 - (size - at.x) * itemsize % PAGE_BYTES) // itemsize
+    at.v = take(&size, 0 if at.pool == 0 else at.V * (D if at.turned else 5), pad)
     at.size = size
     return at
 

@@ -24,7 +24,7 @@ cdef inline void pool_shapes(const Layout* at, const floating* factors, floating
         precision = factors[k] * factors[k]
         add_scaled(B, precision, r, w)
     if not at.scaled:
-        add_products(D, B, w, work + at.x, B, w + B, pool)
+        add_products(D, B, w, work + at.x, B, w + at.V, at.V, pool)
         return
     for i0 in range(0, D, 4):
         m = <int> min(4, D - i0)
@@ -49,12 +49,12 @@ cdef inline void pool_axes(
     double* pool,                   # INOUT  (D, D)
 ) noexcept nogil:
     """COMMON_AXES: moments as of DIAGONAL, and sum y v^T with v = sum_k r_k s_k^2 (y - m_k)."""
-    cdef Py_ssize_t k, k0, i0, j0, D = at.D, B = at.B, stride = width(DIAGONAL, D)
+    cdef Py_ssize_t k, k0, i0, j0, D = at.D, B = at.B, V = at.V, stride = width(DIAGONAL, D)
     cdef int m, columns, a, b
     cdef floating[16] sums
     cdef floating* x = work + at.x
     cdef floating* v = work + at.v
-    memset(v, 0, D * B * sizeof(floating))
+    memset(v, 0, D * V * sizeof(floating))
     for k0 in range(0, at.K, 4):
         m = <int> min(4, at.K - k0)
         sum_weights(m, B, work + at.p + k0 * B, B, work + at.p + k0 * B, B, sums)
@@ -64,7 +64,7 @@ cdef inline void pool_axes(
         m = <int> min(4, D - i0)
         for k in range(at.K):
             pooled_moments(m, B, work + at.p + k * B, x + i0 * B, B, centers + k * D + i0, factors + k * D + i0,
-                           v + i0 * B, B, sums)
+                           v + i0 * V, V, sums)
             for a in range(m):
                 out[k * stride + 1 + i0 + a] += sums[a]
                 out[k * stride + 1 + D + i0 + a] += sums[4 + a]
@@ -72,7 +72,7 @@ cdef inline void pool_axes(
         m = <int> min(4, D - i0)
         for j0 in range(0, D, 4):
             columns = <int> min(4, D - j0)
-            products(m, columns, B, x + i0 * B, B, v + j0 * B, B, sums)
+            products(m, columns, B, x + i0 * B, B, v + j0 * V, V, sums)
             for a in range(m):
                 for b in range(columns):
                     pool[(i0 + a) * D + j0 + b] += sums[4 * a + b]

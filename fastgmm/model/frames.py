@@ -22,12 +22,20 @@ LEAST_FEATURES = 8  # for fewer, entering a frame costs as much as it saves
 ALIKE = {8: 1e-9, 4: 4e-6}  # parts of a standard deviation by which components may miss the frame, by size of numbers
 
 
+class Turn(NamedTuple):
+    """A step of axes, by angles between each two of them (D, D), after so many that led the same way."""
+
+    angles: np.ndarray
+    number: int
+
+
 class Frame(NamedTuple):
     """Where y = W (x - origin) has a covariance of 1 / s_k^2 times the identity, or diag(1 / s_k^2), in component k."""
 
     axes: np.ndarray | None  # (D, D), one in each row, of which W is a multiple row by row
     whitener: np.ndarray  # W: (D,) if it is diagonal, or (D, D)
     scales: np.ndarray  # s_k, (K,) or (K, D)
+    turn: Turn | None = None  # that led to the axes
 
     def enter(self, shifts: np.ndarray) -> np.ndarray:
         """W times each row of an array."""
@@ -124,7 +132,7 @@ def _of_axes(structure: Structure, parameters: Parameters, alike: float) -> Fram
     return along(axes, scales, parameters.weights)
 
 
-def along(axes: np.ndarray, scales: np.ndarray, weights: np.ndarray) -> Frame:
+def along(axes: np.ndarray, scales: np.ndarray, weights: np.ndarray, turn: Turn | None = None) -> Frame:
     """The frame of axes, along which components have these reciprocal standard deviations (K, D)."""
     typical = np.exp(weights @ np.log(scales))
-    return Frame(axes, axes * typical[:, None], scales / typical)
+    return Frame(axes, axes * typical[:, None], scales / typical, turn)
