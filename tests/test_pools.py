@@ -188,7 +188,9 @@ def test_sums_equal_twin(structure: str, n: int, d: int, k: int, dtype: str, var
     np.testing.assert_allclose(found.first, first, **close)
     np.testing.assert_allclose(found.second, second, **close)
     own = found.pool[:d] if frame.whitener.ndim == 1 else found.pool if pool.ndim == found.pool.ndim else None
-    np.testing.assert_allclose(pool[np.tril_indices(d)] if own is None else pool, found.pool if own is None else own, **close)
+    np.testing.assert_allclose(
+        pool[np.tril_indices(d)] if own is None else pool, found.pool if own is None else own, **close
+    )
     excess = source.total * source.log_volume
     np.testing.assert_allclose(found.log_likelihood - excess, log_likelihood, **close)
 
@@ -330,7 +332,7 @@ def test_few_sums_are_for_many_rows_and_features() -> None:
     """Few rows, features, other structures, accelerated fits and other M-steps are left to full statistics."""
     X, labels = groups(500, 16, 3, 0)
     many, few = (ArraySource(np.tile(X, (times, 1)), 1) for times in (60, 1))
-    assert passes.GROUP_WORK > few.work(STRUCTURES["VEE"], 3)
+    assert few.work(STRUCTURES["VEE"], 3) < passes.GROUP_WORK
 
     def used(source: Any, structure: str, **changes: Any) -> bool:
         fitted = mixture(structure, X, labels)

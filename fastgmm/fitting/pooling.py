@@ -8,11 +8,11 @@ last one, and whatever is out of the ordinary.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from ..model.frames import Frame, frame_of
 from ..model.parameters import Parameters
 from ..model.pools import Pools
-from ..model.statistics import Statistics
 from ..sources.complete import CompleteSource
 from ..sources.passes import GROUP_WORK
 from ..sources.source import Source
@@ -31,13 +31,12 @@ class Steps:
     def __init__(self, source: Source, m_step: MStep) -> None:
         self.source, self.m_step = source, m_step
 
-    def expectation(self, parameters: Parameters) -> Statistics | Pools:
-        """What the M-step is made from."""
+    def expectation(self, parameters: Parameters) -> Any:
+        """What the M-step is made from: statistics, or pools where it knows them."""
         return self.source.statistics(self.m_step.structure, self.m_step.evaluated(parameters))
 
-    def maximization(self, statistics: Statistics | Pools, parameters: Parameters, iteration: int) -> Parameters:
+    def maximization(self, statistics: Any, parameters: Parameters, iteration: int) -> Parameters:
         """The next parameters."""
-        assert isinstance(statistics, Statistics)
         return self.m_step(statistics, parameters, iteration)
 
     def taken_back(self) -> Parameters:
@@ -59,7 +58,7 @@ class FewSums(Steps):
         self.found: tuple[Parameters, Frame] | None = None  # the next parameters, where they are made of few sums
         self.before: Parameters | None = None
 
-    def expectation(self, parameters: Parameters) -> Statistics | Pools:
+    def expectation(self, parameters: Parameters) -> Any:
         frame = self.found[1] if self.found is not None and self.found[0] is parameters else None
         self.found = None
         if self.in_full == 0:
@@ -70,7 +69,7 @@ class FewSums(Steps):
         self.in_full -= 1
         return super().expectation(parameters)
 
-    def maximization(self, statistics: Statistics | Pools, parameters: Parameters, iteration: int) -> Parameters:
+    def maximization(self, statistics: Any, parameters: Parameters, iteration: int) -> Parameters:
         self.doubtful, self.before = self.found is not None, parameters
         return super().maximization(statistics, parameters, iteration) if self.found is None else self.found[0]
 

@@ -84,7 +84,7 @@ cdef inline Layout layout(int kind, Py_ssize_t D, Py_ssize_t K, bint accumulatin
     kind = DIAGONAL if kind == COMMON_AXES else COMMON_FRAME if kind == COMMON_SHAPE else kind
     at.kind, at.D, at.K = kind, D, K
     if accumulating:    # long blocks: sums over lanes are then a small part
-        at.B = (4096 if at.pool > 0 else 2048 if kind != TRIANGULAR else 1024 if D <= 8 else 512) // itemsize
+        at.B = (2048 if kind != TRIANGULAR else 1024 if D <= 8 else 512) // itemsize
     else:               # short ones: a call may be for a single row
         at.B = tile
     while kind != TRIANGULAR and at.B > tile and D * at.B * itemsize > BLOCK_BYTES:

@@ -26,15 +26,15 @@ s_k^2, as one of TRIANGULAR, or only its diagonal after 1 + D numbers where W is
 D), v = sum_k r_nk s_k^2 * (y - m_k).
 Rows may have weights w_n: r_nk then stands for w_n r_nk in sums, and the log-likelihood is sum_n w_n log p(x_n).
 In float32 the rounding of mu_k itself would show in the narrow directions of W_k: TRIANGULAR takes it back by
-y = rounding_k + W_k (x - center_k), rounding_k = -W_k (mu_k - center_k). The frame of COMMON_FRAME, entered once per
-row and not once per component, is computed in double precision.
+y = rounding_k + W_k (x - center_k), rounding_k = -W_k (mu_k - center_k). A common frame, entered once per row and not
+once per component, is computed in double precision.
 
 Nothing here validates, allocates, or keeps state: callers size `workspace` by `workspace_size` and `out` by `n_sums`,
 and own every output. The pieces: blocks.pxd (workspace, reading rows, log densities), tails.pxd (Student's t),
-accumulation.pxd and pools.pxd (sums), expectation.pxd (passes), steps.pxd (between passes), priors.pxd, variational.pxd,
-location.pxd (origin and units), whole_fits.pxd (the EM loop), small_fits.pxd (fits of small tables), algebra.pxd (small
-matrices), clustering.pxd (k-means), hierarchy.pxd (Ward's merges), the register tiles behind tiles.pxd, and for rows
-with gaps patterns.pxd, pattern_blocks.pxd and pattern_rows.pxd.
+accumulation.pxd and pools.pxd (sums), expectation.pxd (passes), steps.pxd (between passes), priors.pxd,
+variational.pxd, location.pxd (origin and units), whole_fits.pxd (the EM loop), small_fits.pxd (fits of small tables),
+algebra.pxd (small matrices), clustering.pxd (k-means), hierarchy.pxd (Ward's merges), the register tiles behind
+tiles.pxd, and for rows with gaps patterns.pxd, pattern_blocks.pxd and pattern_rows.pxd.
 """
 from libc.stdint cimport int32_t, int64_t, uint8_t
 from libc.string cimport memset
@@ -43,9 +43,9 @@ from accumulation cimport accumulate_block, flush_all, total
 from algebra cimport cholesky, copy_rows, invert_upper, padded
 from answers cimport find_units, in_range
 from axes cimport along_axes, in_frame
-from blocks cimport (COMMON_AXES, COMMON_FRAME, COMMON_SHAPE, DIAGONAL, TRIANGULAR, Layout, aligned, below_rounding, clear_lanes, enter_frame, far,
-                     finite_row, given_responsibilities, integer, layout, load_block, pack_triangle,
-                     packed_size, pool_size, width)
+from blocks cimport (COMMON_AXES, COMMON_FRAME, COMMON_SHAPE, DIAGONAL, TRIANGULAR, Layout, aligned, below_rounding,
+                     clear_lanes, enter_frame, far, finite_row, given_responsibilities, integer, layout, load_block,
+                     pack_triangle, packed_size, pool_size, width)
 from clustering cimport Points, nearest_centers, plant, potentials_of, settle
 from constraints cimport Constraint, constrain, keeps_axes, size_of_constraint
 from expectation cimport accumulate_all_labeled, begin, evaluate, expectation

@@ -12,7 +12,7 @@ from tiles cimport floating, pooled_moments, products, sum_weights, triangle
 
 cdef inline void pool_shapes(const Layout* at, const floating* factors, floating* work, double* pool) noexcept nogil:
     """COMMON_SHAPE: sum w, sum w y and sum w y y^T, with w = sum_k r_k s_k^2; squares alone where a frame is scaled."""
-    cdef Py_ssize_t k, n, i0, D = at.D, B = at.B
+    cdef Py_ssize_t k, i0, D = at.D, B = at.B
     cdef int m, a
     cdef floating precision
     cdef floating[16] sums
@@ -33,7 +33,9 @@ cdef inline void pool_shapes(const Layout* at, const floating* factors, floating
             pool[1 + D + i0 + a] += sums[5 * a]
 
 
-cdef inline void add_scaled(Py_ssize_t n, floating factor, const floating* restrict x, floating* restrict y) noexcept nogil:
+cdef inline void add_scaled(
+    Py_ssize_t n, floating factor, const floating* restrict x, floating* restrict y
+) noexcept nogil:
     """y += factor x."""
     cdef Py_ssize_t i
     for i in range(n):

@@ -19,7 +19,7 @@ from .structure import Structure
 from .units import Units
 
 LEAST_FEATURES = 8  # for fewer, entering a frame costs as much as it saves
-ALIKE = {8: 1e-9, 4: 4e-6}  # parts of a standard deviation by which components may miss the frame, by size of numbers
+ALIKE = {8: 1e-9, 4: 4e-6}  # by the size of numbers: parts of a deviation that may miss the frame
 
 
 class Turn(NamedTuple):
@@ -86,8 +86,8 @@ class Frame(NamedTuple):
 
 @masked
 def frame_of(structure: Structure, parameters: Parameters, dtype: np.dtype) -> Frame | None:
-    """The frame of a mixture for rows of this type; None where its components have none in common, or too few features to be worth it."""
-    if structure.constraint is None or parameters.means.shape[1] < LEAST_FEATURES:
+    """The frame of a mixture for rows of this type; None where components have none, or too few features to gain."""
+    if structure.constraint is None or not structure.compiled or parameters.means.shape[1] < LEAST_FEATURES:
         return None
     alike = ALIKE[dtype.itemsize]
     if structure.keeps_axes:
