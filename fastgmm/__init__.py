@@ -55,8 +55,9 @@ are powers of two near the spread of the rows (model/units), cuts the rows into 
 (fitting/mstep) these into the next `Parameters`, repaired where needed (fitting/repair); model/steps has the compiled
 steps for that. Where components have a shape or axes in common and rows are many, fewer sums do (fitting/pooling).
 Where all rows are one group, the same steps run in one call (fitting/whole), and the loop does what is left; where they
-are few, one call does everything from k-means on (fitting/tables), for one table or for thousands (many/). At the end the best fit becomes the attributes of the estimator. `predict` and its like make a `Fitted` of
-these attributes, and `source.model(fitted)` puts it before the rows (kernels.posterior).
+are few, one call does everything from k-means on (fitting/tables), for one table or for thousands (many/). At the end
+the best fit becomes the attributes of the estimator. `predict` and its like make a `Fitted` of these attributes, and
+`source.model(fitted)` puts it before the rows (kernels.posterior).
 
 To add X, go to Y
 -----------------
