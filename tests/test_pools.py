@@ -52,14 +52,13 @@ def in_full() -> Iterator[None]:
 
 
 @contextmanager
-def always() -> Iterator[list[Pools]]:
-    """EM from few sums however few rows there are; yields the sums that were used."""
+def always() -> Iterator[list[bool]]:
+    """EM from few sums however few rows there are; yields whether each step was made of them."""
     used = []
     maximization = pooling.FewSums.maximization
 
     def noted(self: Any, statistics: Any, *rest: Any) -> Parameters:
-        if isinstance(statistics, Pools):
-            used.append(statistics)
+        used.append(isinstance(statistics, Pools))
         return maximization(self, statistics, *rest)
 
     with pytest.MonkeyPatch.context() as patch:
@@ -195,6 +194,91 @@ def test_sums_equal_twin(structure: str, n: int, d: int, k: int, dtype: str, var
     np.testing.assert_allclose(found.log_likelihood - excess, log_likelihood, **close)
 
 
+def scatters_of(X: Array, fitted: Fitted) -> tuple[Array, Array, Array]:
+    """Counts, means and scatters about them (K, D, D) under the responsibilities of a mixture."""
+    r = np.asarray(fitted_responsibilities(X, fitted))
+    counts = r.sum(axis=0)
+    means = r.T @ X / counts[:, None]
+    return counts, means, np.array([(r[:, k, None] * (X - m)).T @ (X - m) for k, m in enumerate(means)])
+
+
+def fitted_responsibilities(X: Array, fitted: Fitted) -> Array:
+    """As the geometry of the layout has them."""
+    source = ArraySource(X, 1)
+    return source.responsibilities(Fitted(fitted.structure.layout, fitted.parameters).kernel_model(source.dtype))
+
+
+def step(X: Array, fitted: Fitted, reg_covar: Any) -> Parameters:
+    """The M-step from sums that components share."""
+    source, frame = ArraySource(X, 1), frame_of(*_parts(fitted))
+    assert frame is not None
+    model = frame.kernel_model(*_parts(fitted)[:2], source.dtype, source.units, source.origin, pooled=True)
+    assert model is not None
+    sums = source.sums(model).total
+    found = Pools.of(*_parts(fitted)[:2], frame, model, sums, source.total).maximized(reg_covar)
+    assert found is not None
+    return found[0]
+
+
+@pytest.mark.parametrize("structure", ["EEI", "VEI", "VEE"])
+def test_volumes_and_shape_equal_twin(structure: str) -> None:
+    """From a scatter of each component, with regularization that differs among features."""
+    X, labels = groups(500, 9, 3, 2)
+    fitted, reg_covar = mixture(structure, X, labels), np.linspace(0.1, 0.5, 9)
+    counts, means, scatters = scatters_of(X, fitted)
+    scatters += counts[:, None, None] * np.diag(reg_covar)
+    dense = fitted.structure.dense(fitted.parameters.covariances, 3, 9)
+    if structure != "VEE":
+        scatters *= np.eye(9)
+    old = np.exp(np.linalg.slogdet(dense)[1] / 9)
+    shape = np.einsum("k,kij->ij", 1 / old, scatters)
+    volumes = np.einsum("kij,kji->k", scatters, np.linalg.inv(dense / old[:, None, None])) / (9 * counts)
+    expected = volumes[:, None, None] * shape / np.exp(np.linalg.slogdet(shape)[1] / 9)
+    if structure == "EEI":
+        expected = np.broadcast_to(scatters.sum(axis=0) / counts.sum(), expected.shape)
+    found = step(X, fitted, reg_covar)
+    np.testing.assert_allclose(found.weights, counts / 500, rtol=1e-10)
+    np.testing.assert_allclose(found.means, means, rtol=1e-10)
+    np.testing.assert_allclose(fitted.structure.dense(found.covariances, 3, 9), expected, rtol=1e-9, atol=1e-10)
+    factors = fitted.structure.factorize(found.covariances)
+    np.testing.assert_allclose(found.precisions_cholesky, factors, rtol=1e-8, atol=1e-9)
+
+
+@pytest.mark.parametrize("structure", ["EVE", "VVE"])
+def test_variances_and_axes_equal_twin(structure: str) -> None:
+    """From a scatter of each component; the turn by a Cayley transform of LAPACK."""
+    X, labels = groups(500, 9, 3, 2)
+    fitted, reg_covar = mixture(structure, X, labels), np.linspace(0.1, 0.5, 9)
+    X = X + 0.3 * np.random.default_rng(1).normal(size=X.shape)  # axes have settled for the others
+    counts, means, scatters = scatters_of(X, fitted)
+    scatters += counts[:, None, None] * np.diag(reg_covar)
+    frame = frame_of(*_parts(fitted))
+    assert frame is not None and frame.axes is not None
+    axes = frame.axes
+    turned = axes @ scatters @ axes.T
+    omega = np.einsum("kii->ki", turned)
+    p = 1 / np.einsum("ai,kij,aj->ka", axes, fitted.parameters.covariances, axes)
+    v = omega / counts[:, None]
+    if structure == "EVE":
+        volumes = np.exp(np.log(v).mean(axis=1, keepdims=True))
+        v = v / volumes * (counts @ volumes / counts.sum())
+    slope = np.einsum("kij,kj->ij", turned, p)
+    apart = omega[:, :, None] - omega[:, None]
+    steep = [(apart * (one[:, None] - one[:, :, None])).sum(axis=0) for one in (p, 1 / v)]
+    angles = (slope.T - slope) / (np.maximum(*steep) + np.eye(9))
+    assert np.abs(angles).max() > 1
+    angles /= np.abs(angles).max()
+    near = np.eye(9) - angles / 2
+    expected = np.linalg.solve(near, near.T).T @ axes
+    found = step(X, fitted, reg_covar)
+    assert found.axes is not None
+    np.testing.assert_allclose(found.means, means, rtol=1e-10)
+    np.testing.assert_allclose(found.axes, expected, atol=1e-9)
+    np.testing.assert_allclose(found.axes @ found.axes.T, np.eye(9), atol=1e-14)
+    covariances = np.einsum("ai,ka,aj->kij", expected, v, expected)
+    np.testing.assert_allclose(found.covariances, covariances, rtol=1e-8, atol=1e-8)
+
+
 # ---- EM
 
 
@@ -211,7 +295,7 @@ def test_never_falls(structure: str, seed: int) -> None:
     fit = GaussianMixture(k, covariance_type=structure, **options)
     with always() as used, _quiet():
         fit.fit(X, sample_weight=weights)
-    assert used
+    assert any(used)
     bounds = np.array([*fit.lower_bounds_, fit.score(X, sample_weight=weights)])
     assert np.diff(bounds).min() >= -1e-11 * np.abs(bounds).max()
 
@@ -233,7 +317,7 @@ def test_ends_where_full_scatters_do(structure: str, equal_weights: bool) -> Non
     options |= {"covariance_type": structure, "reg_covar": 0.05}
     with always() as used:
         few = GaussianMixture(3, **options).fit(X)
-    assert len(used) > 2
+    assert sum(used) > 2 and not used[0] and not used[-1]
     with in_full():
         full = GaussianMixture(3, **options).fit(X)
     assert few.lower_bound_ == pytest.approx(full.lower_bound_, abs=1e-9)
@@ -285,7 +369,7 @@ def test_step_that_lowers_the_bound_is_taken_back(structure: str, monkeypatch: p
     options: dict[str, Any] = {"tol": 1e-10, "max_iter": 300, "init_params": labels, "covariance_type": structure}
     with always() as used:
         fit = GaussianMixture(3, **options).fit(X)
-    assert sum(spoiled) == 2 and len(used) > 5
+    assert sum(spoiled) == 2 and sum(used) > 5
     gains = np.diff(fit.lower_bounds_)
     assert gains.min() >= -1e-12 and (gains == 0).sum() >= 2
     with in_full():
@@ -305,7 +389,7 @@ def test_far_apart_it_takes_full_scatters(structure: str) -> None:
     X[labels == 1] += 1e5
     with always() as used:
         fit = GaussianMixture(2, covariance_type=structure, init_params=labels, tol=1e-10).fit(X)
-    assert not used or structure == "EEI"
+    assert not any(used) or structure == "EEI"
     with in_full():
         full = GaussianMixture(2, covariance_type=structure, init_params=labels, tol=1e-10).fit(X)
     assert fit.lower_bound_ == pytest.approx(full.lower_bound_, rel=1e-9)
@@ -326,6 +410,21 @@ def test_degenerate_components_are_repaired(structure: str) -> None:
             fits.append(GaussianMixture(3, **options).fit(X))
     assert fits[0].lower_bound_ == pytest.approx(fits[1].lower_bound_, abs=1e-2)
     assert np.isfinite(fits[0].score_samples(X)).all()
+
+
+@pytest.mark.parametrize("structure", FRAMED)
+def test_what_needs_repair_takes_full_scatters(structure: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few sums are for ordinary steps."""
+    accepts = MaximumLikelihood.accepts
+
+    def strict(self: Any, statistics: Any, parameters: Parameters) -> bool:
+        return not isinstance(statistics, Pools) and accepts(self, statistics, parameters)
+
+    monkeypatch.setattr(MaximumLikelihood, "accepts", strict)
+    X, labels = groups(400, 16, 3, 1)
+    with always() as used, _quiet():
+        GaussianMixture(3, covariance_type=structure, init_params=labels, tol=0, max_iter=12).fit(X)
+    assert used == 12 * [False]
 
 
 def test_few_sums_are_for_many_rows_and_features() -> None:
