@@ -47,7 +47,7 @@ def mixture(structure: str, X: Array, labels: Array) -> Fitted:
 def in_full() -> Iterator[None]:
     """EM as if there were no shorter way."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(em, "steps_of", lambda source, m_step, *_: pooling.Steps(source, m_step))
+        patch.setattr(em, "steps_of", lambda *_: pooling.FullSteps())
         yield
 
 
@@ -55,18 +55,19 @@ def in_full() -> Iterator[None]:
 def always() -> Iterator[list[bool]]:
     """EM from few sums however few rows there are; yields whether each step was made of them."""
     used = []
-    maximization = pooling.FewSums.maximization
+    maximized = pooling.FewSums.maximized
 
-    def noted(self: Any, statistics: Any, *rest: Any) -> Parameters:
-        used.append(isinstance(statistics, Pools))
-        return maximization(self, statistics, *rest)
+    def noted(self: pooling.FewSums, parameters: Parameters) -> Parameters | None:
+        found = maximized(self, parameters)
+        used.append(found is not None)
+        return found
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pooling, "GROUP_WORK", 0)
         patch.setattr(em.whole, "iterations", lambda *_: iter(()))
         patch.setattr("fastgmm.fitting.restarts.from_kmeans_at_once", lambda *_, **__: None)
         patch.setattr("fastgmm.fitting.restarts.alone", lambda *_: None)
-        patch.setattr(pooling.FewSums, "maximization", noted)
+        patch.setattr(pooling.FewSums, "maximized", noted)
         yield used
 
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from ..model.parameters import Parameters
 from ..sources.source import Source
@@ -99,7 +100,9 @@ def expectation_maximization(
     for n_iter in range(len(fit.lower_bounds) + 1, settings.max_iter + 1):
         fit.stop_reason = INTERRUPT
         try:
-            statistics = steps.expectation(parameters)
+            statistics: Any = steps.pools(parameters)
+            if statistics is None:
+                statistics = source.statistics(structure, m_step.evaluated(parameters))
         except OutOfTime:
             fit.stop_reason = MAX_TIME
             return fit
@@ -117,7 +120,7 @@ def expectation_maximization(
             rule.refused(value - reached)
             parameters = maximized
         else:
-            maximized = steps.maximization(statistics, parameters, n_iter)
+            maximized = steps.maximized(parameters) or m_step(statistics, parameters, n_iter)
             log_likelihood = statistics.mean_log_likelihood - statistics.log_volume
             value, bound = reached, m_step.reported(statistics, parameters, maximized)
             converged = rule.met(bound, parameters, maximized, step.jumped)

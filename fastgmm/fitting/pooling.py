@@ -8,7 +8,6 @@ last one, and whatever is out of the ordinary.
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from ..model.frames import Frame, frame_of
 from ..model.parameters import Parameters
@@ -23,42 +22,38 @@ LEAST_FEATURES = {"EEI": 8, "VEI": 8, "VEE": 8, "EVE": 16, "VVE": 16}  # from wh
 WAIT = 8  # steps made in full where few sums were not enough
 
 
-class Steps:
-    """E-step and M-step, from full statistics."""
+class FullSteps:
+    """Every step is made from full statistics."""
 
     doubtful = False  # whether the last M-step may have lowered the objective
 
-    def __init__(self, source: Source, m_step: MStep) -> None:
-        self.source, self.m_step = source, m_step
+    def pools(self, parameters: Parameters) -> Pools | None:
+        """Sums of all rows under these parameters from which the next were found; None asks for full statistics."""
+        return None
 
-    def expectation(self, parameters: Parameters) -> Any:
-        """What the M-step is made from: statistics, or pools where it knows them."""
-        return self.source.statistics(self.m_step.structure, self.m_step.evaluated(parameters))
-
-    def maximization(self, statistics: Any, parameters: Parameters, iteration: int) -> Parameters:
-        """The next parameters."""
-        return self.m_step(statistics, parameters, iteration)
+    def maximized(self, parameters: Parameters) -> Parameters | None:
+        """The next parameters, of those sums if there are any."""
+        return None
 
     def taken_back(self) -> Parameters:
-        """The parameters before the last M-step, which is made anew in full."""
+        """The parameters before the last M-step, which is to be made anew in full."""
         raise NotImplementedError
 
     def settle(self) -> None:
-        """Make the next step in full."""
+        """Have the next step made in full."""
 
 
-class FewSums(Steps):
-    """The same, from few sums where that may be."""
+class FewSums(FullSteps):
+    """Steps are made from few sums where that may be."""
 
     def __init__(self, source: CompleteSource, m_step: MaximumLikelihood, in_full: int) -> None:
-        super().__init__(source, m_step)
-        self.rows, self.likelihood = source, m_step
+        self.source, self.m_step = source, m_step
         self.in_full = in_full  # how many steps are to be made in full
         self.patience = 1  # how many after the next step that is taken back
-        self.found: tuple[Parameters, Frame] | None = None  # the next parameters, where they are made of few sums
+        self.found: tuple[Parameters, Frame] | None = None  # the next parameters, and their frame
         self.before: Parameters | None = None
 
-    def expectation(self, parameters: Parameters) -> Any:
+    def pools(self, parameters: Parameters) -> Pools | None:
         frame = self.found[1] if self.found is not None and self.found[0] is parameters else None
         self.found = None
         if self.in_full == 0:
@@ -67,11 +62,11 @@ class FewSums(Steps):
                 return pools
             self.in_full = WAIT
         self.in_full -= 1
-        return super().expectation(parameters)
+        return None
 
-    def maximization(self, statistics: Any, parameters: Parameters, iteration: int) -> Parameters:
+    def maximized(self, parameters: Parameters) -> Parameters | None:
         self.doubtful, self.before = self.found is not None, parameters
-        return super().maximization(statistics, parameters, iteration) if self.found is None else self.found[0]
+        return None if self.found is None else self.found[0]
 
     def taken_back(self) -> Parameters:
         assert self.before is not None
@@ -84,7 +79,7 @@ class FewSums(Steps):
 
     def _pools(self, parameters: Parameters, frame: Frame | None) -> Pools | None:
         """Few sums from which the next parameters were found; None where they are not enough."""
-        structure, rows = self.m_step.structure, self.rows
+        structure, rows = self.m_step.structure, self.source
         frame = None if self.m_step.constraints else frame or frame_of(structure, parameters, rows.dtype)
         if frame is None:
             return None
@@ -92,14 +87,14 @@ class FewSums(Steps):
         if model is None:
             return None
         pools = Pools.of(structure, parameters, frame, model, rows.sums(model).total, rows.total)
-        found = pools.maximized(self.likelihood.regularization) if math.isfinite(pools.log_likelihood) else None
-        if found is None or not self.likelihood.accepts(pools, found[0]):
+        found = pools.maximized(self.m_step.regularization) if math.isfinite(pools.log_likelihood) else None
+        if found is None or not self.m_step.accepts(pools, found[0]):
             return None
         self.found = found
         return pools
 
 
-def steps_of(source: Source, m_step: MStep, settings: Settings, parameters: Parameters, begun: bool) -> Steps:
+def steps_of(source: Source, m_step: MStep, settings: Settings, parameters: Parameters, begun: bool) -> FullSteps:
     """The steps of a fit, which may have begun."""
     structure, (n_components, n_features) = m_step.structure, parameters.means.shape
     if (
@@ -111,4 +106,4 @@ def steps_of(source: Source, m_step: MStep, settings: Settings, parameters: Para
         and type(m_step) is MaximumLikelihood
     ):
         return FewSums(source, m_step, 0 if begun else 1)
-    return Steps(source, m_step)
+    return FullSteps()

@@ -114,20 +114,20 @@ class Pools(NamedTuple):
         shape = (total - moved) / weighted.sum() + ridge
         volumes = traces / (n_features * counts) + more / n_features
         if self.structure.varies:
-            volumes_of_frame = np.exp(shares @ np.log(volumes))
-            scales = np.sqrt(volumes_of_frame / volumes)
+            typical = np.exp(shares @ np.log(volumes))
+            scales = np.sqrt(typical / volumes)
         else:
-            volumes_of_frame, scales = None, np.ones(n_components)
+            typical, scales = None, np.ones(n_components)
         weights, means = self.structure.mixed(shares), self._means(shifts)
         if added.ndim == 1:
-            if volumes_of_frame is not None:
-                shape *= volumes_of_frame / np.exp(np.log(shape).mean())
+            if typical is not None:
+                shape *= typical / np.exp(np.log(shape).mean())
             whitener = frame.whitener / np.sqrt(shape)
             factors = scales[:, None] * whitener
             return Parameters(weights, means, factors**-2, factors), Frame(None, whitener, scales)
         factor = inverse_cholesky(shape[None])[0]
-        if volumes_of_frame is not None:
-            factor /= np.exp(np.log(np.diagonal(factor)).mean()) * np.sqrt(volumes_of_frame)
+        if typical is not None:
+            factor /= np.exp(np.log(np.diagonal(factor)).mean()) * np.sqrt(typical)
         factor = product(frame.whitener.T, factor)
         root = inverse(factor[None])[0]
         factors, covariances = scales[:, None, None] * factor, product(root.T, root) / (scales**2)[:, None, None]
