@@ -90,7 +90,7 @@ def expectation_maximization(
     fit.repairs, fit.m_step = m_step.repairs, m_step
     rule = RULES[settings.convergence](structure, settings.tol, fit.bound)
     step = Plain() if settings.acceleration is None else Squarem(structure)
-    steps = steps_of(source, m_step, settings, parameters, bool(fit.lower_bounds))
+    steps = steps_of(source, m_step, settings, parameters)
     value, bound, maximized, log_likelihood = -math.inf, fit.bound, parameters, -math.inf
     for several in whole.iterations(source, m_step, settings, fit, previous_bound):
         fit.add(several, on_iteration)
@@ -100,7 +100,7 @@ def expectation_maximization(
     for n_iter in range(len(fit.lower_bounds) + 1, settings.max_iter + 1):
         fit.stop_reason = INTERRUPT
         try:
-            statistics: Any = steps.pools(parameters)
+            statistics: Any = steps.pools(parameters, last=n_iter == settings.max_iter)
             if statistics is None:
                 statistics = source.statistics(structure, m_step.evaluated(parameters))
         except OutOfTime:
@@ -125,8 +125,7 @@ def expectation_maximization(
             value, bound = reached, m_step.reported(statistics, parameters, maximized)
             converged = rule.met(bound, parameters, maximized, step.jumped)
             if converged and steps.doubtful:
-                steps.settle()
-                converged = False
+                maximized = parameters  # which are no worse than those before
             if m_step.constraints:
                 step = Plain()  # an extrapolated point could break the constraint on what has collapsed
             arranged = m_step.arranged(maximized)

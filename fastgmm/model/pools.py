@@ -4,7 +4,7 @@ In the frame of the parameters before, with W_k the scatter of component k there
 matrix sum_k W_k / lambda_k with the volumes lambda_k before, and the next volumes from the traces of W_k; a turn of
 common axes follows from G = sum_k W_k diag(1 / v_k) with the variances v_k before, and the next variances from the
 diagonals. Blocks are improved at once and not in turn, so that nothing keeps the likelihood from falling: whoever takes
-such a step has to look. Its fixed points are those of EM.
+such a step has to look. Its fixed points are those of EM. Of EEI it is the M-step itself.
 
 The turn of the axes is a step of Fisher scoring on orthogonal matrices: gradient G - G^T, curvature sum_k (w_ki - w_kj)
 (1 / v_kj - 1 / v_ki) of spectra w, and Cayley's transform (Z. Wen, W. Yin, A feasible method for optimization with
@@ -92,7 +92,7 @@ class Pools(NamedTuple):
         return found if found is None or np.isfinite(found[0].precisions_cholesky).all() else None
 
     def _reshaped(self, added: np.ndarray, counts: np.ndarray) -> tuple[Parameters, Frame] | None:
-        """Volumes under the shape before, and a shape under the volumes before.
+        """Volumes under the shape before, and a shape under the volumes before; equal volumes where W is diagonal.
 
         `added` times itself transposed is what regularization adds to covariances, in the frame.
         """
@@ -102,7 +102,7 @@ class Pools(NamedTuple):
         traces = self.second - counts * (shifts**2).sum(axis=1)
         if added.ndim == 1:
             total, moved, ridge = self.pool[:n_features].copy(), weighted @ centers**2, added**2
-            trace, more = total.sum(), ridge.sum()
+            trace, more = total.sum(), 0.0
         else:
             total = np.zeros((n_features, n_features))
             total[np.tril_indices(n_features)] = self.pool
@@ -111,23 +111,18 @@ class Pools(NamedTuple):
             trace, more = np.trace(total), np.trace(ridge)
         if not trace <= LARGEST_RATIO[self.model.centers.dtype] * float(precisions @ traces):
             return None
-        shape = (total - moved) / weighted.sum() + ridge
-        volumes = traces / (n_features * counts) + more / n_features
-        if self.structure.varies:
-            typical = np.exp(shares @ np.log(volumes))
-            scales = np.sqrt(typical / volumes)
-        else:
-            typical, scales = None, np.ones(n_components)
-        weights, means = self.structure.mixed(shares), self._means(shifts)
+        shape, (weights, means) = (
+            (total - moved) / weighted.sum() + ridge,
+            (self.structure.mixed(shares), self._means(shifts)),
+        )
         if added.ndim == 1:
-            if typical is not None:
-                shape *= typical / np.exp(np.log(shape).mean())
-            whitener = frame.whitener / np.sqrt(shape)
-            factors = scales[:, None] * whitener
-            return Parameters(weights, means, factors**-2, factors), Frame(None, whitener, scales)
-        factor = inverse_cholesky(shape[None])[0]
-        if typical is not None:
-            factor /= np.exp(np.log(np.diagonal(factor)).mean()) * np.sqrt(typical)
+            factor = frame.whitener / np.sqrt(shape)
+            factors = np.tile(factor, (n_components, 1))
+            return Parameters(weights, means, factors**-2, factors), Frame(None, factor, np.ones(n_components))
+        volumes = traces / (n_features * counts) + more / n_features
+        typical = np.exp(shares @ np.log(volumes))
+        scales, factor = np.sqrt(typical / volumes), inverse_cholesky(shape[None])[0]
+        factor /= np.exp(np.log(np.diagonal(factor)).mean()) * np.sqrt(typical)
         factor = product(frame.whitener.T, factor)
         root = inverse(factor[None])[0]
         factors, covariances = scales[:, None, None] * factor, product(root.T, root) / (scales**2)[:, None, None]

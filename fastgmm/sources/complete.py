@@ -143,7 +143,8 @@ class CompleteSource(Source):
 
     def statistics(self, structure: Structure, parameters: Parameters) -> Statistics:
         model = self._kernel_model(structure, parameters)
-        sums = self.sums(model)
+        sums = Sums(self._n_sums(model))
+        self._pass(model.kind, len(model.centers)).run(partial(self._accumulate, model, sums, None), sums.add)
         try:
             return self._moments(structure, parameters, model, sums)
         except CancellationError:
