@@ -380,6 +380,24 @@ def test_step_that_lowers_the_bound_is_taken_back(structure: str, monkeypatch: p
     assert fit.lower_bound_ == pytest.approx(full.lower_bound_, abs=1e-7)
 
 
+@pytest.mark.parametrize("structure", ["VEE", "VVE"])
+def test_fit_ends_where_it_has_looked(structure: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step after convergence that nobody has looked at does not count."""
+    X, labels = groups(600, 16, 3, 1)
+    maximized, calls = Pools.maximized, []
+
+    def worse(self: Pools, reg_covar: Any) -> Any:
+        calls.append(self)
+        parameters, frame = maximized(self, reg_covar)
+        return (parameters, frame) if len(calls) == 1 else (Parameters(*_moved(parameters)), frame)
+
+    monkeypatch.setattr(Pools, "maximized", worse)
+    with always():
+        fit = GaussianMixture(3, covariance_type=structure, init_params=labels, tol=1e3).fit(X)
+    assert len(calls) == 2 and fit.n_iter_ == 2 and fit.converged_
+    assert fit.score(X) == pytest.approx(fit.lower_bound_, rel=1e-12)
+
+
 def _moved(parameters: Parameters) -> tuple[Array, ...]:
     means = parameters.means + 0.5
     return parameters.weights, means, parameters.covariances, parameters.precisions_cholesky
