@@ -34,14 +34,14 @@ docstring of a room says what it must not know.
 * mixture/        what the estimators are made of: base, estimation, streaming, prior, bayesian, predictive, criteria,
                   distribution, regression, imputation, outliers, persistence, scikit-learn's protocol and conversion,
                   checks of arguments and of attributes, progress, the ending of a fit that is cut short, notebooks
-* fitting/        em, whole, tables, mstep, variational, penalized, noise, repair, convergence, acceleration, stream,
-                  restarts, parallel, settings
+* fitting/        em, pooling, whole, tables, mstep, variational, penalized, noise, repair, convergence, acceleration,
+                  stream, restarts, parallel, settings
   starts/         where EM begins;   search/   the search behind `select`
 * sources/        where rows come from: intake, columns, numbers, passes, arrays, chunks, files, threads
   incomplete/     gaps;   dask/
-* model/          parameters, statistics, structures, constraints on them, noise, the steps between passes, units,
-                  priors, posterior, Student's t, special functions, conditioning, samples, the fitted mixture, the
-                  format of files
+* model/          parameters, statistics, structures, constraints on them, noise, frames in common, pools, the steps
+                  between passes, units, priors, posterior, Student's t, special functions, conditioning, samples, the
+                  fitted mixture, the format of files
 * kernels/        compiled: passes over rows, the steps between them, whole small fits, register tiles, dense algebra,
                   choice of the instruction set
 
@@ -55,10 +55,11 @@ sources/incomplete for gaps, sources/dask) asks the structure for what the kerne
 are powers of two near the spread of the rows (model/units), cuts the rows into groups and has threads run
 `kernels.accumulate` on them (sources/passes). The structure turns the kernels' sums into `Statistics`, the M-step
 (fitting/mstep) these into the next `Parameters`, repaired where needed (fitting/repair); model/steps has the compiled
-steps for that. Where all rows are one group, the same steps run in one call (fitting/whole), and the loop does what is
-left; where they are few, one call does everything from k-means on (fitting/tables), for one table or for thousands
-(many/). At the end the best fit becomes the attributes of the estimator. `predict` and its like make a `Fitted` of
-these attributes, and `source.model(fitted)` puts it before the rows (kernels.posterior).
+steps for that. Where components have a shape or axes in common and rows are many, fewer sums do (fitting/pooling).
+Where all rows are one group, the same steps run in one call (fitting/whole), and the loop does what is left; where they
+are few, one call does everything from k-means on (fitting/tables), for one table or for thousands (many/). At the end
+the best fit becomes the attributes of the estimator. `predict` and its like make a `Fitted` of these attributes, and
+`source.model(fitted)` puts it before the rows (kernels.posterior).
 
 To add X, go to Y
 -----------------

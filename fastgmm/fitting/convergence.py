@@ -38,6 +38,10 @@ class Rule(ABC):
         if loss < self.tol:
             self.extrapolation_gain = 0.0
 
+    def repeated(self) -> None:
+        """Learn that the last EM step is made anew, from where it had led from."""
+        self.bounds = self.bounds[:-1]
+
     @abstractmethod
     def distance(self, before: Parameters, after: Parameters) -> float:
         """The distance to convergence, which has to fall below `tol`."""

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from ..model.parameters import Parameters
 from ..sources.source import Source
@@ -11,6 +12,7 @@ from . import whole
 from .acceleration import Plain, Squarem
 from .convergence import CALLBACK, INTERRUPT, MAX_ITER, MAX_TIME, RULES, TOL
 from .mstep import MStep
+from .pooling import steps_of
 from .repair import Repair
 from .settings import Settings
 
@@ -88,6 +90,7 @@ def expectation_maximization(
     fit.repairs, fit.m_step = m_step.repairs, m_step
     rule = RULES[settings.convergence](structure, settings.tol, fit.bound)
     step = Plain() if settings.acceleration is None else Squarem(structure)
+    steps = steps_of(source, m_step, settings, parameters)
     value, bound, maximized, log_likelihood = -math.inf, fit.bound, parameters, -math.inf
     for several in whole.iterations(source, m_step, settings, fit, previous_bound):
         fit.add(several, on_iteration)
@@ -97,7 +100,9 @@ def expectation_maximization(
     for n_iter in range(len(fit.lower_bounds) + 1, settings.max_iter + 1):
         fit.stop_reason = INTERRUPT
         try:
-            statistics = source.statistics(structure, m_step.evaluated(parameters))
+            statistics: Any = steps.pools(parameters, last=n_iter == settings.max_iter)
+            if statistics is None:
+                statistics = source.statistics(structure, m_step.evaluated(parameters))
         except OutOfTime:
             fit.stop_reason = MAX_TIME
             return fit
@@ -107,15 +112,20 @@ def expectation_maximization(
             rule.bounds = [bound]
         reached = m_step.value(statistics, parameters)
         before, converged = bound, False
-        if step.jumped and not reached >= value:
+        if steps.doubtful and not reached >= value:
+            rule.repeated()
+            parameters = maximized = steps.taken_back()
+        elif step.jumped and not reached >= value:
             step.refuse()
             rule.refused(value - reached)
             parameters = maximized
         else:
-            maximized = m_step(statistics, parameters, n_iter)
+            maximized = steps.maximized(parameters) or m_step(statistics, parameters, n_iter)
             log_likelihood = statistics.mean_log_likelihood - statistics.log_volume
             value, bound = reached, m_step.reported(statistics, parameters, maximized)
             converged = rule.met(bound, parameters, maximized, step.jumped)
+            if converged and steps.doubtful:
+                maximized = parameters  # which are no worse than those before
             if m_step.constraints:
                 step = Plain()  # an extrapolated point could break the constraint on what has collapsed
             arranged = m_step.arranged(maximized)

@@ -11,6 +11,7 @@ from ..model import bound
 from ..model.cached import cached
 from ..model.factors import IllDefinedCovariance
 from ..model.parameters import Parameters
+from ..model.pools import Pools
 from ..model.spread import constant
 from ..model.statistics import Statistics
 from ..model.structure import Structure
@@ -150,20 +151,25 @@ class MaximumLikelihood(BesideNoise):
             if not careful:
                 raise
         else:
-            if not careful or (not self.constraints and self._degeneracy.nondegenerate(statistics, parameters)):
+            if self.accepts(statistics, parameters):
                 return parameters
         found = self._degeneracy.repaired(statistics, previous, iteration, self.regularization, self.constraints)
         self.repairs += found.repairs
         self.constraints = found.constraints
         return found.parameters
 
-    def value(self, statistics: Statistics, parameters: Parameters) -> float:
+    def accepts(self, statistics: Statistics | Pools, parameters: Parameters) -> bool:
+        """Whether the next parameters need no repair."""
+        careful = self.degenerate == "repair"
+        return not careful or (not self.constraints and self._degeneracy.nondegenerate(statistics, parameters))
+
+    def value(self, statistics: Statistics | Pools, parameters: Parameters) -> float:
         return statistics.mean_log_likelihood
 
-    def reported(self, statistics: Statistics, before: Parameters, after: Parameters) -> float:
+    def reported(self, statistics: Statistics | Pools, before: Parameters, after: Parameters) -> float:
         return statistics.mean_log_likelihood
 
-    def offset(self, statistics: Statistics) -> float:
+    def offset(self, statistics: Statistics | Pools) -> float:
         return statistics.log_volume
 
     def equivalent(self, parameters: Parameters, n_samples: float, resolution: float) -> Statistics:

@@ -10,6 +10,7 @@ from .. import kernels
 from ..model.cached import cached
 from ..model.factors import IllDefinedCovariance
 from ..model.parameters import Parameters
+from ..model.pools import Pools
 from ..model.spread import check_squares, constant
 from ..model.statistics import Statistics
 from ..model.steps import Totals, flat
@@ -131,7 +132,7 @@ class Degeneracy:
         varies = ~constant(np.sqrt(variances), origin) & (variances > least)
         return np.where(varies, variances, np.where(typical > least, typical, 1.0))
 
-    def nondegenerate(self, statistics: Statistics, parameters: Parameters) -> bool:
+    def nondegenerate(self, statistics: Statistics | Pools, parameters: Parameters) -> bool:
         """Whether no component is empty or collapsed."""
         resolution = statistics.resolution
         filled = np.minimum.reduce(statistics.counts) > EMPTY * resolution

@@ -6,32 +6,24 @@ from blocks cimport COMMON_FRAME, DIAGONAL, TRIANGULAR, Layout, width
 from tiles cimport LANES_F32, LANES_F64, floating, moments, products, sum_weights, triangle
 
 
-cdef inline void flush(
-    const Layout* at,
-    Py_ssize_t k,
-    floating* work,     # INOUT  empties the buffer of component k
-    double* out,        # INOUT  (1 + D + D (D + 1) / 2,)  sums of component k
+cdef inline void add_products(
+    Py_ssize_t D,
+    Py_ssize_t whole,       # IN     samples, in whole vectors
+    const floating* r,      # IN     (whole,)  their weights
+    const floating* y,      # IN     (D, P)
+    Py_ssize_t P,
+    floating* u,            # SCRATCH  (4, U)
+    Py_ssize_t U,
+    double* out,            # INOUT  (1 + D + D (D + 1) / 2,)
 ) noexcept nogil:
-    """Add the buffered samples of component k to its sums: a symmetric product, tile by tile."""
-    cdef Py_ssize_t D = at.D, P = at.P, lanes = LANES_F64 if floating is double else LANES_F32
-    cdef Py_ssize_t* n_buffered = <Py_ssize_t*> (work + at.n_buffered)
-    cdef Py_ssize_t n = n_buffered[k], i, i0, j0, whole = (n + lanes - 1) // lanes * lanes
+    """Add sum r, sum r y and sum r y y^T: a symmetric product, tile by tile."""
+    cdef Py_ssize_t i0, j0
     cdef int m, a, b
-    cdef floating* y = work + at.y + k * D * P
-    cdef floating* r = work + at.r + k * P
-    cdef floating* u = work + at.u
     cdef floating[16] sums
     cdef double* row
-    if n == 0:
-        return
-    n_buffered[k] = 0
-    if whole > n:
-        memset(r + n, 0, (whole - n) * sizeof(floating))
-        for i in range(D):
-            memset(y + i * P + n, 0, (whole - n) * sizeof(floating))
     for i0 in range(0, D, 4):
         m = <int> min(4, D - i0)
-        triangle(m, whole, r, y + i0 * P, P, u if i0 > 0 else <floating*> NULL, P, sums)
+        triangle(m, whole, r, y + i0 * P, P, u if i0 > 0 else <floating*> NULL, U, sums)
         if i0 == 0:
             out[0] += sums[7]
         for a in range(m):
@@ -40,11 +32,33 @@ cdef inline void flush(
             for b in range(a + 1):
                 row[b] += sums[4 * a + b]
         for j0 in range(0, i0, 4):
-            products(m, 4, whole, u, P, y + j0 * P, P, sums)
+            products(m, 4, whole, u, U, y + j0 * P, P, sums)
             for a in range(m):
                 row = out + 1 + D + (i0 + a) * (i0 + a + 1) // 2 + j0
                 for b in range(4):
                     row[b] += sums[4 * a + b]
+
+
+cdef inline void flush(
+    const Layout* at,
+    Py_ssize_t k,
+    floating* work,     # INOUT  empties the buffer of component k
+    double* out,        # INOUT  (1 + D + D (D + 1) / 2,)  sums of component k
+) noexcept nogil:
+    """Add the buffered samples of component k to its sums."""
+    cdef Py_ssize_t D = at.D, P = at.P, lanes = LANES_F64 if floating is double else LANES_F32
+    cdef Py_ssize_t* n_buffered = <Py_ssize_t*> (work + at.n_buffered)
+    cdef Py_ssize_t n = n_buffered[k], i, whole = (n + lanes - 1) // lanes * lanes
+    cdef floating* y = work + at.y + k * D * P
+    cdef floating* r = work + at.r + k * P
+    if n == 0:
+        return
+    n_buffered[k] = 0
+    if whole > n:
+        memset(r + n, 0, (whole - n) * sizeof(floating))
+        for i in range(D):
+            memset(y + i * P + n, 0, (whole - n) * sizeof(floating))
+    add_products(D, whole, r, y, P, work + at.u, P, out)
 
 
 cdef inline void flush_all(const Layout* at, floating* work, double* out) noexcept nogil:

@@ -2,7 +2,7 @@
 from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memset
 
-from tiles cimport LANES_F32, LANES_F64, TILE_COLUMNS, distances, floating, transpose, whiten
+from tiles cimport LANES_F32, LANES_F64, TILE_COLUMNS, distances, floating, multiply, transpose, whiten
 
 cdef extern from *:
     """
@@ -16,9 +16,12 @@ cdef enum:                      # the kinds of geometry
     TRIANGULAR = 0
     DIAGONAL = 1
     COMMON_FRAME = 2
+    COMMON_SHAPE = 3            # COMMON_FRAME, with a sum that all components share
+    COMMON_AXES = 4             # DIAGONAL in a frame, likewise
 
 cdef enum:
     PADDING_BYTES = 512
+    PAGE_BYTES = 4096
     BLOCK_BYTES = 1 << 22       # a block of rows of many features is shorter
     BUFFER_BYTES = 1 << 23      # the buffers of all components together should stay in a third-level cache
 
@@ -30,12 +33,21 @@ cdef inline Py_ssize_t packed_size(Py_ssize_t D) noexcept nogil:
 
 cdef inline Py_ssize_t width(int kind, Py_ssize_t D) noexcept nogil:
     """How many sums each component has: of responsibilities, first moments, second moments."""
-    return 1 + D + (packed_size(D) if kind == TRIANGULAR else D if kind == DIAGONAL else 1)
+    return 1 + D + (packed_size(D) if kind == TRIANGULAR else D if kind == DIAGONAL or kind == COMMON_AXES else 1)
+
+
+cdef inline Py_ssize_t pool_size(int kind, Py_ssize_t D) noexcept nogil:
+    """How many sums all components share."""
+    return width(TRIANGULAR, D) if kind == COMMON_SHAPE else D * D if kind == COMMON_AXES else 0
 
 
 cdef struct Layout:
     # Where things stand in a workspace, in numbers from its (aligned) start.
-    int kind
+    int kind                # TRIANGULAR, DIAGONAL or COMMON_FRAME
+    bint framed             # whether rows enter a frame:
+    bint turned             # whole matrices take them there,
+    bint scaled             # or a number for each feature
+    Py_ssize_t pool         # how many sums all components share
     Py_ssize_t D, K, B, C
     Py_ssize_t Q            # rows of p: K, and one more where there is noise
     Py_ssize_t P            # C padded: a row of a buffer must not be a power of two away from the next
@@ -45,11 +57,13 @@ cdef struct Layout:
     Py_ssize_t extreme      # (B,)       largest log density, or smallest distance, of each sample
     Py_ssize_t component    # (B,)       the component that has it, an integer of the size of the numbers
     Py_ssize_t scores       # (B,)       log-likelihood of each sample
-    Py_ssize_t frame        # (D, T), (D, T) and (T,) in double, T a tile's width: to enter the frame of COMMON_FRAME
+    Py_ssize_t frame        # (D, T), (D, T) and (T,) in double, T a tile's width: to enter a frame
     Py_ssize_t y            # (K, D, P)  buffers of whitened samples, to be added to the scatter (TRIANGULAR)
     Py_ssize_t r            # (K, P)     their responsibilities
     Py_ssize_t u            # (4, P)     four rows of r y
     Py_ssize_t n_buffered   # (K,)       samples in each buffer, as Py_ssize_t
+    Py_ssize_t v            # (D, V) or (5, V)  what sums that all components share are made of
+    Py_ssize_t V            # B padded: a row of v must not be a power of two away from the next, nor from one of x
     Py_ssize_t size
 
 
@@ -66,6 +80,9 @@ cdef inline Layout layout(int kind, Py_ssize_t D, Py_ssize_t K, bint accumulatin
     cdef Py_ssize_t lanes = LANES_F64 if itemsize == 8 else LANES_F32
     cdef Py_ssize_t tile = TILE_COLUMNS * lanes
     cdef Py_ssize_t pad = max(lanes, 16), size = 0, doubles
+    at.pool = pool_size(kind, D) if accumulating else 0
+    at.turned, at.scaled, at.framed = kind == COMMON_AXES, False, kind >= COMMON_FRAME
+    kind = DIAGONAL if kind == COMMON_AXES else COMMON_FRAME if kind == COMMON_SHAPE else kind
     at.kind, at.D, at.K, at.Q = kind, D, K, K
     if accumulating:    # long blocks: sums over lanes are then a small part
         at.B = (2048 if kind != TRIANGULAR else 1024 if D <= 8 else 512) // itemsize
@@ -82,7 +99,7 @@ cdef inline Layout layout(int kind, Py_ssize_t D, Py_ssize_t K, bint accumulatin
     at.component = take(&size, at.B, pad)
     at.scores = take(&size, at.B, pad)
     doubles = (2 * D + 1) * TILE_COLUMNS * LANES_F64
-    at.frame = take(&size, doubles * 8 // itemsize if kind == COMMON_FRAME else 0, pad)
+    at.frame = take(&size, doubles * 8 // itemsize if at.framed else 0, pad)
     if kind == TRIANGULAR and accumulating:
         at.C = min(max(BUFFER_BYTES // (K * D * itemsize), 2 * at.B), 512) // at.B * at.B
         at.P = at.C + PADDING_BYTES // itemsize
@@ -90,6 +107,10 @@ cdef inline Layout layout(int kind, Py_ssize_t D, Py_ssize_t K, bint accumulatin
     at.r = take(&size, K * at.P if kind == TRIANGULAR else 0, pad)
     at.u = take(&size, 4 * at.P if kind == TRIANGULAR else 0, pad)
     at.n_buffered = take(&size, 2 * K, pad)
+    at.V = at.B + PADDING_BYTES // itemsize
+    if at.pool > 0:
+        size += (PAGE_BYTES + PADDING_BYTES // 2 - (size - at.x) * itemsize % PAGE_BYTES) // itemsize
+    at.v = take(&size, 0 if at.pool == 0 else at.V * (D if at.turned else 5), pad)
     at.size = size
     return at
 
@@ -194,11 +215,11 @@ cdef inline void pack_triangle(
 cdef inline void enter_frame(
     const Layout* at,
     const double* origin,           # IN     (D,)
-    const double* whitener,         # IN     packed W, or NULL
+    const double* whitener,         # IN     packed W, or NULL; the diagonal of W if scaled, W if turned
     floating* work,                 # INOUT  x
 ) noexcept nogil:
-    """COMMON_FRAME: replace the block, tile by tile, by W (x - origin), or x - origin without a whitener."""
-    cdef Py_ssize_t n, i, tile, D = at.D, B = at.B, T = TILE_COLUMNS * LANES_F64
+    """Replace the block, tile by tile, by W (x - origin), or x - origin without a whitener."""
+    cdef Py_ssize_t n, i, i0, tile, D = at.D, B = at.B, T = TILE_COLUMNS * LANES_F64
     cdef floating* x
     cdef double* z = <double*> (work + at.frame)
     cdef double* y = z + D * T
@@ -209,13 +230,23 @@ cdef inline void enter_frame(
             for n in range(B):
                 x[i * B + n] = <floating> (x[i * B + n] - origin[i])
         return
+    if at.scaled:
+        x = work + at.x
+        for i in range(D):
+            for n in range(B):
+                x[i * B + n] = <floating> (whitener[i] * (x[i * B + n] - origin[i]))
+        return
     for tile in range(B // T):
         x = work + at.x + tile * T
         for i in range(D):
             for n in range(T):
                 z[i * T + n] = x[i * B + n] - origin[i]
-        whiten(T, D, <double> 0, whitener, <const double*> NULL, <const double*> NULL,
-               z, T, y, T, q)
+        if at.turned:
+            for i0 in range(0, D, 4):
+                multiply(<int> min(4, D - i0), D, whitener + i0 * D, D, 1, z, T, y + i0 * T, T)
+        else:
+            whiten(T, D, <double> 0, whitener, <const double*> NULL, <const double*> NULL,
+                   z, T, y, T, q)
         for i in range(D):
             for n in range(T):
                 x[i * B + n] = <floating> y[i * T + n]

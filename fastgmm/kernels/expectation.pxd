@@ -6,15 +6,16 @@ from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memcpy, memset
 
 from accumulation cimport accumulate_block, accumulate_labeled, flush_all, total
-from blocks cimport (COMMON_FRAME, Layout, below_rounding, clear_lanes, enter_frame, far, integer, load_block,
+from blocks cimport (Layout, below_rounding, clear_lanes, enter_frame, far, integer, load_block,
                      log_densities, store_responsibilities, weigh, width)
+from pools cimport accumulate_pooled
 from tails cimport heavy_tails
 from tiles cimport TILE_COLUMNS, floating, largest, normalize
 
 
 cdef inline void begin(const Layout* at, floating* work, double* out) noexcept nogil:
     """Empty the sums and the buffers."""
-    memset(out, 0, (at.K * width(at.kind, at.D) + 1) * sizeof(double))
+    memset(out, 0, (at.K * width(at.kind, at.D) + 1 + at.pool) * sizeof(double))
     memset(work + at.n_buffered, 0, at.K * sizeof(Py_ssize_t))
 
 
@@ -32,7 +33,7 @@ cdef inline void expectation(
     const double* origin,
     const double* whitener,
     floating* work,                     # SCRATCH
-    double* out,                        # OUT  sums per component, then the log-likelihood
+    double* out,                        # OUT  sums per component, then the log-likelihood, and sums that all share
 ) noexcept nogil:
     """Sums over all rows under the responsibilities that the mixture gives them."""
     cdef Py_ssize_t block, n0, rows, B = at.B
@@ -44,7 +45,7 @@ cdef inline void expectation(
         n0 = block * B
         rows = min(B, N - n0)
         load_block(X + n0 * row_stride, row_stride, column_stride, rows, N - n0, at.D, B, work + at.x)
-        if at.kind == COMMON_FRAME:
+        if at.framed:
             enter_frame(at, origin, whitener, work)
         summed = rows == B and weights == NULL
         log_densities(at, offsets, centers, center_rounding, factors, work)
@@ -54,7 +55,10 @@ cdef inline void expectation(
         if weights != NULL:
             weigh(at, weights + n0, rows, work)
         log_likelihood[0] += total(work + at.scores, B // TILE_COLUMNS if summed else rows)
-        accumulate_block(at, centers, work, out)
+        if at.pool > 0:
+            accumulate_pooled(at, centers, factors, work, out)
+        else:
+            accumulate_block(at, centers, work, out)
     flush_all(at, work, out)
 
 
@@ -112,7 +116,7 @@ cdef inline Py_ssize_t evaluate(
         n0 = block * B
         rows = min(B, N - n0)
         load_block(X + n0 * row_stride, row_stride, column_stride, rows, N - n0, at.D, B, work + at.x)
-        if at.kind == COMMON_FRAME:
+        if at.framed:
             enter_frame(at, origin, whitener, work)
         log_densities(at, offsets, centers, center_rounding, factors, work)
         if tails != NULL:

@@ -10,6 +10,8 @@ Rows = NDArray[Any]  # float32 or float64, the same for all arguments of a call
 TRIANGULAR: int
 DIAGONAL: int
 COMMON_FRAME: int
+COMMON_SHAPE: int
+COMMON_AXES: int
 
 def n_sums(kind: int, n_features: int, n_components: int) -> int: ...
 def workspace_size(kind: int, n_features: int, n_components: int, accumulating: bool, itemsize: int) -> int: ...
@@ -80,6 +82,18 @@ def algebra_size(n_features: int) -> int: ...
 def factorize(
     covariances: NDArray[np.float64], workspace: NDArray[np.float64], precisions_cholesky: NDArray[np.float64]
 ) -> int: ...
+def within_axes(
+    matrices: NDArray[np.float64],
+    axes: NDArray[np.float64],
+    workspace: NDArray[np.float64],
+    out: NDArray[np.float64],
+) -> None: ...
+def along_common_axes(
+    variances: NDArray[np.float64],
+    axes: NDArray[np.float64],
+    workspace: NDArray[np.float64],
+    out: NDArray[np.float64],
+) -> None: ...
 def invert(factors: NDArray[np.float64], workspace: NDArray[np.float64], out: NDArray[np.float64]) -> None: ...
 def describe_mixture(
     kind: int,

@@ -11,25 +11,30 @@ The log of weight times density of component k at a sample x is, for the three k
     TRIANGULAR      log p_k = c_k - 1/2 |W_k (x - mu_k)|^2      W_k lower triangular
     DIAGONAL        log p_k = c_k - 1/2 |s_k * (x - mu_k)|^2    s_k a vector
     COMMON_FRAME    log p_k = c_k - 1/2 s_k^2 |y - m_k|^2       y = W (x - origin), one whitener W for all, or none
+    COMMON_AXES     log p_k = c_k - 1/2 |s_k * (y - m_k)|^2     the same, W any matrix
 
 with c_k = log pi_k + log det(factor) - D/2 log 2 pi. Sums over rows (`accumulate`) are, per component,
 
     TRIANGULAR      sum r,  sum r y (D),  sum r y y^T (lower triangle by rows)      y = W_k (x - mu_k)
     DIAGONAL        sum r,  sum r z (D),  sum r z^2 (D)                             z = x - mu_k
     COMMON_FRAME    sum r,  sum r y (D),  sum r |y - m_k|^2
+    COMMON_AXES     sum r,  sum r z (D),  sum r z^2 (D)                             z = y - m_k
 
 followed by one number, the log-likelihood: in the precision of the rows inside a block, in double across blocks.
+COMMON_SHAPE is COMMON_FRAME with one sum of all components behind it: sum w, sum w y and sum w y y^T of w = sum_k r_nk
+s_k^2, as one of TRIANGULAR, or only its diagonal after 1 + D numbers where W is diagonal. COMMON_AXES has sum y v^T (D,
+D), v = sum_k r_nk s_k^2 * (y - m_k).
 Rows may have weights w_n: r_nk then stands for w_n r_nk in sums, and the log-likelihood is sum_n w_n log p(x_n).
 In float32 the rounding of mu_k itself would show in the narrow directions of W_k: TRIANGULAR takes it back by
-y = rounding_k + W_k (x - center_k), rounding_k = -W_k (mu_k - center_k). The frame of COMMON_FRAME, entered once per
-row and not once per component, is computed in double precision.
+y = rounding_k + W_k (x - center_k), rounding_k = -W_k (mu_k - center_k). A common frame, entered once per row and not
+once per component, is computed in double precision.
 
 Nothing here validates, allocates, or keeps state: callers size `workspace` by `workspace_size` and `out` by `n_sums`,
 and own every output. The pieces: blocks.pxd (workspace, reading rows, log densities), tails.pxd (Student's t),
-accumulation.pxd (sums), expectation.pxd (passes), steps.pxd (between passes), priors.pxd, variational.pxd,
-location.pxd (origin and units), whole_fits.pxd (the EM loop), small_fits.pxd (fits of small tables), algebra.pxd (small
-matrices), clustering.pxd (k-means), hierarchy.pxd (Ward's merges), the register tiles behind tiles.pxd, and for rows
-with gaps patterns.pxd, pattern_blocks.pxd and pattern_rows.pxd.
+accumulation.pxd and pools.pxd (sums), expectation.pxd (passes), steps.pxd (between passes), priors.pxd,
+variational.pxd, location.pxd (origin and units), whole_fits.pxd (the EM loop), small_fits.pxd (fits of small tables),
+algebra.pxd (small matrices), clustering.pxd (k-means), hierarchy.pxd (Ward's merges), the register tiles behind
+tiles.pxd, and for rows with gaps patterns.pxd, pattern_blocks.pxd and pattern_rows.pxd.
 """
 from libc.stdint cimport int32_t, int64_t, uint8_t
 from libc.string cimport memset
@@ -37,10 +42,10 @@ from libc.string cimport memset
 from accumulation cimport accumulate_block, flush_all, total
 from algebra cimport cholesky, copy_rows, invert_upper, padded
 from answers cimport find_units, in_range
-from axes cimport eigenvectors
-from blocks cimport (COMMON_FRAME, DIAGONAL, TRIANGULAR, Layout, aligned, below_rounding, clear_lanes, enter_frame, far,
-                     finite_row, given_responsibilities, integer, layout, load_block, pack_triangle,
-                     packed_size, width)
+from axes cimport along_axes, eigenvectors, in_frame
+from blocks cimport (COMMON_AXES, COMMON_FRAME, COMMON_SHAPE, DIAGONAL, TRIANGULAR, Layout, aligned, below_rounding,
+                     clear_lanes, enter_frame, far, finite_row, given_responsibilities, integer, layout, load_block,
+                     pack_triangle, packed_size, pool_size, width)
 from clustering cimport Points, nearest_centers, plant, potentials_of, settle
 from constraints cimport Constraint, constrain, keeps_axes, size_of_constraint
 from expectation cimport accumulate_all_labeled, begin, evaluate, expectation
@@ -57,7 +62,8 @@ from tiles cimport TILE_COLUMNS, exp_all, floating, largest, log_all, normalize
 from variational cimport Variational, evaluated_log_weights, expected_log_joint, lower_bound
 from whole_fits cimport Rows, Rules, Scratch, iterate
 
-globals().update(TRIANGULAR=TRIANGULAR, DIAGONAL=DIAGONAL, COMMON_FRAME=COMMON_FRAME)  # for Python
+globals().update(TRIANGULAR=TRIANGULAR, DIAGONAL=DIAGONAL, COMMON_FRAME=COMMON_FRAME, COMMON_SHAPE=COMMON_SHAPE,
+                 COMMON_AXES=COMMON_AXES)  # for Python
 
 
 def workspace_size(int kind, Py_ssize_t n_features, Py_ssize_t n_components, bint accumulating,
@@ -67,8 +73,13 @@ def workspace_size(int kind, Py_ssize_t n_features, Py_ssize_t n_components, bin
 
 
 def n_sums(int kind, Py_ssize_t n_features, Py_ssize_t n_components):
-    """How many numbers `accumulate` leaves: of each component, then the log-likelihood."""
-    return n_components * width(kind, n_features) + 1
+    """How many numbers `accumulate` leaves: of each component, the log-likelihood, and of all components."""
+    return n_components * width(kind, n_features) + 1 + pool_size(kind, n_features)
+
+
+cdef bint is_diagonal(const Layout* at, Py_ssize_t numbers):
+    """Whether so many numbers are a diagonal whitener."""
+    return at.kind == COMMON_FRAME and numbers == at.D and at.D > 1
 
 
 def accumulate(
@@ -76,15 +87,15 @@ def accumulate(
     const floating[:, ::1] responsibilities,    # IN     (N, K), or None: given by labels or the E-step
     const int32_t[::1] labels,                  # IN     (N,) the component that owns each row, or None
     const floating[::1] weights,                # IN     (N,), or None: 1 each
-    int kind,                                   # IN     TRIANGULAR, DIAGONAL or COMMON_FRAME (for the E-step only)
+    int kind,                                   # IN     the geometry; those with a frame are for the E-step only
     const floating[::1] offsets,                # IN     (Q,)    c_k, and where there is noise its log density
     const floating[:, ::1] centers,             # IN     (K, D)  mu_k or m_k
     const floating[:, ::1] center_rounding,     # IN     (K, D)  rounding_k; TRIANGULAR only
     const floating[::1] factors,                # IN     packed W_k (see `pack`), s_k (K, D) flat, or s_k (K,)
-    const double[::1] origin,                   # IN     (D,)    COMMON_FRAME only
-    const double[::1] whitener,                 # IN     packed W, or empty: COMMON_FRAME only
+    const double[::1] origin,                   # IN     (D,)    where there is a frame
+    const double[::1] whitener,                 # IN     packed W, its diagonal, or nothing; COMMON_AXES: W (D, D) flat
     floating[::1] workspace,                    # SCRATCH
-    double[::1] out,                            # OUT    sums per component, then the log-likelihood
+    double[::1] out,                            # OUT    `n_sums` of them
 ):
     """One fused pass: expectation and accumulation, block by block, without any N x K array."""
     cdef Py_ssize_t N = X.shape[0], K = centers.shape[0], block, n0, rows, B
@@ -92,10 +103,11 @@ def accumulate(
     cdef Layout at = layout(kind, centers.shape[1], K, True, sizeof(floating))
     cdef floating* work = aligned(&workspace[0])
     cdef const double* W = &whitener[0] if whitener.shape[0] > 0 else NULL
-    cdef const double* o = &origin[0] if kind == COMMON_FRAME else NULL
+    cdef const double* o = &origin[0] if at.framed else NULL
     cdef const floating* lost = &center_rounding[0, 0] if kind == TRIANGULAR else NULL
     cdef const char* x = <const char*> &X[0, 0] if N > 0 else NULL
     at.Q = offsets.shape[0]
+    at.scaled = is_diagonal(&at, whitener.shape[0])
     with nogil:
         if labels is not None:
             accumulate_all_labeled(&at, x, X.strides[0], X.strides[1], N, &labels[0], w, &centers[0, 0], lost, work,
@@ -110,7 +122,7 @@ def accumulate(
                 n0 = block * B
                 rows = min(B, N - n0)
                 load_block(x + n0 * X.strides[0], X.strides[0], X.strides[1], rows, N - n0, at.D, B, work + at.x)
-                if kind == COMMON_FRAME:
+                if at.framed:
                     enter_frame(&at, o, W, work)
                 given_responsibilities(&at, &responsibilities[n0, 0], w + n0 if w != NULL else NULL, rows, centers,
                                        center_rounding, work)
@@ -146,6 +158,7 @@ def posterior(
     cdef floating* shares = NULL if responsibilities is None else &responsibilities[0, 0]
     cdef int64_t* chosen = NULL if labels is None else &labels[0]
     at.Q = offsets.shape[0]
+    at.scaled = is_diagonal(&at, whitener.shape[0])
     with nogil:
         n_far = evaluate(&at, <const char*> &X[0, 0], X.strides[0], X.strides[1], N, &offsets[0], &centers[0, 0],
                          &center_rounding[0, 0], &factors[0], &origin[0], W, t, apart, aligned(&workspace[0]), scores,

@@ -321,3 +321,29 @@ def invert(
             copy_rows(&factors[k, 0, 0], D, D, U, P)
             invert_upper(U, D, U + D * P, U + 2 * D * P)
             copy_rows(U + D * P, P, D, &out[k, 0, 0], D)
+
+
+def within_axes(
+    const double[:, :, ::1] matrices,           # IN     (K, D, D) symmetric
+    const double[:, ::1] axes,                  # IN     (D, D)  one in each row
+    double[::1] workspace,                      # SCRATCH
+    double[:, :, ::1] out,                      # OUT    (K, D, D) in the frame of the axes
+):
+    """Matrices in the frame of axes."""
+    cdef Py_ssize_t k, D = axes.shape[0]
+    with nogil:
+        for k in range(matrices.shape[0]):
+            in_frame(&matrices[k, 0, 0], &axes[0, 0], D, 1, &workspace[0], &out[k, 0, 0])
+
+
+def along_common_axes(
+    const double[:, ::1] variances,             # IN     (K, D)
+    const double[:, ::1] axes,                  # IN     (D, D)  one in each row
+    double[::1] workspace,                      # SCRATCH
+    double[:, :, ::1] out,                      # OUT    (K, D, D)
+):
+    """Covariances of these variances along axes."""
+    cdef Py_ssize_t k, D = axes.shape[0]
+    with nogil:
+        for k in range(variances.shape[0]):
+            along_axes(&variances[k, 0], &axes[0, 0], D, &workspace[0], &out[k, 0, 0])

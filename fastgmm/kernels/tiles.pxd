@@ -49,6 +49,10 @@ cdef extern from "tiles.h" nogil:
                      const double* center, double* out)
     void moments_f32(int m, Py_ssize_t n, const float* r, const float* x, Py_ssize_t ldx,
                      const float* center, float* out)
+    void pooled_moments_f64(int m, Py_ssize_t n, const double* r, const double* x, Py_ssize_t ldx, const double* center,
+                            const double* scales, double* v, Py_ssize_t ldv, double* out)
+    void pooled_moments_f32(int m, Py_ssize_t n, const float* r, const float* x, Py_ssize_t ldx, const float* center,
+                            const float* scales, float* v, Py_ssize_t ldv, float* out)
     void sum_weights_f64(int m, Py_ssize_t n, const double* r, Py_ssize_t ldr,
                          const double* d, Py_ssize_t ldd, double* out)
     void sum_weights_f32(int m, Py_ssize_t n, const float* r, Py_ssize_t ldr,
@@ -135,6 +139,15 @@ cdef inline void moments(int m, Py_ssize_t n, const floating* r, const floating*
         moments_f64(m, n, r, x, ldx, center, out)
     else:
         moments_f32(m, n, r, x, ldx, center, out)
+
+
+cdef inline void pooled_moments(int m, Py_ssize_t n, const floating* r, const floating* x, Py_ssize_t ldx,
+                                const floating* center, const floating* scales, floating* v, Py_ssize_t ldv,
+                                floating* out) noexcept nogil:
+    if floating is double:
+        pooled_moments_f64(m, n, r, x, ldx, center, scales, v, ldv, out)
+    else:
+        pooled_moments_f32(m, n, r, x, ldx, center, scales, v, ldv, out)
 
 
 cdef inline void sum_weights(int m, Py_ssize_t n, const floating* r, Py_ssize_t ldr,

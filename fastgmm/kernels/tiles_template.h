@@ -283,6 +283,38 @@ NO_INLINE void NAME(moments)(
     }
 }
 
+/* The same, and v_a += scales_a^2 r z_a. */
+ALWAYS_INLINE void NAME(pooled_moment_tile)(
+    const int m, ptrdiff_t n, const REAL *r, const REAL *x, ptrdiff_t ldx, const REAL *center, const REAL *scales,
+    REAL *v, ptrdiff_t ldv, REAL *out)
+{
+    VEC acc[16];
+    for (int t = 0; t < 16; t++)
+        acc[t] = (VEC){0};
+    for (ptrdiff_t s = 0; s < n; s += LANES) {
+        VEC rs = NAME(load)(r + s);
+        for (int a = 0; a < m; a++) {
+            VEC z = NAME(load)(x + a * ldx + s) - center[a], rz = rs * z;
+            acc[a] += rz;
+            acc[4 + a] += rz * z;
+            NAME(store)(v + a * ldv + s, NAME(load)(v + a * ldv + s) + rz * (scales[a] * scales[a]));
+        }
+    }
+    NAME(sum_lanes)(acc, out);
+}
+
+NO_INLINE void NAME(pooled_moments)(
+    int m, ptrdiff_t n, const REAL *r, const REAL *x, ptrdiff_t ldx, const REAL *center, const REAL *scales,
+    REAL *v, ptrdiff_t ldv, REAL *out)
+{
+    switch (m) {
+    case 1: NAME(pooled_moment_tile)(1, n, r, x, ldx, center, scales, v, ldv, out); break;
+    case 2: NAME(pooled_moment_tile)(2, n, r, x, ldx, center, scales, v, ldv, out); break;
+    case 3: NAME(pooled_moment_tile)(3, n, r, x, ldx, center, scales, v, ldv, out); break;
+    default: NAME(pooled_moment_tile)(4, n, r, x, ldx, center, scales, v, ldv, out);
+    }
+}
+
 /* ---- m components: out[a], out[4 + a] = sum r_a, sum r_a d_a ---- */
 
 ALWAYS_INLINE void NAME(sum_weights_tile)(

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from .frames import frame_of
 from .kernel_model import KernelModel
 from .masked import masked
 from .parameters import Parameters
@@ -65,7 +66,11 @@ class Fitted:
     def _kernel_model(self, dtype: np.dtype) -> KernelModel:
         """The same, made anew; refuse means that rows of this type cannot hold, or float64 where they are whitened."""
         means, factors = self.parameters.means, self.parameters.precisions_cholesky
-        model = Units.of_mixture(self.structure, self.parameters).kernel_model(self.structure, self.parameters, dtype)
+        mixture = self.structure, self.parameters
+        frame = frame_of(*mixture, dtype)
+        units = Units.of_mixture(*mixture)
+        model = None if frame is None else frame.kernel_model(*mixture, dtype, units)
+        model = model or units.kernel_model(*mixture, dtype)
         arrays = (model.centers, model.center_rounding, means * self.structure.diagonals(factors))
         if not all(np.isfinite(array).all() for array in arrays):
             remedy = "Pass float64 rows, or fit" if dtype.itemsize == 4 else "Fit"

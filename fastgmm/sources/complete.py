@@ -24,6 +24,8 @@ from .source import Source
 if TYPE_CHECKING:
     from .array import ArraySource
 
+Given = Callable[[slice], np.ndarray]  # responsibilities of some rows
+
 ORIGIN_ROWS = 1024  # whose mean is a point amid all rows
 UNIT_ROWS = 128  # of these, from whose steps the units of features are taken
 UNIT_NUMBERS = 1 << 17  # values in them, where rows are wide
@@ -150,6 +152,13 @@ class CompleteSource(Source):
         except CancellationError:
             return structure.pool(self.statistics(structure.expanded, structure.expand(parameters)))
 
+    def sums(self, model: KernelModel, labels: Labels | None = None, given: Given | None = None) -> Sums:
+        """What the kernels leave of all rows, for responsibilities of an E-step, or from outside."""
+        sums = Sums(self._n_sums(model))
+        task = partial(self._accumulate, model, sums, labels)
+        self._pass(model.kind, len(model.centers)).run(task, sums.add, given)
+        return sums
+
     def statistics_given(
         self, structure: Structure, means: np.ndarray, responsibilities: Callable[[slice], np.ndarray]
     ) -> Statistics:
@@ -179,9 +188,7 @@ class CompleteSource(Source):
         if units is not None:
             parameters = expanded.rescaled(parameters, 1 / units)
         model = self._kernel_model(expanded, parameters)._replace(log_volume=0.0)  # there are no densities
-        sums = Sums(self._n_sums(model))
-        task = partial(self._accumulate, model, sums, labels)
-        self._pass(model.kind, len(model.centers)).run(task, sums.add, responsibilities)
+        sums = self.sums(model, labels, responsibilities)
         return structure.pool(self._moments(expanded, parameters, model, sums))
 
     def _kernel_model(self, structure: Structure, parameters: Parameters) -> KernelModel:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..kernels import COMMON_FRAME, DIAGONAL, TRIANGULAR
+from ..kernels import DIAGONAL, TRIANGULAR
 from ..model.factors import packed
 from ..model.kernel_model import KernelModel, Tails
 from ..model.masked import masked
@@ -37,10 +37,10 @@ def mend(X: np.ndarray, model: KernelModel, scores: np.ndarray, outputs: Outputs
     shifts = shifts_of(factors, model.centers.astype(np.float64))
     if model.kind == TRIANGULAR:
         shifts -= model.center_rounding
-    whitener = unpacked(model.whitener, n_features)[0] if model.whitener.size else np.ones(1)
+    whitener = whitener_of(model)
     for rows in parts(np.flatnonzero(far(scores)), model.centers.size):
         u, exponents = scaled_down(X[rows], model.origin)
-        if model.kind == COMMON_FRAME:
+        if model.origin.size:
             u = whitened(whitener, u - np.ldexp(model.origin, -exponents[:, None]))
         if model.tails.numbers is None:
             put(rows, *limit(u, exponents, factors, shifts, offsets), noise, outputs)
@@ -146,6 +146,16 @@ def whitened(factor: np.ndarray, rows: np.ndarray) -> np.ndarray:
 def shifts_of(factors: np.ndarray, centers: np.ndarray) -> np.ndarray:
     """b_k, (K, D)."""
     return np.stack([whitened(factor, center[None])[0] for factor, center in zip(factors, centers, strict=True)])
+
+
+def whitener_of(model: KernelModel) -> np.ndarray:
+    """What takes rows into the frame of a model: a matrix, or a number for each or for all features."""
+    n_features = model.centers.shape[1]
+    if model.whitener.size in (0, n_features):
+        return model.whitener if model.whitener.size else np.ones(1)
+    if model.whitener.size == n_features**2:
+        return model.whitener.reshape(n_features, n_features)
+    return unpacked(model.whitener, n_features)[0]
 
 
 def unpacked(factors: np.ndarray, n_features: int) -> np.ndarray:

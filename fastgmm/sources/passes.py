@@ -44,8 +44,9 @@ class Group(NamedTuple):
 
 def work_per_row(kind: int, n_features: int, n_components: int) -> int:
     """Multiply-adds for one row, with 20 for exp and the sum over components."""
-    per_component = ((n_features + 5) * n_features, 6 * n_features, 3 * n_features)  # by kind
-    return n_components * (per_component[kind] + 20)
+    per_component = (n_features + 5, 6, 3, 3, 7)[kind] * n_features
+    of_frame = (0, 0, 0, 1, 2)[kind] * n_features**2
+    return n_components * (per_component + 20) + of_frame
 
 
 def cut(n_samples: int, work: int, row_bytes: int) -> list[slice]:
