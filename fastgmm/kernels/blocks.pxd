@@ -93,7 +93,7 @@ cdef inline Layout layout(int kind, Py_ssize_t D, Py_ssize_t K, bint accumulatin
     at.B = (at.B + tile - 1) // tile * tile
     at.C = at.P = at.B
     at.x = take(&size, D * at.B, pad)
-    at.p = take(&size, (K + 1) * at.B, pad)
+    at.p = take(&size, K * at.B + PAGE_BYTES // itemsize, pad)     # a page more, not to move what follows within one
     at.d2 = take(&size, K * at.B if kind == COMMON_FRAME else 0, pad)
     at.extreme = take(&size, at.B, pad)
     at.component = take(&size, at.B, pad)
