@@ -71,7 +71,7 @@ class GaussianMixture(Streaming, Criteria, Distribution, Regression, Imputation,
           responsibilities, or means of shape (n_components, n_features); ``X`` is read-only. What has both shapes is
           taken for responsibilities where no number is negative and each row sums to one.
     weights_init : array-like of shape (n_components,), default=None
-        Weights to start from; None takes those of ``init_params``. The same holds for the next two.
+        Weights to start from, which sum to one; None takes those of ``init_params``. The same holds for the next two.
     means_init : array-like of shape (n_components, n_features), default=None
         Means to start from. What ``init_params`` finds beside them belongs to the nearest of its components, pair by
         pair, the closest first (in scikit-learn, to whichever has the same number).
@@ -140,7 +140,7 @@ class GaussianMixture(Streaming, Criteria, Distribution, Regression, Imputation,
         ``1 - noise_weight_``. See the notes.
     covariance_ratio : float, default=None
         Largest ratio of two variances, in any directions, of one component or of two; at least 1, and None is no bound.
-        Each feature is in units of its standard deviation over all rows, of which nothing then depends on the units of
+        Each feature is in units of its standard deviation over all rows, so that the bound does not depend on those of
         the data; for 'spherical', whose features share a unit, it is the ratio of the components' variances. Under the
         bound the likelihood is bounded, ``reg_covar`` may be 0, and no component collapses onto a few rows while others
         have some spread; EM finds the most likely covariances under it exactly, in every iteration. For 'full',
@@ -212,11 +212,13 @@ class GaussianMixture(Streaming, Criteria, Distribution, Regression, Imputation,
     ``drop_restarts`` an initialization is abandoned if even b2 plus ten times that, the largest of the last five such
     projections, stays below the largest bound that any initialization has reached.
 
-    With ``noise`` each start leaves it a tenth of the rows, and one more initialization than ``n_init`` begins from the
-    rows (of at most 2000) that have near neighbors, where starting values are left to a method. The density is constant
-    everywhere, so that rows outside the box are noise, too; given some features it is that of a box along these.
-    `regress` and `impute` take rows for no noise. In a stream the box is that of the rows of the first estimate.
-    Criteria count the weight, and the volume unless a density is given.
+    With ``noise`` each start leaves it a tenth of the rows, or what ``weights_init`` lacks of the sum 1; and one more
+    initialization than ``n_init`` begins from the rows (of at most 2000) that have near neighbors, where starting
+    values are left to a method. The density is constant everywhere, so that rows outside the box are noise, too, all
+    with about the same `anomaly_scores`, the largest; of some of the features it is that of a box along these.
+    `regress` and `impute` take rows for no noise. In a stream the box is that of the rows of the first estimate; with
+    gaps, one along principal axes is about the complete rows. Criteria count the weight, and the volume unless a
+    density is given. ``reg_covar='auto'`` takes the variances of all rows: where some are far away give a number.
 
     All random numbers are drawn from ``random_state``, initialization after initialization and before the first
     iteration; EM itself draws none. So the same data, ``random_state`` and instruction set (see

@@ -444,3 +444,32 @@ def test_imported_on_demand() -> None:
     loaded = "print(*sorted({'fastgmm.mclust', 'matplotlib'} & {*sys.modules}))"
     code = f"import sys, fastgmm; {loaded}; import fastgmm.mclust; {loaded}"
     assert run_python("-c", code, check=True).stdout.split("\n") == ["", "fastgmm.mclust", ""]
+
+
+@pytest.mark.parametrize("far", [1e3, 1e5])
+def test_outliers_far_away_are_noise(far: float) -> None:
+    """However far three rows lie, they are noise and change nothing else: no ridge that follows their variance."""
+    rng = np.random.default_rng(0)
+    groups = rng.normal(size=(300, 2)), rng.normal(size=(200, 2)) * [0.5, 2] + [8, 0]
+    found = Mclust(np.vstack([*groups, [[far, far], [-far, far], [far, -0.9 * far]]]), range(1, 4), noise=True)
+    assert (found.modelName, found.G) == ("EVI", 2)
+    assert (found.classification[-3:] == 0).all() and (found.classification[:-3] > 0).all()
+
+
+def test_noise_alone_in_pictures_and_predictions() -> None:
+    """The picture shows noise alone as a point, ringed if it is best; rows are checked."""
+    pytest.importorskip("matplotlib")
+    rows = np.random.default_rng(0).uniform(size=(300, 2))
+    found = Mclust(rows, range(4), noise=True)
+    assert found.G == 0
+    legend = found.plot("BIC").ax_.get_legend()
+    assert legend is not None
+    assert "best: noise, 0" in [text.get_text() for text in legend.get_texts()]
+    alone = Mclust(rows, 0, noise=True).plot("BIC").ax_
+    assert [text.get_text() for text in alone.get_legend().get_texts()] == ["noise", "best: noise, 0"]
+    for wrong in ([[1, 2, 3]], [[1, np.nan]]):
+        with pytest.raises(ValueError, match=r"features|NaN"):
+            found.predict(wrong)
+    for name in ("initialization", "control", "equalPro", "criterion", "sample_weight"):
+        with pytest.raises(TypeError, match=f"no argument '{name}'"):
+            Mclust(rows, 2, **{name: 1})

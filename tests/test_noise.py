@@ -269,9 +269,8 @@ def test_parts_of_the_features(structure: str) -> None:
             given = mixture.condition(known, point[known])
             assert given.weights_.sum() + given.noise_weight_ == pytest.approx(1)
             product = margin.score([[point[known]]]) + given.score([[point[rest]]])
-            box_excess = mixture.noise_log_density_ - Box(*mixture.noise_box_[:2]).log_volume
-            if len(mixture.noise_box_) == 2:
-                assert product == pytest.approx(mixture.score([point])), box_excess
+            if len(mixture.noise_box_) == 2:  # else there is no such density
+                assert product == pytest.approx(mixture.score([point]))
         holes = points.copy()
         holes[:, rest] = np.nan
         gaps = with_parts(mixture, missing="em")
@@ -289,6 +288,46 @@ def test_predictions_are_of_rows_that_are_no_noise() -> None:
     holes = with_gaps(X)
     assert mixture.impute(holes) == pytest.approx(alone.impute(holes))
     assert np.isfinite(mixture.impute(holes, random_state=0)).all()
+
+
+def turned_rows() -> Array:
+    """Rows along a diagonal, with noise in a box along it."""
+    rng = np.random.default_rng(1)
+    turn = np.array([[1.0, 0.95], [-0.25, 0.3]])
+    groups = rng.normal(size=(500, 2)), rng.uniform(-20, 20, size=(100, 2))
+    groups[0][300:, 0] += 8
+    return np.vstack(groups) @ turn
+
+
+def test_parts_of_a_turned_box() -> None:
+    """A margin has the weight of the noise in its own box, and rows with gaps have that density."""
+    rows = turned_rows()
+    mixture = GaussianMixture(2, noise="auto", random_state=0).fit(rows)
+    assert len(mixture.noise_box_) == 4
+    for feature in (0, 1):
+        margin = mixture.marginal(feature)
+        lower, widths = margin.noise_box_
+        assert margin.noise_log_density_ == pytest.approx(-math.log(widths[0]))
+        assert lower[0] <= rows[:, feature].min() and lower[0] + widths[0] >= rows[:, feature].max()
+        holes = np.where(np.arange(2) == feature, rows, np.nan)
+        gaps = with_parts(mixture, missing="em")
+        assert gaps.score_samples(holes) == pytest.approx(margin.score_samples(rows[:, [feature]]))
+        assert gaps.score_samples(rows) == pytest.approx(mixture.score_samples(rows))
+    samples, labels = mixture.sample(200_000, random_state=0)
+    near = np.abs(samples[:, 0] - 2.5) < 0.3
+    assert mixture.condition(0, 2.5).noise_weight_ == pytest.approx(np.mean(labels[near] == -1), abs=0.15)
+
+
+def test_a_gap_does_not_change_the_box() -> None:
+    """With few gaps the box is still that along the principal axes; with many it is along the features."""
+    rows = turned_rows()
+    own = GaussianMixture(2, noise="auto", random_state=0).fit(rows).noise_log_density_
+    rows[0, 0] = np.nan
+    few = GaussianMixture(2, noise="auto", missing="em", random_state=0).fit(rows)
+    assert few.noise_log_density_ == pytest.approx(own, abs=0.2)
+    assert len(few.noise_box_) == 4
+    rows[::3, 0], rows[1::3, 1] = np.nan, np.nan
+    assert len(GaussianMixture(2, noise="auto", missing="em", random_state=0).fit(rows).noise_box_) == 2
 
 
 # ---- starts, streams, steps by hand
@@ -369,6 +408,17 @@ def test_given_starts() -> None:
         warm = GaussianMixture(2, noise="auto", warm_start=True, tol=1e-12, reg_covar=0.0, max_iter=20, random_state=0)
         first = warm.fit(X).lower_bound_
         assert warm.fit(X).lower_bounds_[0] >= first
+        assert warm.fit(10 * X).noise_log_density_ == pytest.approx(-LOG_VOLUME - 2 * math.log(10))
+    warm.noise = None
+    with pytest.raises(ValueError, match="parameters to go on from are with noise"):
+        warm.fit(X)
+    plain = GaussianMixture(2, warm_start=True, random_state=0).fit(X).set_params(noise="auto")
+    with pytest.raises(ValueError, match="parameters to go on from are without noise"):
+        plain.fit(X)
+    ends = mixture.weights_, mixture.means_, mixture.precisions_
+    names = "weights_init", "means_init", "precisions_init"
+    again = GaussianMixture(2, **dict(zip(names, ends, strict=True)), **options).fit(X)  # weights leave noise the rest
+    assert again.lower_bounds_[0] == pytest.approx(mixture.lower_bound_, abs=1e-9)
 
 
 def test_priors() -> None:
@@ -472,6 +522,16 @@ def test_refusals() -> None:
         GaussianMixture.from_parameters([1], [[0.0]], [1.0], "spherical", noise="auto")
     with pytest.raises(ValueError, match="noise="):
         select(X, 2, noise=["auto", -3.0])
+    with pytest.raises(ValueError, match="posteriors, which have no noise"):
+        select(X, 2, criterion="elbo", noise="auto")
+    with pytest.raises(ValueError, match="weights"):
+        GaussianMixture(2, weights_init=[0.0, 0.0], noise="auto").fit(X)
+    for large in (X * 1e160, np.vstack([X, [[1e200, 0]]])):
+        with pytest.raises(ValueError, match="too large"):
+            GaussianMixture(2, noise="auto").fit(large)
+    constant = select(np.column_stack([X, np.ones(170)]), [1, 2], "diag", noise=[None, "auto"], random_state=0)
+    assert all("same" in one["error"] for one in constant.table_ if one["noise"])
+    assert not any(one["error"] for one in constant.table_ if not one["noise"])
     with pytest.raises(ValueError, match="mixtures have no noise"):
         fitted("full").to_sklearn()
 

@@ -50,6 +50,7 @@ def fit_report(mixture: Any, table: Table, sizes: NDArray[np.int64], source: str
             f"BIC             {mixture.bic(table.values, table.weights):.2f} (lower is better)",
             f"time            {seconds:.3g} s ({kernels.VARIANT} kernels, {counted(n_threads, 'thread')})",
             "",
+            *([f"noise           {counted(int(sizes[-1]), 'row')}", ""] if hasattr(mixture, "noise_weight_") else []),
             "means, with standard deviations in brackets",
             components_report(mixture, table.names, sizes),
         ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,7 +18,9 @@ from ..sources.source import Source
 if TYPE_CHECKING:
     from .repair import Rows
 
-Density = float | str | Noise | None  # its logarithm, "auto", or what was made of one of these
+LEAST = 1e-6  # part of the rows that a start may leave the noise
+
+Density = Any  # its logarithm, "auto", or the M-step that knows it, of rows of which others are a sample
 
 
 class BesideNoise:
@@ -31,8 +33,8 @@ class BesideNoise:
     @cached
     def noise(self) -> Noise:
         """Noise of these rows, over the box about them or of the density that is given."""
-        if isinstance(self.density, Noise):
-            return self.density
+        if isinstance(self.density, BesideNoise):
+            return self.density.noise
         assert isinstance(self.rows, Source)
         box, density = self.rows.box, self.density
         if not box.widths.all():
@@ -47,8 +49,8 @@ class BesideNoise:
 
     @property
     def known_density(self) -> Density:
-        """What the M-step for other rows has to know, which may be a sample of these."""
-        return self.noise if self.structure.noisy and isinstance(self.rows, Source) else self.density
+        """What the M-step for other rows has to know, which may be a sample of these; worked out when it is asked."""
+        return self if self.structure.noisy and isinstance(self.rows, Source) else self.density
 
     def beside_noise(self, statistics: Statistics, previous: Parameters | None) -> Statistics:
         """Statistics that know of the noise: that of the mixture before, or of a start, of which no row is noise."""
@@ -59,8 +61,13 @@ class BesideNoise:
         return replace(statistics, noise=self.noise, n_samples=statistics.n_samples / (1 - START))
 
     def started(self, parameters: Parameters) -> Parameters:
-        """A start with noise, where the mixture has some: the weights leave it its part."""
-        if not self.structure.noisy or parameters.noise is not None:
+        """A start with the noise of these rows, where the mixture has some: what weights that are given leave of one.
+
+        Where they sum to one, that is a usual part.
+        """
+        if not self.structure.noisy:
             return parameters
-        weights = (1 - START) / math.fsum(parameters.weights) * parameters.weights
+        weights, total = parameters.weights, math.fsum(parameters.weights)
+        if parameters.noise is None and total > 1 - LEAST:
+            weights = (1 - START) / total * weights
         return replace(parameters, weights=weights, noise=self.noise)

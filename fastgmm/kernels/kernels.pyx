@@ -281,7 +281,7 @@ def accumulate_patterns(
     const double[::1] log_weights,              # IN     (K,)
     const double[:, ::1] means,                 # IN     (K, D)
     const double[::1] covariances,              # IN     (K, D, D), (K, D) or (D, D), flat
-    const double[::1] beside,                   # IN     (D + 2,) logs of weight, density and widths; () without noise
+    const double[::1] beside,                   # IN     (D + 3,) what is known of noise, or ()
     floating[::1] workspace,                    # SCRATCH
     double[::1] scratch,                        # SCRATCH
     double[::1] out,                            # OUT    sums per component, then the log-likelihood
@@ -293,8 +293,10 @@ def accumulate_patterns(
         sum r, sum r z (D) of each,  sum r z z^T of all (lower triangle by rows),  sum r |y - m_k|^2,  sum r |y|^2
 
     of which the last two, in the frame of each pattern, tell how many digits the scatter may have lost as a difference.
-    Rows of which nothing is observed add nothing. The density of noise, times the width of the box along each feature
-    that is missing, is that of the features observed.
+    Rows of which nothing is observed add nothing. Of noise `beside` has the logs of its weight, of its density, of the
+    volume of its box relative to that of a box along the features about it, and of the widths of the latter: where some
+    features are missing the density is one over the other widths, times as much as that of complete rows is of one over
+    the volume.
     """
     cdef Py_ssize_t D = X.shape[1], K = means.shape[0], pattern, start, stop, block, longest, n0, rows
     cdef PatternMixture mix = pattern_mixture(kind, D, K, aligned(&scratch[0]))

@@ -106,7 +106,7 @@ cdef struct PatternMixture:
     Py_ssize_t P                # padded(S): length of a row of the other matrices
     const double* means         # (K, D)
     const double* log_weights   # (K,)
-    const double* noise         # (D + 2,)          what is known of noise, or NULL; see `accumulate_patterns`
+    const double* noise         # (D + 3,)          what is known of noise, or NULL; see `accumulate_patterns`
     double* variances           # (M, D)
     double* origin              # (S,)              mean of the mixture (COMMON_FRAME)
     Py_ssize_t n_observed, n_missing
@@ -234,7 +234,7 @@ cdef inline void set_mixture(
     const double* log_weights,      # IN  (K,)
     const double* means,            # IN  (K, D)
     const double* covariances,      # IN  (M, D, D), or (K, D) of DIAGONAL
-    const double* noise,            # IN  (D + 2,), or NULL
+    const double* noise,            # IN  (D + 3,), or NULL
 ) noexcept nogil:
     """Take a mixture: nothing of it is eliminated yet."""
     cdef Py_ssize_t k, i, D = mix.D, K = mix.K
@@ -360,8 +360,10 @@ cdef inline void condition(PatternMixture* mix, const uint8_t* observed) noexcep
         mix.offsets[mix.K] = mix.noise[0]
         if mix.n_observed > 0:
             mix.offsets[mix.K] += mix.noise[1]
+            if mix.n_missing > 0:
+                mix.offsets[mix.K] += mix.noise[2]
             for a in range(mix.n_missing):
-                mix.offsets[mix.K] += mix.noise[2 + mix.missing[a]]
+                mix.offsets[mix.K] += mix.noise[3 + mix.missing[a]]
 
 
 cdef inline void add_conditional(const PatternMixture* mix, Py_ssize_t k, double count, double* out) noexcept nogil:

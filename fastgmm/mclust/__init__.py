@@ -74,7 +74,7 @@ Where we chose otherwise:
   components is mclust's on iris and faithful, better by 2 on airquality and by 25 on quakes.
 * So it finds more spurious optima, too: a component on a few rows in a line. These are set aside, with a warning; they
   are named in ``fit.selection.notes`` and stand in ``fit.selection.estimators_``.
-* ``reg_covar`` is "auto": a millionth of each feature's variance is added to variances. With a prior it is 0.
+* ``reg_covar`` is "auto": a millionth of each feature's variance is added to variances. With a prior or noise it is 0.
 * Noise needs no first guess of the rows. Its density is one over the smaller volume of two boxes, as in mclust. G=0,
   noise alone, is tried only if it is asked for.
 * ``random_state`` is 0, so that the same call gives the same result, as in mclust up to 2000 rows.

@@ -20,6 +20,15 @@ from .table import BicTable
 
 __all__ = ["Mclust"]
 
+ELSEWHERE = {  # arguments of R or of `select`, and what there is instead
+    "initialization": "noise needs no first guess, pass noise=True; other starts by init_params",
+    "control": "pass tol, max_iter and equal_weights themselves",
+    "equalPro": "it is called equal_weights",
+    "sample_weight": "it is called weights",
+    "criterion": "models are compared by BIC; fastgmm.select has others",
+    "n_components": "it is called G",
+    "covariance_types": "it is called modelNames",
+}
 DEFAULTS = {"tol": 1e-5, "max_iter": 1000, "reg_covar": "auto"}
 
 
@@ -58,7 +67,7 @@ def Mclust(
     **params : dict
         Further arguments of `fastgmm.select` and `fastgmm.GaussianMixture`, such as ``equal_weights`` (mclust's
         equalPro), ``n_init``, ``n_threads``, ``missing``, ``verbose``. Unless you say otherwise, ``tol`` is 1e-5,
-        ``max_iter`` 1000 and ``reg_covar`` 'auto'.
+        ``max_iter`` 1000 and ``reg_covar`` 'auto', or 0 with a prior or noise.
 
     Returns
     -------
@@ -87,13 +96,16 @@ def Mclust(
     >>> fit.modelName, fit.G, round(fit.bic, 4)
     ('VEV', 2, -561.7285)
     """
+    for name, remedy in ELSEWHERE.items():
+        if name in params:
+            raise TypeError(f"Mclust has no argument {name!r}: {remedy}.")
     data = as_table(data)
     numbers, names = _numbers(G, noise), _names(modelNames, np.shape(data))
     own: dict[str, Any] = dict(DEFAULTS)
     if prior is not None and prior is not False:
         own |= {"prior": "mclust" if prior is True else prior, "reg_covar": 0.0}
     if noise:
-        own["noise"] = "auto"
+        own |= {"noise": "auto", "reg_covar": 0.0}  # of outliers far away variances say nothing
     fitted = [number for number in numbers if number > 0] or [1]  # one component knows the volume of the noise, too
     selection = select(data, fitted, names, "bic", sample_weight=weights, random_state=random_state, **own | params)
     return _result(data, selection, numbers, names)
@@ -137,7 +149,7 @@ def _result(data: Any, selection: Selection, numbers: list[int], names: list[str
 
 def _numbers(G: Any, noise: bool) -> list[int]:
     """Return the numbers of components asked for, each once, in rising order."""
-    if not isinstance(noise, bool):
+    if not isinstance(noise, (bool, np.bool_)):
         raise ValueError(
             f"noise={quoted(noise)}: give True or False, for no first guess of the rows is needed. For your own "
             "volume pass the logarithm of one over it to fastgmm.select(noise=)."

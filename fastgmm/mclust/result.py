@@ -78,7 +78,7 @@ class MclustResult:
     data : array-like of shape (n, d)
         The rows.
     n, d, G : int
-        Numbers of rows, features and components; of none if all is noise.
+        Numbers of rows, features and components; of none if all is noise. (In `summary` n is the sum of weights.)
     modelName : str
         The model; as in mclust with one component "XII", "XXI", "XXX" or "X", since nothing is shared. Or "noise".
     BIC : BicTable
@@ -191,7 +191,10 @@ class MclustResult:
         >>> fit.predict([0.2]).classification == fit.classification[0]
         array([ True])
         """
-        return classified(self.mixture, as_table(newdata))
+        rows = as_table(newdata)
+        if self.mixture is None:  # whatever the rows are, if they are rows
+            self.selection.best_estimator_.predict(rows)
+        return classified(self.mixture, rows)
 
     def summary(self) -> str:
         """Return what mclust's summary says: model, log-likelihood, criteria and sizes of clusters.
@@ -221,7 +224,7 @@ class MclustResult:
             title = f"Gaussian mixture by EM: {of}"
         figures = {
             "log-likelihood": f"{self.loglik:.4f}",
-            "n": str(self.n),
+            "n": f"{self.selection.best_estimator_.n_samples_seen_:g}",
             "df": str(self.df),
             "BIC": f"{self.bic:.4f}",
             "ICL": f"{self.icl:.4f}",
@@ -272,10 +275,7 @@ class MclustResult:
         if what not in PLOTS:
             raise ValueError(f"what={quoted(what)}: choose one of {', '.join(PLOTS)}.")
         if what == "BIC":
-            table = self.selection.table_.copy()
-            table["bic"] *= -1
-            table["noise"] = False  # or True of all, which needs no word in a legend
-            return plotting.CriterionDisplay(table, "bic", "BIC (larger is better)", higher=True).plot(ax)
+            return plotting.CriterionDisplay(self._table(), "bic", "BIC (larger is better)", higher=True).plot(ax)
         if self.mixture is None:
             raise ValueError(f"what={quoted(what)} shows components, but all is noise: only 'BIC' can be drawn.")
         most = MAX_PAIRS if what == "classification" else 2
@@ -289,6 +289,17 @@ class MclustResult:
         if len(shown.names) > 2:
             return plotting.PairsDisplay(shown, labels).plot(ax)
         return plotting.ComponentsDisplay(shown, labels if len(shown.names) > 1 else None).plot(ax)
+
+    def _table(self) -> NDArray[Any]:
+        """Return the table of candidates with mclust's sign, and a line of noise alone where that was tried."""
+        found = self.selection.table_[np.isin(self.selection.table_["n_components"], self.BIC.G)]
+        dtype = [(name, found.dtype[name] if name != "covariance_type" else "U8") for name in found.dtype.names or ()]
+        alone = np.zeros(int(0 in self.BIC.G), dtype)
+        alone["covariance_type"], alone["bic"] = NOISE, -self.BIC.values[self.BIC.G.index(0), 0] if len(alone) else 0
+        table = np.concatenate([found.astype(dtype), alone])
+        table["bic"] *= -1
+        table["noise"] = False  # or True of all, which needs no word in a legend
+        return table
 
     def __repr__(self) -> str:
         """Return model, number of components and BIC."""

@@ -226,8 +226,8 @@ def _as_start(values: Any, name: str, shape: tuple[int, ...]) -> NDArray[Any]:
     return array
 
 
-def check_weights(weights: Any, n_components: int) -> NDArray[np.float64]:
-    """Check ``weights_init``: one weight per component, from 0 to 1, with the sum 1."""
+def check_weights(weights: Any, n_components: int, *, all_of_it: bool = True) -> NDArray[np.float64]:
+    """Check ``weights_init``: a weight per component, from 0 to 1, with the sum 1, or less where noise has the rest."""
     array = _as_start(weights, "weights", (n_components,))
     if array.min() < 0.0 or array.max() > 1.0:
         raise ValueError(
@@ -235,7 +235,8 @@ def check_weights(weights: Any, n_components: int) -> NDArray[np.float64]:
             f"{array.max():.5f}. Divide nonnegative weights by their sum."
         )
     total = array.sum(dtype=np.float64)
-    if abs(total - 1.0) > (1e-6 if array.dtype == np.float32 else 1e-8):
+    over, rounding = total - 1.0, 1e-6 if array.dtype == np.float32 else 1e-8
+    if over > rounding or (over < -rounding and (all_of_it or not total > 0)):
         raise ValueError(
             f"The parameter 'weights' should be normalized, but got sum(weights) = {total:.5f}. Divide them by their "
             "sum."

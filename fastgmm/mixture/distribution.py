@@ -214,8 +214,7 @@ class Distribution(BaseMixture):
         chosen = feature_numbers(features, fitted.n_features, fitted.feature_names)
         found = marginal(fitted.structure, fitted.parameters, chosen)
         if (noise := fitted.parameters.noise) is not None:
-            others = [feature for feature in range(fitted.n_features) if feature not in chosen]
-            found = replace(found, noise=noise.observed(chosen, others))
+            found = replace(found, noise=noise.observed(chosen))
         return self._derived(fitted, found, chosen, equal_weights=fitted.structure.equal_weights)
 
     @masked
@@ -265,7 +264,7 @@ class Distribution(BaseMixture):
         structure = fitted.structure
         joint = conditional(structure, fitted.parameters, given, rest)
         noise, source = fitted.parameters.noise, ArraySource(row, n_threads=1)
-        of_given = joint.given if noise is None else replace(joint.given, noise=noise.observed(given, rest))
+        of_given = joint.given if noise is None else replace(joint.given, noise=noise.observed(given))
         weights = source.responsibilities(source.model(Fitted(structure, of_given)))[0]
         conditioned = replace(joint.rest, weights=weights[: fitted.n_components], means=joint.means(row[0]))
         if noise is not None:

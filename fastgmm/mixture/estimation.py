@@ -32,7 +32,7 @@ from .base import BaseMixture
 from .checks import check_means, check_precisions, check_random_state, check_weights, seeded
 from .ending import to_the_end, warn_of_end, warn_of_repairs
 from .noise import NAMES as NOISE
-from .noise import noise_attributes
+from .noise import check_same_noise, noise_attributes
 from .progress import DEBUG, INFO, Logged, Printed, listener, tell
 from .protocol import overrides
 
@@ -260,7 +260,8 @@ class Estimation(BaseMixture):
         given = self._starting_values(structure, source.n_features)
         random_state = (check_random_state if callable(self.init_params) else seeded)(self.random_state)
         if warm is not None:
-            return [Plan(fixed(warm), settings.m_step(source, structure))]
+            m_step = settings.m_step(source, structure)
+            return [Plan(fixed(m_step.started(warm)), m_step)]
         sizes = structure, self.n_components
         return drawn_plans(source, *sizes, settings, given, self.init_params, random_state)
 
@@ -336,7 +337,7 @@ class Estimation(BaseMixture):
                 "leave one of these arguments out."
             )
         return StartingValues(
-            None if weights is None else check_weights(weights, self.n_components),
+            None if weights is None else check_weights(weights, self.n_components, all_of_it=not structure.noisy),
             None if means is None else check_means(means, *sizes),
             None if precisions is None else check_precisions(precisions, structure, *sizes),
         )
@@ -344,6 +345,7 @@ class Estimation(BaseMixture):
     def _check_unchanged(self, state: Mapping[str, Any], n_features: int, remedy: str) -> None:
         """Refuse to go on from parameters of another number of components or features, or another structure."""
         factors, means = fitted_attributes(self, state, "precisions_cholesky_", "means_")
+        check_same_noise(state, remedy)
         if means.ndim == 2 and not self._structure().may_own(factors, *means.shape):
             raise ValueError(
                 f"covariance_type is {self.covariance_type!r} now, but the parameters to go on from are of another: "

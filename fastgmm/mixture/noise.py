@@ -12,7 +12,7 @@ from ..model.noise import Box, Noise
 from ..model.parameters import Parameters
 from .attributes import fitted_attributes
 
-__all__ = ["NAMES", "noise_argument", "noise_attributes", "noise_of"]
+__all__ = ["NAMES", "check_same_noise", "noise_argument", "noise_attributes", "noise_of"]
 
 NAMES = ("noise_weight_", "noise_log_density_", "noise_box_")
 
@@ -27,6 +27,14 @@ def noise_attributes(parameters: Parameters) -> dict[str, Any]:
         return {}
     rows = [noise.box.lower, noise.box.widths, *([] if noise.box.axes is None else noise.box.axes)]
     return dict(zip(NAMES, (parameters.noise_weight, noise.log_density, np.array(rows)), strict=True))
+
+
+def check_same_noise(state: Mapping[str, Any], remedy: str) -> None:
+    """Refuse to go on with noise from a mixture without it, or without it from one that has some."""
+    noise, known = state.get("noise"), NAMES[0] in state
+    if (noise is not None) != known:
+        of = "with" if known else "without"
+        raise ValueError(f"noise is {noise!r} now, but the parameters to go on from are {of} noise. {remedy}")
 
 
 def noise_argument(parameters: Parameters) -> float | str | None:

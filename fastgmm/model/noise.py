@@ -37,7 +37,8 @@ class Box:
     def log_volume(self) -> float:
         """The logarithm of its volume; -inf where the rows have no spread."""
         with np.errstate(divide="ignore"):
-            return float(np.log(self.widths).sum())
+            along = float(np.log(self.widths).sum())
+        return along if self.axes is None else along + float(np.linalg.slogdet(self.axes)[1])
 
     @property
     def along_features(self) -> Box:
@@ -92,10 +93,10 @@ class Noise:
         """That of rows of which each feature is multiplied by a number, (D,)."""
         return type(self)(self.log_density - float(np.log(scales).sum()), self.box.rescaled(scales), self.given)
 
-    def observed(self, features: Sequence[int], others: Sequence[int]) -> Self:
+    def observed(self, features: Sequence[int]) -> Self:
         """That of some features, whatever the others: constant over their box, though it reaches beyond it."""
-        added = float(np.log(self.box.of(others).widths).sum())
-        return type(self)(self.log_density + added, self.box.of(features), self.given)
+        box = self.box.of(features)
+        return type(self)(self.log_density + self.box.log_volume - box.log_volume, box, self.given)
 
     def beside(self, features: Sequence[int]) -> Self:
         """That of some features given the others, which say nothing of it."""
@@ -103,9 +104,11 @@ class Noise:
         return type(self)(-box.log_volume, box, self.given)
 
     def logs(self, weight: float) -> np.ndarray:
-        """The logs of weight, density, and width of the box along each feature, (D + 2,)."""
+        """What kernels for rows with gaps read, (D + 3,), logarithms all of them.
+
+        Weight; density; what the box along the features is smaller by, negative; and its widths.
+        """
         with np.errstate(divide="ignore"):
-            return (
-                np.log(np.r_[weight, 1.0, self.box.along_features.widths])
-                + np.r_[0.0, self.log_density, np.zeros(len(self.box.widths))]
-            )
+            log_weight, around = np.log(weight), self.box.along_features
+        excess = self.box.log_volume - around.log_volume
+        return np.r_[log_weight, self.log_density, excess, np.log(around.widths)]

@@ -176,7 +176,7 @@ class Structure(Variant):
         if not self.restricted:
             return replace(parameters, weights=self.mixed(parameters.weights))
         covariances = self.invert_factors(parameters.precisions_cholesky)
-        if parameters.noise is None:
+        if not self.noisy:
             return self.constrained(parameters.weights, parameters.means, covariances, parameters.axes)
         shares = parameters.weights / parameters.weights.sum()
         found = self.constrained(shares, parameters.means, covariances, parameters.axes)

@@ -111,7 +111,8 @@ class CriterionDisplay(Display):
         sign = self.sign
         costs = sign * table[self.criterion]
         worst = costs[costs <= costs.min() + REACH * (np.quantile(costs, USUAL) - costs.min())].max()
-        kinds = sorted(set(table[ASKED].tolist()), key=lambda one: (list(STRUCTURES).index(one[0]), one[1:]))
+        known = [*STRUCTURES, *table["covariance_type"].tolist()]
+        kinds = sorted(set(table[ASKED].tolist()), key=lambda one: (known.index(one[0]), one[1:]))
         for i, (kind, equal, noise) in enumerate(kinds):
             own = table[ASKED] == np.array((kind, equal, noise), table[ASKED].dtype)
             if own.any():

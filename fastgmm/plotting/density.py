@@ -149,7 +149,7 @@ class DensityDisplay(Display):
         ax.legend(
             handles,
             [f"{100 * mass:.4g} %" for mass in reversed(self.masses)],
-            title="probability",
+            title="probability" if self.view.noise is None else "of no noise",
             loc="center left",
             bbox_to_anchor=(1.0, 0.5),
             frameon=False,

@@ -181,6 +181,8 @@ def select(
     numbers = numbers_of_components(n_components)
     if posteriors and "equal_weights" in options:
         raise TypeError("criterion='elbo' compares posteriors, whose weights are free: leave equal_weights out.")
+    if posteriors and options.get("noise") is not None:
+        raise ValueError("criterion='elbo' compares posteriors, which have no noise: leave noise out.")
     weights, noises = _weights(options), _noises(options)
     estimator = BayesianGaussianMixture if posteriors else GaussianMixture
     with rows_to_fit(estimator(**options), X, sample_weight) as source:

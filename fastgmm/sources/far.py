@@ -64,7 +64,7 @@ def mend_incomplete(X: np.ndarray, model: IncompleteModel, scores: np.ndarray, o
             log_determinants = np.log(np.diagonal(factors, axis1=1, axis2=2)).sum(axis=1)
         offsets = model.log_weights + log_determinants - 0.5 * len(seen) * LOG_2_PI
         shifts, logs = shifts_of(factors, model.centers[:, seen]), model.noise
-        noise = logs[:1] + logs[1:2] + (logs[2:][~mask].sum() if logs.size else 0.0)
+        noise = logs[:1] + logs[1:2] + (logs[2] * (not mask.all()) + logs[3:][~mask].sum() if logs.size else 0.0)
         for rows in parts(lost[pattern.ravel() == number], model.centers.size):
             u, exponents = scaled_down(X[np.ix_(rows, seen)])
             put(rows, *limit(u, exponents, factors, shifts, offsets), noise, outputs)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .array import ArraySource
     from .complete import CompleteSource
 
+TURNED_FEATURES = 256  # up to which a box along principal axes is looked at
 FLAT = 1e12  # condition of the correlations of rows that lie in a plane, to rounding
 LARGEST_NUMBERS = 1 << 17  # responsibilities looked at together
 
@@ -50,6 +51,12 @@ class Model(Protocol):
     @property
     def arguments(self) -> tuple[Any, ...]:
         """What the kernels are given."""
+
+
+def joined_extents(*parts: np.ndarray) -> np.ndarray:
+    """The extent of all rows from those of parts of them."""
+    lowest, highest, counts = np.stack(parts, axis=1)
+    return np.stack([np.fmin.reduce(lowest), np.fmax.reduce(highest), counts.sum(axis=0)])
 
 
 class Source(ABC):
@@ -142,33 +149,41 @@ class Source(ABC):
     def imputed(self, n_components: int, structure: Structure) -> CompleteSource:
         """Rows without gaps, from which a start of mixtures of a structure is found."""
 
-    def extent(self, axes: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Smallest and largest values of rows of positive weight along each feature, or axis, (D,) each; but NaN."""
-        found = np.full((2, self.n_features), [[np.inf], [-np.inf]])
+    def extent(self, axes: np.ndarray | None = None) -> np.ndarray:
+        """Smallest and largest values, and their number, (3, D), of rows of positive weight along features or axes."""
+        found = np.full((3, self.n_features), [[np.inf], [-np.inf], [0.0]])
 
-        def task(_: Workspace, group: Group) -> tuple[np.ndarray, np.ndarray]:
+        def task(_: Workspace, group: Group) -> np.ndarray:
             X = group.X if self.weights is None else group.X[self.weights[group.rows] > 0]
             if not len(X):
-                return found[0], found[1]
+                return np.full_like(found, [[np.inf], [-np.inf], [0.0]])
             Y = X if axes is None else X.astype(np.float64, copy=False) @ axes.T
-            return np.fmin.reduce(Y, axis=0), np.fmax.reduce(Y, axis=0)
+            counts = (~np.isnan(Y)).sum(axis=0) if self.has_gaps else np.full(len(found[0]), len(Y))
+            return np.stack([np.fmin.reduce(Y, axis=0), np.fmax.reduce(Y, axis=0), counts])
 
-        def collect(part: tuple[np.ndarray, np.ndarray]) -> None:
-            found[0], found[1] = np.fmin(found[0], part[0]), np.fmax(found[1], part[1])
+        def collect(part: np.ndarray) -> None:
+            found[:] = joined_extents(found, part)
 
         Pass(self, self._cut(COMMON_FRAME, 1)).run(task, collect)
-        return found[0], found[1]
+        return found
 
     @cached
     def box(self) -> Box:
-        """The smaller of two boxes about the rows: along the features, or along the principal axes, as in mclust."""
-        lower, upper = self.extent()
-        boxes = [Box(lower, upper - lower)]
-        if len(lower) > 1 and not self.has_gaps and np.linalg.cond(correlations(self.scatter)) < FLAT:
-            axes = np.linalg.eigh(self.scatter)[1].T
-            low, high = self.extent(axes)
-            boxes.append(Box(low, high - low, axes))
-        return min(boxes, key=lambda one: one.log_volume)
+        """The smaller of two boxes about the rows: along the features, or along the principal axes, as in mclust.
+
+        The latter is about the complete rows, if these are most.
+        """
+        lower, upper, counts = self.extent()
+        own = Box(lower, upper - lower)
+        if not 1 < len(lower) <= TURNED_FEATURES:
+            return own
+        scatter = self.scatter
+        if not np.isfinite(scatter).all() or not np.linalg.cond(correlations(scatter)) < FLAT:
+            return own
+        axes = np.linalg.eigh(scatter)[1].T
+        low, high, complete = self.extent(axes)
+        turned = Box(low, high - low, axes)
+        return turned if 2 * complete[0] > counts.max() and turned.log_volume < own.log_volume else own
 
     @abstractmethod
     def moments(self, structure: Structure) -> tuple[np.ndarray, np.ndarray]:

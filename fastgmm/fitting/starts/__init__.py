@@ -74,7 +74,8 @@ def completed(source: Source, given: StartingValues, goal: Goal, method: Any, ra
             goal.m_step.renumber(order)
         pi, mu = found.weights if weights is None else weights, found.means if means is None else means
         if precisions is None:
-            return started(replace(found, weights=pi, means=mu, noise=None))
+            own = found.noise if weights is None else None  # of a part that the method, or the weights leave
+            return started(replace(found, weights=pi, means=mu, noise=own))
         return started(structure.nearest(structure.from_precisions(pi, mu, precisions)))
 
     return start

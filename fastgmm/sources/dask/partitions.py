@@ -98,8 +98,8 @@ def squares_of(partition: Partition) -> np.ndarray:
     return partition.squares
 
 
-def extent_of(partition: AnyPartition, axes: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """Smallest and largest values along features or axes."""
+def extent_of(partition: AnyPartition, axes: np.ndarray | None) -> np.ndarray:
+    """Smallest and largest values along features or axes, and their number."""
     return partition.extent(axes)
 
 

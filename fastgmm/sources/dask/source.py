@@ -20,7 +20,7 @@ from ..complete import CompleteSource, Labels
 from ..numbers import to_floats
 from ..passes import GROUP_WORK
 from ..rows import as_rows, check_size
-from ..source import Model, Source
+from ..source import Model, Source, joined_extents
 from .partitions import (
     IncompletePartition,
     Partition,
@@ -188,9 +188,8 @@ class DaskSource(CompleteSource):
         """Sums of squares of all rows about the origin along each feature, (D,)."""
         return np.sum(self.scheduler.gather(self._apply(squares_of)), axis=0)
 
-    def extent(self, axes: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-        lowest, highest = zip(*self.scheduler.gather(self._apply(extent_of, axes=axes)), strict=True)
-        return np.fmin.reduce(lowest), np.fmax.reduce(highest)
+    def extent(self, axes: np.ndarray | None = None) -> np.ndarray:
+        return joined_extents(*self.scheduler.gather(self._apply(extent_of, axes=axes)))
 
     def statistics(self, structure: Structure, parameters: Parameters) -> Statistics:
         n_bytes = parameters.covariances.nbytes + parameters.precisions_cholesky.nbytes + parameters.means.nbytes

@@ -20,7 +20,7 @@ class IncompleteModel(NamedTuple):
     log_weights: np.ndarray  # (K,)
     centers: np.ndarray  # (K, D)
     covariances: np.ndarray  # (K, D, D) if TRIANGULAR, (K, D) if DIAGONAL, (D, D) if COMMON_FRAME; flat
-    noise: np.ndarray  # (D + 2,) logs of its weight, its density, and the widths of its box; nothing without noise
+    noise: np.ndarray  # (D + 3,) see `Noise.logs`; nothing without noise
     scales: np.ndarray  # (D,) what rows are multiplied by before the kernels see them
 
     @property
