@@ -114,6 +114,22 @@ def test_take_and_assign_equal_memory(synchronous: None) -> None:
     np.testing.assert_array_equal(source.origin, ArraySource(X).origin)
 
 
+@pytest.mark.parametrize("structure", ["EEI", "VEE", "EVE"])
+def test_few_sums_equal_memory(structure: str, synchronous: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """M-steps from sums that components share: these travel, and no rows."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(30_000, 16)) + 3 * rng.integers(0, 4, size=(30_000, 1))
+    read, count = DaskSource.read, list[int]()
+    monkeypatch.setattr(DaskSource, "read", lambda self, groups: count.append(1) or read(self, groups))
+    options: dict[str, Any] = {"covariance_type": structure, "random_state": 0, "tol": 0}
+    GaussianMixture(12, max_iter=0, **options).fit(da.from_array(X, chunks=(10_000, 16)))
+    of_start = len(count)
+    spread = GaussianMixture(12, max_iter=6, **options).fit(da.from_array(X, chunks=(10_000, 16)))
+    assert len(count) == 2 * of_start
+    own = GaussianMixture(12, max_iter=6, **options).fit(X)
+    assert spread.lower_bounds_ == pytest.approx(own.lower_bounds_, rel=1e-12)
+
+
 def test_weights(synchronous: None) -> None:
     """sample_weight may be an array, a list or a Dask array, with chunks of zeros; criteria take it too."""
     X = sorted_rows()

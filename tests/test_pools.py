@@ -21,6 +21,7 @@ from fastgmm.model.pools import Pools
 from fastgmm.model.structures import STRUCTURES
 from fastgmm.sources import passes
 from fastgmm.sources.array import ArraySource
+from fastgmm.sources.incomplete.completed import Completed
 
 Array = np.ndarray[Any, Any]
 FRAMED = ("EEI", "VEI", "VEE", "EVE", "VVE")
@@ -179,7 +180,7 @@ def test_sums_equal_twin(structure: str, n: int, d: int, k: int, dtype: str, var
     assert frame is not None
     model = frame.kernel_model(*_parts(fitted)[:2], source.dtype, source.units, source.origin, pooled=True)
     assert model is not None
-    found = Pools.of(*_parts(fitted)[:2], frame, model, source.sums(model).total, source.total)
+    found = Pools.of(*_parts(fitted)[:2], frame, model, source.sums(model), source.total)
     counts, first, second, pool, log_likelihood = twin(
         X.astype(np.float64), weights.astype(np.float64), fitted, frame, source.origin
     )
@@ -195,6 +196,20 @@ def test_sums_equal_twin(structure: str, n: int, d: int, k: int, dtype: str, var
     )
     excess = source.total * source.log_volume
     np.testing.assert_allclose(found.log_likelihood - excess, log_likelihood, **close)
+
+
+def test_sums_of_filled_rows_are_those_of_draws() -> None:
+    """Where gaps are filled for a start, sums are of the rows that statistics are of."""
+    X, labels = groups(400, 9, 3, 0)
+    fitted = mixture("VEE", X, labels)
+    frame = frame_of(*_parts(fitted))
+    assert frame is not None
+    filled = Completed(np.zeros_like(X), ArraySource(X, 1), 1)
+    model = frame.kernel_model(*_parts(fitted)[:2], filled.dtype, filled.units, filled.origin, pooled=True)
+    assert model is not None
+    statistics = filled.statistics(fitted.structure, fitted.parameters)
+    found = Pools.of(*_parts(fitted)[:2], frame, model, filled.sums(model), filled.total)
+    np.testing.assert_allclose(found.counts, statistics.counts, rtol=1e-9)
 
 
 def scatters_of(X: Array, fitted: Fitted) -> tuple[Array, Array, Array]:
@@ -217,7 +232,7 @@ def step(X: Array, fitted: Fitted, reg_covar: Any) -> Parameters:
     assert frame is not None
     model = frame.kernel_model(*_parts(fitted)[:2], source.dtype, source.units, source.origin, pooled=True)
     assert model is not None
-    sums = source.sums(model).total
+    sums = source.sums(model)
     found = Pools.of(*_parts(fitted)[:2], frame, model, sums, source.total).maximized(reg_covar)
     assert found is not None
     return found[0]
@@ -341,7 +356,7 @@ def test_step_is_stationary_where_em_is(structure: str) -> None:
     assert frame is not None
     model = frame.kernel_model(*_parts(fitted)[:2], source.dtype, source.units, source.origin, pooled=True)
     assert model is not None
-    pools = Pools.of(*_parts(fitted)[:2], frame, model, source.sums(model).total, source.total)
+    pools = Pools.of(*_parts(fitted)[:2], frame, model, source.sums(model), source.total)
     found = pools.maximized(0.1)
     assert found is not None
     after, before = found[0], fitted.parameters

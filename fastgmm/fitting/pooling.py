@@ -85,7 +85,7 @@ class FewSums(FullSteps):
         model = frame.kernel_model(structure, parameters, rows.dtype, rows.units, rows.origin, pooled=True)
         if model is None:
             return None
-        pools = Pools.of(structure, parameters, frame, model, rows.sums(model).total, rows.total)
+        pools = Pools.of(structure, parameters, frame, model, rows.sums(model), rows.total)
         found = pools.maximized(self.m_step.regularization) if math.isfinite(pools.log_likelihood) else None
         if found is None or not self.m_step.accepts(pools, found[0]):
             return None

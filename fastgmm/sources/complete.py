@@ -145,15 +145,18 @@ class CompleteSource(Source):
         if structure.noisy and structure.shared:  # whose scatter within would be that of all rows less that between
             return structure.pool(self.statistics(structure.expanded, structure.expand(parameters)))
         model = self._kernel_model(structure, parameters)
-        sums = Sums(self._n_sums(model))
-        self._pass(model.kind, len(model.centers)).run(partial(self._accumulate, model, sums, None), sums.add)
+        sums = self._sums(model, None, None)
         try:
             return self._moments(structure, parameters, model, sums)
         except CancellationError:
             return structure.pool(self.statistics(structure.expanded, structure.expand(parameters)))
 
-    def sums(self, model: KernelModel, labels: Labels | None = None, given: Given | None = None) -> Sums:
-        """What the kernels leave of all rows, for responsibilities of an E-step, or from outside."""
+    def sums(self, model: KernelModel) -> np.ndarray:
+        """What the kernels leave of all rows under the responsibilities of an E-step."""
+        return self._sums(model, None, None).total
+
+    def _sums(self, model: KernelModel, labels: Labels | None, given: Given | None) -> Sums:
+        """The same, for labels or responsibilities from outside, too."""
         sums = Sums(self._n_sums(model))
         task = partial(self._accumulate, model, sums, labels)
         self._pass(model.kind, len(model.centers)).run(task, sums.add, given)
@@ -188,7 +191,7 @@ class CompleteSource(Source):
         if units is not None:
             parameters = expanded.rescaled(parameters, 1 / units)
         model = self._kernel_model(expanded, parameters)._replace(log_volume=0.0)  # there are no densities
-        sums = self.sums(model, labels, responsibilities)
+        sums = self._sums(model, labels, responsibilities)
         return structure.pool(self._moments(expanded, parameters, model, sums))
 
     def _kernel_model(self, structure: Structure, parameters: Parameters) -> KernelModel:

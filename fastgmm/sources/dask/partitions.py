@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ... import kernels
+from ...model.kernel_model import KernelModel
 from ...model.masked import masked
 from ...model.parameters import Parameters
 from ...model.statistics import Statistics
@@ -86,6 +87,11 @@ def labeled(partition: Partition, labels: Labels, structure: Structure, means: n
 def total_log_likelihood(partition: AnyPartition, model: Model) -> float:
     """The sum of log p(x)."""
     return partition.total * partition.log_likelihood(model) if partition.total else 0.0
+
+
+def sums_of(partition: Partition, model: KernelModel) -> np.ndarray:
+    """What the kernels leave."""
+    return partition.sums(model)
 
 
 def scatter_of(partition: Partition) -> np.ndarray:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 
 from ...model.cached import cached
+from ...model.kernel_model import KernelModel
 from ...model.parameters import Parameters
 from ...model.statistics import Statistics
 from ...model.structure import Structure
@@ -18,7 +19,7 @@ from ..chunks import ChunkSource
 from ..columns import Names, feature_names
 from ..complete import CompleteSource, Labels
 from ..numbers import to_floats
-from ..passes import GROUP_WORK
+from ..passes import GROUP_WORK, Sums
 from ..rows import as_rows, check_size
 from ..source import Model, Source, joined_extents
 from .partitions import (
@@ -36,6 +37,7 @@ from .partitions import (
     scatter_of,
     squares_of,
     summary,
+    sums_of,
     total_log_likelihood,
 )
 from .schedulers import Scheduler, scheduler
@@ -210,6 +212,12 @@ class DaskSource(CompleteSource):
     def statistics_labeled(self, structure: Structure, means: np.ndarray, labels: Labels) -> Statistics:
         own = [labels.part(part.rows) for part in self.parts]
         return self._merged(self._apply(labeled, own, structure=structure, means=means), structure, means)
+
+    def sums(self, model: KernelModel) -> np.ndarray:
+        total = Sums(self._n_sums(model))
+        for part in self.scheduler.gather(self._apply(sums_of, model=model)):
+            total.add(part)
+        return total.total
 
     def log_likelihood(self, model: Model) -> float:
         sums = self.scheduler.gather(self._apply(total_log_likelihood, model=model))

@@ -6,6 +6,7 @@ from typing import Self
 
 import numpy as np
 
+from ...model.kernel_model import KernelModel
 from ...model.parameters import Parameters
 from ...model.statistics import Statistics
 from ...model.structure import Structure
@@ -56,6 +57,9 @@ class Completed(ArraySource):
 
     def statistics(self, structure: Structure, parameters: Parameters) -> Statistics:
         return self.drawn.statistics(structure, parameters)
+
+    def sums(self, model: KernelModel) -> np.ndarray:
+        return self.drawn.sums(model)
 
     def statistics_given(
         self, structure: Structure, means: np.ndarray, responsibilities: Callable[[slice], np.ndarray]
