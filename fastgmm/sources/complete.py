@@ -145,7 +145,8 @@ class CompleteSource(Source):
         if structure.noisy and structure.shared:  # whose scatter within would be that of all rows less that between
             return structure.pool(self.statistics(structure.expanded, structure.expand(parameters)))
         model = self._kernel_model(structure, parameters)
-        sums = self._sums(model, None, None)
+        sums = Sums(self._n_sums(model))  # not by `sums`: a call is felt where rows are few
+        self._pass(model.kind, len(model.centers)).run(partial(self._accumulate, model, sums, None), sums.add)
         try:
             return self._moments(structure, parameters, model, sums)
         except CancellationError:
