@@ -40,8 +40,8 @@ class FullSteps:
         return None
 
     def taken_back(self) -> Parameters:
-        """The parameters before the last M-step, which is to be made anew in full."""
-        raise NotImplementedError
+        """The parameters before the last M-step, which is to be made anew in full; asked for where that is doubtful."""
+        raise NotImplementedError  # full steps never are
 
 
 class FewSums(FullSteps):
