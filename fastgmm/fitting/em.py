@@ -85,6 +85,7 @@ def expectation_maximization(
     parameters = structure.with_axes(parameters) if structure.bound is None else structure.nearest(parameters)
     if settings.deadline < math.inf:
         source = source.until(settings.deadline)
+    source = source.remembering(structure, len(parameters.weights))
     fit = fit or Fit(parameters)
     fit.parameters = parameters
     fit.repairs, fit.m_step = m_step.repairs, m_step

@@ -31,6 +31,25 @@ def accumulate(
     workspace: Rows,
     out: NDArray[np.float64],
 ) -> None: ...
+def pruned_size(n_features: int, n_components: int, itemsize: int, n_rows: int) -> tuple[int, int]: ...
+def accumulate_pruned(
+    X: Rows,
+    labels: NDArray[np.uint16],
+    bins: NDArray[np.uint8],
+    start: int,
+    stop: int,
+    weights: Rows | None,
+    kind: int,
+    offsets: Rows,
+    centers: Rows,
+    center_rounding: Rows,
+    factors: Rows,
+    origin: NDArray[np.float64],
+    whitener: NDArray[np.float64],
+    workspace: Rows,
+    integers: NDArray[np.int32],
+    out: NDArray[np.float64],
+) -> tuple[int, int]: ...
 def posterior(
     X: Rows,
     kind: int,

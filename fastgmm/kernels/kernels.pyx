@@ -36,7 +36,7 @@ variational.pxd, location.pxd (origin and units), whole_fits.pxd (the EM loop), 
 algebra.pxd (small matrices), clustering.pxd (k-means), hierarchy.pxd (Ward's merges), the register tiles behind
 tiles.pxd, and for rows with gaps patterns.pxd, pattern_blocks.pxd and pattern_rows.pxd.
 """
-from libc.stdint cimport int32_t, int64_t, uint8_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t
 from libc.string cimport memset
 
 from accumulation cimport accumulate_block, flush_all, total
@@ -56,6 +56,7 @@ from pattern_blocks cimport (FEW, MarginalModel, accumulate_pattern_block, begin
 from pattern_rows cimport accumulate_rows, draw, filled, flush_rows, posterior_of_row, read_row, squares
 from patterns cimport PatternMixture, SortedRows, condition, own_width, pattern_mixture, set_mixture, sorted_rows
 from priors cimport Conjugate, Penalty, estimate_conjugate, log_density
+from pruning cimport Pruned, desk, expectation_pruned, integers_size
 from small_fits cimport Common, Desk, fit_table, n_numbers, numbers_of_model, set_desk
 from steps cimport Shape, describe, estimate, largest_noise, moments, noise, shape_of
 from tiles cimport TILE_COLUMNS, exp_all, floating, largest, log_all, normalize
@@ -128,6 +129,50 @@ def accumulate(
                                        center_rounding, work)
                 accumulate_block(&at, &centers[0, 0], work, &out[0])
             flush_all(&at, work, &out[0])
+
+
+def pruned_size(Py_ssize_t n_features, Py_ssize_t n_components, Py_ssize_t itemsize, Py_ssize_t n_rows):
+    """How many numbers the workspace of `accumulate_pruned` must hold, and how many integers."""
+    cdef Py_ssize_t size = layout(TRIANGULAR, n_features, n_components, True, itemsize).size
+    return (size + desk(n_features, n_components, itemsize).size + 64 // itemsize,
+            integers_size(n_rows, n_components))
+
+
+def accumulate_pruned(
+    const floating[:, :] X,                     # IN     (N, D) rows of any strides, N > 0
+    uint16_t[::1] labels,                       # INOUT  (N,) the most probable component of each row, K for noise
+    uint8_t[::1] bins,                          # INOUT  (N,) how far from it, in steps of logarithms
+    Py_ssize_t start,                           # IN     which rows, in an order that is made at 0 and stays in
+    Py_ssize_t stop,                            # IN     `integers`; at N the sums are complete
+    const floating[::1] weights,                # IN     (N,), or None: 1 each
+    int kind,                                   # IN     the model as in `accumulate`: TRIANGULAR
+    const floating[::1] offsets,
+    const floating[:, ::1] centers,
+    const floating[:, ::1] center_rounding,
+    const floating[::1] factors,
+    const double[::1] origin,
+    const double[::1] whitener,
+    floating[::1] workspace,                    # SCRATCH  `pruned_size`
+    int32_t[::1] integers,                      # SCRATCH  `pruned_size`
+    double[::1] out,                            # INOUT    `n_sums` of them
+):
+    """`accumulate` without pairs of row and component that are below rounding; labels may be any but decide about time.
+
+    Returns how many pairs have a share, and how many multiply-adds whitening has taken.
+    """
+    cdef Py_ssize_t K = centers.shape[0]
+    cdef Layout at = layout(TRIANGULAR, centers.shape[1], K, True, sizeof(floating))
+    cdef const floating* w = NULL if weights is None else &weights[0]
+    cdef Pruned rows
+    at.Q = offsets.shape[0]
+    rows.X, rows.row_stride, rows.column_stride, rows.N = <const char*> &X[0, 0], X.strides[0], X.strides[1], X.shape[0]
+    rows.labels, rows.bins, rows.order, rows.pairs, rows.macs = &labels[0], &bins[0], &integers[0], 0, 0
+    rows.active = rows.order + rows.N
+    rows.seen = <uint8_t*> (rows.active + K + 2)
+    with nogil:
+        expectation_pruned(&rows, &at, start, stop, w, &offsets[0], &centers[0, 0], &center_rounding[0, 0], &factors[0],
+                           aligned(&workspace[0]), &out[0])
+    return rows.pairs, rows.macs * desk(at.D, K, sizeof(floating)).B
 
 
 def posterior(

@@ -45,8 +45,10 @@
 #define TILE_ROWS 4
 #if defined(__AVX512F__) || defined(__aarch64__)
   #define TILE_COLUMNS 4
+  #define PANEL_ROWS 8
 #else
   #define TILE_COLUMNS 2
+  #define PANEL_ROWS 4
 #endif
 
 /* The lanes at even and at odd places of two vectors side by side. */
@@ -98,6 +100,8 @@ static const float log_terms_f32[] = {0x1.ddced8p-4f, 0x1.245c44p-3f, 0x1.9999ec
 #define WHOLE_BIAS (0x1p52 + 1023.0)
 #include "vectors_template.h"
 #include "tiles_template.h"
+#include "pruning_template.h"
+#include "undefine.h"
 
 #define REAL float
 #define BITS int32_t
@@ -114,6 +118,8 @@ static const float log_terms_f32[] = {0x1.ddced8p-4f, 0x1.245c44p-3f, 0x1.9999ec
 #define WHOLE_BIAS (0x1p23f + 127.0f)
 #include "vectors_template.h"
 #include "tiles_template.h"
+#include "pruning_template.h"
+#include "undefine.h"
 
 enum { LANES_F64 = FASTGMM_LANES_F64, LANES_F32 = FASTGMM_LANES_F32 };
 

@@ -13,6 +13,8 @@ cdef extern from "tiles.h" nogil:
         TILE_COLUMNS
         LANES_F32
         LANES_F64
+        PANEL_LANES_f32
+        PANEL_LANES_f64
 
     void PREFETCH(const void* address)
 
@@ -33,6 +35,16 @@ cdef extern from "tiles.h" nogil:
                     const double* x, Py_ssize_t ldx, double* y, Py_ssize_t ldy, double* p)
     void whiten_f32(Py_ssize_t n, Py_ssize_t d, float offset, const float* w, const float* c, const float* center,
                     const float* x, Py_ssize_t ldx, float* y, Py_ssize_t ldy, float* p)
+    Py_ssize_t whiten_until_f64(Py_ssize_t d, double offset, double twice_offset, double log_cut, const double* w,
+                                const double* c, const double* center, const double* x, double* z, double* y,
+                                double* highest, double* most, double* p)
+    Py_ssize_t whiten_until_f32(Py_ssize_t d, float offset, float twice_offset, float log_cut, const float* w,
+                                const float* c, const float* center, const float* x, float* z, float* y,
+                                float* highest, float* most, float* p)
+    void normalize_block_f64(Py_ssize_t k, double cut, double lowest, double smallest, double* p, Py_ssize_t ldp,
+                             double* scores)
+    void normalize_block_f32(Py_ssize_t k, float cut, float lowest, float smallest, float* p, Py_ssize_t ldp,
+                             float* scores)
     void products_f64(int m, int width, Py_ssize_t n, const double* u, Py_ssize_t ldu,
                       const double* v, Py_ssize_t ldv, double* out)
     void products_f32(int m, int width, Py_ssize_t n, const float* u, Py_ssize_t ldu,
@@ -106,6 +118,30 @@ cdef inline void whiten(Py_ssize_t n, Py_ssize_t d, floating offset, const float
         whiten_f64(n, d, offset, w, c, center, x, ldx, y, ldy, p)
     else:
         whiten_f32(n, d, offset, w, c, center, x, ldx, y, ldy, p)
+
+
+cdef inline Py_ssize_t whiten_until(
+    Py_ssize_t d, floating offset, floating twice_offset, floating log_cut, const floating* w, const floating* c,
+    const floating* center, const floating* x, floating* z, floating* y, floating* highest, floating* most, floating* p,
+) noexcept nogil:
+    if floating is double:
+        return whiten_until_f64(d, offset, twice_offset, log_cut, w, c, center, x, z, y, highest, most, p)
+    else:
+        return whiten_until_f32(d, offset, twice_offset, log_cut, w, c, center, x, z, y, highest, most, p)
+
+
+cdef inline void normalize_block(Py_ssize_t k, floating cut, floating* p, Py_ssize_t ldp,
+                                 floating* scores) noexcept nogil:
+    """`normalize` with a cut, for a block of `panel_lanes` samples."""
+    if floating is double:
+        normalize_block_f64(k, cut, -DBL_MAX, DBL_MIN, p, ldp, scores)
+    else:
+        normalize_block_f32(k, cut, -FLT_MAX, FLT_MIN, p, ldp, scores)
+
+
+cdef inline Py_ssize_t panel_lanes(Py_ssize_t itemsize) noexcept nogil:
+    """How many samples `whiten_until` takes."""
+    return PANEL_LANES_f64 if itemsize == 8 else PANEL_LANES_f32
 
 
 cdef inline void products(int m, int width, Py_ssize_t n, const floating* u, Py_ssize_t ldu,

@@ -392,26 +392,6 @@ NO_INLINE double NAME(minimum)(ptrdiff_t n, const REAL *a, const REAL *b, REAL *
     return sum;
 }
 
-/* Ready for the other precision. */
 #undef PRODUCTS
 #undef DISTANCES
 #undef TRIANGLE
-#undef VEC
-#undef MASK
-#undef AS_BITS
-#undef AS_REAL
-#undef SELECT
-#undef MASK_OF
-#undef REAL
-#undef BITS
-#undef NAME
-#undef LANES
-#undef LN2_HIGH
-#undef LN2_LOW
-#undef EXP_CUT
-#undef SHIFT
-#undef MANTISSA_BITS
-#undef ONE
-#undef SQRT_HALF
-#undef WHOLE
-#undef WHOLE_BIAS

@@ -142,28 +142,29 @@ ALWAYS_INLINE VEC NAME(log)(VEC x)
  * each vector v of samples or, summed, scores[0] the sum of these: one logarithm, of the product of the totals.
  * A sample infinitely far from every component has the score -inf and, below a total of `smallest`, no share in any. */
 ALWAYS_INLINE void NAME(normalize_tile)(
-    const int summed, ptrdiff_t n_components, REAL cut, REAL lowest, REAL smallest, REAL *p, ptrdiff_t ldp, REAL *scores)
+    const int summed, const int columns, ptrdiff_t n_components, REAL cut, REAL lowest, REAL smallest, REAL *p,
+    ptrdiff_t ldp, REAL *scores)
 {
     VEC peak[TILE_COLUMNS], top[TILE_COLUMNS], total[TILE_COLUMNS], product = (VEC){0} + (REAL)1;
-    for (int v = 0; v < TILE_COLUMNS; v++) {
+    for (int v = 0; v < columns; v++) {
         peak[v] = NAME(load)(p + v * LANES);
         total[v] = (VEC){0};
     }
     for (ptrdiff_t k = 1; k < n_components; k++)
-        for (int v = 0; v < TILE_COLUMNS; v++) {
+        for (int v = 0; v < columns; v++) {
             VEC t = NAME(load)(p + k * ldp + v * LANES);
             peak[v] = SELECT(t > peak[v], t, peak[v]);
         }
-    for (int v = 0; v < TILE_COLUMNS; v++)
+    for (int v = 0; v < columns; v++)
         top[v] = SELECT(peak[v] < lowest, (VEC){0} + lowest, peak[v]);
     for (ptrdiff_t k = 0; k < n_components; k++)
-        for (int v = 0; v < TILE_COLUMNS; v++) {
+        for (int v = 0; v < columns; v++) {
             REAL *place = p + k * ldp + v * LANES;
             VEC e = NAME(exp)(NAME(load)(place) - top[v]);
             NAME(store)(place, e);
             total[v] += e;
         }
-    for (int v = 0; v < TILE_COLUMNS; v++) {
+    for (int v = 0; v < columns; v++) {
         VEC t = SELECT(total[v] < smallest, (VEC){0} + smallest, total[v]);
         if (!summed)
             NAME(store)(scores + v * LANES, peak[v] + NAME(log)(t));
@@ -171,12 +172,12 @@ ALWAYS_INLINE void NAME(normalize_tile)(
         total[v] = 1 / t;
     }
     if (summed) {
-        for (int v = 1; v < TILE_COLUMNS; v++)
+        for (int v = 1; v < columns; v++)
             peak[0] += peak[v];
         NAME(store)(scores, peak[0] + NAME(log)(product));
     }
     for (ptrdiff_t k = 0; k < n_components; k++)
-        for (int v = 0; v < TILE_COLUMNS; v++) {
+        for (int v = 0; v < columns; v++) {
             REAL *place = p + k * ldp + v * LANES;
             VEC r = NAME(load)(place) * total[v];
             NAME(store)(place, SELECT(r < cut, (VEC){0}, r));
@@ -190,10 +191,10 @@ NO_INLINE void NAME(normalize)(
 {
     if (summed)
         for (ptrdiff_t s = 0; s < n; s += TILE_COLUMNS * LANES, scores += LANES)
-            NAME(normalize_tile)(1, n_components, cut, lowest, smallest, p + s, ldp, scores);
+            NAME(normalize_tile)(1, TILE_COLUMNS, n_components, cut, lowest, smallest, p + s, ldp, scores);
     else
         for (ptrdiff_t s = 0; s < n; s += TILE_COLUMNS * LANES, scores += TILE_COLUMNS * LANES)
-            NAME(normalize_tile)(0, n_components, cut, lowest, smallest, p + s, ldp, scores);
+            NAME(normalize_tile)(0, TILE_COLUMNS, n_components, cut, lowest, smallest, p + s, ldp, scores);
 }
 
 /* out = exp(x), x <= 0, or log(x), x >= 1, for any n. */

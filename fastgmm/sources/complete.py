@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
 
@@ -19,6 +20,7 @@ from ..model.structure import Structure
 from ..model.structures import DIAG, FULL
 from ..model.units import Units, rescaled, scales
 from .passes import Arrays, Group, Pass, Sums, Workspace, allocate
+from .pruning import Memory, prunable
 from .source import Source
 
 if TYPE_CHECKING:
@@ -44,6 +46,8 @@ class Labels(Protocol):
 
 class CompleteSource(Source):
     """Rows of which every value is known; subclasses say how they are read and taken."""
+
+    memory: Memory | None = None  # of the passes of one fit
 
     def imputed(self, n_components: int, structure: Structure) -> Self:
         return self
@@ -141,12 +145,24 @@ class CompleteSource(Source):
 
     # ---- statistics
 
+    def remembering(self, structure: Structure, n_components: int) -> Self:
+        if not prunable(structure.kind, self.n_samples, self.n_features, n_components):
+            return self
+        _ = self.units  # found once, for all fits
+        remembering = copy(self)
+        row_bytes = self.n_features * self.dtype.itemsize
+        remembering.memory = Memory(self.n_samples, self.n_features, n_components, row_bytes)
+        return remembering
+
     def statistics(self, structure: Structure, parameters: Parameters) -> Statistics:
         if structure.noisy and structure.shared:  # whose scatter within would be that of all rows less that between
             return structure.pool(self.statistics(structure.expanded, structure.expand(parameters)))
         model = self._kernel_model(structure, parameters)
         sums = Sums(self._n_sums(model))  # not by `sums`: a call is felt where rows are few
-        self._pass(model.kind, len(model.centers)).run(partial(self._accumulate, model, sums, None), sums.add)
+        if self.memory is not None and self.memory.serves(model):
+            self._pruned_pass(self.memory).run(partial(self._accumulate_pruned, model, sums, self.memory), sums.add)
+        else:
+            self._pass(model.kind, len(model.centers)).run(partial(self._accumulate, model, sums, None), sums.add)
         try:
             return self._moments(structure, parameters, model, sums)
         except CancellationError:
@@ -208,6 +224,15 @@ class CompleteSource(Source):
         weights, out = self._weights(group.rows), sums.part()
         X = rescaled(group.X, model.scales)
         self.kernels.accumulate(X, group.given, owners, weights, *model.arguments, *workspace, out)
+        return out
+
+    def _accumulate_pruned(
+        self, model: KernelModel, sums: Sums, memory: Memory, workspace: Workspace, group: Group
+    ) -> np.ndarray:
+        """The sums over one group without what is below rounding, where that is much."""
+        weights, out = self._weights(group.rows), sums.part()
+        X = rescaled(group.X, model.scales)
+        memory.accumulate(self.kernels, model, group.rows, X, weights, workspace, out)
         return out
 
     def _moments(self, structure: Structure, parameters: Parameters, model: KernelModel, sums: Sums) -> Statistics:
@@ -294,6 +319,12 @@ class CompleteSource(Source):
         """How many numbers `accumulate` leaves of a group."""
         n_components, n_features = model.centers.shape
         return self.kernels.n_sums(model.kind, n_features, n_components)
+
+    def _pruned_pass(self, memory: Memory) -> Pass:
+        """A pass that may leave out what is below rounding."""
+        n_rows = max(group.stop - group.start for group in memory.groups)
+        numbers, integers = self.kernels.pruned_size(self.n_features, memory.n_components, self.dtype.itemsize, n_rows)
+        return Pass(self, memory.groups, ((numbers, self.dtype), (integers, np.dtype(np.int32))))
 
     def arrays(
         self, kind: int, n_components: int, *, accumulating: bool = True, dtype: np.dtype | None = None

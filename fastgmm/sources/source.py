@@ -225,6 +225,10 @@ class Source(ABC):
     def statistics(self, structure: Structure, parameters: Parameters) -> Statistics:
         """E-step and accumulation in one pass."""
 
+    def remembering(self, structure: Structure, n_components: int) -> Self:
+        """The same rows for the passes of one fit, of which each may heed what the one before has shown of a row."""
+        return self
+
     def at_once(self, structure: Structure, n_components: int) -> np.ndarray | None:
         """All rows as the kernels see them, where a single call may pass over them again and again; else None."""
         return None

@@ -1,0 +1,20 @@
+/* Ready for the other precision: tiles.h includes this file after the templates. */
+#undef VEC
+#undef MASK
+#undef AS_BITS
+#undef AS_REAL
+#undef SELECT
+#undef MASK_OF
+#undef REAL
+#undef BITS
+#undef NAME
+#undef LANES
+#undef LN2_HIGH
+#undef LN2_LOW
+#undef EXP_CUT
+#undef SHIFT
+#undef MANTISSA_BITS
+#undef ONE
+#undef SQRT_HALF
+#undef WHOLE
+#undef WHOLE_BIAS
