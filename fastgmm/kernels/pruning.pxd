@@ -13,8 +13,8 @@ from libc.string cimport memcpy, memset
 
 from accumulation cimport flush, total
 from blocks cimport TRIANGULAR, Layout, below_rounding, integer, packed_size, take, width
-from tiles cimport LANES_F32, LANES_F64, PREFETCH, floating, largest, normalize_block, panel_lanes, transpose, \
-    whiten_until
+from tiles cimport (LANES_F32, LANES_F64, PREFETCH, Pruning, evaluate_others, evaluate_own, floating, largest,
+                    normalize_block, panel_lanes, transpose)
 
 cdef enum:
     UNKNOWN = 65535             # no label yet
@@ -30,7 +30,7 @@ cdef struct Desk:
     Py_ssize_t x            # (D, B)      the block, transposed
     Py_ssize_t z            # (D, B)      x - center, as far as it is whitened
     Py_ssize_t y            # (T, D, B)   whitened blocks
-    Py_ssize_t p            # (K + 1, B)  log densities, then responsibilities, of components that may have a share
+    Py_ssize_t p            # (K + 2, B)  log densities, then responsibilities, of active components, and room
     Py_ssize_t highest      # (B,)        largest log density so far
     Py_ssize_t most         # (B,)        |y|^2 beyond which there is no share, less 2 c_k
     Py_ssize_t extreme, component, scores, weights      # (B,) each
@@ -49,7 +49,7 @@ cdef inline Desk desk(Py_ssize_t D, Py_ssize_t K, Py_ssize_t itemsize) noexcept 
     at.x = take(&size, D * B, pad)
     at.z = take(&size, D * B, pad)
     at.y = take(&size, at.T * D * B, pad)
-    at.p = take(&size, (K + 1) * B, pad)
+    at.p = take(&size, (K + 2) * B, pad)
     at.highest = take(&size, B, pad)
     at.most = take(&size, B, pad)
     at.extreme = take(&size, B, pad)
@@ -150,70 +150,39 @@ cdef inline void gather(
                 PREFETCH(row + i)
 
 
-cdef inline floating widest(const floating* most, Py_ssize_t B) noexcept nogil:
-    """The largest threshold among the lanes."""
-    cdef Py_ssize_t n
-    cdef floating found = most[0]
-    for n in range(1, B):
-        found = max(found, most[n])
-    return found
-
-
 cdef inline Py_ssize_t share_of(
     Pruned* rows,
     const Layout* at,
-    const Desk* to,
+    const Pruning* mixture,             # IN   with the block in x; fills y, p and the active components
+    Py_ssize_t B,
     Py_ssize_t first,
     Py_ssize_t count,
-    const floating* offsets,            # IN   the mixture, as in `accumulate`
-    const floating* centers,
-    const floating* center_rounding,
-    const floating* factors,
-    floating log_cut,
-    floating* desk,                     # INOUT  x is the block; fills y and p
+    const floating* offsets,
 ) noexcept nogil:
     """Log densities of all components that may have a share in the block; returns how many they are."""
-    cdef Py_ssize_t n, k, a, left, D = at.D, K = at.K, B = to.B, packed = packed_size(D), n_active = 0, n_own
-    cdef floating* highest = desk + to.highest
-    cdef floating* most = desk + to.most
-    cdef const floating* twice = desk + to.twice
-    cdef floating room
+    cdef Py_ssize_t n, k, a, K = at.K, n_active = 0, n_own
+    cdef floating* highest = <floating*> mixture.highest
+    cdef floating* most = <floating*> mixture.most
     for n in range(B):
         highest[n] = -INFINITY
         most[n] = INFINITY
     if at.Q > K:                        # noise has a share everywhere, unless it is small
         for n in range(B):
-            (desk + to.p)[n] = offsets[K]
-            highest[n] = offsets[K]
-            most[n] = raised(-2 * (offsets[K] + log_cut)) if offsets[K] > -INFINITY else INFINITY
-        rows.active[0] = <int32_t> K
+            (<floating*> mixture.p)[n] = highest[n] = offsets[K]
+            if offsets[K] > -INFINITY:
+                most[n] = raised(-2 * (offsets[K] + <floating> mixture.log_cut))
+        mixture.active[0] = <int32_t> K
         n_active = 1
-    for n in range(count):              # the own components first: a threshold that is not met by anything
+    for n in range(count):              # the own components first
         k = rows.labels[rows.order[first + n]]
         if k >= K or rows.seen[k]:
             continue
         rows.seen[k] = 1
-        whiten_until(D, offsets[k], <floating> INFINITY, log_cut, factors + k * packed, center_rounding + k * D,
-                     centers + k * D, desk + to.x, desk + to.z, desk + to.y + min(n_active, to.T - 1) * D * B,
-                     highest, most, desk + to.p + n_active * B)
-        rows.active[n_active] = <int32_t> k
+        evaluate_own(mixture, k, n_active, <floating> 0)
         n_active += 1
     n_own = n_active
-    rows.macs += (n_own - (at.Q - K)) * packed
-    room = widest(most, B)
-    for k in range(K):
-        if rows.seen[k] or twice[k] + room < 0:
-            continue
-        left = whiten_until(D, offsets[k], twice[k], log_cut, factors + k * packed, center_rounding + k * D,
-                            centers + k * D, desk + to.x, desk + to.z, desk + to.y + min(n_active, to.T - 1) * D * B,
-                            highest, most, desk + to.p + n_active * B)
-        if left > 0:
-            rows.macs += packed_size(left)
-        else:
-            rows.macs += packed
-            rows.active[n_active] = <int32_t> k
-            n_active += 1
-            room = widest(most, B)
+    rows.macs += (n_own - (at.Q - K)) * mixture.packed
+    n_active = evaluate_others(mixture, K, rows.seen, n_active, &rows.macs, <floating> 0)
     for a in range(at.Q - K, n_own):
         rows.seen[rows.active[a]] = 0
     return n_active
@@ -234,12 +203,11 @@ cdef inline void keep_labels(
 
 
 cdef inline void accumulate_active(
-    Pruned* rows, const Layout* at, const Desk* to, Py_ssize_t a, Py_ssize_t count,
-    const floating* centers, const floating* center_rounding, const floating* factors,
+    Pruned* rows, const Layout* at, const Desk* to, const Pruning* mixture, Py_ssize_t a, Py_ssize_t count,
     floating* work, floating* desk, double* out
 ) noexcept nogil:
     """Move the rows in which an active component has a share into its buffer, and flush that if it is full."""
-    cdef Py_ssize_t n, i, used = 0, k = rows.active[a], D = at.D, B = to.B, P = at.P, packed = packed_size(D)
+    cdef Py_ssize_t n, i, used = 0, k = rows.active[a], D = at.D, B = to.B, P = at.P
     cdef Py_ssize_t* n_buffered = <Py_ssize_t*> (work + at.n_buffered)
     cdef int32_t[64] chosen             # at least B
     cdef const floating* p = desk + to.p + a * B
@@ -253,11 +221,7 @@ cdef inline void accumulate_active(
         return
     rows.pairs += used
     if a >= to.T - 1:                   # there was no room to keep it
-        for n in range(B):
-            (desk + to.most)[n] = INFINITY
-        whiten_until(D, <floating> 0, <floating> INFINITY, <floating> 0, factors + k * packed, center_rounding + k * D,
-                     centers + k * D, desk + to.x, desk + to.z, source, desk + to.highest, desk + to.most,
-                     desk + to.scores)
+        evaluate_own(mixture, k, at.K + 1, <floating> 0)    # into the last tile and the last row of p
     if 2 * used > B:
         used = B
         for n in range(B):
@@ -291,14 +255,21 @@ cdef inline void expectation_pruned(
     """Sums over rows under the responsibilities that the mixture gives them; labels and bins are brought up to date."""
     cdef Desk to = desk(at.D, at.K, sizeof(floating))
     cdef Py_ssize_t block, first, count, n, k, a, n_active, B = to.B, K = at.K, D = at.D
-    cdef floating cut = below_rounding(K, <floating> 0), log_cut = <floating> log(<double> cut)
+    cdef floating cut = below_rounding(K, <floating> 0)
     cdef floating* side = work + at.size
+    cdef Pruning mixture
     cdef floating* p
     cdef double* log_likelihood = out + K * width(TRIANGULAR, D)
     if start == 0:
         memset(out, 0, (K * width(TRIANGULAR, D) + 1) * sizeof(double))
         memset(work + at.n_buffered, 0, K * sizeof(Py_ssize_t))
         sort_rows(rows, K, rows.active + 2 * (K + 2))
+    mixture.d, mixture.packed, mixture.n_tiles, mixture.log_cut = D, packed_size(D), to.T, log(<double> cut)
+    mixture.offsets, mixture.twice, mixture.rounding = offsets, side + to.twice, center_rounding
+    mixture.centers, mixture.factors, mixture.x, mixture.z, mixture.y = centers, factors, side + to.x, side + to.z, \
+        side + to.y
+    mixture.p, mixture.highest, mixture.most, mixture.active = side + to.p, side + to.highest, side + to.most, \
+        rows.active
     memset(rows.seen, 0, K + 1)
     for k in range(K):
         (side + to.twice)[k] = raised(2 * offsets[k]) if offsets[k] > -INFINITY else offsets[k]
@@ -306,7 +277,7 @@ cdef inline void expectation_pruned(
         first = start + block * B
         count = min(B, stop - first)
         gather(rows, &to, D, first, count, side)
-        n_active = share_of(rows, at, &to, first, count, offsets, centers, center_rounding, factors, log_cut, side)
+        n_active = share_of(rows, at, &mixture, B, first, count, offsets)
         keep_labels(rows, at, &to, first, count, n_active, offsets, side)
         normalize_block(n_active, cut, side + to.p, B, side + to.scores)
         for a in range(n_active):
@@ -323,7 +294,7 @@ cdef inline void expectation_pruned(
                 (side + to.scores)[n] = p[n] * (side + to.scores)[n] if p[n] > 0 else 0
         log_likelihood[0] += total(side + to.scores, count)
         for a in range(at.Q - K, n_active):
-            accumulate_active(rows, at, &to, a, count, centers, center_rounding, factors, work, side, out)
+            accumulate_active(rows, at, &to, &mixture, a, count, work, side, out)
     if stop == rows.N:
         for k in range(K):
             flush(at, k, work, out + k * width(TRIANGULAR, D))

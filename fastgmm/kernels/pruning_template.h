@@ -71,37 +71,36 @@ ALWAYS_INLINE void NAME(next_panel)(
 #undef UPPER_COLUMN
 #undef LOWER_COLUMN
 
+/* Whether a comparison holds in all lanes. */
 ALWAYS_INLINE int NAME(all)(MASK mask)
 {
-    int64_t parts[sizeof mask < 8 ? 1 : sizeof mask / 8];
-#if LANES > 1
-    memcpy(parts, &mask, sizeof mask);
+#if defined(__AVX512BW__)
+    return _mm512_movepi8_mask((__m512i)mask) == ~(__mmask64)0;
+#elif defined(__AVX2__)
+    return _mm256_movemask_epi8((__m256i)mask) == -1;
+#elif defined(__SSE2__) && defined(VECTOR_BYTES)
+    return _mm_movemask_epi8((__m128i)mask) == 0xffff;
 #else
-    parts[0] = mask;
+    BITS lanes[LANES];
+    memcpy(lanes, &mask, sizeof mask);
+    for (int lane = 1; lane < LANES; lane++)
+        lanes[0] &= lanes[lane];
+    return lanes[0] == -1;
 #endif
-    for (int i = 1; i < (int)(sizeof parts / 8); i++)
-        parts[0] &= parts[i];
-    return parts[0] == -1;
 }
 
 #define LAST_PANEL(m) \
     case m: NAME(next_panel)(m, i0, w, c, center, x, z, y, squares); break;
 
-/* One component for one block x (d, PANEL_COLUMNS * LANES); z and y likewise. `most` takes |y|^2 beyond which a lane has
- * no share, less `twice_offset`, and `highest` the largest log density of each lane so far: both heed the component if
- * it is complete. Returns how many features were whitened when it was left, or 0 where it is complete; p = offset -
- * |y|^2 / 2 then. */
-NO_INLINE ptrdiff_t NAME(whiten_until)(
-    ptrdiff_t d, REAL offset, REAL twice_offset, REAL log_cut, const REAL *w, const REAL *c, const REAL *center,
-    const REAL *x, REAL *z, REAL *y, REAL *highest, REAL *most, REAL *p)
+/* Whiten a block for one component until |y|^2 is beyond its limit in all lanes: returns how many features that took,
+ * or 0 where none is left. */
+ALWAYS_INLINE ptrdiff_t NAME(whiten_until)(
+    ptrdiff_t d, const REAL *w, const REAL *c, const REAL *center, const REAL *x, REAL *z, REAL *y, const VEC *limit,
+    VEC *squares)
 {
-    const REAL slack = (sizeof(REAL) == 8 ? (REAL)0x1p-50 : (REAL)0x1p-21);
-    VEC squares[PANEL_COLUMNS], limit[PANEL_COLUMNS];
     ptrdiff_t i0 = 0;
-    for (int v = 0; v < PANEL_COLUMNS; v++) {
+    for (int v = 0; v < PANEL_COLUMNS; v++)
         squares[v] = (VEC){0};
-        limit[v] = NAME(load)(most + v * LANES) + twice_offset;
-    }
     for (; i0 + PANEL_ROWS <= d; i0 += PANEL_ROWS) {
         NAME(next_panel)(PANEL_ROWS, i0, w, c, center, x, z, y, squares);
         w += PANEL_ROWS * i0 + PANEL_ROWS * (PANEL_ROWS + 1) / 2;
@@ -117,8 +116,29 @@ NO_INLINE ptrdiff_t NAME(whiten_until)(
         LAST_PANEL(4) LAST_PANEL(5) LAST_PANEL(6) LAST_PANEL(7)
 #endif
     }
+    return 0;
+}
+#undef LAST_PANEL
+
+/* Whiten the block for component k, under a limit or without; what is complete is appended to the active components and
+ * raises the limits of all. Returns the number of features where it was left, or 0. */
+ALWAYS_INLINE ptrdiff_t NAME(look_at)(const Pruning *at, const int limited, ptrdiff_t k, ptrdiff_t n_active)
+{
+    const REAL slack = sizeof(REAL) == 8 ? (REAL)0x1p-50 : (REAL)0x1p-21, log_cut = (REAL)at->log_cut;
+    const ptrdiff_t d = at->d, width = PANEL_COLUMNS * LANES;
+    const ptrdiff_t tile = n_active < at->n_tiles ? n_active : at->n_tiles - 1;
+    REAL *most = at->most, *highest = at->highest, *p = (REAL *)at->p + n_active * width;
+    VEC squares[PANEL_COLUMNS], limit[PANEL_COLUMNS];
+    for (int v = 0; v < PANEL_COLUMNS; v++)
+        limit[v] = limited ? NAME(load)(most + v * LANES) + ((const REAL *)at->twice)[k] : (VEC){0} + (REAL)INFINITY;
+    ptrdiff_t left = NAME(whiten_until)(
+        d, (const REAL *)at->factors + k * at->packed, (const REAL *)at->rounding + k * d,
+        (const REAL *)at->centers + k * d, at->x, at->z, (REAL *)at->y + tile * d * width, limit, squares);
+    if (left > 0)
+        return left;
+    at->active[n_active] = (int32_t)k;
     for (int v = 0; v < PANEL_COLUMNS; v++) {
-        VEC value = squares[v] * (REAL)-0.5 + offset, peak = NAME(load)(highest + v * LANES);
+        VEC value = squares[v] * (REAL)-0.5 + ((const REAL *)at->offsets)[k], peak = NAME(load)(highest + v * LANES);
         NAME(store)(p + v * LANES, value);
         peak = SELECT(value > peak, value, peak);
         NAME(store)(highest + v * LANES, peak);
@@ -127,7 +147,39 @@ NO_INLINE ptrdiff_t NAME(whiten_until)(
     }
     return 0;
 }
-#undef LAST_PANEL
+
+/* A component whose log densities are wanted whatever they are. */
+NO_INLINE void NAME(evaluate_own)(const Pruning *at, ptrdiff_t k, ptrdiff_t n_active)
+{
+    NAME(look_at)(at, 0, k, n_active);
+}
+
+ALWAYS_INLINE REAL NAME(widest)(const REAL *most)
+{
+    REAL found = most[0];
+    for (int n = 1; n < PANEL_COLUMNS * LANES; n++)
+        found = most[n] > found ? most[n] : found;
+    return found;
+}
+
+/* All components that have not been seen. Returns how many are active then, and adds multiply-adds of a row. */
+NO_INLINE ptrdiff_t NAME(evaluate_others)(
+    const Pruning *at, ptrdiff_t n_components, const uint8_t *seen, ptrdiff_t n_active, int64_t *multiply_adds)
+{
+    const REAL *twice = at->twice;
+    REAL room = NAME(widest)(at->most);
+    for (ptrdiff_t k = 0; k < n_components; k++) {
+        if (seen[k] || twice[k] + room < 0)
+            continue;
+        ptrdiff_t left = NAME(look_at)(at, 1, k, n_active);
+        *multiply_adds += left > 0 ? left * (left + 1) / 2 : at->packed;
+        if (left == 0) {
+            n_active++;
+            room = NAME(widest)(at->most);
+        }
+    }
+    return n_active;
+}
 
 /* `normalize` for n samples, a multiple of a block's width. */
 NO_INLINE void NAME(normalize_block)(

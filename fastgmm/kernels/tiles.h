@@ -8,9 +8,13 @@
 #ifndef FASTGMM_TILES_H
 #define FASTGMM_TILES_H
 
+#include <math.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#if defined(__SSE2__)
+  #include <immintrin.h>
+#endif
 
 #define FASTGMM_CAT_(a, b) a##b
 #define FASTGMM_CAT(a, b) FASTGMM_CAT_(a, b)
@@ -84,6 +88,20 @@ static const double log_terms_f64[] = {
 static const float exp_terms_f32[] = {
     0x1.6d110ap-10f, 0x1.120b6ep-7f, 0x1.55551ap-5f, 0x1.5554dcp-3f, 0x1p-1f};
 static const float log_terms_f32[] = {0x1.ddced8p-4f, 0x1.245c44p-3f, 0x1.9999ecp-3f, 0x1.555554p-2f};
+
+/* A mixture as whitening reads it, and a block of rows on its way, in either precision: y (n_tiles, d, width) are
+ * whitened blocks, the last of them for all components for which there is no room; p (., width) log densities of the
+ * components in `active`; `highest` the largest of each lane, and `most` the |y|^2 beyond which a lane has no share,
+ * less 2 c_k. */
+typedef struct {
+    ptrdiff_t d, packed, n_tiles;
+    double log_cut;                     /* of responsibilities */
+    const void *offsets, *twice;        /* c_k, and 2 c_k rounded up */
+    const void *rounding, *centers, *factors;
+    const void *x;
+    void *z, *y, *p, *highest, *most;
+    int32_t *active;
+} Pruning;
 
 #define REAL double
 #define BITS int64_t

@@ -1,6 +1,6 @@
 """The register tiles of tiles.h, one name for both precisions. Tiles are four rows high."""
 from libc.float cimport DBL_MAX, DBL_MIN, FLT_MAX, FLT_MIN
-from libc.stdint cimport int32_t, int64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t
 
 
 ctypedef fused floating:
@@ -35,12 +35,27 @@ cdef extern from "tiles.h" nogil:
                     const double* x, Py_ssize_t ldx, double* y, Py_ssize_t ldy, double* p)
     void whiten_f32(Py_ssize_t n, Py_ssize_t d, float offset, const float* w, const float* c, const float* center,
                     const float* x, Py_ssize_t ldx, float* y, Py_ssize_t ldy, float* p)
-    Py_ssize_t whiten_until_f64(Py_ssize_t d, double offset, double twice_offset, double log_cut, const double* w,
-                                const double* c, const double* center, const double* x, double* z, double* y,
-                                double* highest, double* most, double* p)
-    Py_ssize_t whiten_until_f32(Py_ssize_t d, float offset, float twice_offset, float log_cut, const float* w,
-                                const float* c, const float* center, const float* x, float* z, float* y,
-                                float* highest, float* most, float* p)
+    ctypedef struct Pruning:
+        Py_ssize_t d, packed, n_tiles
+        double log_cut
+        const void* offsets
+        const void* twice
+        const void* rounding
+        const void* centers
+        const void* factors
+        const void* x
+        void* z
+        void* y
+        void* p
+        void* highest
+        void* most
+        int32_t* active
+    void evaluate_own_f64(const Pruning* at, Py_ssize_t k, Py_ssize_t n_active)
+    void evaluate_own_f32(const Pruning* at, Py_ssize_t k, Py_ssize_t n_active)
+    Py_ssize_t evaluate_others_f64(const Pruning* at, Py_ssize_t n_components, const uint8_t* seen,
+                                   Py_ssize_t n_active, int64_t* multiply_adds)
+    Py_ssize_t evaluate_others_f32(const Pruning* at, Py_ssize_t n_components, const uint8_t* seen,
+                                   Py_ssize_t n_active, int64_t* multiply_adds)
     void normalize_block_f64(Py_ssize_t k, double cut, double lowest, double smallest, double* p, Py_ssize_t ldp,
                              double* scores)
     void normalize_block_f32(Py_ssize_t k, float cut, float lowest, float smallest, float* p, Py_ssize_t ldp,
@@ -120,14 +135,20 @@ cdef inline void whiten(Py_ssize_t n, Py_ssize_t d, floating offset, const float
         whiten_f32(n, d, offset, w, c, center, x, ldx, y, ldy, p)
 
 
-cdef inline Py_ssize_t whiten_until(
-    Py_ssize_t d, floating offset, floating twice_offset, floating log_cut, const floating* w, const floating* c,
-    const floating* center, const floating* x, floating* z, floating* y, floating* highest, floating* most, floating* p,
-) noexcept nogil:
+cdef inline void evaluate_own(const Pruning* at, Py_ssize_t k, Py_ssize_t n_active, floating zero) noexcept nogil:
+    """`zero` tells the type."""
     if floating is double:
-        return whiten_until_f64(d, offset, twice_offset, log_cut, w, c, center, x, z, y, highest, most, p)
+        evaluate_own_f64(at, k, n_active)
     else:
-        return whiten_until_f32(d, offset, twice_offset, log_cut, w, c, center, x, z, y, highest, most, p)
+        evaluate_own_f32(at, k, n_active)
+
+
+cdef inline Py_ssize_t evaluate_others(const Pruning* at, Py_ssize_t n_components, const uint8_t* seen,
+                                       Py_ssize_t n_active, int64_t* multiply_adds, floating zero) noexcept nogil:
+    if floating is double:
+        return evaluate_others_f64(at, n_components, seen, n_active, multiply_adds)
+    else:
+        return evaluate_others_f32(at, n_components, seen, n_active, multiply_adds)
 
 
 cdef inline void normalize_block(Py_ssize_t k, floating cut, floating* p, Py_ssize_t ldp,
@@ -140,7 +161,7 @@ cdef inline void normalize_block(Py_ssize_t k, floating cut, floating* p, Py_ssi
 
 
 cdef inline Py_ssize_t panel_lanes(Py_ssize_t itemsize) noexcept nogil:
-    """How many samples `whiten_until` takes."""
+    """How many samples a block has that is left early."""
     return PANEL_LANES_f64 if itemsize == 8 else PANEL_LANES_f32
 
 
