@@ -289,7 +289,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("option", OPTIONS)
 def test_fits_are_those_of_dense_passes(option: str, dtype: str, seen: list[float]) -> None:
     """From the same start as many iterations, and parameters to 1e-9."""
-    X, labels, _ = problem(6000, 14, 12, apart=12.0, dtype=dtype, seed=3)
+    X, labels, _ = problem(6000, 16, 12, apart=12.0, dtype=dtype, seed=3)
     given = {"X": X, "n_components": 12, "init_params": labels, "max_iter": 12, "tol": 0, **OPTIONS[option]}
     if option == "repaired":
         X[labels == 5] = X[labels == 5][0]
@@ -301,7 +301,7 @@ def test_fits_are_those_of_dense_passes(option: str, dtype: str, seen: list[floa
 
 def test_the_same_bits_anywhere(tmp_path: Path, seen: list[float]) -> None:
     """Threads, chunks and files change nothing; weights count as repetitions do."""
-    X, labels, _ = problem(9000, 13, 9, apart=12.0)
+    X, labels, _ = problem(9000, 22, 9, apart=12.0)
     options = {"n_components": 9, "init_params": labels, "max_iter": 6, "tol": 0}
     expected = quiet_fit(X=X, n_threads=1, **options)
     assert seen
@@ -320,7 +320,7 @@ def test_the_same_bits_anywhere(tmp_path: Path, seen: list[float]) -> None:
 
 def test_a_fit_that_goes_on() -> None:
     """A warm start begins without memory, which changes nothing but the last digits."""
-    X, labels, _ = problem(5000, 12, 8, apart=12.0)
+    X, labels, _ = problem(5000, 24, 8, apart=12.0)
     whole = quiet_fit(X=X, n_components=8, init_params=labels, max_iter=8, tol=0)
     parts = GaussianMixture(8, init_params=labels, max_iter=4, tol=0, warm_start=True)
     with warnings.catch_warnings():
@@ -342,19 +342,21 @@ def test_dense_on_demand() -> None:
 
 def test_habits() -> None:
     """Groups prune while shares are small, and pause ever longer after having tried in vain."""
-    habit = Habit()
-    for share, work, goes_on in ((0.1, 1.0, True), (0.3, 0.6, True), (0.3, 0.8, False)):
-        habit.heed(share, work)
-        assert habit.pruning is goes_on
-    assert habit.waiting == 16
-    habit.heed(0.5, 0.1)
-    assert (habit.waiting, habit.pruning) == (32, False)
+    many = (0.1, 1.0, True), (0.3, 0.6, True), (0.3, 0.8, False), (0.5, 0.1, False)
+    few = (0.1, 0.8, True), (0.1, 0.95, False), (0.3, 0.6, False)
+    for cases, habit in ((many, Habit(True)), (few, Habit(False))):
+        waiting = 0
+        for share, work, goes_on in cases:
+            habit.heed(share, work)
+            assert habit.pruning is goes_on
+            waiting = waiting if goes_on else max(16, 2 * waiting)
+            assert habit.waiting == waiting
 
 
 def test_overlapping_components_are_soon_left_alone(seen: list[float]) -> None:
     """Where every pair matters each group looks at a sample, and then has dense passes for sixteen iterations."""
-    X, labels, _ = problem(6000, 12, 8, apart=1.0)
-    memory = Memory(6000, 12, 8, 96)
+    X, labels, _ = problem(6000, 24, 8, apart=1.0)
+    memory = Memory(6000, 24, 8, 192)
     quiet_fit(X=X, n_components=8, init_params=labels, max_iter=16, tol=0)
     assert len(seen) == len(memory.groups) and min(seen) > 0.4
     quiet_fit(X=X, n_components=8, init_params=labels, max_iter=17, tol=0)
@@ -376,16 +378,17 @@ def test_groups_and_sizes() -> None:
         assert all((group.stop - group.start) % pruning.BLOCK == 0 for group in groups[:-1])
     assert len(large_groups(100_000, 200, 512)) == 16
     full = kernels.TRIANGULAR
-    assert prunable(full, 2048, 12, 8)
-    few = (full, 2047, 12, 8), (full, 2048, 11, 8), (full, 2048, 12, 7), (kernels.DIAGONAL, 10**6, 64, 200)
+    assert prunable(full, 2048, 24, 8) and prunable(full, 2048, 12, 16)
+    few = (full, 2047, 24, 8), (full, 10**6, 11, 99), (full, 10**6, 99, 7), (full, 2048, 19, 10)
+    assert not prunable(kernels.DIAGONAL, 10**6, 64, 200)
     assert not any(prunable(*sizes) for sizes in few)
 
 
 def test_memory_is_of_one_fit() -> None:
     """The source of a fit is not changed, and a mixture of another size is not served."""
-    X, _, _ = problem(3000, 12, 9)
+    X, _, _ = problem(3000, 24, 9)
     source = ArraySource(X)
     remembering = source.remembering(FULL, 9)
     assert source.memory is None and remembering.memory is not None
-    assert not remembering.memory.serves(model_of(X, problem(10, 12, 8).parameters))
+    assert not remembering.memory.serves(model_of(X, problem(10, 24, 8).parameters))
     assert source.remembering(FULL, 2) is source

@@ -15,12 +15,14 @@ from ..kernels import DENSE, TRIANGULAR
 from ..model.kernel_model import KernelModel
 from .passes import BLOCK, MOST_GROUP_BYTES, MOST_GROUP_WORK, Workspace, cut_evenly, work_per_row
 
-LEAST_FEATURES, LEAST_COMPONENTS, LEAST_ROWS = 12, 8, 2048  # with fewer there is little to leave out
+LEAST_FEATURES, LEAST_COMPONENTS, LEAST_ROWS = 12, 8, 2048  # with fewer there is little to leave out,
+LEAST_TILES = 192  # or with fewer features times components
+MANY_COMPONENTS = 32  # from which on whitened rows of all no longer stay in a cache, so that leaving some out pays more
 MOST_COMPONENTS = 60_000  # labels are of 16 bits
 UNKNOWN = 65535  # the label of a row that no pass has seen
 
-FEW, SOME = 0.25, 0.4  # of the pairs of row and component: pruning pays below the first, and perhaps below the second,
-LITTLE = 0.7  # if not more of the multiply-adds are left
+FEW, SOME = 0.25, 0.4  # of the pairs of row and component: pruning pays below the first, and below the second
+LITTLE, LESS = 0.7, 0.9  # if not more of the multiply-adds are left than this, or with fewer components than that
 SAMPLE_ROWS = 128  # that tell whether to try it
 PAUSE = 16  # passes until it is tried again, twice as many after each time that it does not pay
 
@@ -28,7 +30,8 @@ PAUSE = 16  # passes until it is tried again, twice as many after each time that
 def prunable(kind: int, n_samples: int, n_features: int, n_components: int) -> bool:
     """Whether leaving out pairs of row and component may pay in fits of this size."""
     wide = kind == TRIANGULAR and n_features >= LEAST_FEATURES and n_samples >= LEAST_ROWS
-    return wide and LEAST_COMPONENTS <= n_components <= MOST_COMPONENTS and not DENSE
+    many = LEAST_COMPONENTS <= n_components <= MOST_COMPONENTS and n_features * n_components >= LEAST_TILES
+    return wide and many and not DENSE
 
 
 def large_groups(n_samples: int, n_components: int, row_bytes: int) -> list[slice]:
@@ -44,13 +47,14 @@ def large_groups(n_samples: int, n_components: int, row_bytes: int) -> list[slic
 class Habit:
     """How passes over a group of rows are made."""
 
+    many: bool  # components
     pruning: bool = False
     waiting: int = 0  # passes that leave nothing out before it is tried
     pause: int = PAUSE
 
     def heed(self, share: float, work: float) -> None:
         """Go on, or pause, after a pass with these shares of the pairs and of the multiply-adds of all."""
-        self.pruning = share < FEW or (share < SOME and work < LITTLE)
+        self.pruning = share < FEW and (self.many or work < LESS) or self.many and share < SOME and work < LITTLE
         if not self.pruning:
             self.waiting, self.pause = self.pause, 2 * self.pause
 
@@ -63,7 +67,7 @@ class Memory:
         self.labels = np.full(n_samples, UNKNOWN, np.uint16)
         self.bins = np.zeros(n_samples, np.uint8)
         self.groups = large_groups(n_samples, n_components, row_bytes)
-        self.habits = {group.start: Habit() for group in self.groups}
+        self.habits = {group.start: Habit(n_components >= MANY_COMPONENTS) for group in self.groups}
         work = work_per_row(TRIANGULAR, n_features, n_components)
         self.piece = max(BLOCK, MOST_GROUP_WORK // work // BLOCK * BLOCK)  # after which Ctrl-C is looked for
         self.per_row = n_components * n_features * (n_features + 1) // 2
