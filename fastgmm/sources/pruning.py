@@ -54,7 +54,7 @@ class Habit:
 
     def heed(self, share: float, work: float) -> None:
         """Go on, or pause, after a pass with these shares of the pairs and of the multiply-adds of all."""
-        self.pruning = share < FEW and (self.many or work < LESS) or self.many and share < SOME and work < LITTLE
+        self.pruning = (share < FEW and (self.many or work < LESS)) or (self.many and share < SOME and work < LITTLE)
         if not self.pruning:
             self.waiting, self.pause = self.pause, 2 * self.pause
 
