@@ -134,8 +134,8 @@ def accumulate(
 def pruned_size(Py_ssize_t n_features, Py_ssize_t n_components, Py_ssize_t itemsize, Py_ssize_t n_rows):
     """How many numbers the workspace of `accumulate_pruned` must hold, and how many integers."""
     cdef Py_ssize_t size = layout(TRIANGULAR, n_features, n_components, True, itemsize).size
-    return (size + desk(n_features, n_components, itemsize).size + 64 // itemsize,
-            integers_size(n_rows, n_components))
+    size += desk(n_features, n_components, True, itemsize).size
+    return size + 64 // itemsize, integers_size(n_rows, n_components)
 
 
 def accumulate_pruned(
@@ -167,12 +167,10 @@ def accumulate_pruned(
     at.Q = offsets.shape[0]
     rows.X, rows.row_stride, rows.column_stride, rows.N = <const char*> &X[0, 0], X.strides[0], X.strides[1], X.shape[0]
     rows.labels, rows.bins, rows.order, rows.pairs, rows.macs = &labels[0], &bins[0], &integers[0], 0, 0
-    rows.active = rows.order + rows.N
-    rows.seen = <uint8_t*> (rows.active + K + 2)
     with nogil:
         expectation_pruned(&rows, &at, start, stop, w, &offsets[0], &centers[0, 0], &center_rounding[0, 0], &factors[0],
                            aligned(&workspace[0]), &out[0])
-    return rows.pairs, rows.macs * desk(at.D, K, sizeof(floating)).B
+    return rows.pairs, rows.macs * desk(at.D, K, True, sizeof(floating)).B
 
 
 def posterior(

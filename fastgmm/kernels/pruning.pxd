@@ -1,29 +1,36 @@
-"""A pass that leaves out pairs of rows and components: those whose responsibility is below rounding. For TRIANGULAR.
+"""Passes that leave out pairs of rows and components: those whose responsibility is below rounding. For TRIANGULAR.
 
-Rows are taken in the order of the components that were most probable in the pass before, and among these of how far
-off they were. A block of such rows is first whitened for its own components: these tell how large log densities are
-at least, and so from which |y|^2 on a component has no share in any row of the block. Then whitening for any other
-component ends as soon as a partial sum of |y|^2 is larger. What is evaluated has the bits of the pass that leaves
-nothing out; what is not has responsibilities below u / K, which are 0 there, too. Labels may be any, right or wrong:
-they decide about time, and in which order sums are added.
+A block of rows is whitened for one component after the other, a few features at a time. The largest log densities found
+so far tell from which |y|^2 on another component has no share in any row of the block, and its whitening ends as soon
+as a partial sum of |y|^2 is larger. What is evaluated has the bits of the pass that leaves nothing out; what is not has
+responsibilities below u / K.
+
+In EM (`expectation_pruned`) rows are taken in the order of the components that were most probable in the pass before,
+and among these of how far off they were, so that the rows of a block are alike; their own components come first. Labels
+may be any, right or wrong: they decide about time, and in which order sums are added. Answers for each row
+(`evaluate_pruned`) take rows as they stand.
 """
 from libc.math cimport INFINITY, fabs, log
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t
 from libc.string cimport memcpy, memset
 
 from accumulation cimport flush, total
-from blocks cimport TRIANGULAR, Layout, below_rounding, integer, packed_size, take, width
+from blocks cimport TRIANGULAR, Layout, below_rounding, far, integer, load_block, packed_size, take, width
 from tiles cimport (LANES_F32, LANES_F64, PREFETCH, Pruning, evaluate_others, evaluate_own, floating, largest,
                     normalize_block, panel_lanes, transpose)
 
 cdef enum:
     UNKNOWN = 65535             # no label yet
     BINS = 256
-    TILE_BYTES = 1 << 20        # the whitened blocks of components that have a share should stay in a second-level cache
+    TILE_BYTES = 1 << 20        # whitened blocks of components that have a share stay in a second-level cache
+    SUMMED_BLOCKS = 64          # whose log-likelihoods are added up before they join those of all
+    STRETCH_BLOCKS = 128        # of rows as they stand, of which
+    TRIAL_BLOCKS = 8            # the first tell whether pruning pays in the others
+    MOST_PERCENT = 75           # of all multiply-adds, if it does
 
 
 cdef struct Desk:
-    # Where things stand behind those of a Layout, in numbers from its end.
+    # Where things stand behind a Layout, in numbers from its end.
     Py_ssize_t B            # samples in a block
     Py_ssize_t T            # whitened blocks that are kept; the last of them serves all for which there is no room
     Py_ssize_t rows         # (B, D)      the rows of a block side by side, with a vector of room behind them
@@ -35,16 +42,18 @@ cdef struct Desk:
     Py_ssize_t most         # (B,)        |y|^2 beyond which there is no share, less 2 c_k
     Py_ssize_t extreme, component, scores, weights      # (B,) each
     Py_ssize_t twice        # (K,)        2 c_k, rounded up
+    Py_ssize_t active       # (K + 2,)    int32: the components that may have a share in the block, K for noise
+    Py_ssize_t seen         # (K + 1,)    uint8: whether they were evaluated first
     Py_ssize_t size
 
 
-cdef inline Desk desk(Py_ssize_t D, Py_ssize_t K, Py_ssize_t itemsize) noexcept nogil:
+cdef inline Desk desk(Py_ssize_t D, Py_ssize_t K, bint accumulating, Py_ssize_t itemsize) noexcept nogil:
     """Sizes that depend on the model and the instruction set alone."""
     cdef Desk at
     cdef Py_ssize_t size = 0, B = panel_lanes(itemsize), lanes = LANES_F64 if itemsize == 8 else LANES_F32
     cdef Py_ssize_t pad = max(lanes, 16)
     at.B = B
-    at.T = min(K, max(4, TILE_BYTES // (D * B * itemsize))) + 1
+    at.T = min(K, max(4, TILE_BYTES // (D * B * itemsize))) + 1 if accumulating else 1
     at.rows = take(&size, B * D + lanes, pad)
     at.x = take(&size, D * B, pad)
     at.z = take(&size, D * B, pad)
@@ -57,53 +66,93 @@ cdef inline Desk desk(Py_ssize_t D, Py_ssize_t K, Py_ssize_t itemsize) noexcept 
     at.scores = take(&size, B, pad)
     at.weights = take(&size, B, pad)
     at.twice = take(&size, K, pad)
+    at.active = take(&size, K + 2, pad)
+    at.seen = take(&size, K + 1, pad)
     at.size = size
     return at
 
 
+cdef inline floating raised(floating value) noexcept nogil:
+    """A number above what it would be without rounding in the last few operations."""
+    return value + <floating> fabs(value) * (<floating> 1e-6 if floating is float else <floating> 1e-15)
+
+
+cdef inline void lay_out(
+    Pruning* mixture,                   # OUT
+    const Layout* at,
+    const Desk* to,
+    double log_cut,                     # IN   of responsibilities
+    const floating* offsets,            # IN   the mixture, as in `accumulate`
+    const floating* centers,
+    const floating* center_rounding,
+    const floating* factors,
+    floating* side,                     # IN   the desk
+) noexcept nogil:
+    """A mixture as blocks are whitened for it."""
+    cdef Py_ssize_t k
+    for k in range(at.K):
+        (side + to.twice)[k] = raised(2 * offsets[k]) if offsets[k] > -INFINITY else offsets[k]
+    mixture.d, mixture.packed, mixture.n_tiles, mixture.log_cut = at.D, packed_size(at.D), to.T, log_cut
+    mixture.offsets, mixture.twice, mixture.rounding = offsets, side + to.twice, center_rounding
+    mixture.centers, mixture.factors, mixture.x = centers, factors, side + to.x
+    mixture.z, mixture.y, mixture.p = side + to.z, side + to.y, side + to.p
+    mixture.highest, mixture.most, mixture.active = side + to.highest, side + to.most, <int32_t*> (side + to.active)
+    memset(side + to.seen, 0, (at.K + 1) * sizeof(uint8_t))
+
+
+cdef inline Py_ssize_t begin_block(
+    const Layout* at, const Desk* to, const Pruning* mixture, const floating* offsets, floating* side
+) noexcept nogil:
+    """Nothing is known of the block yet; noise has a share, unless it is small. Returns how many are active."""
+    cdef Py_ssize_t n, K = at.K
+    cdef floating* highest = side + to.highest
+    cdef floating* most = side + to.most
+    for n in range(to.B):
+        highest[n] = -INFINITY
+        most[n] = INFINITY
+    if at.Q == K:
+        return 0
+    mixture.active[0] = <int32_t> K
+    for n in range(to.B):
+        (side + to.p)[n] = highest[n] = offsets[K]
+        if offsets[K] > -INFINITY:
+            most[n] = raised(-2 * (offsets[K] + <floating> mixture.log_cut))
+    return 1
+
+
+# ---- sums ------------------------------------------------------------------------------------------------
+
+
 cdef struct Pruned:
-    # Rows, a mixture, and what is known of the rows.
+    # Rows, and what is known of them.
     const char* X               # (N, D) rows of any strides
     Py_ssize_t row_stride       # in bytes
     Py_ssize_t column_stride
     Py_ssize_t N
     uint16_t* labels            # (N,)  the most probable component in the pass before, K for noise, or UNKNOWN
     uint8_t* bins               # (N,)  how far from it
-    int32_t* order              # (N,)  row by row as they are taken; behind it (N,) and
-    int32_t* active             # (2 K + 2,)  the components that may have a share in a block, and
-    uint8_t* seen               # (K + 1,)    whether they are among these
-    int64_t pairs               # row and component with a share
+    int32_t* order              # (N,)  row by row as they are taken
+    int64_t pairs               # of a row and a component that has a share
     int64_t macs                # multiply-adds of a row, summed over blocks and components
 
 
 cdef inline Py_ssize_t integers_size(Py_ssize_t N, Py_ssize_t K) noexcept nogil:
-    """How many 32-bit integers a pass needs: two orders, the active components and what was seen, and counts."""
-    return 2 * N + 4 * (K + 2) + BINS
+    """How many 32-bit integers it takes to sort rows: two orders, and counts."""
+    return 2 * N + BINS + K + 2
 
 
-cdef inline void sort_rows(Pruned* rows, Py_ssize_t K, int32_t* scratch) noexcept nogil:
-    """Order rows by label, then by bin, then as they stand: two stable counting sorts; `scratch` has N + K + 2 + BINS.
-    """
+cdef inline void sort_rows(Pruned* rows, Py_ssize_t K) noexcept nogil:
+    """Order rows by label, then by bin, then as they stand: two stable counting sorts."""
     cdef Py_ssize_t n, key, N = rows.N
-    cdef int32_t* first = scratch
-    cdef int32_t* counts = scratch + N
+    cdef int32_t* first = rows.order + N
+    cdef int32_t* counts = first + N
     cdef int32_t* by_label = counts + BINS
-    cdef int32_t sum = 0, count
     memset(counts, 0, (BINS + K + 2) * sizeof(int32_t))
     for n in range(N):
-        if rows.labels[n] > K:
-            rows.labels[n] = UNKNOWN
         counts[rows.bins[n]] += 1
         by_label[min(<Py_ssize_t> rows.labels[n], K + 1)] += 1
-    for key in range(BINS):
-        count = counts[key]
-        counts[key] = sum
-        sum += count
-    sum = 0
-    for key in range(K + 2):
-        count = by_label[key]
-        by_label[key] = sum
-        sum += count
+    start_from(counts, BINS)
+    start_from(by_label, K + 2)
     for n in range(N):
         key = rows.bins[n]
         first[counts[key]] = <int32_t> n
@@ -114,9 +163,14 @@ cdef inline void sort_rows(Pruned* rows, Py_ssize_t K, int32_t* scratch) noexcep
         by_label[key] += 1
 
 
-cdef inline floating raised(floating value) noexcept nogil:
-    """A number above what it would be without rounding in the last few operations."""
-    return value + <floating> fabs(value) * (<floating> 1e-6 if floating is float else <floating> 1e-15)
+cdef inline void start_from(int32_t* counts, Py_ssize_t n) noexcept nogil:
+    """Counts become the places where each begins."""
+    cdef Py_ssize_t key
+    cdef int32_t sum = 0, count
+    for key in range(n):
+        count = counts[key]
+        counts[key] = sum
+        sum += count
 
 
 cdef inline uint8_t bin_of(float squares) noexcept nogil:
@@ -129,89 +183,71 @@ cdef inline uint8_t bin_of(float squares) noexcept nogil:
 
 
 cdef inline void gather(
-    const Pruned* rows, const Desk* to, Py_ssize_t D, Py_ssize_t first, Py_ssize_t count, floating* desk
+    const Pruned* rows, const Desk* to, Py_ssize_t D, Py_ssize_t first, Py_ssize_t count, floating* side
 ) noexcept nogil:
     """Transpose a block of rows, in their order, into x; lanes past the last row repeat it."""
     cdef Py_ssize_t n, i, B = to.B
-    cdef floating* side = desk + to.rows
+    cdef floating* together = side + to.rows
     cdef const char* row
     for n in range(B):
         row = rows.X + rows.order[first + min(n, count - 1)] * rows.row_stride
         if rows.column_stride == sizeof(floating):
-            memcpy(side + n * D, row, D * sizeof(floating))
+            memcpy(together + n * D, row, D * sizeof(floating))
         else:
             for i in range(D):
-                side[n * D + i] = (<const floating*> (row + i * rows.column_stride))[0]
-    transpose(B, D, <const char*> side, D * sizeof(floating), desk + to.x, B)
-    if rows.column_stride == sizeof(floating):
-        for n in range(first + B, min(first + 2 * B, rows.N)):
-            row = rows.X + rows.order[n] * rows.row_stride
-            for i in range(0, D * <Py_ssize_t> sizeof(floating), 64):
-                PREFETCH(row + i)
+                together[n * D + i] = (<const floating*> (row + i * rows.column_stride))[0]
+    transpose(B, D, <const char*> together, D * sizeof(floating), side + to.x, B)
+    for n in range(first + B, min(first + 2 * B, rows.N)):      # fetch what comes next
+        row = rows.X + rows.order[n] * rows.row_stride
+        for i in range(0, D * <Py_ssize_t> sizeof(floating), 64):
+            PREFETCH(row + i)
 
 
-cdef inline Py_ssize_t share_of(
-    Pruned* rows,
-    const Layout* at,
-    const Pruning* mixture,             # IN   with the block in x; fills y, p and the active components
-    Py_ssize_t B,
-    Py_ssize_t first,
-    Py_ssize_t count,
-    const floating* offsets,
+cdef inline Py_ssize_t evaluate_block(
+    Pruned* rows, const Layout* at, const Desk* to, const Pruning* mixture, Py_ssize_t first, Py_ssize_t count,
+    const floating* offsets, floating* side
 ) noexcept nogil:
     """Log densities of all components that may have a share in the block; returns how many they are."""
-    cdef Py_ssize_t n, k, a, K = at.K, n_active = 0, n_own
-    cdef floating* highest = <floating*> mixture.highest
-    cdef floating* most = <floating*> mixture.most
-    for n in range(B):
-        highest[n] = -INFINITY
-        most[n] = INFINITY
-    if at.Q > K:                        # noise has a share everywhere, unless it is small
-        for n in range(B):
-            (<floating*> mixture.p)[n] = highest[n] = offsets[K]
-            if offsets[K] > -INFINITY:
-                most[n] = raised(-2 * (offsets[K] + <floating> mixture.log_cut))
-        mixture.active[0] = <int32_t> K
-        n_active = 1
+    cdef Py_ssize_t n, k, n_own, n_active = begin_block(at, to, mixture, offsets, side)
+    cdef uint8_t* seen = <uint8_t*> (side + to.seen)
     for n in range(count):              # the own components first
         k = rows.labels[rows.order[first + n]]
-        if k >= K or rows.seen[k]:
-            continue
-        rows.seen[k] = 1
-        evaluate_own(mixture, k, n_active, <floating> 0)
-        n_active += 1
+        if k < at.K and not seen[k]:
+            seen[k] = 1
+            evaluate_own(mixture, k, n_active, <floating> 0)
+            n_active += 1
     n_own = n_active
-    rows.macs += (n_own - (at.Q - K)) * mixture.packed
-    n_active = evaluate_others(mixture, K, rows.seen, n_active, &rows.macs, <floating> 0)
-    for a in range(at.Q - K, n_own):
-        rows.seen[rows.active[a]] = 0
+    rows.macs += (n_own - (at.Q - at.K)) * mixture.packed
+    n_active = evaluate_others(mixture, at.K, seen, n_active, &rows.macs, <floating> 0)
+    for n in range(n_own):
+        seen[mixture.active[n]] = 0
     return n_active
 
 
 cdef inline void keep_labels(
-    Pruned* rows, const Layout* at, const Desk* to, Py_ssize_t first, Py_ssize_t count, Py_ssize_t n_active,
-    const floating* offsets, floating* desk
+    Pruned* rows, const Layout* at, const Desk* to, const int32_t* active, Py_ssize_t first, Py_ssize_t count,
+    Py_ssize_t n_active, const floating* offsets, floating* side
 ) noexcept nogil:
     """Remember the most probable component of each row, and how far off it is."""
     cdef Py_ssize_t n, k, row
-    largest(to.B, n_active, desk + to.p, to.B, desk + to.extreme, desk + to.component)
+    largest(to.B, n_active, side + to.p, to.B, side + to.extreme, side + to.component)
     for n in range(count):
         row = rows.order[first + n]
-        k = rows.active[integer(desk + to.component, n)]
+        k = active[integer(side + to.component, n)]
         rows.labels[row] = <uint16_t> k
-        rows.bins[row] = bin_of(<float> (2 * (offsets[k] - (desk + to.extreme)[n]) / at.D))
+        rows.bins[row] = bin_of(<float> (2 * (offsets[k] - (side + to.extreme)[n]) / at.D))
 
 
 cdef inline void accumulate_active(
     Pruned* rows, const Layout* at, const Desk* to, const Pruning* mixture, Py_ssize_t a, Py_ssize_t count,
-    floating* work, floating* desk, double* out
+    floating* work, floating* side, double* out
 ) noexcept nogil:
     """Move the rows in which an active component has a share into its buffer, and flush that if it is full."""
-    cdef Py_ssize_t n, i, used = 0, k = rows.active[a], D = at.D, B = to.B, P = at.P
+    cdef Py_ssize_t n, i, used = 0, k = mixture.active[a], D = at.D, B = to.B, P = at.P
     cdef Py_ssize_t* n_buffered = <Py_ssize_t*> (work + at.n_buffered)
     cdef int32_t[64] chosen             # at least B
-    cdef const floating* p = desk + to.p + a * B
-    cdef floating* source = desk + to.y + min(a, to.T - 1) * D * B
+    cdef const floating* p = side + to.p + a * B
+    cdef const floating* whitened = side + to.y + min(a, to.T - 1) * D * B
     cdef floating* restrict r = work + at.r + k * P + n_buffered[k]
     cdef floating* y = work + at.y + k * D * P + n_buffered[k]
     for n in range(count):
@@ -220,23 +256,41 @@ cdef inline void accumulate_active(
     if used == 0:
         return
     rows.pairs += used
-    if a >= to.T - 1:                   # there was no room to keep it
-        evaluate_own(mixture, k, at.K + 1, <floating> 0)    # into the last tile and the last row of p
+    if a >= to.T - 1:                   # there was no room to keep it: once more, into the last tile and row of p
+        evaluate_own(mixture, k, at.K + 1, <floating> 0)
     if 2 * used > B:
         used = B
         for n in range(B):
             r[n] = p[n]
         for i in range(D):
-            memcpy(y + i * P, source + i * B, B * sizeof(floating))
+            memcpy(y + i * P, whitened + i * B, B * sizeof(floating))
     else:
         for n in range(used):
             r[n] = p[chosen[n]]
         for i in range(D):
             for n in range(used):
-                y[i * P + n] = source[i * B + chosen[n]]
+                y[i * P + n] = whitened[i * B + chosen[n]]
     n_buffered[k] += used
     if n_buffered[k] + B > at.C:
         flush(at, k, work, out + k * width(TRIANGULAR, D))
+
+
+cdef inline void weigh_active(
+    const Pruned* rows, const Desk* to, const floating* weights, Py_ssize_t first, Py_ssize_t count,
+    Py_ssize_t n_active, floating* side
+) noexcept nogil:
+    """Multiply responsibilities and log-likelihoods by the weights of their rows; lanes without a row have none."""
+    cdef Py_ssize_t a, n
+    cdef floating* p
+    cdef floating* w = side + to.weights
+    cdef floating* scores = side + to.scores
+    for n in range(to.B):
+        w[n] = 0 if n >= count else 1 if weights == NULL else weights[rows.order[first + n]]
+        scores[n] = w[n] * scores[n] if w[n] > 0 else 0
+    for a in range(n_active):
+        p = side + to.p + a * to.B
+        for n in range(to.B):
+            p[n] = p[n] * w[n]
 
 
 cdef inline void expectation_pruned(
@@ -253,48 +307,93 @@ cdef inline void expectation_pruned(
     double* out,                        # OUT  as in `expectation`
 ) noexcept nogil:
     """Sums over rows under the responsibilities that the mixture gives them; labels and bins are brought up to date."""
-    cdef Desk to = desk(at.D, at.K, sizeof(floating))
-    cdef Py_ssize_t block, first, count, n, k, a, n_active, B = to.B, K = at.K, D = at.D
+    cdef Desk to = desk(at.D, at.K, True, sizeof(floating))
+    cdef Pruning mixture
+    cdef Py_ssize_t block, first, count, k, a, n_active, B = to.B, K = at.K, D = at.D
+    cdef double log_likelihood = 0
     cdef floating cut = below_rounding(K, <floating> 0)
     cdef floating* side = work + at.size
-    cdef Pruning mixture
-    cdef floating* p
-    cdef double* log_likelihood = out + K * width(TRIANGULAR, D)
     if start == 0:
         memset(out, 0, (K * width(TRIANGULAR, D) + 1) * sizeof(double))
         memset(work + at.n_buffered, 0, K * sizeof(Py_ssize_t))
-        sort_rows(rows, K, rows.active + 2 * (K + 2))
-    mixture.d, mixture.packed, mixture.n_tiles, mixture.log_cut = D, packed_size(D), to.T, log(<double> cut)
-    mixture.offsets, mixture.twice, mixture.rounding = offsets, side + to.twice, center_rounding
-    mixture.centers, mixture.factors, mixture.x, mixture.z, mixture.y = centers, factors, side + to.x, side + to.z, \
-        side + to.y
-    mixture.p, mixture.highest, mixture.most, mixture.active = side + to.p, side + to.highest, side + to.most, \
-        rows.active
-    memset(rows.seen, 0, K + 1)
-    for k in range(K):
-        (side + to.twice)[k] = raised(2 * offsets[k]) if offsets[k] > -INFINITY else offsets[k]
+        sort_rows(rows, K)
+    lay_out(&mixture, at, &to, log(<double> cut), offsets, centers, center_rounding, factors, side)
     for block in range((stop - start + B - 1) // B):
         first = start + block * B
         count = min(B, stop - first)
         gather(rows, &to, D, first, count, side)
-        n_active = share_of(rows, at, &mixture, B, first, count, offsets)
-        keep_labels(rows, at, &to, first, count, n_active, offsets, side)
-        normalize_block(n_active, cut, side + to.p, B, side + to.scores)
-        for a in range(n_active):
-            p = side + to.p + a * B
-            for n in range(count, B):
-                p[n] = 0
-            if weights != NULL:
-                for n in range(count):
-                    p[n] = p[n] * weights[rows.order[first + n]]
-        if weights != NULL:
-            p = side + to.weights
-            for n in range(count):
-                p[n] = weights[rows.order[first + n]]
-                (side + to.scores)[n] = p[n] * (side + to.scores)[n] if p[n] > 0 else 0
-        log_likelihood[0] += total(side + to.scores, count)
+        n_active = evaluate_block(rows, at, &to, &mixture, first, count, offsets, side)
+        keep_labels(rows, at, &to, mixture.active, first, count, n_active, offsets, side)
+        normalize_block(n_active, cut, side + to.p, side + to.scores)
+        if count < B or weights != NULL:
+            weigh_active(rows, &to, weights, first, count, n_active, side)
+        log_likelihood += total(side + to.scores, count)
+        if block % SUMMED_BLOCKS == SUMMED_BLOCKS - 1:
+            out[K * width(TRIANGULAR, D)] += log_likelihood
+            log_likelihood = 0
         for a in range(at.Q - K, n_active):
             accumulate_active(rows, at, &to, &mixture, a, count, work, side, out)
+    out[K * width(TRIANGULAR, D)] += log_likelihood
     if stop == rows.N:
         for k in range(K):
             flush(at, k, work, out + k * width(TRIANGULAR, D))
+
+
+# ---- answers for each row --------------------------------------------------------------------------------
+
+
+cdef inline Py_ssize_t evaluate_pruned(
+    const Layout* at,                   # IN   TRIANGULAR, of no accumulation
+    const char* X,                      # IN   (N, D) rows of any strides
+    Py_ssize_t row_stride,              # IN   in bytes
+    Py_ssize_t column_stride,
+    Py_ssize_t N,                       # IN   a stretch at most
+    const floating* offsets,            # IN   the mixture, as in `posterior`
+    const floating* centers,
+    const floating* center_rounding,
+    const floating* factors,
+    floating* work,                     # SCRATCH  a Layout, then a Desk
+    floating* log_likelihoods,          # OUT  (N,), or NULL
+    floating* responsibilities,         # OUT  (N, Q), or NULL
+    Py_ssize_t length,                  # IN   of a row of these
+    int64_t* labels,                    # OUT  (N,), -1 for noise, or NULL
+    Py_ssize_t* n_far,                  # INOUT  see `evaluate`
+) noexcept nogil:
+    """What a mixture says of each row, responsibilities below u / K as 0; returns how many rows it has come to.
+
+    It comes to all of them, unless the first blocks show that little can be left out.
+    """
+    cdef Desk to = desk(at.D, at.K, False, sizeof(floating))
+    cdef Pruning mixture
+    cdef bint normalized = log_likelihoods != NULL or responsibilities != NULL
+    cdef Py_ssize_t block, n0, rows, n, k, a, n_active, B = to.B, K = at.K
+    cdef int64_t macs = 0
+    cdef floating cut = below_rounding(K, <floating> 0)
+    cdef floating* side = work + at.size
+    cdef floating* share
+    lay_out(&mixture, at, &to, log(<double> cut) if normalized else 0, offsets, centers, center_rounding, factors, side)
+    for block in range((N + B - 1) // B):
+        if block == TRIAL_BLOCKS and 100 * macs > MOST_PERCENT * TRIAL_BLOCKS * K * mixture.packed:
+            return block * B
+        n0 = block * B
+        rows = min(B, N - n0)
+        load_block(X + n0 * row_stride, row_stride, column_stride, rows, N - n0, at.D, B, side + to.x)
+        n_active = begin_block(at, &to, &mixture, offsets, side)
+        n_active = evaluate_others(&mixture, K, <uint8_t*> (side + to.seen), n_active, &macs, <floating> 0)
+        if labels != NULL:
+            largest(B, n_active, side + to.p, B, side + to.extreme, side + to.component)
+            for n in range(rows):
+                k = mixture.active[integer(side + to.component, n)]
+                labels[n0 + n] = k if k < K else -1     # noise
+        if normalized:
+            normalize_block(n_active, cut, side + to.p, side + to.scores)
+        n_far[0] += far(side + (to.scores if normalized else to.highest), rows)
+        if log_likelihoods != NULL:
+            memcpy(log_likelihoods + n0, side + to.scores, rows * sizeof(floating))
+        if responsibilities != NULL:
+            for n in range(rows):
+                share = responsibilities + (n0 + n) * length
+                memset(share, 0, at.Q * sizeof(floating))
+                for a in range(n_active):
+                    share[mixture.active[a]] = (side + to.p)[a * B + n]
+    return N

@@ -181,11 +181,12 @@ NO_INLINE ptrdiff_t NAME(evaluate_others)(
     return n_active;
 }
 
-/* `normalize` for n samples, a multiple of a block's width. */
+/* `normalize` for one block, where what is below the cut does not count in sums either: a lane is then the same beside
+ * any others. */
 NO_INLINE void NAME(normalize_block)(
-    ptrdiff_t n_components, REAL cut, REAL lowest, REAL smallest, REAL *p, ptrdiff_t ldp, REAL *scores)
+    ptrdiff_t n_components, REAL cut, REAL lowest, REAL smallest, REAL *p, REAL *scores)
 {
-    NAME(normalize_tile)(0, PANEL_COLUMNS, n_components, cut, lowest, smallest, p, ldp, scores);
+    NAME(normalize_tile)(0, PANEL_COLUMNS, cut, n_components, cut, lowest, smallest, p, PANEL_COLUMNS * LANES, scores);
 }
 
 enum { NAME(PANEL_LANES) = PANEL_COLUMNS * LANES };

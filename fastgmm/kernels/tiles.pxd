@@ -56,10 +56,8 @@ cdef extern from "tiles.h" nogil:
                                    Py_ssize_t n_active, int64_t* multiply_adds)
     Py_ssize_t evaluate_others_f32(const Pruning* at, Py_ssize_t n_components, const uint8_t* seen,
                                    Py_ssize_t n_active, int64_t* multiply_adds)
-    void normalize_block_f64(Py_ssize_t k, double cut, double lowest, double smallest, double* p, Py_ssize_t ldp,
-                             double* scores)
-    void normalize_block_f32(Py_ssize_t k, float cut, float lowest, float smallest, float* p, Py_ssize_t ldp,
-                             float* scores)
+    void normalize_block_f64(Py_ssize_t k, double cut, double lowest, double smallest, double* p, double* scores)
+    void normalize_block_f32(Py_ssize_t k, float cut, float lowest, float smallest, float* p, float* scores)
     void products_f64(int m, int width, Py_ssize_t n, const double* u, Py_ssize_t ldu,
                       const double* v, Py_ssize_t ldv, double* out)
     void products_f32(int m, int width, Py_ssize_t n, const float* u, Py_ssize_t ldu,
@@ -151,13 +149,12 @@ cdef inline Py_ssize_t evaluate_others(const Pruning* at, Py_ssize_t n_component
         return evaluate_others_f32(at, n_components, seen, n_active, multiply_adds)
 
 
-cdef inline void normalize_block(Py_ssize_t k, floating cut, floating* p, Py_ssize_t ldp,
-                                 floating* scores) noexcept nogil:
+cdef inline void normalize_block(Py_ssize_t k, floating cut, floating* p, floating* scores) noexcept nogil:
     """`normalize` with a cut, for a block of `panel_lanes` samples."""
     if floating is double:
-        normalize_block_f64(k, cut, -DBL_MAX, DBL_MIN, p, ldp, scores)
+        normalize_block_f64(k, cut, -DBL_MAX, DBL_MIN, p, scores)
     else:
-        normalize_block_f32(k, cut, -FLT_MAX, FLT_MIN, p, ldp, scores)
+        normalize_block_f32(k, cut, -FLT_MAX, FLT_MIN, p, scores)
 
 
 cdef inline Py_ssize_t panel_lanes(Py_ssize_t itemsize) noexcept nogil:

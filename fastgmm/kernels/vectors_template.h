@@ -140,10 +140,11 @@ ALWAYS_INLINE VEC NAME(log)(VEC x)
 
 /* Log densities p (k, n) of one tile become responsibilities, those below `cut` 0. scores[v] = log sum_k exp p[k, n] of
  * each vector v of samples or, summed, scores[0] the sum of these: one logarithm, of the product of the totals.
- * A sample infinitely far from every component has the score -inf and, below a total of `smallest`, no share in any. */
+ * A sample infinitely far from every component has the score -inf and, below a total of `smallest`, no share in any.
+ * Beside the largest, exponentials less than `least` count for nothing. */
 ALWAYS_INLINE void NAME(normalize_tile)(
-    const int summed, const int columns, ptrdiff_t n_components, REAL cut, REAL lowest, REAL smallest, REAL *p,
-    ptrdiff_t ldp, REAL *scores)
+    const int summed, const int columns, const REAL least, ptrdiff_t n_components, REAL cut, REAL lowest,
+    REAL smallest, REAL *p, ptrdiff_t ldp, REAL *scores)
 {
     VEC peak[TILE_COLUMNS], top[TILE_COLUMNS], total[TILE_COLUMNS], product = (VEC){0} + (REAL)1;
     for (int v = 0; v < columns; v++) {
@@ -161,6 +162,8 @@ ALWAYS_INLINE void NAME(normalize_tile)(
         for (int v = 0; v < columns; v++) {
             REAL *place = p + k * ldp + v * LANES;
             VEC e = NAME(exp)(NAME(load)(place) - top[v]);
+            if (least > 0)
+                e = SELECT(e < least, (VEC){0}, e);
             NAME(store)(place, e);
             total[v] += e;
         }
@@ -191,10 +194,10 @@ NO_INLINE void NAME(normalize)(
 {
     if (summed)
         for (ptrdiff_t s = 0; s < n; s += TILE_COLUMNS * LANES, scores += LANES)
-            NAME(normalize_tile)(1, TILE_COLUMNS, n_components, cut, lowest, smallest, p + s, ldp, scores);
+            NAME(normalize_tile)(1, TILE_COLUMNS, 0, n_components, cut, lowest, smallest, p + s, ldp, scores);
     else
         for (ptrdiff_t s = 0; s < n; s += TILE_COLUMNS * LANES, scores += TILE_COLUMNS * LANES)
-            NAME(normalize_tile)(0, TILE_COLUMNS, n_components, cut, lowest, smallest, p + s, ldp, scores);
+            NAME(normalize_tile)(0, TILE_COLUMNS, 0, n_components, cut, lowest, smallest, p + s, ldp, scores);
 }
 
 /* out = exp(x), x <= 0, or log(x), x >= 1, for any n. */
