@@ -17,7 +17,7 @@ from fastgmm.model.parameters import Parameters
 from fastgmm.model.structures import FULL
 from fastgmm.sources import complete, from_chunks, pruning
 from fastgmm.sources.array import ArraySource
-from fastgmm.sources.pruning import UNKNOWN, Habit, Memory, large_groups, prunable
+from fastgmm.sources.pruning import UNKNOWN, Habit, Memory, Motion, large_groups, prunable
 
 Array = np.ndarray[Any, Any]
 TOLERANCES = {"float64": 1e-13, "float32": 1e-6}  # of sums, relative to the largest
@@ -87,12 +87,13 @@ def pruned(
     own = labels.astype(np.uint16), np.zeros(n, np.uint8) if bins is None else bins.copy()
     numbers, integers = module.pruned_size(d, k, X.itemsize, n)
     workspace = np.full(numbers, np.nan, X.dtype), np.full(integers, -1, np.int32)
+    own = *own, np.empty(n, np.int32), None, np.zeros((2, 1), np.float32)
     out, pairs, work = np.full(module.n_sums(model.kind, d, k), np.nan), 0, 0
     edges = np.linspace(0, n, pieces + 1).astype(int)
     for start, stop in pairwise(edges):
-        found = module.accumulate_pruned(X, *own, start, stop, weights, *model.arguments, *workspace, out)
+        found = module.accumulate_pruned(X, *own, start, stop, True, weights, *model.arguments, *workspace, out)
         pairs, work = pairs + found[0], work + found[1]
-    return Answer(out, *own, pairs, work)
+    return Answer(out, *own[:2], pairs, work)
 
 
 def log_joint(X: Array, parameters: Parameters) -> Array:
@@ -252,6 +253,75 @@ def test_weights_of_zero_hide_what_rows_are() -> None:
     assert close(got, dense_sums(X, model, weights), "float64")
 
 
+# ---- what is known from passes before
+
+
+def moved(parameters: Parameters, size: float, seed: int) -> Parameters:
+    """Parameters that have moved by a part of their size; some components by much more."""
+    rng = np.random.default_rng(seed)
+    k, d = parameters.means.shape
+    sizes = size * np.where(rng.random((k, 1, 1)) < 0.1, 30.0, 1.0)
+    turn = np.eye(d) + sizes * rng.normal(size=(k, d, d)) / np.sqrt(d)
+    covariances = np.einsum("kij,kjl,kml->kim", turn, parameters.covariances, turn)
+    means = parameters.means + sizes[:, 0] * rng.normal(size=(k, d))
+    return FULL.from_covariances(parameters.weights, means, covariances)
+
+
+@pytest.mark.parametrize("d", [12, 23])
+@pytest.mark.parametrize("size", [1e-9, 1e-4, 1e-2, 0.3])
+def test_drifts_bound_what_distances_do(d: int, size: float) -> None:
+    """Of any row: |y'| >= (|y| - shift) / stretch; and the stretch is not far from the largest singular value."""
+    X, _, before = problem(200, d, 15, apart=20.0)
+    after, out = moved(before, size, 1), np.empty((2, 15))
+    arrays = before.precisions_cholesky, after.precisions_cholesky, before.means, after.means
+    kernels.CHOSEN.drifts(*arrays, np.empty((2, d, d)), out)
+    for k in range(15):
+        own, other = (np.linalg.norm((X - p.means[k]) @ p.precisions_cholesky[k], axis=1) for p in (before, after))
+        assert (other >= (own - out[1, k]) / out[0, k] - 1e-12 * other).all()
+        ratio = np.linalg.svd(before.precisions_cholesky[k].T @ np.linalg.inv(after.precisions_cholesky[k].T))[1][0]
+        assert ratio - 1e-12 <= out[0, k] <= 1 + 3 * np.sqrt(d) * max(ratio**2 - 1, 1e-7)
+        shift = before.precisions_cholesky[k].T @ (after.means[k] - before.means[k])
+        assert np.isclose(out[1, k], np.linalg.norm(shift), rtol=1e-9)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("size", [0.0, 1e-3, 3e-2, 1.0])
+@pytest.mark.parametrize("k", [20, 300])
+def test_codes_hold_while_components_move(k: int, size: float, dtype: str) -> None:
+    """Sums are those of the dense pass, no pair is lost, and no row is nearer than its code says."""
+    X, labels, parameters = problem(1500, 13, k, apart=25.0, dtype=dtype)
+    numbers, n_scratch = kernels.CHOSEN.pruned_size(13, k, X.itemsize, len(X))
+    workspace = np.empty(numbers, dtype), np.empty(n_scratch, np.int32)
+    own = labels.astype(np.uint16), np.zeros(len(X), np.uint8), np.empty(len(X), np.int32)
+    codes = np.zeros((kernels.CHOSEN.n_codes(len(X), k), k), np.uint8)
+    motion, out, work = Motion(k), np.empty(kernels.CHOSEN.n_sums(kernels.TRIANGULAR, 13, k)), []
+    motion._length = 12
+    for step in range(6):
+        motion.follow(kernels.CHOSEN, parameters)
+        model = model_of(X, parameters)
+        found = kernels.CHOSEN.accumulate_pruned(
+            X, *own, codes, motion.moved, 0, len(X), step == 0, None, *model.arguments, *workspace, out
+        )
+        work.append(found[1])
+        assert motion.cycle == 0 and close(out, dense_sums(X, model), dtype)
+        logs = log_joint(X, parameters)
+        shares = logs - np.logaddexp.reduce(logs, axis=1, keepdims=True)
+        cut, blur = np.log(np.longdouble(ROUNDOFF[dtype]) / k), 1e-10 if dtype == "float64" else 1e-2
+        assert (shares > cut + blur).sum() <= found[0] <= (shares > cut - blur).sum()
+        offsets = np.log(parameters.weights) + np.log(
+            np.diagonal(parameters.precisions_cholesky, axis1=1, axis2=2)
+        ).sum(axis=1)
+        distances = np.sqrt(2 * (offsets - logs).astype(np.float64))[own[2]]
+        rows = -(-len(X) // len(codes))
+        rows = 1 << (rows - 1).bit_length()
+        nearest = np.array([distances[i : i + rows].min(axis=0) for i in range(0, len(X), rows)])
+        known = motion.moved[0] * codes / 4 - motion.moved[1]
+        assert (known <= nearest * (1 + 1e-5)).all()
+        parameters = moved(parameters, size, step)
+    if size < 0.01:
+        assert max(work[1:]) < 0.8 * work[0]
+
+
 # ---- fits
 
 
@@ -356,7 +426,7 @@ def test_habits() -> None:
 def test_overlapping_components_are_soon_left_alone(seen: list[float]) -> None:
     """Where every pair matters each group looks at a sample, and then has dense passes for sixteen iterations."""
     X, labels, _ = problem(6000, 24, 8, apart=1.0)
-    memory = Memory(6000, 24, 8, 192)
+    memory = Memory(6000, 24, 8, 192, kernels.CHOSEN)
     quiet_fit(X=X, n_components=8, init_params=labels, max_iter=16, tol=0)
     assert len(seen) == len(memory.groups) and min(seen) > 0.4
     quiet_fit(X=X, n_components=8, init_params=labels, max_iter=17, tol=0)

@@ -36,8 +36,12 @@ def accumulate_pruned(
     X: Rows,
     labels: NDArray[np.uint16],
     bins: NDArray[np.uint8],
+    order: NDArray[np.int32],
+    codes: NDArray[np.uint8] | None,
+    moved: NDArray[np.float32],
     start: int,
     stop: int,
+    sorting: bool,
     weights: Rows | None,
     kind: int,
     offsets: Rows,
@@ -47,9 +51,18 @@ def accumulate_pruned(
     origin: NDArray[np.float64],
     whitener: NDArray[np.float64],
     workspace: Rows,
-    integers: NDArray[np.int32],
+    scratch: NDArray[np.int32],
     out: NDArray[np.float64],
 ) -> tuple[int, int]: ...
+def drifts(
+    before: NDArray[np.float64],
+    after: NDArray[np.float64],
+    means_before: NDArray[np.float64],
+    means_after: NDArray[np.float64],
+    scratch: NDArray[np.float64],
+    out: NDArray[np.float64],
+) -> None: ...
+def n_codes(n_rows: int, n_components: int) -> int: ...
 def posterior(
     X: Rows,
     kind: int,

@@ -56,7 +56,7 @@ from pattern_blocks cimport (FEW, MarginalModel, accumulate_pattern_block, begin
 from pattern_rows cimport accumulate_rows, draw, filled, flush_rows, posterior_of_row, read_row, squares
 from patterns cimport PatternMixture, SortedRows, condition, own_width, pattern_mixture, set_mixture, sorted_rows
 from priors cimport Conjugate, Penalty, estimate_conjugate, log_density
-from pruning cimport Pruned, desk, expectation_pruned, integers_size
+from pruning cimport Pruned, desk, drift, expectation_pruned, rows_of_code, scratch_size
 from small_fits cimport Common, Desk, fit_table, n_numbers, numbers_of_model, set_desk
 from steps cimport Shape, describe, estimate, largest_noise, moments, noise, shape_of
 from tiles cimport TILE_COLUMNS, exp_all, floating, largest, log_all, normalize
@@ -132,18 +132,22 @@ def accumulate(
 
 
 def pruned_size(Py_ssize_t n_features, Py_ssize_t n_components, Py_ssize_t itemsize, Py_ssize_t n_rows):
-    """How many numbers the workspace of `accumulate_pruned` must hold, and how many integers."""
+    """How many numbers the workspace of `accumulate_pruned` must hold, and how many integers its scratch."""
     cdef Py_ssize_t size = layout(TRIANGULAR, n_features, n_components, True, itemsize).size
     size += desk(n_features, n_components, True, itemsize).size
-    return size + 64 // itemsize, integers_size(n_rows, n_components)
+    return size + 64 // itemsize, scratch_size(n_rows, n_components)
 
 
 def accumulate_pruned(
     const floating[:, :] X,                     # IN     (N, D) rows of any strides, N > 0
     uint16_t[::1] labels,                       # INOUT  (N,) the most probable component of each row, K for noise
     uint8_t[::1] bins,                          # INOUT  (N,) how far from it, in steps of logarithms
-    Py_ssize_t start,                           # IN     which rows, in an order that is made at 0 and stays in
-    Py_ssize_t stop,                            # IN     `integers`; at N the sums are complete
+    int32_t[::1] order,                         # INOUT  (N,) in which rows are taken
+    uint8_t[:, ::1] codes,                      # INOUT  (N / R, K) what is known of R rows of the order each, or None
+    const float[:, ::1] moved,                  # IN     (2, K) unit of the codes, and what has passed since; see drift
+    Py_ssize_t start,                           # IN     which rows of the order: at 0 sums begin, at N they are
+    Py_ssize_t stop,                            # IN     complete; multiples of 512 else
+    bint sorting,                               # IN     whether the order is made first
     const floating[::1] weights,                # IN     (N,), or None: 1 each
     int kind,                                   # IN     the model as in `accumulate`: TRIANGULAR
     const floating[::1] offsets,
@@ -153,7 +157,7 @@ def accumulate_pruned(
     const double[::1] origin,
     const double[::1] whitener,
     floating[::1] workspace,                    # SCRATCH  `pruned_size`
-    int32_t[::1] integers,                      # SCRATCH  `pruned_size`
+    int32_t[::1] scratch,                       # SCRATCH  `pruned_size`
     double[::1] out,                            # INOUT    `n_sums` of them
 ):
     """`accumulate` without pairs of row and component that are below rounding; labels may be any but decide about time.
@@ -166,11 +170,36 @@ def accumulate_pruned(
     cdef Pruned rows
     at.Q = offsets.shape[0]
     rows.X, rows.row_stride, rows.column_stride, rows.N = <const char*> &X[0, 0], X.strides[0], X.strides[1], X.shape[0]
-    rows.labels, rows.bins, rows.order, rows.pairs, rows.macs = &labels[0], &bins[0], &integers[0], 0, 0
+    rows.labels, rows.bins, rows.order, rows.scratch = &labels[0], &bins[0], &order[0], &scratch[0]
+    rows.pairs, rows.macs, rows.codes = 0, 0, NULL
+    if codes is not None:
+        rows.codes, rows.R = &codes[0, 0], rows_of_code(K)
+        rows.unit, rows.passed = &moved[0, 0], &moved[1, 0]
     with nogil:
-        expectation_pruned(&rows, &at, start, stop, w, &offsets[0], &centers[0, 0], &center_rounding[0, 0], &factors[0],
+        expectation_pruned(&rows, &at, start, stop, sorting, w, &offsets[0], &centers[0, 0], &center_rounding[0, 0], &factors[0],
                            aligned(&workspace[0]), &out[0])
     return rows.pairs, rows.macs * desk(at.D, K, True, sizeof(floating)).B
+
+
+def drifts(
+    const double[:, :, ::1] before,             # IN     (K, D, D) upper triangular precision factors
+    const double[:, :, ::1] after,              # IN     (K, D, D)
+    const double[:, ::1] means_before,          # IN     (K, D)
+    const double[:, ::1] means_after,           # IN     (K, D)
+    double[:, :, ::1] scratch,                  # SCRATCH  (2, D, D)
+    double[:, ::1] out,                         # OUT    (2, K) at least sigma_max(W W'^-1), and |W (mu' - mu)|
+):
+    """How far components have moved from one pass to the next; see pruning.pxd."""
+    cdef Py_ssize_t k, D = before.shape[1]
+    with nogil:
+        for k in range(before.shape[0]):
+            drift(D, &before[k, 0, 0], &after[k, 0, 0], &means_before[k, 0], &means_after[k, 0], &scratch[0, 0, 0],
+                  &scratch[1, 0, 0], &out[0, k], &out[1, k])
+
+
+def n_codes(Py_ssize_t n_rows, Py_ssize_t n_components):
+    """How many rows the codes of so many rows have."""
+    return (n_rows + rows_of_code(n_components) - 1) // rows_of_code(n_components)
 
 
 def posterior(

@@ -9,8 +9,14 @@ In EM (`expectation_pruned`) rows are taken in the order of the components that 
 and among these of how far off they were, so that the rows of a block are alike; their own components come first. Labels
 may be any, right or wrong: they decide about time, and in which order sums are added. Answers for each row
 (`evaluate_pruned`) take rows as they stand.
+
+While an order is kept, what a pass finds |y_k| to be at least for the rows of a block serves the passes after it. If
+parameters move from (W, mu) to (W', mu') then |y'| >= (|y| - |W (mu' - mu)|) / sigma_max(W W'^-1) for any row, by
+y = W W'^-1 y' + W (mu' - mu); `drift` has these numbers. With `unit` the product of all 1 / sigma_max since then and
+`passed` the sum of all shifts, each divided by what came after it, a code q says |y| >= unit q / 4 - passed: it stays
+as it is while parameters move, and is rounded once.
 """
-from libc.math cimport INFINITY, fabs, log
+from libc.math cimport INFINITY, fabs, log, sqrt
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t
 from libc.string cimport memcpy, memset
 
@@ -42,6 +48,8 @@ cdef struct Desk:
     Py_ssize_t most         # (B,)        |y|^2 beyond which there is no share, less 2 c_k
     Py_ssize_t extreme, component, scores, weights      # (B,) each
     Py_ssize_t twice        # (K,)        2 c_k, rounded up
+    Py_ssize_t surpassed    # (K,)        |y|^2 that all rows of the block are known to surpass
+    Py_ssize_t found        # (K,)        uint8: codes that the block leaves
     Py_ssize_t active       # (K + 2,)    int32: the components that may have a share in the block, K for noise
     Py_ssize_t seen         # (K + 1,)    uint8: whether they were evaluated first
     Py_ssize_t size
@@ -66,6 +74,8 @@ cdef inline Desk desk(Py_ssize_t D, Py_ssize_t K, bint accumulating, Py_ssize_t 
     at.scores = take(&size, B, pad)
     at.weights = take(&size, B, pad)
     at.twice = take(&size, K, pad)
+    at.surpassed = take(&size, K, pad)
+    at.found = take(&size, K, pad)
     at.active = take(&size, K + 2, pad)
     at.seen = take(&size, K + 1, pad)
     at.size = size
@@ -97,7 +107,10 @@ cdef inline void lay_out(
     mixture.centers, mixture.factors, mixture.x = centers, factors, side + to.x
     mixture.z, mixture.y, mixture.p = side + to.z, side + to.y, side + to.p
     mixture.highest, mixture.most, mixture.active = side + to.highest, side + to.most, <int32_t*> (side + to.active)
+    mixture.surpassed, mixture.known, mixture.found, mixture.unit, mixture.passed = side + to.surpassed, NULL, NULL, \
+        NULL, NULL
     memset(side + to.seen, 0, (at.K + 1) * sizeof(uint8_t))
+    memset(side + to.surpassed, 0, at.K * sizeof(floating))
 
 
 cdef inline Py_ssize_t begin_block(
@@ -132,19 +145,32 @@ cdef struct Pruned:
     uint16_t* labels            # (N,)  the most probable component in the pass before, K for noise, or UNKNOWN
     uint8_t* bins               # (N,)  how far from it
     int32_t* order              # (N,)  row by row as they are taken
+    int32_t* scratch            # see `scratch_size`
+    uint8_t* codes              # (N / R, K) what |y| is at least, for R rows of the order each; or NULL
+    Py_ssize_t R                # a multiple of the rows of a block
+    const float* unit           # (K,)  of the codes,
+    const float* passed         # (K,)  and what parameters have moved since
     int64_t pairs               # of a row and a component that has a share
     int64_t macs                # multiply-adds of a row, summed over blocks and components
 
 
-cdef inline Py_ssize_t integers_size(Py_ssize_t N, Py_ssize_t K) noexcept nogil:
-    """How many 32-bit integers it takes to sort rows: two orders, and counts."""
-    return 2 * N + BINS + K + 2
+cdef inline Py_ssize_t rows_of_code(Py_ssize_t K) noexcept nogil:
+    """How many rows have a code in common: at most 8 bytes of codes are kept for a row."""
+    cdef Py_ssize_t rows = 32
+    while rows < 512 and 8 * rows < K:
+        rows *= 2
+    return rows
+
+
+cdef inline Py_ssize_t scratch_size(Py_ssize_t N, Py_ssize_t K) noexcept nogil:
+    """How many 32-bit integers it takes to sort rows: another order, and counts."""
+    return N + BINS + K + 2
 
 
 cdef inline void sort_rows(Pruned* rows, Py_ssize_t K) noexcept nogil:
     """Order rows by label, then by bin, then as they stand: two stable counting sorts."""
     cdef Py_ssize_t n, key, N = rows.N
-    cdef int32_t* first = rows.order + N
+    cdef int32_t* first = rows.scratch
     cdef int32_t* counts = first + N
     cdef int32_t* by_label = counts + BINS
     memset(counts, 0, (BINS + K + 2) * sizeof(int32_t))
@@ -224,6 +250,23 @@ cdef inline Py_ssize_t evaluate_block(
     return n_active
 
 
+cdef inline void recall(
+    const Pruned* rows, const Desk* to, Pruning* mixture, Py_ssize_t first, Py_ssize_t K, floating* side
+) noexcept nogil:
+    """What is known of the rows of the order from `first` on."""
+    cdef Py_ssize_t k
+    cdef floating* surpassed = side + to.surpassed
+    cdef const uint8_t* known = rows.codes + first // rows.R * K
+    cdef float least
+    for k in range(K):
+        least = rows.unit[k] * (<float> 0.25 * <float> (1 - 1e-5)) * known[k] - rows.passed[k]
+        least = least if least > 0 else 0
+        surpassed[k] = least * least
+    mixture.known, mixture.found = known, <uint8_t*> (side + to.found)
+    mixture.unit, mixture.passed = rows.unit, rows.passed
+    memset(side + to.found, BINS - 1, K)
+
+
 cdef inline void keep_labels(
     Pruned* rows, const Layout* at, const Desk* to, const int32_t* active, Py_ssize_t first, Py_ssize_t count,
     Py_ssize_t n_active, const floating* offsets, floating* side
@@ -296,8 +339,9 @@ cdef inline void weigh_active(
 cdef inline void expectation_pruned(
     Pruned* rows,
     const Layout* at,                   # IN   TRIANGULAR, accumulating
-    Py_ssize_t start,                   # IN   which rows of the order: at 0 the order is made, and
-    Py_ssize_t stop,                    # IN   sums begin; at N they are complete
+    Py_ssize_t start,                   # IN   which rows of the order: at 0 sums begin, and
+    Py_ssize_t stop,                    # IN   at N they are complete; multiples of R else
+    bint sorting,                       # IN   whether the order is made, at 0
     const floating* weights,            # IN   (N,), or NULL: 1 each
     const floating* offsets,            # IN   the mixture, as in `accumulate`
     const floating* centers,
@@ -316,13 +360,18 @@ cdef inline void expectation_pruned(
     if start == 0:
         memset(out, 0, (K * width(TRIANGULAR, D) + 1) * sizeof(double))
         memset(work + at.n_buffered, 0, K * sizeof(Py_ssize_t))
-        sort_rows(rows, K)
+        if sorting:
+            sort_rows(rows, K)
     lay_out(&mixture, at, &to, log(<double> cut), offsets, centers, center_rounding, factors, side)
     for block in range((stop - start + B - 1) // B):
         first = start + block * B
         count = min(B, stop - first)
         gather(rows, &to, D, first, count, side)
+        if rows.codes != NULL and first % rows.R == 0:
+            recall(rows, &to, &mixture, first, K, side)
         n_active = evaluate_block(rows, at, &to, &mixture, first, count, offsets, side)
+        if rows.codes != NULL and ((first + B) % rows.R == 0 or first + B >= rows.N):
+            memcpy(rows.codes + first // rows.R * K, side + to.found, K)
         keep_labels(rows, at, &to, mixture.active, first, count, n_active, offsets, side)
         normalize_block(n_active, cut, side + to.p, side + to.scores)
         if count < B or weights != NULL:
@@ -397,3 +446,50 @@ cdef inline Py_ssize_t evaluate_pruned(
                 for a in range(n_active):
                     share[mixture.active[a]] = (side + to.p)[a * B + n]
     return N
+
+
+# ---- from one pass to the next -------------------------------------------------------------------------------
+
+
+cdef inline void drift(
+    Py_ssize_t D,
+    const double* before,           # IN   (D, D) upper triangular, U = W^T
+    const double* after,            # IN   (D, D)  likewise, U'
+    const double* means_before,     # IN   (D,)
+    const double* means_after,      # IN   (D,)
+    double* G,                      # SCRATCH  (D, D)
+    double* A,                      # SCRATCH  (D, D)
+    double* stretch,                # OUT  not less than sigma_max(W W'^-1)
+    double* shift,                  # OUT  |W (mu' - mu)|
+) noexcept nogil:
+    """How far a component has moved. G = U'^-1 U has the singular values, and sigma_max^2 <= 1 + |G^T G - I|_F."""
+    cdef Py_ssize_t i, j, l
+    cdef double factor, squares = 0, y
+    for i in range(D - 1, -1, -1):
+        for l in range(i, D):
+            G[i * D + l] = before[i * D + l]
+        for j in range(i + 1, D):
+            factor = after[i * D + j]
+            for l in range(j, D):
+                G[i * D + l] -= factor * G[j * D + l]
+        factor = 1 / after[i * D + i]
+        for l in range(i, D):
+            G[i * D + l] *= factor
+    memset(A, 0, D * D * sizeof(double))
+    for j in range(D):
+        for i in range(j, D):
+            factor = G[j * D + i]
+            for l in range(i, D):
+                A[i * D + l] += factor * G[j * D + l]
+    for i in range(D):
+        squares += (A[i * D + i] - 1) * (A[i * D + i] - 1)
+        for l in range(i + 1, D):
+            squares += 2 * A[i * D + l] * A[i * D + l]
+    stretch[0] = sqrt(1 + sqrt(squares))
+    squares = 0
+    for i in range(D):
+        y = 0
+        for j in range(i + 1):
+            y += before[j * D + i] * (means_after[j] - means_before[j])
+        squares += y * y
+    shift[0] = sqrt(squares)

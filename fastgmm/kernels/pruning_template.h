@@ -120,6 +120,21 @@ ALWAYS_INLINE ptrdiff_t NAME(whiten_until)(
 }
 #undef LAST_PANEL
 
+/* What |y| is at least in all lanes, from sums of squares or parts of them, as a code that is not too large. */
+ALWAYS_INLINE void NAME(find_code)(const Pruning *at, ptrdiff_t k, const VEC *squares)
+{
+    REAL lanes[LANES], least = (REAL)INFINITY;
+    for (int v = 0; v < PANEL_COLUMNS; v++) {
+        NAME(store)(lanes, SELECT(squares[v] >= 0, squares[v], (VEC){0}));
+        for (int lane = 0; lane < LANES; lane++)
+            least = lanes[lane] < least ? lanes[lane] : least;
+    }
+    float code = 4 * (sqrtf((float)least) * (1 - 1e-5f) + at->passed[k]) / at->unit[k] * (1 - 1e-5f);
+    uint8_t rounded = code < 255 ? (uint8_t)code : 255;
+    if (rounded < at->found[k])
+        at->found[k] = rounded;
+}
+
 /* Whiten the block for component k, under a limit or without; what is complete is appended to the active components and
  * raises the limits of all. Returns the number of features where it was left, or 0. */
 ALWAYS_INLINE ptrdiff_t NAME(look_at)(const Pruning *at, const int limited, ptrdiff_t k, ptrdiff_t n_active)
@@ -134,6 +149,8 @@ ALWAYS_INLINE ptrdiff_t NAME(look_at)(const Pruning *at, const int limited, ptrd
     ptrdiff_t left = NAME(whiten_until)(
         d, (const REAL *)at->factors + k * at->packed, (const REAL *)at->rounding + k * d,
         (const REAL *)at->centers + k * d, at->x, at->z, (REAL *)at->y + tile * d * width, limit, squares);
+    if (at->found != NULL)
+        NAME(find_code)(at, k, squares);
     if (left > 0)
         return left;
     at->active[n_active] = (int32_t)k;
@@ -166,11 +183,16 @@ ALWAYS_INLINE REAL NAME(widest)(const REAL *most)
 NO_INLINE ptrdiff_t NAME(evaluate_others)(
     const Pruning *at, ptrdiff_t n_components, const uint8_t *seen, ptrdiff_t n_active, int64_t *multiply_adds)
 {
-    const REAL *twice = at->twice;
+    const REAL *twice = at->twice, *surpassed = at->surpassed;
     REAL room = NAME(widest)(at->most);
     for (ptrdiff_t k = 0; k < n_components; k++) {
-        if (seen[k] || twice[k] + room < 0)
+        if (seen[k])
             continue;
+        if (twice[k] + room < surpassed[k]) {
+            if (at->found != NULL && at->known[k] < at->found[k])
+                at->found[k] = at->known[k];
+            continue;
+        }
         ptrdiff_t left = NAME(look_at)(at, 1, k, n_active);
         *multiply_adds += left > 0 ? left * (left + 1) / 2 : at->packed;
         if (left == 0) {

@@ -101,6 +101,10 @@ typedef struct {
     const void *x;
     void *z, *y, *p, *highest, *most;
     int32_t *active;
+    const void *surpassed;              /* |y|^2 that all rows of the block are known to surpass, or zeros; */
+    const uint8_t *known;               /* as codes in each component's unit, |y| + passed >= code / 4 unit, */
+    uint8_t *found;                     /* and what has come to be known, or NULL */
+    const float *unit, *passed;
 } Pruning;
 
 #define REAL double

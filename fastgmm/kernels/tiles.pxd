@@ -50,6 +50,11 @@ cdef extern from "tiles.h" nogil:
         void* highest
         void* most
         int32_t* active
+        const void* surpassed
+        const uint8_t* known
+        uint8_t* found
+        const float* unit
+        const float* passed
     void evaluate_own_f64(const Pruning* at, Py_ssize_t k, Py_ssize_t n_active)
     void evaluate_own_f32(const Pruning* at, Py_ssize_t k, Py_ssize_t n_active)
     Py_ssize_t evaluate_others_f64(const Pruning* at, Py_ssize_t n_components, const uint8_t* seen,

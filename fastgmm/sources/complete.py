@@ -151,7 +151,7 @@ class CompleteSource(Source):
         _ = self.units  # found once, for all fits
         remembering = copy(self)
         row_bytes = self.n_features * self.dtype.itemsize
-        remembering.memory = Memory(self.n_samples, self.n_features, n_components, row_bytes)
+        remembering.memory = Memory(self.n_samples, self.n_features, n_components, row_bytes, self.kernels)
         return remembering
 
     def statistics(self, structure: Structure, parameters: Parameters) -> Statistics:
@@ -160,6 +160,7 @@ class CompleteSource(Source):
         model = self._kernel_model(structure, parameters)
         sums = Sums(self._n_sums(model))  # not by `sums`: a call is felt where rows are few
         if self.memory is not None and self.memory.serves(model):
+            self.memory.follow(parameters)
             self._pruned_pass(self.memory).run(partial(self._accumulate_pruned, model, sums, self.memory), sums.add)
         else:
             self._pass(model.kind, len(model.centers)).run(partial(self._accumulate, model, sums, None), sums.add)
@@ -232,7 +233,7 @@ class CompleteSource(Source):
         """The sums over one group without what is below rounding, where that is much."""
         weights, out = self._weights(group.rows), sums.part()
         X = rescaled(group.X, model.scales)
-        memory.accumulate(self.kernels, model, group.rows, X, weights, workspace, out)
+        memory.accumulate(model, group.rows, X, weights, workspace, out)
         return out
 
     def _moments(self, structure: Structure, parameters: Parameters, model: KernelModel, sums: Sums) -> Statistics:
@@ -323,8 +324,8 @@ class CompleteSource(Source):
     def _pruned_pass(self, memory: Memory) -> Pass:
         """A pass that may leave out what is below rounding."""
         n_rows = max(group.stop - group.start for group in memory.groups)
-        numbers, integers = self.kernels.pruned_size(self.n_features, memory.n_components, self.dtype.itemsize, n_rows)
-        return Pass(self, memory.groups, ((numbers, self.dtype), (integers, np.dtype(np.int32))))
+        numbers, scratch = self.kernels.pruned_size(self.n_features, memory.n_components, self.dtype.itemsize, n_rows)
+        return Pass(self, memory.groups, ((numbers, self.dtype), (scratch, np.dtype(np.int32))))
 
     def arrays(
         self, kind: int, n_components: int, *, accumulating: bool = True, dtype: np.dtype | None = None

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..kernels import DENSE, TRIANGULAR
 from ..model.kernel_model import KernelModel
+from ..model.parameters import Parameters
 from .passes import BLOCK, MOST_GROUP_BYTES, MOST_GROUP_WORK, Workspace, cut_evenly, work_per_row
 
 LEAST_FEATURES, LEAST_COMPONENTS, LEAST_ROWS = 12, 8, 2048  # with fewer there is little to leave out,
@@ -24,6 +25,10 @@ UNKNOWN = 65535  # the label of a row that no pass has seen
 FEW, SOME = 0.25, 0.4  # of the pairs of row and component: pruning pays below the first, and below the second
 LITTLE, LESS = 0.7, 0.9  # if not more of the multiply-adds are left than this, or with fewer components than that
 SAMPLE_ROWS = 128  # that tell whether to try it
+ROWS_TO_FEATURES = 512  # from which ratio on it costs little to learn how far components have moved
+LONGEST_CYCLE = 12  # passes with one order of rows
+LEAST_UNIT = 1e-6  # of codes, below which these are of no use
+NOT_MOVED = np.zeros((2, 1), np.float32)
 PAUSE = 16  # passes until it is tried again, twice as many after each time that it does not pay
 
 
@@ -51,6 +56,7 @@ class Habit:
     pruning: bool = False
     waiting: int = 0  # passes that leave nothing out before it is tried
     pause: int = PAUSE
+    cycle: int = -1  # of passes, in which its order was made
 
     def heed(self, share: float, work: float) -> None:
         """Go on, or pause, after a pass with these shares of the pairs and of the multiply-adds of all."""
@@ -59,15 +65,59 @@ class Habit:
             self.waiting, self.pause = self.pause, 2 * self.pause
 
 
-class Memory:
-    """The most probable component of each row and how far off it was, in 3 bytes, and the habit of each group."""
+class Motion:
+    """How far components have moved since a pass whose order of rows is kept, and how long it is kept.
 
-    def __init__(self, n_samples: int, n_features: int, n_components: int, row_bytes: int) -> None:
-        self.n_components = n_components
+    How far a pass finds rows to be from a component (kernels/pruning.pxd) is of use until labels have changed
+    so much that rows are better sorted anew.
+    """
+
+    def __init__(self, n_components: int) -> None:
+        self.cycle = -1  # of passes with one order
+        self.moved = np.zeros((2, n_components), np.float32)  # unit of codes, and what has passed since
+        self._exact = np.zeros((2, n_components))
+        self._left, self._length = 0, 1
+        self._before: Parameters | None = None
+
+    def follow(self, kernels: ModuleType, parameters: Parameters) -> None:
+        """Learn of the parameters of the next pass."""
+        before, self._before = self._before, parameters
+        if before is not None and self._left > 0:
+            drifts = np.empty_like(self._exact)
+            factors, n_features = parameters.precisions_cholesky, parameters.means.shape[1]
+            kernels.drifts(
+                np.ascontiguousarray(before.precisions_cholesky),
+                np.ascontiguousarray(factors),
+                np.ascontiguousarray(before.means),
+                np.ascontiguousarray(parameters.means),
+                np.empty((2, n_features, n_features)),
+                drifts,
+            )
+            unit, passed = self._exact
+            self._exact = np.stack([unit, passed + drifts[1]]) / drifts[0]
+        if self._left == 0 or not (np.isfinite(self._exact).all() and self._exact[0].min() > LEAST_UNIT):
+            self.cycle += 1
+            self._left, self._length = self._length, min(2 * self._length, LONGEST_CYCLE)
+            self._exact = np.stack([np.ones(len(self._exact[0])), np.zeros(len(self._exact[0]))])
+        self._left -= 1
+        self.moved[:] = self._exact
+
+
+class Memory:
+    """The most probable component of each row and how far off it was, in 3 bytes, and the habit of each group.
+
+    With many rows also an order in which they are taken for several passes, and what is known of distances then.
+    """
+
+    def __init__(self, n_samples: int, n_features: int, n_components: int, row_bytes: int, kernels: ModuleType) -> None:
+        self.n_components, self.kernels = n_components, kernels
         self.labels = np.full(n_samples, UNKNOWN, np.uint16)
         self.bins = np.zeros(n_samples, np.uint8)
+        self.order = np.empty(n_samples, np.int32)
         self.groups = large_groups(n_samples, n_components, row_bytes)
         self.habits = {group.start: Habit(n_components >= MANY_COMPONENTS) for group in self.groups}
+        self.motion = Motion(n_components) if n_samples >= ROWS_TO_FEATURES * n_features else None
+        self.codes: dict[int, np.ndarray] = {}  # of each group that prunes
         work = work_per_row(TRIANGULAR, n_features, n_components)
         self.piece = max(BLOCK, MOST_GROUP_WORK // work // BLOCK * BLOCK)  # after which Ctrl-C is looked for
         self.per_row = n_components * n_features * (n_features + 1) // 2
@@ -76,9 +126,13 @@ class Memory:
         """Whether it is of this size of mixtures."""
         return model.kind == TRIANGULAR and len(model.centers) == self.n_components
 
+    def follow(self, parameters: Parameters) -> None:
+        """Learn of the parameters of the next pass."""
+        if self.motion is not None:
+            self.motion.follow(self.kernels, parameters)
+
     def accumulate(
         self,
-        kernels: ModuleType,
         model: KernelModel,
         rows: slice,
         X: np.ndarray,
@@ -89,42 +143,60 @@ class Memory:
         """The sums over a group of rows, X in the units of the model."""
         habit = self.habits[rows.start]
         if not habit.pruning and habit.waiting == 0:
-            step = max(1, len(X) // SAMPLE_ROWS)
-            own = X[::step], None if weights is None else np.ascontiguousarray(weights[::step])
-            unknown = np.full(len(own[0]), UNKNOWN, np.uint16), np.zeros(len(own[0]), np.uint8)
-            share, _ = self._pruned(kernels, model, *own, *unknown, workspace, out)
-            habit.heed(share, 0.0)
+            habit.heed(self._share_in_sample(model, X, weights, workspace, out), 0.0)
         if habit.pruning:
-            habit.heed(*self._pruned(kernels, model, X, weights, self.labels[rows], self.bins[rows], workspace, out))
+            known = self.labels[rows], self.bins[rows], self.order[rows]
+            habit.heed(*self._pruned(model, X, weights, known, self._codes_of(habit, rows), workspace, out))
             return
         habit.waiting -= 1
         numbers, _ = workspace
         if len(X) <= self.piece:
-            kernels.accumulate(X, None, None, weights, *model.arguments, numbers, out)
+            self.kernels.accumulate(X, None, None, weights, *model.arguments, numbers, out)
             return
         part = np.empty_like(out)
         out[:] = 0
         for piece in cut_evenly(len(X), self.piece):
             own_weights = None if weights is None else weights[piece]
-            kernels.accumulate(X[piece], None, None, own_weights, *model.arguments, numbers, part)
+            self.kernels.accumulate(X[piece], None, None, own_weights, *model.arguments, numbers, part)
             out += part
+
+    def _codes_of(self, habit: Habit, rows: slice) -> tuple[np.ndarray | None, np.ndarray, bool]:
+        """What is known of distances in a group, how far components have moved since, and whether to sort it first."""
+        if self.motion is None:
+            return None, NOT_MOVED, True
+        sorting = habit.cycle != self.motion.cycle
+        if sorting:
+            n_codes = self.kernels.n_codes(rows.stop - rows.start, self.n_components)
+            self.codes[rows.start] = np.zeros((n_codes, self.n_components), np.uint8)
+            habit.cycle = self.motion.cycle
+        return self.codes[rows.start], self.motion.moved, sorting
+
+    def _share_in_sample(
+        self, model: KernelModel, X: np.ndarray, weights: np.ndarray | None, workspace: Workspace, out: np.ndarray
+    ) -> float:
+        """The share of pairs that matter, as some of the rows show it."""
+        step = max(1, len(X) // SAMPLE_ROWS)
+        some, n = X[::step], len(X[::step])
+        own_weights = None if weights is None else np.ascontiguousarray(weights[::step])
+        unknown = np.full(n, UNKNOWN, np.uint16), np.zeros(n, np.uint8), np.empty(n, np.int32)
+        return self._pruned(model, some, own_weights, unknown, (None, NOT_MOVED, True), workspace, out)[0]
 
     def _pruned(
         self,
-        kernels: ModuleType,
         model: KernelModel,
         X: np.ndarray,
         weights: np.ndarray | None,
-        labels: np.ndarray,
-        bins: np.ndarray,
+        known: tuple[np.ndarray, np.ndarray, np.ndarray],
+        codes: tuple[np.ndarray | None, np.ndarray, bool],
         workspace: Workspace,
         out: np.ndarray,
     ) -> tuple[float, float]:
-        """The same where pairs are left out; returns which shares of pairs and of multiply-adds are not."""
+        """The sums where pairs are left out; returns which shares of pairs and of multiply-adds are not."""
         pairs = multiply_adds = 0
+        own, sorting = codes[:2], codes[2]
         for part in cut_evenly(len(X), 4 * self.piece):
-            found = kernels.accumulate_pruned(
-                X, labels, bins, part.start, part.stop, weights, *model.arguments, *workspace, out
+            found = self.kernels.accumulate_pruned(
+                X, *known, *own, part.start, part.stop, sorting, weights, *model.arguments, *workspace, out
             )
             pairs, multiply_adds = pairs + found[0], multiply_adds + found[1]
         return pairs / (len(X) * self.n_components), multiply_adds / (len(X) * self.per_row)
