@@ -7,6 +7,10 @@ public name, only kinds of geometry. What they compute, and the notation, stands
 Each variant is the same source compiled for another instruction set. ``FASTGMM_SIMD`` set to ``base``, ``v3`` or
 ``v4`` before the import forces one: for tests, or for the same bits on different machines.
 
+Where pairs of rows and components are below rounding, kernels leave them out before they work them out, if this saves
+time; ``FASTGMM_DENSE=1`` set before the import has all of them worked out: to see what is saved, and that results agree
+to rounding.
+
 To add an instruction set: its flags in meson.build, how it is detected in cpu.pyx, the level it needs in `LEVELS`
 below, and the width of its vectors in tiles.h. To add a geometry: its kind, the number of its sums (`width`), what it
 needs of a workspace (`layout`) and its log densities in blocks.pxd; its sums in accumulation.pxd; its formulae at the
@@ -45,6 +49,7 @@ def load(name: str) -> ModuleType:
 
 VARIANT = os.environ.get("FASTGMM_SIMD", "").strip() or variants_available()[0]
 CHOSEN = load(VARIANT)
+DENSE: bool = os.environ.get("FASTGMM_DENSE", "") == "1"
 
 # The kinds of geometry, the same in every variant.
 TRIANGULAR: int = CHOSEN.TRIANGULAR

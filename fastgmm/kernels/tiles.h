@@ -8,6 +8,7 @@
 #ifndef FASTGMM_TILES_H
 #define FASTGMM_TILES_H
 
+#include <math.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -48,6 +49,9 @@
 #else
   #define TILE_COLUMNS 2
 #endif
+
+/* Rows of a block that lie near each other (boxes_template.h): whole vectors of any width. */
+#define BOX_ROWS 32
 
 /* The lanes at even and at odd places of two vectors side by side. */
 #define EVEN_2 0, 2
@@ -97,6 +101,7 @@ static const float log_terms_f32[] = {0x1.ddced8p-4f, 0x1.245c44p-3f, 0x1.9999ec
 #define WHOLE 0x4330000000000000    /* 2^52: whole numbers in the mantissa */
 #define WHOLE_BIAS (0x1p52 + 1023.0)
 #include "vectors_template.h"
+#include "boxes_template.h"
 #include "tiles_template.h"
 
 #define REAL float
@@ -113,6 +118,7 @@ static const float log_terms_f32[] = {0x1.ddced8p-4f, 0x1.245c44p-3f, 0x1.9999ec
 #define WHOLE 0x4b000000
 #define WHOLE_BIAS (0x1p23f + 127.0f)
 #include "vectors_template.h"
+#include "boxes_template.h"
 #include "tiles_template.h"
 
 enum { LANES_F64 = FASTGMM_LANES_F64, LANES_F32 = FASTGMM_LANES_F32 };
