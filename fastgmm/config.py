@@ -28,6 +28,7 @@ def show_config() -> None:
     """Print version, instruction-set variant in use and available, compiler and threads.
 
     The variant is chosen at import; the environment variable ``FASTGMM_SIMD`` (``base``, ``v3`` or ``v4``) forces one.
+    ``FASTGMM_DENSE=1`` has pairs of rows and components worked out that are known to be below rounding, too.
     The number of threads is that of ``FASTGMM_NUM_THREADS``, else ``OMP_NUM_THREADS``, else the processors this process
     may use.
 

@@ -3,116 +3,23 @@
 from __future__ import annotations
 
 import warnings
-from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
 from problems import DTYPES, VARIANTS, assert_same_fit, quiet_fit, run_python
+from pruned import ROUNDOFF, Array, close, dense_sums, log_joint, model_of, problem, pruned
 
 from fastgmm import GaussianMixture, kernels
 from fastgmm.model.kernel_model import KernelModel
 from fastgmm.model.parameters import Parameters
 from fastgmm.model.structures import FULL
-from fastgmm.sources import complete, from_chunks, pruning
+from fastgmm.sources import complete, from_chunks, passes, pruning
 from fastgmm.sources.array import ArraySource
-from fastgmm.sources.pruning import UNKNOWN, Habit, Memory, Motion, large_groups, prunable
+from fastgmm.sources.pruning import UNKNOWN, Habit, Memory, large_groups, prunable
 
-Array = np.ndarray[Any, Any]
-TOLERANCES = {"float64": 1e-13, "float32": 1e-6}  # of sums, relative to the largest
-ROUNDOFF = {"float64": 2.0**-53, "float32": 2.0**-24}
 WIDTHS = (12, 13, 15, 17, 18, 20, 23, 31, 38)  # every remainder of a panel
-
-
-class Problem(NamedTuple):
-    """Rows, the component that each was drawn from, and the parameters."""
-
-    X: Array
-    labels: Array
-    parameters: Parameters
-
-
-def problem(n: int, d: int, k: int, *, apart: float = 6.0, seed: int = 0, dtype: str = "float64") -> Problem:
-    """Correlated components of different volumes, whose centers are about so many deviations apart."""
-    rng = np.random.default_rng(seed)
-    labels = rng.integers(k, size=n)
-    shapes = (np.eye(d) + 0.5 * rng.normal(size=(k, d, d)) / np.sqrt(d)) * np.exp(rng.uniform(-0.7, 0.7, (k, 1, 1)))
-    means = 1 + apart * rng.normal(size=(k, d)) / np.sqrt(2 * d)
-    X = means[labels] + np.einsum("ni,nij->nj", rng.normal(size=(n, d)), shapes[labels])
-    covariances = np.einsum("kij,kil->kjl", shapes, shapes)
-    return Problem(X.astype(dtype), labels, FULL.from_covariances(rng.dirichlet(np.full(k, 5.0)), means, covariances))
-
-
-class Answer(NamedTuple):
-    """What a pruned pass leaves."""
-
-    sums: Array
-    labels: Array
-    bins: Array
-    pairs: int
-    multiply_adds: int
-
-
-def model_of(X: Array, parameters: Parameters, noise: float | None = None) -> KernelModel:
-    """The mixture as kernels read it, with noise of a log density if wanted."""
-    model = ArraySource(X)._kernel_model(FULL, parameters)
-    assert model.scales is None
-    return model if noise is None else model._replace(offsets=np.append(model.offsets, X.dtype.type(noise)))
-
-
-def dense_sums(X: Array, model: KernelModel, weights: Array | None = None, module: Any = None) -> Array:
-    """Sums of the pass that leaves nothing out."""
-    module = module or kernels.CHOSEN
-    k, d = model.centers.shape
-    workspace = np.empty(module.workspace_size(model.kind, d, k, True, X.itemsize), X.dtype)
-    out = np.empty(module.n_sums(model.kind, d, k))
-    module.accumulate(X, None, None, weights, *model.arguments, workspace, out)
-    return out
-
-
-def pruned(
-    X: Array,
-    model: KernelModel,
-    labels: Array,
-    weights: Array | None = None,
-    *,
-    bins: Array | None = None,
-    pieces: int = 1,
-    module: Any = None,
-) -> Answer:
-    """Sums of a pruned pass in so many pieces, from these labels, in a workspace of NaN."""
-    module = module or kernels.CHOSEN
-    (k, d), n = model.centers.shape, len(X)
-    own = labels.astype(np.uint16), np.zeros(n, np.uint8) if bins is None else bins.copy()
-    numbers, integers = module.pruned_size(d, k, X.itemsize, n)
-    workspace = np.full(numbers, np.nan, X.dtype), np.full(integers, -1, np.int32)
-    own = *own, np.empty(n, np.int32), None, np.zeros((2, 1), np.float32)
-    out, pairs, work = np.full(module.n_sums(model.kind, d, k), np.nan), 0, 0
-    edges = np.linspace(0, n, pieces + 1).astype(int)
-    for start, stop in pairwise(edges):
-        found = module.accumulate_pruned(X, *own, start, stop, True, weights, *model.arguments, *workspace, out)
-        pairs, work = pairs + found[0], work + found[1]
-    return Answer(out, *own[:2], pairs, work)
-
-
-def log_joint(X: Array, parameters: Parameters) -> Array:
-    """log of weight times density (N, K) in extended precision, up to a constant, straight from the covariances."""
-    out = np.empty((len(X), len(parameters.weights)), np.longdouble)
-    for k, (weight, mean, factor) in enumerate(
-        zip(parameters.weights, parameters.means, parameters.precisions_cholesky, strict=True)
-    ):
-        y = (X.astype(np.longdouble) - mean) @ factor.astype(np.longdouble)
-        logs = np.log(np.append(np.diag(factor), weight).astype(np.longdouble))
-        out[:, k] = logs.sum() - (y * y).sum(axis=1) / 2
-    return out
-
-
-def close(got: Array, expected: Array, dtype: Any) -> bool:
-    """Whether sums agree to rounding, relative to the largest, and the log-likelihood, the last of them."""
-    size = np.abs(expected[:-1]).max()
-    agree = np.abs(got - expected)[:-1].max() <= TOLERANCES[np.dtype(dtype).name] * size
-    return bool(agree and abs(got[-1] - expected[-1]) <= TOLERANCES[np.dtype(dtype).name] * abs(expected[-1]))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -253,73 +160,60 @@ def test_weights_of_zero_hide_what_rows_are() -> None:
     assert close(got, dense_sums(X, model, weights), "float64")
 
 
-# ---- what is known from passes before
+# ---- answers for each row
 
 
-def moved(parameters: Parameters, size: float, seed: int) -> Parameters:
-    """Parameters that have moved by a part of their size; some components by much more."""
-    rng = np.random.default_rng(seed)
-    k, d = parameters.means.shape
-    sizes = size * np.where(rng.random((k, 1, 1)) < 0.1, 30.0, 1.0)
-    turn = np.eye(d) + sizes * rng.normal(size=(k, d, d)) / np.sqrt(d)
-    covariances = np.einsum("kij,kjl,kml->kim", turn, parameters.covariances, turn)
-    means = parameters.means + sizes[:, 0] * rng.normal(size=(k, d))
-    return FULL.from_covariances(parameters.weights, means, covariances)
-
-
-@pytest.mark.parametrize("d", [12, 23])
-@pytest.mark.parametrize("size", [1e-9, 1e-4, 1e-2, 0.3])
-def test_drifts_bound_what_distances_do(d: int, size: float) -> None:
-    """Of any row: |y'| >= (|y| - shift) / stretch; and the stretch is not far from the largest singular value."""
-    X, _, before = problem(200, d, 15, apart=20.0)
-    after, out = moved(before, size, 1), np.empty((2, 15))
-    arrays = before.precisions_cholesky, after.precisions_cholesky, before.means, after.means
-    kernels.CHOSEN.drifts(*arrays, np.empty((2, d, d)), out)
-    for k in range(15):
-        own, other = (np.linalg.norm((X - p.means[k]) @ p.precisions_cholesky[k], axis=1) for p in (before, after))
-        assert (other >= (own - out[1, k]) / out[0, k] - 1e-12 * other).all()
-        ratio = np.linalg.svd(before.precisions_cholesky[k].T @ np.linalg.inv(after.precisions_cholesky[k].T))[1][0]
-        assert ratio - 1e-12 <= out[0, k] <= 1 + 3 * np.sqrt(d) * max(ratio**2 - 1, 1e-7)
-        shift = before.precisions_cholesky[k].T @ (after.means[k] - before.means[k])
-        assert np.isclose(out[1, k], np.linalg.norm(shift), rtol=1e-9)
+def answers(X: Array, model: KernelModel, *, choosing: bool, labels_alone: bool = False) -> tuple[Array, Array, Array]:
+    """Log-likelihoods, responsibilities and labels, or these alone."""
+    k, d = model.centers.shape
+    workspace = np.full(kernels.CHOSEN.workspace_size(model.kind, d, k, False, choosing, X.itemsize), np.nan, X.dtype)
+    n, q = len(X), len(model.offsets)
+    out = np.full(n, np.nan, X.dtype), np.full((n, q), np.nan, X.dtype), np.full(n, -2)
+    wanted = (None, None, out[2]) if labels_alone else out
+    kernels.CHOSEN.posterior(X, *model.arguments, None, False, workspace, choosing, *wanted)
+    return out
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("size", [0.0, 1e-3, 3e-2, 1.0])
-@pytest.mark.parametrize("k", [20, 300])
-def test_codes_hold_while_components_move(k: int, size: float, dtype: str) -> None:
-    """Sums are those of the dense pass, no pair is lost, and no row is nearer than its code says."""
-    X, labels, parameters = problem(1500, 13, k, apart=25.0, dtype=dtype)
-    numbers, n_scratch = kernels.CHOSEN.pruned_size(13, k, X.itemsize, len(X))
-    workspace = np.empty(numbers, dtype), np.empty(n_scratch, np.int32)
-    own = labels.astype(np.uint16), np.zeros(len(X), np.uint8), np.empty(len(X), np.int32)
-    codes = np.zeros((kernels.CHOSEN.n_codes(len(X), k), k), np.uint8)
-    motion, out, work = Motion(k), np.empty(kernels.CHOSEN.n_sums(kernels.TRIANGULAR, 13, k)), []
-    motion._length = 12
-    for step in range(6):
-        motion.follow(kernels.CHOSEN, parameters)
-        model = model_of(X, parameters)
-        found = kernels.CHOSEN.accumulate_pruned(
-            X, *own, codes, motion.moved, 0, len(X), step == 0, None, *model.arguments, *workspace, out
-        )
-        work.append(found[1])
-        assert motion.cycle == 0 and close(out, dense_sums(X, model), dtype)
-        logs = log_joint(X, parameters)
-        shares = logs - np.logaddexp.reduce(logs, axis=1, keepdims=True)
-        cut, blur = np.log(np.longdouble(ROUNDOFF[dtype]) / k), 1e-10 if dtype == "float64" else 1e-2
-        assert (shares > cut + blur).sum() <= found[0] <= (shares > cut - blur).sum()
-        offsets = np.log(parameters.weights) + np.log(
-            np.diagonal(parameters.precisions_cholesky, axis1=1, axis2=2)
-        ).sum(axis=1)
-        distances = np.sqrt(2 * (offsets - logs).astype(np.float64))[own[2]]
-        rows = -(-len(X) // len(codes))
-        rows = 1 << (rows - 1).bit_length()
-        nearest = np.array([distances[i : i + rows].min(axis=0) for i in range(0, len(X), rows)])
-        known = motion.moved[0] * codes / 4 - motion.moved[1]
-        assert (known <= nearest * (1 + 1e-5)).all()
-        parameters = moved(parameters, size, step)
-    if size < 0.01:
-        assert max(work[1:]) < 0.8 * work[0]
+@pytest.mark.parametrize("noise", [None, -60.0])
+@pytest.mark.parametrize("apart", [1.0, 8.0, 30.0])
+@pytest.mark.parametrize("n", [1, 7, 300, 2500])
+def test_answers_are_those_of_dense_passes(n: int, apart: float, noise: float | None, dtype: str) -> None:
+    """But responsibilities below u / K are 0; also where the first rows show that little can be left out."""
+    X, _, parameters = problem(n, 17, 40, apart=apart, dtype=dtype)
+    model = model_of(X, parameters, noise)
+    scores, shares, labels = answers(X, model, choosing=True)
+    dense_scores, dense_shares, dense_labels = answers(X, model, choosing=False)
+    u = ROUNDOFF[dtype]
+    np.testing.assert_allclose(scores, dense_scores, rtol=8 * u, atol=8 * u)
+    np.testing.assert_allclose(shares, dense_shares, rtol=64 * u, atol=1.01 * u / 40)
+    assert np.array_equal(labels, dense_labels)
+    assert np.array_equal(answers(X, model, choosing=True, labels_alone=True)[2], labels)
+    if apart == 30.0:
+        assert (shares[(dense_shares < 0.99 * u / 40)] == 0).all() and (dense_shares[shares == 0] < 1.01 * u / 40).all()
+
+
+def test_rows_answer_alike_beside_any_others() -> None:
+    """Where most is left out a row has the same bits wherever it stands."""
+    X, _, parameters = problem(4000, 16, 50, apart=30.0)
+    model, order = model_of(X, parameters), np.random.default_rng(0).permutation(4000)
+    for one, other in zip(answers(X, model, choosing=True), answers(X[order], model, choosing=True), strict=True):
+        assert np.array_equal(one[order], other)
+
+
+def test_predictions_of_many_rows() -> None:
+    """The estimator's answers are those without pruning, and rows far from everything are mended as ever."""
+    X, labels, _ = problem(20_000, 14, 40, apart=20.0)
+    X[::1000] = 1e200
+    mixture = quiet_fit(X=X[1:1000], n_components=40, init_params=labels[1:1000], max_iter=2)
+    got = mixture.predict(X), mixture.score_samples(X), mixture.predict_proba(X)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(passes, "DENSE", True)
+        expected = mixture.predict(X), mixture.score_samples(X), mixture.predict_proba(X)
+    assert np.array_equal(got[0], expected[0])
+    np.testing.assert_allclose(got[1], expected[1], rtol=1e-14)
+    np.testing.assert_allclose(got[2], expected[2], atol=1e-15)
+    assert (got[2] == 0).mean() > 0.5 > (expected[2] == 0).mean()
 
 
 # ---- fits

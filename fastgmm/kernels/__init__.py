@@ -5,8 +5,11 @@ validate, warn, allocate results, keep state or start threads, and they know no 
 public name, only kinds of geometry. What they compute, and the notation, stands at the head of kernels.pyx.
 
 Each variant is the same source compiled for another instruction set. ``FASTGMM_SIMD`` set to ``base``, ``v3`` or
-``v4`` before the import forces one: for tests, or for the same bits on different machines. ``FASTGMM_DENSE=1`` has
-every pair of row and component evaluated, also where rounding would hide it.
+``v4`` before the import forces one: for tests, or for the same bits on different machines.
+
+Where pairs of rows and components are below rounding, kernels leave them out before they work them out, if this saves
+time; ``FASTGMM_DENSE=1`` set before the import has all of them worked out: to see what is saved, and that results agree
+to rounding.
 
 To add an instruction set: its flags in meson.build, how it is detected in cpu.pyx, the level it needs in `LEVELS`
 below, and the width of its vectors in tiles.h. To add a geometry: its kind, the number of its sums (`width`), what it
@@ -44,9 +47,9 @@ def load(name: str) -> ModuleType:
     return importlib.import_module(f"{__name__}._{name}")
 
 
-DENSE = os.environ.get("FASTGMM_DENSE", "").strip() == "1"
 VARIANT = os.environ.get("FASTGMM_SIMD", "").strip() or variants_available()[0]
 CHOSEN = load(VARIANT)
+DENSE: bool = os.environ.get("FASTGMM_DENSE", "").strip() == "1"
 
 # The kinds of geometry, the same in every variant.
 TRIANGULAR: int = CHOSEN.TRIANGULAR

@@ -14,7 +14,9 @@ COMMON_SHAPE: int
 COMMON_AXES: int
 
 def n_sums(kind: int, n_features: int, n_components: int) -> int: ...
-def workspace_size(kind: int, n_features: int, n_components: int, accumulating: bool, itemsize: int) -> int: ...
+def workspace_size(
+    kind: int, n_features: int, n_components: int, accumulating: bool, choosing: bool, itemsize: int
+) -> int: ...
 def pack(factors: NDArray[np.float64], packed: NDArray[np.float64]) -> None: ...
 def accumulate(
     X: Rows,
@@ -29,8 +31,9 @@ def accumulate(
     origin: NDArray[np.float64],
     whitener: NDArray[np.float64],
     workspace: Rows,
+    choosing: bool,
     out: NDArray[np.float64],
-) -> None: ...
+) -> int: ...
 def pruned_size(n_features: int, n_components: int, itemsize: int, n_rows: int) -> tuple[int, int]: ...
 def accumulate_pruned(
     X: Rows,
@@ -75,6 +78,7 @@ def posterior(
     tails: Rows | None,
     apart: bool,
     workspace: Rows,
+    choosing: bool,
     log_likelihoods: Rows | None,
     responsibilities: Rows | None,
     labels: NDArray[np.int64] | None,
@@ -115,16 +119,10 @@ def factorize(
     covariances: NDArray[np.float64], workspace: NDArray[np.float64], precisions_cholesky: NDArray[np.float64]
 ) -> int: ...
 def within_axes(
-    matrices: NDArray[np.float64],
-    axes: NDArray[np.float64],
-    workspace: NDArray[np.float64],
-    out: NDArray[np.float64],
+    matrices: NDArray[np.float64], axes: NDArray[np.float64], workspace: NDArray[np.float64], out: NDArray[np.float64]
 ) -> None: ...
 def along_common_axes(
-    variances: NDArray[np.float64],
-    axes: NDArray[np.float64],
-    workspace: NDArray[np.float64],
-    out: NDArray[np.float64],
+    variances: NDArray[np.float64], axes: NDArray[np.float64], workspace: NDArray[np.float64], out: NDArray[np.float64]
 ) -> None: ...
 def invert(factors: NDArray[np.float64], workspace: NDArray[np.float64], out: NDArray[np.float64]) -> None: ...
 def describe_mixture(
@@ -425,5 +423,8 @@ def impute_patterns(
     out: Rows,
     deviations: Rows | None,
 ) -> None: ...
+def bounds_of_box(
+    X: Rows, offsets: Rows, centers: Rows, center_rounding: Rows, factors: Rows, workspace: Rows, upper: Rows
+) -> float: ...
 def vector_exp(x: Rows, out: Rows) -> None: ...
 def vector_log(x: Rows, out: Rows) -> None: ...

@@ -31,10 +31,11 @@ once per component, is computed in double precision.
 
 Nothing here validates, allocates, or keeps state: callers size `workspace` by `workspace_size` and `out` by `n_sums`,
 and own every output. The pieces: blocks.pxd (workspace, reading rows, log densities), tails.pxd (Student's t),
-accumulation.pxd and pools.pxd (sums), expectation.pxd (passes), steps.pxd (between passes), priors.pxd,
-variational.pxd, location.pxd (origin and units), whole_fits.pxd (the EM loop), small_fits.pxd (fits of small tables),
-algebra.pxd (small matrices), clustering.pxd (k-means), hierarchy.pxd (Ward's merges), the register tiles behind
-tiles.pxd, and for rows with gaps patterns.pxd, pattern_blocks.pxd and pattern_rows.pxd.
+accumulation.pxd and pools.pxd (sums), boxes.pxd and order.pxd (pairs left out), expectation.pxd (passes), steps.pxd
+(between passes), priors.pxd, variational.pxd, location.pxd (origin and units), whole_fits.pxd (the EM loop),
+small_fits.pxd (fits of small tables), algebra.pxd (small matrices), clustering.pxd (k-means), hierarchy.pxd (Ward's
+merges), the register tiles behind tiles.pxd, and for rows with gaps patterns.pxd, pattern_blocks.pxd and
+pattern_rows.pxd.
 """
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t
 from libc.string cimport memset
@@ -46,9 +47,10 @@ from axes cimport along_axes, eigenvectors, in_frame
 from blocks cimport (COMMON_AXES, COMMON_FRAME, COMMON_SHAPE, DIAGONAL, TRIANGULAR, Layout, aligned, below_rounding,
                      clear_lanes, enter_frame, far, finite_row, given_responsibilities, integer, layout, load_block,
                      pack_triangle, packed_size, pool_size, width)
+from boxes cimport BOX_ROWS, Boxes, boxes_behind, find_bounds, set_model
 from clustering cimport Points, nearest_centers, plant, potentials_of, settle
 from constraints cimport Constraint, constrain, keeps_axes, size_of_constraint
-from expectation cimport accumulate_all_labeled, begin, evaluate, expectation
+from expectation cimport accumulate_all_labeled, begin, behind, evaluate, expectation
 from hierarchy cimport merge_clusters
 from location cimport Sample, locate
 from pattern_blocks cimport (FEW, MarginalModel, accumulate_pattern_block, begin_block, begin_pattern, end_pattern,
@@ -67,10 +69,13 @@ globals().update(TRIANGULAR=TRIANGULAR, DIAGONAL=DIAGONAL, COMMON_FRAME=COMMON_F
                  COMMON_AXES=COMMON_AXES)  # for Python
 
 
-def workspace_size(int kind, Py_ssize_t n_features, Py_ssize_t n_components, bint accumulating,
+def workspace_size(int kind, Py_ssize_t n_features, Py_ssize_t n_components, bint accumulating, bint choosing,
                    Py_ssize_t itemsize):
     """How many numbers a workspace must hold."""
-    return layout(kind, n_features, n_components, accumulating, itemsize).size + 64 // itemsize
+    cdef Layout at = layout(kind, n_features, n_components, accumulating, itemsize)
+    if choosing:
+        return behind(&at, itemsize) + 64 // itemsize
+    return at.size + 64 // itemsize
 
 
 def n_sums(int kind, Py_ssize_t n_features, Py_ssize_t n_components):
@@ -96,9 +101,13 @@ def accumulate(
     const double[::1] origin,                   # IN     (D,)    where there is a frame
     const double[::1] whitener,                 # IN     packed W, its diagonal, or nothing; COMMON_AXES: W (D, D) flat
     floating[::1] workspace,                    # SCRATCH
+    bint choosing,                              # IN     whether pairs below rounding may be left out; see boxes.pxd
     double[::1] out,                            # OUT    `n_sums` of them
 ):
-    """One fused pass: expectation and accumulation, block by block, without any N x K array."""
+    """One fused pass: expectation and accumulation, block by block, without any N x K array.
+
+    Returns how many pairs of a row and a component were worked out.
+    """
     cdef Py_ssize_t N = X.shape[0], K = centers.shape[0], block, n0, rows, B
     cdef const floating* w = NULL if weights is None else &weights[0]
     cdef Layout at = layout(kind, centers.shape[1], K, True, sizeof(floating))
@@ -107,15 +116,18 @@ def accumulate(
     cdef const double* o = &origin[0] if at.framed else NULL
     cdef const floating* lost = &center_rounding[0, 0] if kind == TRIANGULAR else NULL
     cdef const char* x = <const char*> &X[0, 0] if N > 0 else NULL
+    cdef Boxes boxes
+    cdef Py_ssize_t n_pairs = N * K
     at.Q = offsets.shape[0]
+    boxes = boxes_behind(&at, sizeof(floating))
     at.scaled = is_diagonal(&at, whitener.shape[0])
     with nogil:
         if labels is not None:
             accumulate_all_labeled(&at, x, X.strides[0], X.strides[1], N, &labels[0], w, &centers[0, 0], lost, work,
                                    &out[0])
         elif responsibilities is None:
-            expectation(&at, x, X.strides[0], X.strides[1], N, w, &offsets[0], &centers[0, 0], lost, &factors[0],
-                        o, W, work, &out[0])
+            n_pairs = expectation(&at, &boxes if choosing else NULL, x, X.strides[0], X.strides[1], N, w, &offsets[0],
+                                  &centers[0, 0], lost, &factors[0], o, W, work, &out[0])
         else:
             B = at.B
             begin(&at, work, &out[0])
@@ -129,6 +141,7 @@ def accumulate(
                                        center_rounding, work)
                 accumulate_block(&at, &centers[0, 0], work, &out[0])
             flush_all(&at, work, &out[0])
+    return n_pairs
 
 
 def pruned_size(Py_ssize_t n_features, Py_ssize_t n_components, Py_ssize_t itemsize, Py_ssize_t n_rows):
@@ -169,15 +182,16 @@ def accumulate_pruned(
     cdef const floating* w = NULL if weights is None else &weights[0]
     cdef Pruned rows
     at.Q = offsets.shape[0]
-    rows.X, rows.row_stride, rows.column_stride, rows.N = <const char*> &X[0, 0], X.strides[0], X.strides[1], X.shape[0]
+    rows.X, rows.row_stride, rows.column_stride = <const char*> &X[0, 0], X.strides[0], X.strides[1]
+    rows.N = X.shape[0]
     rows.labels, rows.bins, rows.order, rows.scratch = &labels[0], &bins[0], &order[0], &scratch[0]
     rows.pairs, rows.macs, rows.codes = 0, 0, NULL
     if codes is not None:
         rows.codes, rows.R = &codes[0, 0], rows_of_code(K)
         rows.unit, rows.passed = &moved[0, 0], &moved[1, 0]
     with nogil:
-        expectation_pruned(&rows, &at, start, stop, sorting, w, &offsets[0], &centers[0, 0], &center_rounding[0, 0], &factors[0],
-                           aligned(&workspace[0]), &out[0])
+        expectation_pruned(&rows, &at, start, stop, sorting, w, &offsets[0], &centers[0, 0], &center_rounding[0, 0],
+                           &factors[0], aligned(&workspace[0]), &out[0])
     return rows.pairs, rows.macs * desk(at.D, K, True, sizeof(floating)).B
 
 
@@ -214,6 +228,7 @@ def posterior(
     const floating[:, ::1] tails,               # IN     (3, K) c_k, e_k, nu_k of Student's t distributions, or None
     bint apart,                                 # IN     whether these are products over features
     floating[::1] workspace,                    # SCRATCH
+    bint choosing,                              # IN     as in `accumulate`
     floating[::1] log_likelihoods,              # OUT    (N,)   or None
     floating[:, ::1] responsibilities,          # OUT    (N, Q) or None; the last column is that of noise
     int64_t[::1] labels,                        # OUT    (N,)   or None; -1 for noise
@@ -229,12 +244,14 @@ def posterior(
     cdef floating* scores = NULL if log_likelihoods is None else &log_likelihoods[0]
     cdef floating* shares = NULL if responsibilities is None else &responsibilities[0, 0]
     cdef int64_t* chosen = NULL if labels is None else &labels[0]
+    cdef Boxes boxes
     at.Q = offsets.shape[0]
+    boxes = boxes_behind(&at, sizeof(floating))
     at.scaled = is_diagonal(&at, whitener.shape[0])
     with nogil:
-        n_far = evaluate(&at, <const char*> &X[0, 0], X.strides[0], X.strides[1], N, &offsets[0], &centers[0, 0],
-                         &center_rounding[0, 0], &factors[0], &origin[0], W, t, apart, aligned(&workspace[0]), scores,
-                         shares, at.Q, chosen)
+        n_far = evaluate(&at, &boxes if choosing else NULL, <const char*> &X[0, 0], X.strides[0], X.strides[1], N,
+                         &offsets[0], &centers[0, 0], &center_rounding[0, 0], &factors[0], &origin[0], W, t, apart,
+                         aligned(&workspace[0]), scores, shares, at.Q, chosen)
     return n_far
 
 
@@ -540,6 +557,31 @@ def impute_patterns(
 
 
 # ---- for tests ----------------------------------------------------------------------------------------
+
+
+def bounds_of_box(
+    const floating[:, :] X,                     # IN     (n, D) rows, at most BOX_ROWS
+    const floating[::1] offsets,                # IN     the mixture as in `accumulate`
+    const floating[:, ::1] centers,
+    const floating[:, ::1] center_rounding,
+    const floating[::1] factors,
+    floating[::1] workspace,                    # SCRATCH
+    floating[::1] upper,                        # OUT    (K,)  what log p_k is at most, at any of these rows
+):
+    """Bounds of log densities over the box of some rows; returns what the largest of a row is at least."""
+    cdef Py_ssize_t k, n, i, K = centers.shape[0]
+    cdef Layout at = layout(TRIANGULAR, X.shape[1], K, True, sizeof(floating))
+    cdef Boxes boxes = boxes_behind(&at, sizeof(floating))
+    cdef floating* work = aligned(&workspace[0])
+    cdef floating least
+    set_model(&boxes, &offsets[0], &centers[0, 0], &center_rounding[0, 0], &factors[0], work)
+    for i in range(X.shape[1]):
+        for n in range(BOX_ROWS):
+            (work + boxes.x)[i * BOX_ROWS + n] = X[min(n, X.shape[0] - 1), i]
+    least = find_bounds(&boxes, work)
+    for k in range(K):
+        upper[k] = (work + boxes.upper)[k]
+    return least
 
 
 def vector_exp(const floating[::1] x, floating[::1] out):

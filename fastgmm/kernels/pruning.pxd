@@ -35,6 +35,16 @@ cdef enum:
     MOST_PERCENT = 75           # of all multiply-adds, if it does
 
 
+cdef inline bint prunes(const Layout* at) noexcept nogil:
+    """Whether whitening for a model of this kind and size may end early."""
+    return at.kind == TRIANGULAR and at.D >= 12
+
+
+cdef inline Py_ssize_t stretch_rows(Py_ssize_t itemsize) noexcept nogil:
+    """How many rows are answered for together."""
+    return STRETCH_BLOCKS * panel_lanes(itemsize)
+
+
 cdef struct Desk:
     # Where things stand behind a Layout, in numbers from its end.
     Py_ssize_t B            # samples in a block
@@ -463,28 +473,28 @@ cdef inline void drift(
     double* shift,                  # OUT  |W (mu' - mu)|
 ) noexcept nogil:
     """How far a component has moved. G = U'^-1 U has the singular values, and sigma_max^2 <= 1 + |G^T G - I|_F."""
-    cdef Py_ssize_t i, j, l
+    cdef Py_ssize_t i, j, m
     cdef double factor, squares = 0, y
     for i in range(D - 1, -1, -1):
-        for l in range(i, D):
-            G[i * D + l] = before[i * D + l]
+        for m in range(i, D):
+            G[i * D + m] = before[i * D + m]
         for j in range(i + 1, D):
             factor = after[i * D + j]
-            for l in range(j, D):
-                G[i * D + l] -= factor * G[j * D + l]
+            for m in range(j, D):
+                G[i * D + m] -= factor * G[j * D + m]
         factor = 1 / after[i * D + i]
-        for l in range(i, D):
-            G[i * D + l] *= factor
+        for m in range(i, D):
+            G[i * D + m] *= factor
     memset(A, 0, D * D * sizeof(double))
     for j in range(D):
         for i in range(j, D):
             factor = G[j * D + i]
-            for l in range(i, D):
-                A[i * D + l] += factor * G[j * D + l]
+            for m in range(i, D):
+                A[i * D + m] += factor * G[j * D + m]
     for i in range(D):
         squares += (A[i * D + i] - 1) * (A[i * D + i] - 1)
-        for l in range(i + 1, D):
-            squares += 2 * A[i * D + l] * A[i * D + l]
+        for m in range(i + 1, D):
+            squares += 2 * A[i * D + m] * A[i * D + m]
     stretch[0] = sqrt(1 + sqrt(squares))
     squares = 0
     for i in range(D):

@@ -164,6 +164,6 @@ def posterior_tables(
             scores = NULL if log_likelihoods is None else &log_likelihoods[here]
             shares = NULL if responsibilities is None else &responsibilities[here, 0]
             chosen = NULL if labels is None else &labels[here]
-            n_far[p] = evaluate(&at, x + here * X.strides[0], X.strides[0], X.strides[1], spans[p, 1] - here,
+            n_far[p] = evaluate(&at, NULL, x + here * X.strides[0], X.strides[0], X.strides[1], spans[p, 1] - here,
                                 &numbers[0], centers, rounding, scales, origin, W, <floating*> NULL, False,
                                 aligned(&numbers[0] + numbers_of_model(&s)), scores, shares, K, chosen)

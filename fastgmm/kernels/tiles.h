@@ -55,6 +55,9 @@
   #define PANEL_ROWS 4
 #endif
 
+/* Rows of a block that lie near each other (boxes_template.h): whole vectors of any width. */
+#define BOX_ROWS 32
+
 /* The lanes at even and at odd places of two vectors side by side. */
 #define EVEN_2 0, 2
 #define ODD_2 1, 3
@@ -121,6 +124,7 @@ typedef struct {
 #define WHOLE 0x4330000000000000    /* 2^52: whole numbers in the mantissa */
 #define WHOLE_BIAS (0x1p52 + 1023.0)
 #include "vectors_template.h"
+#include "boxes_template.h"
 #include "tiles_template.h"
 #include "pruning_template.h"
 #include "undefine.h"
@@ -139,6 +143,7 @@ typedef struct {
 #define WHOLE 0x4b000000
 #define WHOLE_BIAS (0x1p23f + 127.0f)
 #include "vectors_template.h"
+#include "boxes_template.h"
 #include "tiles_template.h"
 #include "pruning_template.h"
 #include "undefine.h"

@@ -15,6 +15,7 @@ cdef extern from "tiles.h" nogil:
         LANES_F64
         PANEL_LANES_f32
         PANEL_LANES_f64
+        BOX_ROWS
 
     void PREFETCH(const void* address)
 
@@ -93,6 +94,34 @@ cdef extern from "tiles.h" nogil:
     void smallest_f32(Py_ssize_t n, Py_ssize_t k, const float* p, Py_ssize_t ldp, float* extreme, int32_t* component)
     double minimum_f64(Py_ssize_t n, const double* a, const double* b, double* out)
     double minimum_f32(Py_ssize_t n, const float* a, const float* b, float* out)
+
+    void box_of_f64(Py_ssize_t d, const double* x, double* middle, double* half)
+    double bounds_f64(int d, Py_ssize_t k, const double* model, double slack, const double* middle, const double* half,
+                      double* upper)
+    void densities_f64(int d, Py_ssize_t n, const int32_t* chosen, const double* offsets,
+                       const double* centers, const double* rounding, const double* factors, const double* x, double* p,
+                       double* peak)
+    Py_ssize_t exponentials_f64(Py_ssize_t n, int32_t* chosen, double low, double lowest, double smallest,
+                                double* p, const double* peak, double* scores, double* inverse)
+    void shares_f64(Py_ssize_t n, double cut, const double* inverse, double* p)
+    void lane_sums_f64(int d, Py_ssize_t n, const int32_t* chosen, double cut, const double* centers,
+                       const double* rounding, const double* factors, const double* x, const double* inverse,
+                       const double* weights, const double* p, double* sums)
+    void join_lanes_f64(Py_ssize_t n, double* sums, double* out)
+
+    void box_of_f32(Py_ssize_t d, const float* x, float* middle, float* half)
+    float bounds_f32(int d, Py_ssize_t k, const float* model, float slack, const float* middle, const float* half,
+                     float* upper)
+    void densities_f32(int d, Py_ssize_t n, const int32_t* chosen, const float* offsets,
+                       const float* centers, const float* rounding, const float* factors, const float* x, float* p,
+                       float* peak)
+    Py_ssize_t exponentials_f32(Py_ssize_t n, int32_t* chosen, float low, float lowest, float smallest,
+                                float* p, const float* peak, float* scores, float* inverse)
+    void shares_f32(Py_ssize_t n, float cut, const float* inverse, float* p)
+    void lane_sums_f32(int d, Py_ssize_t n, const int32_t* chosen, float cut, const float* centers,
+                       const float* rounding, const float* factors, const float* x, const float* inverse,
+                       const float* weights, const float* p, float* sums)
+    void join_lanes_f32(Py_ssize_t n, float* sums, double* out)
 
     void multiply(int m, Py_ssize_t depth, const double* a, Py_ssize_t sa, Py_ssize_t ta,
                   const double* b, Py_ssize_t ldb, double* c, Py_ssize_t ldc)
@@ -240,3 +269,62 @@ cdef inline double minimum(Py_ssize_t n, const floating* a, const floating* b, f
         return minimum_f64(n, a, b, out)
     else:
         return minimum_f32(n, a, b, out)
+
+
+# ---- blocks of rows that lie near each other -----------------------------------------------------------------
+
+
+cdef inline void box_of(Py_ssize_t d, const floating* x, floating* middle, floating* half) noexcept nogil:
+    if floating is double:
+        box_of_f64(d, x, middle, half)
+    else:
+        box_of_f32(d, x, middle, half)
+
+
+cdef inline floating bounds(int d, Py_ssize_t k, const floating* model, floating slack, const floating* middle,
+                            const floating* half, floating* upper) noexcept nogil:
+    if floating is double:
+        return bounds_f64(d, k, model, slack, middle, half, upper)
+    else:
+        return bounds_f32(d, k, model, slack, middle, half, upper)
+
+
+cdef inline void densities(int d, Py_ssize_t n, const int32_t* chosen, const floating* offsets, const floating* centers,
+                           const floating* rounding, const floating* factors, const floating* x, floating* p,
+                           floating* peak) noexcept nogil:
+    if floating is double:
+        densities_f64(d, n, chosen, offsets, centers, rounding, factors, x, p, peak)
+    else:
+        densities_f32(d, n, chosen, offsets, centers, rounding, factors, x, p, peak)
+
+
+cdef inline Py_ssize_t exponentials(Py_ssize_t n, int32_t* chosen, floating low, floating* p, const floating* peak,
+                                    floating* scores, floating* inverse) noexcept nogil:
+    if floating is double:
+        return exponentials_f64(n, chosen, low, -DBL_MAX, DBL_MIN, p, peak, scores, inverse)
+    else:
+        return exponentials_f32(n, chosen, low, -FLT_MAX, FLT_MIN, p, peak, scores, inverse)
+
+
+cdef inline void shares(Py_ssize_t n, floating cut, const floating* inverse, floating* p) noexcept nogil:
+    if floating is double:
+        shares_f64(n, cut, inverse, p)
+    else:
+        shares_f32(n, cut, inverse, p)
+
+
+cdef inline void lane_sums(int d, Py_ssize_t n, const int32_t* chosen, floating cut, const floating* centers,
+                           const floating* rounding, const floating* factors, const floating* x,
+                           const floating* inverse, const floating* weights, const floating* p,
+                           floating* sums) noexcept nogil:
+    if floating is double:
+        lane_sums_f64(d, n, chosen, cut, centers, rounding, factors, x, inverse, weights, p, sums)
+    else:
+        lane_sums_f32(d, n, chosen, cut, centers, rounding, factors, x, inverse, weights, p, sums)
+
+
+cdef inline void join_lanes(Py_ssize_t n, floating* sums, double* out) noexcept nogil:
+    if floating is double:
+        join_lanes_f64(n, sums, out)
+    else:
+        join_lanes_f32(n, sums, out)

@@ -109,8 +109,8 @@ cdef inline int iterate(
             evaluated_log_weights(s, rules.variational, weights, own.log_weights)
         describe(s, weights, log_weights, means, factors, rows.units, rows.origin, offsets, centers, rounding, scales,
                  own.whitener)
-        expectation(at, rows.X, rows.row_stride, rows.column_stride, rows.N, row_weights, offsets, centers, rounding,
-                    scales, rows.origin, own.whitener if rows.scatter != NULL else NULL, work, own.sums)
+        expectation(at, NULL, rows.X, rows.row_stride, rows.column_stride, rows.N, row_weights, offsets, centers,
+                    rounding, scales, rows.origin, own.whitener if rows.scatter != NULL else NULL, work, own.sums)
         value = own.sums[K * width(s.kind, D)]
         if not isfinite(value):
             return UNUSUAL

@@ -192,7 +192,8 @@ class BaseMixture(Estimator):
         -------
         responsibilities : ndarray of shape (n_samples, n_components)
             Each row sums to one; float32 for float32 rows, else float64. With noise it is the last of n_components + 1
-            columns.
+            columns. Of many rows and components, probabilities below half the machine epsilon over n_components may be
+            given as 0.
 
         Raises
         ------

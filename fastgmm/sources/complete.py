@@ -19,7 +19,7 @@ from ..model.steps import CancellationError
 from ..model.structure import Structure
 from ..model.structures import DIAG, FULL
 from ..model.units import Units, rescaled, scales
-from .passes import Arrays, Group, Pass, Sums, Workspace, allocate
+from .passes import Arrays, Group, Pass, Sums, Workspace, allocate, chooses
 from .pruning import Memory, prunable
 from .source import Source
 
@@ -63,18 +63,19 @@ class CompleteSource(Source):
     def posterior(
         self, X: np.ndarray, model: KernelModel, *outputs: np.ndarray | None, workspace: Workspace | None = None
     ) -> None:
+        kind, n_components = model.kind, len(model.centers)
+        choosing = workspace is not None and self._choosing(kind, n_components, accumulating=False)
         if workspace is None:
-            kind, n_components, itemsize = model.kind, len(model.centers), self.dtype.itemsize
-            size = self.kernels.workspace_size(kind, self.n_features, n_components, False, itemsize)
+            size = self.kernels.workspace_size(kind, self.n_features, n_components, False, False, self.dtype.itemsize)
             workspace = (np.empty(size, self.dtype),)
         if model.scales is not None:
             X = rescaled(X, model.scales)
-        n_far = self.kernels.posterior(X, *model.arguments, *model.tails, *workspace, *outputs)
+        n_far = self.kernels.posterior(X, *model.arguments, *model.tails, *workspace, choosing, *outputs)
         if n_far:
             from .far import mend  # rarely needed
 
             scores = np.empty(len(X), self.dtype)
-            self.kernels.posterior(X, *model.arguments, *model.tails, *workspace, scores, None, None)
+            self.kernels.posterior(X, *model.arguments, *model.tails, *workspace, choosing, scores, None, None)
             mend(X, model, scores, outputs)
         log_likelihoods = outputs[0]
         if log_likelihoods is not None:
@@ -131,7 +132,7 @@ class CompleteSource(Source):
             weights, out = self._weights(group.rows), sums.part()
             weights = weights if weights is None else weights.astype(np.float64)
             X, labels = group.X.astype(np.float64, copy=False), np.zeros(len(group.X), np.int32)
-            self.kernels.accumulate(X, None, labels, weights, *model.arguments, *workspace, out)
+            self.kernels.accumulate(X, None, labels, weights, *model.arguments, *workspace, False, out)
             return out
 
         arrays = self.arrays(model.kind, 1, dtype=double)
@@ -223,8 +224,8 @@ class CompleteSource(Source):
         """The sums over one group."""
         owners = None if labels is None else labels.of(self, group)
         weights, out = self._weights(group.rows), sums.part()
-        X = rescaled(group.X, model.scales)
-        self.kernels.accumulate(X, group.given, owners, weights, *model.arguments, *workspace, out)
+        X, choosing = rescaled(group.X, model.scales), self._choosing(model.kind, len(model.centers))
+        self.kernels.accumulate(X, group.given, owners, weights, *model.arguments, *workspace, choosing, out)
         return out
 
     def _accumulate_pruned(
@@ -330,9 +331,13 @@ class CompleteSource(Source):
     def arrays(
         self, kind: int, n_components: int, *, accumulating: bool = True, dtype: np.dtype | None = None
     ) -> Arrays:
-        dtype = dtype or self.dtype
-        size = self.kernels.workspace_size(kind, self.n_features, n_components, accumulating, dtype.itemsize)
-        return ((size, dtype),)
+        dtype, choosing = dtype or self.dtype, self._choosing(kind, n_components, accumulating=accumulating)
+        of_model = kind, self.n_features, n_components
+        return ((self.kernels.workspace_size(*of_model, accumulating, choosing, dtype.itemsize), dtype),)
+
+    def _choosing(self, kind: int, n_components: int, *, accumulating: bool = True) -> bool:
+        """Whether kernels may leave out components of rows that are far from them."""
+        return chooses(self.n_samples, kind, self.n_features, n_components, sums=accumulating)
 
 
 # ---- labels

@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
+from ..kernels import DENSE, TRIANGULAR
 from .threads import Workers
 
 R = TypeVar("R")
@@ -21,6 +22,12 @@ MOST_GROUP_WORK = 1 << 30  # above which Ctrl-C would have to wait too long
 MOST_GROUP_BYTES = 1 << 24  # above which a few groups would be much memory where rows are read from files
 BLOCK = 512  # groups are whole blocks of the kernels
 WIDE_BLOCK = 64  # which are shorter where rows are so wide that a group would be much memory
+CHOICE = 16  # components from which some may be left out of boxes of rows in sums,
+CHOICE_OF_ROWS = 64  # and from which in what is asked of single rows
+PRUNED_FEATURES, PRUNED_OF_ROWS = 12, 32  # from how many on whitening of single rows may end early
+BOX_FEATURES = 2, 4  # how many features such rows have, at least and at most
+NEAR_ROWS = 80  # for each component in a group where rows of a group near each other are worked on together,
+FEWEST_NEAR, MOST_NEAR = 4096, 65536  # at least and at most
 
 Workspace = tuple[np.ndarray, ...]  # the arrays that a kernel works in
 Arrays = tuple[tuple[int, np.dtype], ...]  # their sizes and types
@@ -49,8 +56,24 @@ def work_per_row(kind: int, n_features: int, n_components: int) -> int:
     return n_components * (per_component + 20) + of_frame
 
 
-def cut(n_samples: int, work: int, row_bytes: int) -> list[slice]:
-    """Groups of whole blocks: a power of two of them, so that they spread evenly over threads."""
+def chooses(n_samples: int, kind: int, n_features: int, n_components: int, *, sums: bool = True) -> bool:
+    """Whether kernels may choose which components a row is worked out for: by its place among the others."""
+    if DENSE or kind != TRIANGULAR or n_samples * work_per_row(kind, n_features, n_components) < GROUP_WORK:
+        return False
+    if n_features >= PRUNED_FEATURES:  # sums: see pruning
+        return not sums and n_components >= PRUNED_OF_ROWS
+    least, most = BOX_FEATURES
+    return least <= n_features <= most and n_components >= (CHOICE if sums else CHOICE_OF_ROWS)
+
+
+def near_rows(n_samples: int, n_components: int) -> int:
+    """How many rows a group has for enough of them to be near each other, if this leaves enough groups."""
+    wanted = min(max(FEWEST_NEAR, NEAR_ROWS * n_components), MOST_NEAR)
+    return min(wanted, max(FEWEST_NEAR // 2, 16 * n_components, n_samples // 16))
+
+
+def cut(n_samples: int, work: int, row_bytes: int, fewest: int = 0) -> list[slice]:
+    """Groups of whole blocks: a power of two of them, so that they spread evenly over threads; or of `fewest` rows."""
     if n_samples * work < GROUP_WORK and n_samples * row_bytes <= MOST_GROUP_BYTES:
         return [slice(0, n_samples)]
     wanted = n_samples * work // GROUP_WORK
@@ -58,7 +81,7 @@ def cut(n_samples: int, work: int, row_bytes: int) -> list[slice]:
     most = most // BLOCK * BLOCK or max(WIDE_BLOCK, most // WIDE_BLOCK * WIDE_BLOCK)
     n_groups = min(1 << wanted.bit_length(), MOST_GROUPS)
     rows = max(BLOCK, min(-(-n_samples // n_groups), MOST_GROUP_WORK // work))
-    rows = min(-(-rows // BLOCK) * BLOCK, most)
+    rows = min(-(-max(rows, fewest) // BLOCK) * BLOCK, most)
     return cut_evenly(n_samples, rows)
 
 

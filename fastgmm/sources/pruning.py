@@ -14,9 +14,18 @@ import numpy as np
 from ..kernels import DENSE, TRIANGULAR
 from ..model.kernel_model import KernelModel
 from ..model.parameters import Parameters
-from .passes import BLOCK, MOST_GROUP_BYTES, MOST_GROUP_WORK, Workspace, cut_evenly, work_per_row
+from .passes import (
+    BLOCK,
+    MOST_GROUP_BYTES,
+    MOST_GROUP_WORK,
+    PRUNED_FEATURES,
+    Workspace,
+    cut_evenly,
+    near_rows,
+    work_per_row,
+)
 
-LEAST_FEATURES, LEAST_COMPONENTS, LEAST_ROWS = 12, 8, 2048  # with fewer there is little to leave out,
+LEAST_COMPONENTS, LEAST_ROWS = 8, 2048  # with fewer there is little to leave out,
 LEAST_TILES = 192  # or with fewer features times components
 MANY_COMPONENTS = 32  # from which on whitened rows of all no longer stay in a cache, so that leaving some out pays more
 MOST_COMPONENTS = 60_000  # labels are of 16 bits
@@ -34,16 +43,14 @@ PAUSE = 16  # passes until it is tried again, twice as many after each time that
 
 def prunable(kind: int, n_samples: int, n_features: int, n_components: int) -> bool:
     """Whether leaving out pairs of row and component may pay in fits of this size."""
-    wide = kind == TRIANGULAR and n_features >= LEAST_FEATURES and n_samples >= LEAST_ROWS
+    wide = kind == TRIANGULAR and n_features >= PRUNED_FEATURES and n_samples >= LEAST_ROWS
     many = LEAST_COMPONENTS <= n_components <= MOST_COMPONENTS and n_features * n_components >= LEAST_TILES
     return wide and many and not DENSE
 
 
 def large_groups(n_samples: int, n_components: int, row_bytes: int) -> list[slice]:
     """Groups with many rows of each component, so that blocks of rows are alike; and enough of them for threads."""
-    wanted = min(max(80 * n_components, 4096), 65536)
-    for_threads = max(n_samples // 16, 16 * n_components, 1024)
-    n_groups = -(-n_samples // min(wanted, for_threads, max(BLOCK, MOST_GROUP_BYTES // row_bytes)))
+    n_groups = -(-n_samples // min(near_rows(n_samples, n_components), max(BLOCK, MOST_GROUP_BYTES // row_bytes)))
     rows = -(-n_samples // n_groups)
     return cut_evenly(n_samples, -(-rows // BLOCK) * BLOCK)
 
@@ -151,13 +158,13 @@ class Memory:
         habit.waiting -= 1
         numbers, _ = workspace
         if len(X) <= self.piece:
-            self.kernels.accumulate(X, None, None, weights, *model.arguments, numbers, out)
+            self.kernels.accumulate(X, None, None, weights, *model.arguments, numbers, False, out)
             return
         part = np.empty_like(out)
         out[:] = 0
         for piece in cut_evenly(len(X), self.piece):
             own_weights = None if weights is None else weights[piece]
-            self.kernels.accumulate(X[piece], None, None, own_weights, *model.arguments, numbers, part)
+            self.kernels.accumulate(X[piece], None, None, own_weights, *model.arguments, numbers, False, part)
             out += part
 
     def _codes_of(self, habit: Habit, rows: slice) -> tuple[np.ndarray | None, np.ndarray, bool]:

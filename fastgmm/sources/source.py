@@ -21,7 +21,7 @@ from ..model.parameters import Parameters
 from ..model.statistics import Statistics
 from ..model.structure import Structure
 from ..model.units import Units
-from .passes import BLOCK, Arrays, Group, Pass, Sums, Workspace, cut, work_per_row
+from .passes import BLOCK, Arrays, Group, Pass, Sums, Workspace, chooses, cut, near_rows, work_per_row
 from .threads import Workers
 
 if TYPE_CHECKING:
@@ -322,8 +322,9 @@ class Source(ABC):
 
     def _cut(self, kind: int, n_components: int) -> list[slice]:
         """The groups of rows for a model of this size."""
-        row_bytes = self.n_features * self.dtype.itemsize
-        return cut(self.n_samples, work_per_row(kind, self.n_features, n_components), row_bytes)
+        row_bytes, size = self.n_features * self.dtype.itemsize, (kind, self.n_features, n_components)
+        fewest = near_rows(self.n_samples, n_components) if chooses(self.n_samples, *size) else 0
+        return cut(self.n_samples, work_per_row(*size), row_bytes, fewest)
 
     def _pass(self, kind: int, n_components: int, *, accumulating: bool = True) -> Pass:
         """A pass of the kernels for a model of this size."""
