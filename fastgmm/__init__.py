@@ -37,7 +37,7 @@ docstring of a room says what it must not know.
 * fitting/        em, pooling, whole, tables, mstep, variational, penalized, noise, repair, convergence, acceleration,
                   stream, restarts, parallel, settings
   starts/         where EM begins;   search/   the search behind `select`
-* sources/        where rows come from: intake, columns, numbers, passes, arrays, chunks, files, threads
+* sources/        where rows come from: intake, columns, numbers, passes, pruning, arrays, chunks, files, threads
   incomplete/     gaps;   dask/
 * model/          parameters, statistics, structures, constraints on them, noise, frames in common, pools, the steps
                   between passes, units, priors, posterior, Student's t, special functions, conditioning, samples, the
@@ -56,6 +56,8 @@ are powers of two near the spread of the rows (model/units), cuts the rows into 
 `kernels.accumulate` on them (sources/passes). The structure turns the kernels' sums into `Statistics`, the M-step
 (fitting/mstep) these into the next `Parameters`, repaired where needed (fitting/repair); model/steps has the compiled
 steps for that. Where components have a shape or axes in common and rows are many, fewer sums do (fitting/pooling).
+Pairs of row and component that are below rounding are left out: with few features by bounds over boxes of rows near
+each other (boxes.pxd), with many by what a fit remembers of each row (sources/pruning, and pruning.pxd).
 Where all rows are one group, the same steps run in one call (fitting/whole), and the loop does what is left; where they
 are few, one call does everything from k-means on (fitting/tables), for one table or for thousands (many/). At the end
 the best fit becomes the attributes of the estimator. `predict` and its like make a `Fitted` of these attributes, and

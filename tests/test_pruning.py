@@ -190,7 +190,9 @@ def test_answers_are_those_of_dense_passes(n: int, apart: float, noise: float | 
     assert np.array_equal(labels, dense_labels)
     assert np.array_equal(answers(X, model, choosing=True, labels_alone=True)[2], labels)
     if apart == 30.0:
-        assert (shares[(dense_shares < 0.99 * u / 40)] == 0).all() and (dense_shares[shares == 0] < 1.01 * u / 40).all()
+        blur = 1e-9 if dtype == "float64" else 1e-2
+        assert (shares[dense_shares < (1 - blur) * u / 40] == 0).all()
+        assert (dense_shares[shares == 0] < (1 + blur) * u / 40).all()
 
 
 def test_rows_answer_alike_beside_any_others() -> None:
@@ -213,7 +215,7 @@ def test_predictions_of_many_rows() -> None:
     assert np.array_equal(got[0], expected[0])
     np.testing.assert_allclose(got[1], expected[1], rtol=1e-14)
     np.testing.assert_allclose(got[2], expected[2], atol=1e-15)
-    assert (got[2] == 0).mean() > 0.5 > (expected[2] == 0).mean()
+    assert (got[2] == 0).mean() > 0.9 > (expected[2] == 0).mean()
 
 
 # ---- fits
