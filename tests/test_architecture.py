@@ -125,7 +125,7 @@ def test_import_loads_no_slow_modules() -> None:
 
 # One idea in a file, and everything asked of its owner ----------------------------------------------------------------
 
-MOST_LINES = {"kernels.pyx": 600}
+MOST_LINES = {"kernels.pyx": 600, "kernels.pyi": 500}  # every function, an argument a line
 STRUCTURE_NAMES = {"full", "tied", "diag", "spherical"}
 STRUCTURE_ARRAYS = ("covariances", "precisions", "factors", "scatters")
 
