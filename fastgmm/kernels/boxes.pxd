@@ -31,8 +31,8 @@ from tiles cimport (BOX_ROWS, LANES_F32, LANES_F64, PREFETCH, bounds, box_of, de
 cdef enum:
     LEAST_ROWS = 2048           # below which boxes are large
     SLACK = 32                  # times u
-    APART = 31                  # every such row is in the sample: hardly a divisor of the width of a picture
-    TRIAL_ROWS = 4              # in a block of the sample, which is as large as BOX_ROWS among all rows
+    APART = 61                  # every such row is in the sample: hardly a divisor of the width of a picture
+    TRIAL_ROWS = 3              # in a block of the sample, which is about as large as BOX_ROWS among all rows
     TRIALS = 16                 # blocks of the sample that are looked at
     JOINED = 16                 # blocks whose sums are added up in the precision of the rows
 

@@ -58,10 +58,9 @@ cdef inline void find_grid(
         grid.low[i] = median(lowest)
         extent = -median(highest) - grid.low[i]
         grid.per_unit[i] = (grid.last + 1) / extent if extent > 0 else 0
-    for r in range(1 << bits):
-        grid.spread[r] = 0
-        for i in range(bits):
-            grid.spread[r] |= <uint16_t> ((r >> i & 1) << i * D)
+    grid.spread[0] = 0
+    for r in range(1, 1 << bits):
+        grid.spread[r] = <uint16_t> (grid.spread[r >> 1] << D | r & 1)
 
 
 cdef inline void find_order(
