@@ -74,11 +74,11 @@ ALWAYS_INLINE void NAME(next_panel)(
 /* Whether a comparison holds in all lanes. */
 ALWAYS_INLINE int NAME(all)(MASK mask)
 {
-#if defined(__AVX512BW__)
+#if defined(VECTOR_BYTES) && defined(__AVX512BW__)
     return _mm512_movepi8_mask((__m512i)mask) == ~(__mmask64)0;
-#elif defined(__AVX2__)
+#elif defined(VECTOR_BYTES) && defined(__AVX2__)
     return _mm256_movemask_epi8((__m256i)mask) == -1;
-#elif defined(__SSE2__) && defined(VECTOR_BYTES)
+#elif defined(VECTOR_BYTES) && defined(__SSE2__)
     return _mm_movemask_epi8((__m128i)mask) == 0xffff;
 #else
     BITS lanes[LANES];
