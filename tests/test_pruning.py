@@ -319,6 +319,19 @@ def test_habits() -> None:
             assert habit.waiting == waiting
 
 
+def test_a_pass_without_labels_is_not_judged_by_its_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows that nobody has sorted yet save little: the passes after it save enough."""
+    works: list[float] = []
+    heed = Habit.heed
+    monkeypatch.setattr(Habit, "heed", lambda self, *found: (works.append(found[1]), heed(self, *found))[1])
+    X, labels, _ = problem(6000, 12, 16, apart=14.0)
+    quiet_fit(X=X, n_components=16, init_params=labels, max_iter=5, tol=0, n_threads=1)
+    n_groups = len(large_groups(6000, 16, 96))
+    sampled_or_unsorted, sorted_passes = works[: 2 * n_groups], works[2 * n_groups :]
+    assert set(sampled_or_unsorted) == {0.0}
+    assert len(sorted_passes) == 4 * n_groups and 0.3 < min(sorted_passes) <= max(sorted_passes) < 0.9
+
+
 def test_overlapping_components_are_soon_left_alone(seen: list[float]) -> None:
     """Where every pair matters each group looks at a sample, and then has dense passes for sixteen iterations."""
     X, labels, _ = problem(6000, 24, 8, apart=1.0)

@@ -153,7 +153,9 @@ class Memory:
             habit.heed(self._share_in_sample(model, X, weights, workspace, out), 0.0)
         if habit.pruning:
             known = self.labels[rows], self.bins[rows], self.order[rows]
-            habit.heed(*self._pruned(model, X, weights, known, self._codes_of(habit, rows), workspace, out))
+            unsorted = known[0][0] == UNKNOWN
+            share, work = self._pruned(model, X, weights, known, self._codes_of(habit, rows), workspace, out)
+            habit.heed(share, 0.0 if unsorted else work)  # which is less from the next pass on
             return
         habit.waiting -= 1
         numbers, _ = workspace
