@@ -31,10 +31,10 @@ once per component, is computed in double precision.
 
 Nothing here validates, allocates, or keeps state: callers size `workspace` by `workspace_size` and `out` by `n_sums`,
 and own every output. The pieces: blocks.pxd (workspace, reading rows, log densities), tails.pxd (Student's t),
-accumulation.pxd and pools.pxd (sums), boxes.pxd, order.pxd and pruning.pxd (pairs left out), expectation.pxd (passes),
-steps.pxd (between passes), priors.pxd, variational.pxd, location.pxd (origin and units), whole_fits.pxd (the EM loop),
-small_fits.pxd (fits of small tables), algebra.pxd (small matrices), clustering.pxd (k-means), hierarchy.pxd (Ward's
-merges), the register tiles behind tiles.pxd, and for rows with gaps patterns.pxd, pattern_blocks.pxd and
+accumulation.pxd and pools.pxd (sums), boxes.pxd, order.pxd, pruning.pxd and drift.pxd (pairs left out), expectation.pxd
+(passes), steps.pxd (between passes), priors.pxd, variational.pxd, location.pxd (origin and units), whole_fits.pxd (the
+EM loop), small_fits.pxd (fits of small tables), algebra.pxd (small matrices), clustering.pxd (k-means), hierarchy.pxd
+(Ward's merges), the register tiles behind tiles.pxd, and for rows with gaps patterns.pxd, pattern_blocks.pxd and
 pattern_rows.pxd.
 """
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t
@@ -50,6 +50,7 @@ from blocks cimport (COMMON_AXES, COMMON_FRAME, COMMON_SHAPE, DIAGONAL, TRIANGUL
 from boxes cimport BOX_ROWS, Boxes, boxes_behind, find_bounds, set_model
 from clustering cimport Points, nearest_centers, plant, potentials_of, settle
 from constraints cimport Constraint, constrain, keeps_axes, size_of_constraint
+from drift cimport drift
 from expectation cimport accumulate_all_labeled, begin, behind, evaluate, expectation
 from hierarchy cimport merge_clusters
 from location cimport Sample, locate
@@ -58,7 +59,7 @@ from pattern_blocks cimport (FEW, MarginalModel, accumulate_pattern_block, begin
 from pattern_rows cimport accumulate_rows, draw, filled, flush_rows, posterior_of_row, read_row, squares
 from patterns cimport PatternMixture, SortedRows, condition, own_width, pattern_mixture, set_mixture, sorted_rows
 from priors cimport Conjugate, Penalty, estimate_conjugate, log_density
-from pruning cimport Pruned, desk, drift, expectation_pruned, rows_of_code, scratch_size
+from pruning cimport Pruned, desk, expectation_pruned, rows_of_code, scratch_size
 from small_fits cimport Common, Desk, fit_table, n_numbers, numbers_of_model, set_desk
 from steps cimport Shape, describe, estimate, largest_noise, moments, noise, shape_of
 from tiles cimport TILE_COLUMNS, exp_all, floating, largest, log_all, normalize

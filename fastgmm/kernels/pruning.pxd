@@ -12,11 +12,11 @@ may be any, right or wrong: they decide about time, and in which order sums are 
 
 While an order is kept, what a pass finds |y_k| to be at least for the rows of a block serves the passes after it. If
 parameters move from (W, mu) to (W', mu') then |y'| >= (|y| - |W (mu' - mu)|) / sigma_max(W W'^-1) for any row, by
-y = W W'^-1 y' + W (mu' - mu); `drift` has these numbers. With `unit` the product of all 1 / sigma_max since then and
+y = W W'^-1 y' + W (mu' - mu); drift.pxd has these numbers. With `unit` the product of all 1 / sigma_max since then and
 `passed` the sum of all shifts, each divided by what came after it, a code q says |y| >= unit q / 4 - passed: it stays
 as it is while parameters move, and is rounded once.
 """
-from libc.math cimport INFINITY, fabs, log, sqrt
+from libc.math cimport INFINITY, fabs, log
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t
 from libc.string cimport memcpy, memset
 
@@ -456,50 +456,3 @@ cdef inline Py_ssize_t evaluate_pruned(
                 for a in range(n_active):
                     share[mixture.active[a]] = (side + to.p)[a * B + n]
     return N
-
-
-# ---- from one pass to the next -------------------------------------------------------------------------------
-
-
-cdef inline void drift(
-    Py_ssize_t D,
-    const double* before,           # IN   (D, D) upper triangular, U = W^T
-    const double* after,            # IN   (D, D)  likewise, U'
-    const double* means_before,     # IN   (D,)
-    const double* means_after,      # IN   (D,)
-    double* G,                      # SCRATCH  (D, D)
-    double* A,                      # SCRATCH  (D, D)
-    double* stretch,                # OUT  not less than sigma_max(W W'^-1)
-    double* shift,                  # OUT  |W (mu' - mu)|
-) noexcept nogil:
-    """How far a component has moved. G = U'^-1 U has the singular values, and sigma_max^2 <= 1 + |G^T G - I|_F."""
-    cdef Py_ssize_t i, j, m
-    cdef double factor, squares = 0, y
-    for i in range(D - 1, -1, -1):
-        for m in range(i, D):
-            G[i * D + m] = before[i * D + m]
-        for j in range(i + 1, D):
-            factor = after[i * D + j]
-            for m in range(j, D):
-                G[i * D + m] -= factor * G[j * D + m]
-        factor = 1 / after[i * D + i]
-        for m in range(i, D):
-            G[i * D + m] *= factor
-    memset(A, 0, D * D * sizeof(double))
-    for j in range(D):
-        for i in range(j, D):
-            factor = G[j * D + i]
-            for m in range(i, D):
-                A[i * D + m] += factor * G[j * D + m]
-    for i in range(D):
-        squares += (A[i * D + i] - 1) * (A[i * D + i] - 1)
-        for m in range(i + 1, D):
-            squares += 2 * A[i * D + m] * A[i * D + m]
-    stretch[0] = sqrt(1 + sqrt(squares))
-    squares = 0
-    for i in range(D):
-        y = 0
-        for j in range(i + 1):
-            y += before[j * D + i] * (means_after[j] - means_before[j])
-        squares += y * y
-    shift[0] = sqrt(squares)
