@@ -35,17 +35,17 @@ def of_row(x: Array, model: Model) -> Row:
     covariances = dense(model.structure, model.covariances, *centers.shape).astype(float)
     seen = ~np.isnan(x)
     o, m = np.flatnonzero(seen), np.flatnonzero(~seen)
-    logs, means, spreads = np.empty(len(weights)), centers.copy(), np.zeros_like(covariances)
+    observed, between = covariances[:, o[:, None], o], covariances[:, o[:, None], m]
+    z = x[o] - centers[:, o]
+    solved = np.linalg.solve(observed, np.concatenate([z[:, :, None], between], axis=2))
+    squares = np.einsum("ko,ko->k", z, solved[:, :, 0])
     with np.errstate(divide="ignore"):
-        log_weights = np.log(weights)
-    for k, (mu, sigma) in enumerate(zip(centers, covariances, strict=True)):
-        z = x[o] - mu[o]
-        solved = np.linalg.solve(sigma[np.ix_(o, o)], np.column_stack([z, sigma[np.ix_(o, m)]]))
-        _, log_det = np.linalg.slogdet(sigma[np.ix_(o, o)])
-        logs[k] = log_weights[k] - 0.5 * (log_det + len(o) * np.log(2 * np.pi) + z @ solved[:, 0])
-        means[k, o] = x[o]
-        means[k, m] += sigma[np.ix_(m, o)] @ solved[:, 0]
-        spreads[k][np.ix_(m, m)] = sigma[np.ix_(m, m)] - sigma[np.ix_(m, o)] @ solved[:, 1:]
+        logs = np.log(weights) - 0.5 * (np.linalg.slogdet(observed)[1] + len(o) * np.log(2 * np.pi) + squares)
+    means, spreads = centers.copy(), np.zeros_like(covariances)
+    means[:, o] = x[o]
+    means[:, m] += np.einsum("kom,ko->km", between, solved[:, :, 0])
+    rest = np.einsum("kol,kom->klm", between, solved[:, :, 1:])
+    spreads[:, m[:, None], m] = covariances[:, m[:, None], m] - rest
     total = np.logaddexp.reduce(logs)
     return Row(total if len(o) else 0.0, np.exp(logs - total), means, spreads)
 
