@@ -155,11 +155,11 @@ def hostile_table(rng: np.random.Generator, dtype: str) -> Array:
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("structure", STRUCTURES)
 def test_every_fit_can_be_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, structure: str, dtype: str) -> None:
-    """Fits of a hundred hostile tables, and what is made of them, come back with every bit."""
+    """Fits of hostile tables, with each option, and what is made of them, come back with every bit."""
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)  # which takes more time than the rest
     X = np.array([[1, 1], [0, 1], [0, 0], [1, 1], [0, 1], [0, 0]], dtype)
     tables = [X, np.eye(7)[np.random.default_rng(1).integers(0, 7, 60)].astype(dtype)]
-    tables += [hostile_table(np.random.default_rng(seed), dtype) for seed in range(100)]
+    tables += [hostile_table(np.random.default_rng(seed), dtype) for seed in range(40)]
     saved = 0
     for seed, X in enumerate(tables):
         options = {"reg_covar": [1e-6, "auto", 0.0][seed % 3], "init_params": ["kmeans", "random"][seed % 2]}
@@ -175,7 +175,7 @@ def test_every_fit_can_be_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
             (model.predict_proba(X), model.score_samples(X))
         )
         saved += 1
-    assert saved > 80
+    assert saved > 30
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -185,7 +185,7 @@ def test_what_is_made_of_fits_can_be_saved(
 ) -> None:
     """Streams, steps by hand, marginals, conditions, selections and mixtures of known parameters, likewise."""
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
-    for seed in range(12):
+    for seed in range(6):
         rng = np.random.default_rng(seed)
         X = np.column_stack([hostile_table(rng, dtype)[:6] for _ in range(2)] + [rng.normal(size=6).astype(dtype)])
         X = np.concatenate([X, X[::-1] + np.arange(6, dtype=dtype)[:, np.newaxis]])

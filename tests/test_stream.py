@@ -181,7 +181,7 @@ def test_first_rows_wait_for_enough() -> None:
 def test_small_batches_keep_all_components(structure: str, size: int, dtype: str) -> None:
     """Two groups six deviations apart, a row or two at a time, with the first rows equal or not: both stay."""
     for seed in (0, 2):
-        X = grouped_rows(1500, 2, [6.0], seed=seed).astype(dtype)
+        X = grouped_rows(600, 2, [6.0], seed=seed).astype(dtype)
         if seed == 2:
             X[:100] = X[0]
         mixture = GaussianMixture(2, covariance_type=structure, random_state=seed)
