@@ -10,7 +10,7 @@ import copy
 import pickle
 import tracemalloc
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -26,7 +26,7 @@ from fastgmm.plotting import marginal_covariances
 from fastgmm.sources import from_array, from_chunks, from_csv
 from fastgmm.sources.array import ArraySource
 
-ROWS, FEATURES = 24, 9000
+ROWS, FEATURES = 24, 7000
 BOUND = FEATURES**2  # bytes
 WITHOUT_MATRICES = ("diag", "spherical")
 METHODS = ("kmeans", "k-means++", "random", "random_from_data", "hierarchical", "best")
@@ -43,6 +43,13 @@ def wide_rows(dtype: Any = np.float64) -> Array:
 def with_gaps(X: Array) -> Array:
     """The same rows with a twentieth of their values missing."""
     return np.where(np.random.default_rng(1).random(X.shape) < 0.05, np.nan, X).astype(X.dtype)
+
+
+def with_both(names: Sequence[str]) -> Any:
+    """Parametrize by name, structure and gaps, each two of them together."""
+    each = [(name, kind, (i + j) % 2 == 1) for i, name in enumerate(names) for j, kind in enumerate(WITHOUT_MATRICES)]
+    told = [f"{name}-{kind}-{'gaps' if gaps else 'complete'}" for name, kind, gaps in each]
+    return pytest.mark.parametrize(("name", "structure", "gaps"), each, ids=told)
 
 
 @contextmanager
@@ -94,9 +101,7 @@ SOURCES: dict[str, Callable[[Array, Path], Any]] = {
 }
 
 
-@pytest.mark.parametrize("gaps", [False, True], ids=["complete", "gaps"])
-@pytest.mark.parametrize("structure", WITHOUT_MATRICES)
-@pytest.mark.parametrize("name", SOURCES)
+@with_both([*SOURCES])
 def test_fits_of_every_source(name: str, structure: str, gaps: bool, tmp_path: Path) -> None:
     """Fits with regularization in units of the rows, weighted or not, and probabilities, wherever rows come from."""
     X = SOURCES[name](with_gaps(wide_rows()) if gaps else wide_rows(), tmp_path)
@@ -110,17 +115,15 @@ def test_fits_of_every_source(name: str, structure: str, gaps: bool, tmp_path: P
         mixture.fit(X, sample_weight=weights)
 
 
-@pytest.mark.parametrize("gaps", [False, True], ids=["complete", "gaps"])
-@pytest.mark.parametrize("structure", WITHOUT_MATRICES)
-@pytest.mark.parametrize("method", [*METHODS, "labels", "responsibilities", "function", "parameters"])
-def test_fits_from_every_start(method: str, structure: str, gaps: bool) -> None:
+@with_both([*METHODS, "labels", "responsibilities", "function", "parameters"])
+def test_fits_from_every_start(name: str, structure: str, gaps: bool) -> None:
     """Each start, with components that collapse or are empty, and repairs."""
     X, labels = wide_rows(), np.repeat([0, 1], ROWS // 2)
     X[5:10], X[:, 3] = X[5], 0.1  # repeated rows and a constant feature
     X = with_gaps(X) if gaps else X
     given: Any = {"labels": labels, "responsibilities": np.eye(2)[labels], "function": lambda *_: labels}
-    options: Any = {"init_params": given.get(method, method)}
-    if method == "parameters":
+    options: Any = {"init_params": given.get(name, name)}
+    if name == "parameters":
         options = {"means_init": np.nan_to_num(X[[0, -1]]), "weights_init": [0.5, 0.5]}
         options["precisions_init"] = np.ones((2, FEATURES) if structure == "diag" else 2)
     with watched():
