@@ -33,6 +33,12 @@ def module_name(path: Path) -> str:
 FILES = {module_name(path): path for path in sorted(root().rglob("*.py"))}
 
 
+@cache
+def parsed(module: str) -> ast.Module:
+    """What a module says."""
+    return ast.parse(FILES[module].read_text(encoding="utf-8"))
+
+
 def is_for_types(node: ast.AST) -> bool:
     """Whether this is ``if TYPE_CHECKING:``."""
     return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
@@ -50,7 +56,7 @@ def statements(node: ast.AST, inside: bool = False) -> Iterator[tuple[ast.stmt, 
 def imported(module: str) -> Iterator[tuple[str, bool]]:
     """Modules of the package that a module imports, and whether only a function does."""
     package = module if FILES[module].name == "__init__.py" else module.rpartition(".")[0]
-    for statement, late in statements(ast.parse(FILES[module].read_text(encoding="utf-8"))):
+    for statement, late in statements(parsed(module)):
         if isinstance(statement, ast.Import):
             names = [alias.name for alias in statement.names]
         else:
@@ -103,7 +109,7 @@ OPTIONAL |= {"scipy", "sklearn", "skl2onnx", "tqdm", "zarr", "logging", "concurr
 @pytest.mark.parametrize("module", FILES)
 def test_optional_libraries_imported_in_functions(module: str) -> None:
     """Libraries that are optional or slow to import are imported by the functions that need them."""
-    for statement, late in statements(ast.parse(FILES[module].read_text(encoding="utf-8"))):
+    for statement, late in statements(parsed(module)):
         if isinstance(statement, ast.ImportFrom) and statement.level > 0:
             continue  # of the package itself
         names = [alias.name for alias in statement.names] if isinstance(statement, ast.Import) else [statement.module]
@@ -173,7 +179,7 @@ def guesses(tree: ast.AST) -> Iterator[int]:
 @pytest.mark.parametrize("module", [name for name in FILES if folder(name) != "model"])
 def test_structures_answer_for_themselves(module: str) -> None:
     """Outside of the model nobody compares with a structure's name, or guesses it from the shape of an array."""
-    assert list(guesses(ast.parse(FILES[module].read_text(encoding="utf-8")))) == []
+    assert list(guesses(parsed(module))) == []
 
 
 def test_guesses_are_found() -> None:
@@ -206,7 +212,7 @@ def private_methods() -> set[str]:
 @pytest.mark.parametrize("module", [name for name in FILES if folder(name) not in ("mixture", "gaussian_mixture")])
 def test_estimators_keep_their_private_methods(module: str) -> None:
     """Whoever is no part of an estimator asks a `Fitted`, `Settings`, or a function of the room mixture/."""
-    for node in ast.walk(ast.parse(FILES[module].read_text(encoding="utf-8"))):
+    for node in ast.walk(parsed(module)):
         if isinstance(node, ast.Attribute) and ast.unparse(node.value) not in ("self", "super()"):
             assert node.attr not in private_methods(), f"{module}:{node.lineno} uses {node.attr}"
 
@@ -216,7 +222,7 @@ def test_estimators_keep_their_private_methods(module: str) -> None:
 
 def test_map_is_true() -> None:
     """The rooms, modules and names that the map of the package tells of are there."""
-    text = ast.get_docstring(ast.parse(FILES["fastgmm"].read_text(encoding="utf-8"))) or ""
+    text = ast.get_docstring(parsed("fastgmm")) or ""
     paths = set(re.findall(r"\b(?:cli|fitting|kernels|mixture|model|sources)/[\w/]*\w", text))
     assert len(paths) > 15
     compiled = {"kernels/cpu", "kernels/meson", "kernels/tiles", "kernels/tiles_template"}

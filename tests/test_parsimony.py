@@ -282,7 +282,7 @@ def test_hostile_rows(monkeypatch: pytest.MonkeyPatch, module: str, arguments: t
         pytest.skip("bench/ is not here")
     monkeypatch.syspath_prepend(str(bench))
     check = __import__(module).check
-    n = {"stress": 300, "around": 60}[module]
+    n = {"stress": 200, "around": 40}[module]
     assert {seed: found for seed in range(n) if (found := check(seed, *arguments, tuple(CONSTRAINED))[0])} == {}
 
 

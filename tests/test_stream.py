@@ -15,6 +15,7 @@ from problems import Array, grouped_rows, unit_covariances
 import fastgmm
 from fastgmm import GaussianMixture, NotFittedError
 from fastgmm.exceptions import DegenerateComponentWarning
+from fastgmm.mixture import streaming
 
 
 def overlapping_rows(n_samples: int, seed: int = 0) -> Array:
@@ -226,14 +227,16 @@ def test_changed_arguments_are_refused(params: dict[str, Any], message: str) -> 
         assert pickle.dumps(mixture) == before
 
 
-def test_long_streams_take_constant_memory() -> None:
-    """The bounds of the last thousand batches are kept, and the first repair of each kind."""
+def test_long_streams_take_constant_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bounds of the last thousand batches (here: a hundred) are kept, and the first repair of each kind."""
+    assert streaming.KEPT_BOUNDS == 1000
+    monkeypatch.setattr(streaming, "KEPT_BOUNDS", 100)
     mixture = GaussianMixture(1, reg_covar=0)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        for i in range(1100):
+        for i in range(200):
             mixture.partial_fit([[7.0]] if i > 0 else np.full((100, 1), 7.0))
-    assert (mixture.n_iter_, len(mixture.lower_bounds_), len(mixture.degenerate_)) == (1100, 1000, 1)
+    assert (mixture.n_iter_, len(mixture.lower_bounds_), len(mixture.degenerate_)) == (200, 100, 1)
     assert len(caught) == 1 and "collapsed" in str(caught[0].message)
 
 
