@@ -6,6 +6,7 @@ import contextlib
 import importlib.metadata
 import importlib.util
 import json
+import os
 import signal
 import sys
 from pathlib import Path
@@ -16,6 +17,10 @@ import pytest
 pytest.register_assert_rewrite("problems")
 
 SOURCE = Path(__file__).resolve().parents[1] / "fastgmm"
+
+# Before NumPy is imported: the twins and scikit-learn multiply small matrices, on which threads of OpenBLAS do nothing
+# but wait for each other, the longer the more processes share the cores. fastgmm has threads of its own.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 with contextlib.suppress(ImportError):  # test_minimal.py does without
     import hypothesis
