@@ -58,8 +58,8 @@ cdef inline void wake(Member* member) noexcept nogil:
 
 cdef inline void wait_until(Condition met, Crew* crew, Member* member) noexcept nogil:
     """Wait until whoever meets a condition wakes this member."""
-    cdef int look
-    for look in range(LOOKS):
+    cdef int _
+    for _ in range(LOOKS):
         if met(crew):
             return
         stand_aside()
