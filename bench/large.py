@@ -95,7 +95,7 @@ def clusters(n_groups: int, n_features: int, distance: float) -> Callable[[np.ra
 
 
 class Case(NamedTuple):
-    """Rows, and fits of them; a start of `copies` has the same component over and over."""
+    """Rows, and fits of them, or predictions; a start of `copies` has the same component over and over."""
 
     name: str
     rows: Callable[[np.random.Generator, int], Array]
@@ -105,6 +105,7 @@ class Case(NamedTuple):
     iterations: int
     structure: str = "full"
     copies: bool = False
+    task: str = "fit"
 
     def start(self, X: Array) -> dict[str, Array]:
         """Weights, means and precisions of one iteration from k-means."""
@@ -127,10 +128,17 @@ CASES = (
     Case("patches", patches, 100_000, 200, "float64", 20),
     Case("patches", patches, 100_000, 200, "float32", 20),
     Case("patches, K = 64", patches, 100_000, 64, "float64", 20),
+    Case("patches, K = 1024", patches, 20_000, 1024, "float64", 10),
+    Case("patches, K = 1024", patches, 20_000, 1024, "float32", 10),
     Case("16 of patches", few_patches, 100_000, 256, "float64", 20),
+    Case("16 of patches", few_patches, 100_000, 256, "float32", 20),
     Case("digits", digits, 100_000, 64, "float64", 40),
     Case("digits", digits, 100_000, 64, "float32", 40),
     Case("patches, diag", patches, 60_000, 200, "float64", 20, "diag"),
+    Case("patches, predict", patches, 100_000, 200, "float64", 5, task="predict"),
+    Case("patches, predict", patches, 100_000, 200, "float32", 5, task="predict"),
+    Case("colors, predict", colors, 200_000, 256, "float64", 5, task="predict"),
+    Case("colors, predict", colors, 200_000, 256, "float32", 5, task="predict"),
     Case("one blob in 3", BLOB, 200_000, 64, "float64", 20),
     Case("one blob in 3, K = 16", BLOB, 200_000, 16, "float64", 20),
     Case("copies in 3", BLOB, 200_000, 64, "float64", 20, copies=True),
@@ -148,20 +156,27 @@ def fit(path: str, library: str, iterations: int, threads: int) -> dict[str, Any
     """Fit the rows in a file from the start there: seconds, and what was found."""
     with np.load(path) as stored:
         given = dict(stored)
-    X, structure = given.pop("X"), str(given.pop("structure"))
+    X, structure, task = given.pop("X"), str(given.pop("structure")), str(given.pop("task"))
     if library == "oneDAL":
         return fit_onedal(X, structure, given, iterations, threads)
-    options = {"covariance_type": structure, "max_iter": iterations, "tol": 0.0, "reg_covar": RIDGE, **given}
+    most = iterations if task == "fit" else 1
+    options = {"covariance_type": structure, "max_iter": most, "tol": 0.0, "reg_covar": RIDGE, **given}
     if library == "fastgmm":
         model: Any = GaussianMixture(len(given["weights_init"]), n_threads=threads, **options)
     else:
         from sklearn.mixture import GaussianMixture as Theirs
 
         model = Theirs(len(given["weights_init"]), **options)
+    if task == "predict":
+        model.fit(X)
     begun, processor = time.perf_counter(), time.process_time()
-    model.fit(X)
+    if task == "predict":
+        for _ in range(iterations):
+            model.predict(X)
+    else:
+        model.fit(X)
     found = {"seconds": time.perf_counter() - begun, "processor": time.process_time() - processor}
-    found |= {"iterations": model.n_iter_, "bound": float(model.lower_bound_)}
+    found |= {"iterations": iterations if task == "predict" else model.n_iter_, "bound": float(model.lower_bound_)}
     if library == "fastgmm":
         rows = X[:: max(1, len(X) // SAMPLE)]
         cut = np.finfo(X.dtype).eps / 2 / len(model.weights_)
@@ -204,7 +219,7 @@ def measure(case: Case, repeats: int, threads: int, peers: list[str], folder: st
     """Fits with pairs left out and without in turn, and a few iterations of the others."""
     X = case.rows(np.random.default_rng(0), case.n_samples).astype(case.dtype)
     path = str(Path(folder) / "problem.npz")
-    np.savez(path, X=X, structure=case.structure, **case.start(X))
+    np.savez(path, X=X, structure=case.structure, task=case.task, **case.start(X))
     ways: dict[bool, list[dict[str, Any]]] = {False: [], True: []}
     for number in range(repeats):
         for dense in (False, True)[:: 1 if number % 2 else -1]:
@@ -213,11 +228,13 @@ def measure(case: Case, repeats: int, threads: int, peers: list[str], folder: st
                 raise RuntimeError(f"{case.name}: {found['failed']}")
             ways[dense].append(found)
     line = {"name": case.name, "rows": case.n_samples, "features": X.shape[1], "components": case.n_components}
-    line |= {"dtype": case.dtype, "structure": case.structure, "pairs": ways[False][0]["pairs"]}
+    line |= {"dtype": case.dtype, "structure": case.structure, "task": case.task}
+    line |= {"pairs": ways[False][0]["pairs"]}
     line |= {"iterations": [ways[dense][0]["iterations"] for dense in (False, True)]}
     line |= {"bounds": [ways[dense][0]["bound"] for dense in (False, True)]}
     for key in ("seconds", "processor"):
         line[key] = {name: [found[key] for found in ways[dense]] for name, dense in (("with", False), ("dense", True))}
+    peers = peers if case.task == "fit" else []
     line["peers"] = {library: per_iteration(path, library, threads) for library in peers}
     return line
 
@@ -252,6 +269,32 @@ def told(line: dict[str, Any]) -> str:
     )
 
 
+def draw(lines: list[dict[str, Any]], path: Path) -> None:
+    """How many times as fast each case is, beside how many of its pairs count."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    names = list(dict.fromkeys(line["name"] for line in lines))
+    figure, axes = plt.subplots(figsize=(7.2, 0.32 * len(names) + 1.1), layout="constrained")
+    for dtype, color, shift in (("float64", "#1f6f9f", -0.19), ("float32", "#e0903a", 0.19)):
+        own = [line for line in lines if line["dtype"] == dtype]
+        gains = [float(np.median(np.divide(line["processor"]["dense"], line["processor"]["with"]))) for line in own]
+        places = [names.index(line["name"]) + shift for line in own]
+        axes.barh(places, gains, height=0.36, color=color, label=dtype)
+        for place, gain, line in zip(places, gains, own, strict=True):
+            axes.text(gain + 0.05, place, f"{gain:.1f}  ({line['pairs']:.0%} of pairs)", va="center", fontsize=7)
+    axes.axvline(1.0, color="black", linewidth=0.8)
+    axes.set_yticks(range(len(names)), names, fontsize=8)
+    axes.invert_yaxis()
+    axes.set_xlim(0, 1.25 * axes.get_xlim()[1])
+    axes.set_xlabel("times as fast as with FASTGMM_DENSE=1, processor time of whole fits or of predictions")
+    axes.legend(loc="lower right", frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=150)
+
+
 def arguments() -> argparse.Namespace:
     """The command line."""
     names = list(dict.fromkeys(case.name for case in CASES))
@@ -265,6 +308,7 @@ def arguments() -> argparse.Namespace:
         "--quick", action="store_true", help="a tenth of the rows, three iterations: a trial, no result"
     )
     parser.add_argument("--output", type=Path, metavar="FILE", help="write everything measured as JSON")
+    parser.add_argument("--picture", type=Path, metavar="FILE", help="draw how many times as fast each case is")
     parser.add_argument("--fit", nargs=4, help=argparse.SUPPRESS)  # what a fresh process does
     return parser.parse_args()
 
@@ -289,6 +333,8 @@ def main() -> None:
             if case.name in chosen.cases and case.dtype in chosen.dtypes:
                 lines.append(measure(case, chosen.repeats, chosen.threads, chosen.peers, folder))
                 print(told(lines[-1]), flush=True)
+    if chosen.picture:
+        draw(lines, chosen.picture)
     if chosen.output:
         about = machine() | {"threads": chosen.threads, "variant": kernels.VARIANT, "repeats": chosen.repeats}
         chosen.output.write_text(json.dumps({"surroundings": about, "cases": lines}, indent=1) + "\n")

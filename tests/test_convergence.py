@@ -417,7 +417,7 @@ def test_max_time_within_a_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(CompleteSource, "_accumulate", slow)
     for module in (threads, settings):
         monkeypatch.setattr(module, "perf_counter", lambda: now[0])
-    quiet_fit(X, **start, tol=0.0, max_iter=1)
+    quiet_fit(X, **start, tol=0.0, max_iter=1, max_time=1e6)
     in_pass = int(now[0])
     expected = quiet_fit(X, **start, tol=0.0, max_iter=2)
     for n_threads in (1, 2):

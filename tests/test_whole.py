@@ -15,6 +15,7 @@ from fastgmm import BayesianGaussianMixture, GaussianMixture, Prior
 from fastgmm.fitting import restarts, tables, whole
 from fastgmm.fitting.mstep import MaximumLikelihood
 from fastgmm.model.structures import FULL, MCLUST
+from fastgmm.sources import array, passes
 from fastgmm.sources.array import ArraySource
 
 STRUCTURES = ("full", "tied", "diag", "spherical")
@@ -224,12 +225,15 @@ def test_other_m_steps_are_left_to_the_loop(calls: list[whole.Reached]) -> None:
     assert calls == []
 
 
-def test_large_problems_are_left_to_the_loop(calls: list[whole.Reached]) -> None:
-    """Rows in several groups, which threads share."""
-    X = np.random.default_rng(0).normal(size=(200_000, 2))
-    with warnings.catch_warnings(action="ignore"):
-        GaussianMixture(2, random_state=0, max_iter=2).fit(X)
-    assert calls == []
+def test_the_largest_problems_are_left_to_the_loop(calls: list[whole.Reached], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of several groups compiled iterations take what is over soon; Ctrl-C would have to wait for the others."""
+    X = np.random.default_rng(0).normal(size=(4000, 2))
+    monkeypatch.setattr(passes, "GROUP_WORK", 1 << 14)
+    for most, expected in ((1 << 30, 1), (1 << 16, 0)):
+        monkeypatch.setattr(array, "MOST_GROUP_WORK", most)
+        calls.clear()
+        outcome(X, None, n_components=2, random_state=0, max_iter=2)
+        assert len(calls) == expected
 
 
 def test_progress_tells_each_iteration(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -93,7 +93,7 @@ def expectation_maximization(
     step = Plain() if settings.acceleration is None else Squarem(structure)
     steps = steps_of(source, m_step, settings, parameters)
     value, bound, maximized, log_likelihood = -math.inf, fit.bound, parameters, -math.inf
-    for several in whole.iterations(source, m_step, settings, fit, previous_bound):
+    for several in () if steps.lean else whole.iterations(source, m_step, settings, fit, previous_bound):
         fit.add(several, on_iteration)
         if several.converged:
             return fit

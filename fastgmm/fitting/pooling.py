@@ -29,6 +29,7 @@ WAIT = 8  # steps made in full where few sums were not enough
 class FullSteps:
     """Every step is made from full statistics."""
 
+    lean = False  # whether there may be others
     doubtful = False  # whether the last M-step may have lowered the objective
 
     def pools(self, parameters: Parameters, last: bool) -> Pools | None:
@@ -46,6 +47,8 @@ class FullSteps:
 
 class FewSums(FullSteps):
     """Steps are made from few sums where that may be."""
+
+    lean = True
 
     def __init__(self, source: CompleteSource, m_step: MaximumLikelihood) -> None:
         self.source, self.m_step = source, m_step

@@ -7,6 +7,7 @@ that empties or collapses, rows without density) is left to that loop, which goe
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -14,7 +15,6 @@ import numpy as np
 from ..model.parameters import Parameters
 from ..model.steps import LARGEST_RATIO
 from ..model.structure import Structure
-from ..sources.passes import GROUP_WORK as MOST_WORK
 from ..sources.passes import allocate
 from ..sources.source import Source
 from .mstep import MStep
@@ -23,6 +23,7 @@ from .settings import Settings
 if TYPE_CHECKING:
     from .em import Fit
 
+MOST_WORK = 1 << 28  # multiply-adds of a call, after which Ctrl-C is looked for: a twentieth of a second
 GOES_ON, CONVERGED = 0, 1  # how a call may end; see kernels/whole_fits.pxd
 
 
@@ -49,10 +50,10 @@ def iterations(source: Source, m_step: MStep, settings: Settings, fit: Fit, prev
     structure, (n_components, n_features) = m_step.structure, parameters.means.shape
     ordinary = most > 0 and settings.plain and structure.compiled
     rules = m_step.rules(float(np.finfo(source.dtype).eps), n_components) if ordinary else None
-    X = None if rules is None else source.at_once(structure, n_components)
-    if rules is None or X is None:
+    rows = None if rules is None else source.at_once(structure, n_components)
+    if rules is None or rows is None:
         return
-    iterate, framed = source.kernels.iterate_em, structure.common_frame
+    (X, group_rows, choosing), framed = rows, structure.common_frame
     kind, triangular, shared, *constraint, equal = structure.how
     sizes = source.kernels.iterations_size(kind, triangular, *constraint, n_features, n_components)
     given = (
@@ -62,7 +63,11 @@ def iterations(source: Source, m_step: MStep, settings: Settings, fit: Fit, prev
         *(source.total, LARGEST_RATIO[source.dtype], *rules[:8], *rules[9:], *constraint, equal, settings.tol),
     )
     scratch, model = allocate(tuple(zip(sizes, (np.dtype(np.float64), source.dtype), strict=True)))
-    (workspace,) = allocate(source.arrays(structure.kind, n_components, accumulating=True))
+    n_groups = -(-len(X) // group_rows)
+    parts = np.empty((n_groups, source.kernels.n_sums(kind, n_features, n_components))) if n_groups > 1 else None
+    n_threads = min(n_groups, source.workers.n_threads) if n_groups > 1 else 1
+    arrays = source.arrays(structure.kind, n_components, accumulating=True)
+    (workspace,), *others = [allocate(arrays) for _ in range(n_threads)]
     offset = rules.offset
     bound = fit.bound if fit.lower_bounds else previous_bound + offset
     at_a_time = max(1, MOST_WORK // work_of_iteration(source, structure, n_components))
@@ -74,7 +79,14 @@ def iterations(source: Source, m_step: MStep, settings: Settings, fit: Fit, prev
         if axes is None and structure.keeps_axes:
             axes = np.full((n_features, n_features), np.nan)  # a cold start
         changed = weights, means, covariances.ravel(), factors.ravel(), axes
-        n_iter, ended, log_likelihood = iterate(*given, bound, *changed, workspace, model, scratch, bounds)
+        iterate = partial(source.kernels.iterate_em, *given, bound, *changed, workspace, model, scratch, choosing)
+        if n_threads == 1:
+            n_iter, ended, log_likelihood = iterate(group_rows, parts, None, bounds)
+        else:
+            team = source.kernels.Team(n_threads)
+            assisting = [partial(team.assist, *other) for other in others]
+            leading = partial(iterate, group_rows, parts, team, bounds)
+            n_iter, ended, log_likelihood = source.workers.lead(leading, assisting, team.dismiss)
         source.release(X)
         if n_iter == 0:
             return

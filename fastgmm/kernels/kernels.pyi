@@ -14,6 +14,11 @@ COMMON_FRAME: int
 COMMON_SHAPE: int
 COMMON_AXES: int
 
+class Team:
+    def __init__(self, n_members: int) -> None: ...
+    def assist(self, workspace: Rows) -> None: ...
+    def dismiss(self) -> None: ...
+
 def n_sums(kind: int, n_features: int, n_components: int) -> int: ...
 def workspace_size(
     kind: int, n_features: int, n_components: int, accumulating: bool, choosing: bool, itemsize: int
@@ -271,6 +276,10 @@ def iterate_em(
     workspace: Rows,
     model: Rows,
     scratch: Doubles,
+    choosing: bool,
+    group_rows: int,
+    parts: Doubles | None,
+    team: Team | None,
     bounds: Doubles,
 ) -> tuple[int, int, float]: ...
 def locate_sample(X: Rows, apart: int, origin: Doubles, units: Doubles) -> None: ...

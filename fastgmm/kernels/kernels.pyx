@@ -32,11 +32,14 @@ once per component, is computed in double precision.
 Nothing here validates, allocates, or keeps state: callers size `workspace` by `workspace_size` and `out` by `n_sums`,
 and own every output. The pieces: blocks.pxd (workspace, reading rows, log densities), tails.pxd (Student's t),
 accumulation.pxd and pools.pxd (sums), boxes.pxd, order.pxd, pruning.pxd and drift.pxd (pairs left out), expectation.pxd
-(passes), steps.pxd (between passes), priors.pxd, variational.pxd, location.pxd (origin and units), whole_fits.pxd (the
-EM loop), small_fits.pxd (fits of small tables), algebra.pxd (small matrices), clustering.pxd (k-means), hierarchy.pxd
-(Ward's merges), the register tiles behind tiles.pxd, and for rows with gaps patterns.pxd, pattern_blocks.pxd and
-pattern_rows.pxd.
+(passes), groups.pxd and crew.pxd (passes of several threads), steps.pxd (between passes), priors.pxd, variational.pxd,
+location.pxd (origin and units), whole_fits.pxd (the EM loop), small_fits.pxd (fits of small tables), algebra.pxd (small
+matrices), clustering.pxd (k-means), hierarchy.pxd (Ward's merges), the register tiles behind tiles.pxd, and for rows
+with gaps patterns.pxd, pattern_blocks.pxd and pattern_rows.pxd.
 """
+from cpython.mem cimport PyMem_Calloc, PyMem_Free
+from cpython.pythread cimport (PyThread_acquire_lock, PyThread_allocate_lock, PyThread_free_lock,
+                               PyThread_release_lock, WAIT_LOCK)
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t
 from libc.string cimport memset
 
@@ -50,8 +53,10 @@ from blocks cimport (COMMON_AXES, COMMON_FRAME, COMMON_SHAPE, DIAGONAL, TRIANGUL
 from boxes cimport BOX_ROWS, Boxes, boxes_behind, find_bounds, set_model
 from clustering cimport Points, nearest_centers, plant, potentials_of, settle
 from constraints cimport Constraint, constrain, keeps_axes, size_of_constraint
+from crew cimport Crew, Member, assist, dismiss, shared_add
 from drift cimport drift
 from expectation cimport accumulate_all_labeled, begin, behind, evaluate, expectation
+from groups cimport Groups, Rows
 from hierarchy cimport merge_clusters
 from location cimport Sample, locate
 from pattern_blocks cimport (FEW, MarginalModel, accumulate_pattern_block, begin_block, begin_pattern, end_pattern,
@@ -64,7 +69,7 @@ from small_fits cimport Common, Desk, fit_table, n_numbers, numbers_of_model, se
 from steps cimport Shape, describe, estimate, largest_noise, moments, noise, shape_of
 from tiles cimport TILE_COLUMNS, exp_all, floating, largest, log_all, normalize
 from variational cimport Variational, evaluated_log_weights, expected_log_joint, lower_bound
-from whole_fits cimport Rows, Rules, Scratch, iterate
+from whole_fits cimport Rules, Scratch, iterate
 
 globals().update(TRIANGULAR=TRIANGULAR, DIAGONAL=DIAGONAL, COMMON_FRAME=COMMON_FRAME, COMMON_SHAPE=COMMON_SHAPE,
                  COMMON_AXES=COMMON_AXES)  # for Python
@@ -336,6 +341,7 @@ def agglomerate(
 
 
 include "steps.pxi"
+include "crew.pxi"
 include "whole_fits.pxi"
 include "tables.pxi"
 

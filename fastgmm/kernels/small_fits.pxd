@@ -11,10 +11,11 @@ from blocks cimport COMMON_FRAME, DIAGONAL, TRIANGULAR, Layout, aligned, packed_
 from clustering cimport Points, nearest_centers, plant, reached, settle
 from constraints cimport constrain, keeps_axes, size_of_constraint
 from expectation cimport accumulate_all_labeled
+from groups cimport Rows
 from location cimport Sample, choose, locate
 from steps cimport DEFINITE, Shape, describe, estimate, find_factors, largest_noise, moments
 from tiles cimport floating
-from whole_fits cimport UNUSUAL, Rows, Rules, Scratch, equalize, iterate
+from whole_fits cimport UNUSUAL, Rules, Scratch, equalize, iterate
 
 cdef extern from "<time.h>" nogil:
     ctypedef long time_t
@@ -390,5 +391,5 @@ cdef inline int fit_table(
     c.seconds += clock() - begun
     if not usual:
         return UNUSUAL
-    return iterate(&c.own, &c.s, rows, row_weights, &c.rules, parameters, means, covariances, factors, axes, &at.steps,
-                   model, work, &bound, &log_likelihood, most, n_iter, bounds)
+    return iterate(&c.own, NULL, &c.s, rows, NULL, row_weights, &c.rules, parameters, means, covariances, factors, axes,
+                   &at.steps, model, work, &bound, &log_likelihood, most, n_iter, bounds)

@@ -2,8 +2,9 @@
 from libc.math cimport fabs, isfinite
 
 from blocks cimport Layout, width
+from boxes cimport Boxes
 from constraints cimport Constraint, constrain
-from expectation cimport expectation
+from groups cimport Expectation, Groups, Rows, sum_all
 from priors cimport Conjugate, Penalty, estimate_conjugate, find_mode, log_density
 from steps cimport DEFINITE, Shape, describe, estimate, find_factors, largest_noise, moments
 from tiles cimport floating
@@ -13,16 +14,6 @@ cdef enum:                          # how iterations end
     GOES_ON = 0                     # no more of them were asked for
     CONVERGED = 1
     UNUSUAL = 2                     # the next one needs more care than there is here
-
-
-cdef struct Rows:
-    # All rows of a problem, and where they lie.
-    const char* X
-    Py_ssize_t row_stride, column_stride, N
-    const double* units             # (D,)
-    const double* origin            # (D,)    COMMON_FRAME only
-    const double* scatter           # (D, D)  about the origin, where one matrix is shared
-    double total                    # the number of rows, or the sum of their weights
 
 
 cdef struct Rules:
@@ -72,8 +63,10 @@ cdef inline void equalize(double* weights, Py_ssize_t K) noexcept nogil:
 
 cdef inline int iterate(
     const Layout* at,
+    const Boxes* boxes,             # IN     where components may be left out, or NULL
     const Shape* s,
     const Rows* rows,
+    const Groups* groups,           # IN     or NULL: one of all rows
     const floating* row_weights,    # IN     (N,), or NULL: 1 each
     const Rules* rules,
     double* weights,                # INOUT  (K,)  the parameters
@@ -98,7 +91,11 @@ cdef inline int iterate(
     cdef floating* scales = rounding + K * D
     cdef const double* log_weights = NULL
     cdef const Conjugate* prior = NULL
+    cdef Expectation e_step
     cdef double before, value
+    e_step.at, e_step.boxes, e_step.rows, e_step.groups, e_step.row_weights = at, boxes, rows, groups, row_weights
+    e_step.offsets, e_step.centers, e_step.center_rounding, e_step.factors = offsets, centers, rounding, scales
+    e_step.whitener = own.whitener if rows.scatter != NULL else NULL
     n_iter[0] = 0
     if rules.penalty != NULL:
         prior = &rules.penalty.prior
@@ -109,8 +106,7 @@ cdef inline int iterate(
             evaluated_log_weights(s, rules.variational, weights, own.log_weights)
         describe(s, weights, log_weights, means, factors, rows.units, rows.origin, offsets, centers, rounding, scales,
                  own.whitener)
-        expectation(at, NULL, rows.X, rows.row_stride, rows.column_stride, rows.N, row_weights, offsets, centers,
-                    rounding, scales, rows.origin, own.whitener if rows.scatter != NULL else NULL, work, own.sums)
+        sum_all(&e_step, work, own.sums)
         value = own.sums[K * width(s.kind, D)]
         if not isfinite(value):
             return UNUSUAL

@@ -48,13 +48,19 @@ def iterate_em(
     floating[::1] workspace,                    # SCRATCH  as for `accumulate`
     floating[::1] model,                        # SCRATCH
     double[::1] scratch,                        # SCRATCH
+    bint choosing,                              # IN     as in `accumulate`
+    Py_ssize_t group_rows,                      # IN     of each group of rows, except for the last
+    double[:, ::1] parts,                       # SCRATCH  (groups, n_sums), or None: there is one group
+    Team team,                                  # IN     to lead, or None
     double[::1] bounds,                         # OUT    of each iteration: as many as there may be
 ):
     """EM iterations in one call; returns how many there were, how they ended, and the last mean log-likelihood."""
     cdef Py_ssize_t K = means.shape[0], D = means.shape[1], size = covariances.shape[0], done = 0
     cdef Shape s = shape_of(kind, triangular, shared, K, D, size)
     cdef Layout at = layout(kind, D, K, True, sizeof(floating))
+    cdef Boxes boxes = boxes_behind(&at, sizeof(floating))
     cdef Rows rows
+    cdef Groups groups
     cdef Rules rules
     cdef Scratch own
     cdef Penalty p
@@ -95,9 +101,13 @@ def iterate_em(
     own.axes = own.log_weights + K
     own.constraint = own.axes + (D * D if keeps_axes(&rules.constraint) else 0)
     own.algebra = own.constraint + size_of_constraint(&s, &rules.constraint)
+    groups.crew = NULL if team is None else &team.crew
+    if parts is not None:
+        groups.rows, groups.n_sums, groups.sums = group_rows, parts.shape[1], &parts[0, 0]
     with nogil:
-        ended = iterate(&at, &s, &rows, w, &rules, &weights[0], &means[0, 0], &covariances[0], &factors[0], A, &own,
-                        &model[0], aligned(&workspace[0]), &bound, &log_likelihood, bounds.shape[0], &done, &bounds[0])
+        ended = iterate(&at, &boxes if choosing else NULL, &s, &rows, NULL if parts is None else &groups, w, &rules,
+                        &weights[0], &means[0, 0], &covariances[0], &factors[0], A, &own, &model[0],
+                        aligned(&workspace[0]), &bound, &log_likelihood, bounds.shape[0], &done, &bounds[0])
     return done, ended, log_likelihood
 
 

@@ -11,6 +11,7 @@ from ..model.structure import Structure
 from ..model.units import COMFORTABLE
 from .complete import CompleteSource
 from .mapped import Mapping
+from .passes import MOST_GROUP_WORK, AtOnce
 from .threads import Workers
 
 
@@ -41,12 +42,17 @@ class ArraySource(CompleteSource):
         if self.mapping is not None:
             self.mapping.release(X)
 
-    def at_once(self, structure: Structure, n_components: int) -> np.ndarray | None:
+    def at_once(self, structure: Structure, n_components: int) -> AtOnce | None:
         least, most = COMFORTABLE
-        sizes = self.units.sizes
-        as_it_is = self.dtype.itemsize == 8 or (least <= sizes.min() and sizes.max() <= most)
-        several = len(self._cut(structure.kind, n_components)) > 1
-        return self.X if as_it_is and not several else None
+        sizes, of_model = self.units.sizes, (structure.kind, n_components)
+        if self.dtype.itemsize < 8 and not (least <= sizes.min() and sizes.max() <= most):
+            return None
+        first, *others = self._cut(*of_model)
+        if others:
+            read_alike = self.memory is None and self.mapping is None  # group by group, in any order
+            if not read_alike or self.work(structure, n_components) > MOST_GROUP_WORK:
+                return None
+        return AtOnce(self.X, first.stop, self._choosing(*of_model))
 
     def points(self, n_centers: int) -> tuple[np.ndarray, np.ndarray, float] | None:
         """All rows, their origin, and what both are multiplied by, where one call may see to them all; else None."""

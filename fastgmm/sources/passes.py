@@ -49,6 +49,14 @@ class Group(NamedTuple):
     given: np.ndarray | None = None
 
 
+class AtOnce(NamedTuple):
+    """All rows for calls that pass over them by themselves."""
+
+    X: np.ndarray
+    group_rows: int  # of each group, except for the last
+    choosing: bool  # whether kernels may leave out components of rows that are far from them
+
+
 def work_per_row(kind: int, n_features: int, n_components: int) -> int:
     """Multiply-adds for one row, with 20 for exp and the sum over components."""
     per_component = (n_features + 5, 6, 3, 3, 7)[kind] * n_features

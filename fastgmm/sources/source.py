@@ -21,7 +21,7 @@ from ..model.parameters import Parameters
 from ..model.statistics import Statistics
 from ..model.structure import Structure
 from ..model.units import Units
-from .passes import BLOCK, Arrays, Group, Pass, Sums, Workspace, chooses, cut, near_rows, work_per_row
+from .passes import BLOCK, Arrays, AtOnce, Group, Pass, Sums, Workspace, chooses, cut, near_rows, work_per_row
 from .threads import Workers
 
 if TYPE_CHECKING:
@@ -229,7 +229,7 @@ class Source(ABC):
         """The same rows for the passes of one fit, of which each may heed what the one before has shown of a row."""
         return self
 
-    def at_once(self, structure: Structure, n_components: int) -> np.ndarray | None:
+    def at_once(self, structure: Structure, n_components: int) -> AtOnce | None:
         """All rows as the kernels see them, where a single call may pass over them again and again; else None."""
         return None
 

@@ -193,6 +193,24 @@ class Workers:
         for other in others:
             other.result()
 
+    def lead(self, work: Callable[[], R], others: Iterable[Callable[[], object]], dismiss: Callable[[], object]) -> R:
+        """Do some work while the other threads assist, each by a call that returns once they are dismissed."""
+        assisting: list[Future[object]] = []
+        try:
+            for other in others:
+                assistant = self._helpers.submit(self.n_threads - 1, masked(other))
+                if assistant is None:
+                    break
+                assisting.append(assistant)
+            result = work()
+        finally:
+            dismiss()
+            assisting = [assistant for assistant in assisting if not assistant.cancel()]
+            await_all(assisting)
+        for assistant in assisting:
+            assistant.result()
+        return result
+
     def close(self) -> None:
         """Wait for what runs, and let the threads go."""
         self._helpers.close()
