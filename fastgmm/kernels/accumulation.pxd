@@ -1,9 +1,10 @@
 """Sums of a block under its responsibilities. The notation is that of kernels.pyx."""
 from libc.stdint cimport int32_t
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 from blocks cimport COMMON_FRAME, DIAGONAL, TRIANGULAR, Layout, width
-from tiles cimport LANES_F32, LANES_F64, floating, moments, products, sum_weights, triangle
+from tiles cimport (LANES_F32, LANES_F64, floating, list_active, moments, pack_active, products, sum_weights,
+                    triangle)
 
 
 cdef inline void add_products(
@@ -69,40 +70,48 @@ cdef inline void flush_all(const Layout* at, floating* work, double* out) noexce
             flush(at, k, work, out + k * width(TRIANGULAR, at.D))
 
 
-cdef inline void accumulate_triangular(const Layout* at, floating* work, double* out) noexcept nogil:
-    """Keep the block's samples of each component in its buffer, and flush the buffers that are full."""
-    cdef Py_ssize_t k, n, i, D = at.D, B = at.B, P = at.P, stride = width(TRIANGULAR, at.D)
+cdef inline void buffer_active(
+    const Layout* at,
+    Py_ssize_t k,
+    Py_ssize_t B,                   # IN     samples in the block
+    Py_ssize_t active,              # IN     how many of them have a share, at least one,
+    const int32_t* list,            # IN     and which, from `list_active`
+    const floating* p,              # IN     (B,)  responsibilities of component k
+    const floating* whitened,       # IN     (D, ldw), in the buffer where it goes on, or elsewhere
+    Py_ssize_t ldw,
+    floating* work,                 # INOUT
+    double* out,                    # INOUT  (1 + D + D (D + 1) / 2,)  sums of component k
+) noexcept nogil:
+    """Keep the samples that have a share in the buffer of component k, and flush it when it is full."""
+    cdef Py_ssize_t i, D = at.D, P = at.P
     cdef Py_ssize_t* n_buffered = <Py_ssize_t*> (work + at.n_buffered)
-    cdef int32_t active
-    cdef int32_t[256] chosen     # at least B
-    cdef const floating* restrict p
-    cdef floating* y
-    cdef floating* restrict r
-    for k in range(at.K):
-        p = work + at.p + k * B
-        active = 0
-        r = work + at.r + k * P + n_buffered[k]
-        for n in range(B):
-            r[n] = p[n]
-            active += p[n] > 0
-        if active == 0:
-            continue
-        if 2 * active > B:
-            active = <int32_t> B
-        else:
-            i = 0
-            for n in range(B):
-                chosen[i] = <int32_t> n
-                i += p[n] > 0
-            for n in range(active):
-                r[n] = p[chosen[n]]
-            y = work + at.y + k * D * P + n_buffered[k]
+    cdef floating* r = work + at.r + k * P + n_buffered[k]
+    cdef floating* y = work + at.y + k * D * P + n_buffered[k]
+    if 2 * active > B:
+        active = B
+        memcpy(r, p, B * sizeof(floating))
+        if y != whitened:
             for i in range(D):
-                for n in range(active):
-                    y[i * P + n] = y[i * P + chosen[n]]
-        n_buffered[k] += active
-        if n_buffered[k] + B > at.C:
-            flush(at, k, work, out + k * stride)
+                memcpy(y + i * P, whitened + i * ldw, B * sizeof(floating))
+    else:
+        pack_active(D, active, list, p, whitened, ldw, r, y, P)
+    n_buffered[k] += active
+    if n_buffered[k] + B > at.C:
+        flush(at, k, work, out)
+
+
+cdef inline void accumulate_triangular(const Layout* at, floating* work, double* out) noexcept nogil:
+    """Keep the block's samples of each component, whitened where its buffer goes on, in the buffer."""
+    cdef Py_ssize_t k, active, D = at.D, P = at.P
+    cdef const Py_ssize_t* n_buffered = <const Py_ssize_t*> (work + at.n_buffered)
+    cdef int32_t[256] list       # at least B
+    cdef const floating* p
+    for k in range(at.K):
+        p = work + at.p + k * at.B
+        active = list_active(at.B, p, list)
+        if active > 0:
+            buffer_active(at, k, at.B, active, list, p, work + at.y + k * D * P + n_buffered[k], P, work,
+                          out + k * width(TRIANGULAR, D))
 
 
 cdef inline void accumulate_diagonal(

@@ -20,10 +20,10 @@ from libc.math cimport INFINITY, fabs, log
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t
 from libc.string cimport memcpy, memset
 
-from accumulation cimport flush, total
+from accumulation cimport buffer_active, flush, total
 from blocks cimport TRIANGULAR, Layout, below_rounding, far, integer, load_block, packed_size, take, width
 from tiles cimport (LANES_F32, LANES_F64, PREFETCH, Pruning, evaluate_others, evaluate_own, floating, largest,
-                    normalize_block, panel_lanes, transpose)
+                    list_active, normalize_block, panel_lanes, transpose)
 
 cdef enum:
     UNKNOWN = 65535             # no label yet
@@ -292,40 +292,21 @@ cdef inline void keep_labels(
 
 
 cdef inline void accumulate_active(
-    Pruned* rows, const Layout* at, const Desk* to, const Pruning* mixture, Py_ssize_t a, Py_ssize_t count,
-    floating* work, floating* side, double* out
+    Pruned* rows, const Layout* at, const Desk* to, const Pruning* mixture, Py_ssize_t a, floating* work,
+    floating* side, double* out
 ) noexcept nogil:
     """Move the rows in which an active component has a share into its buffer, and flush that if it is full."""
-    cdef Py_ssize_t n, i, used = 0, k = mixture.active[a], D = at.D, B = to.B, P = at.P
-    cdef Py_ssize_t* n_buffered = <Py_ssize_t*> (work + at.n_buffered)
-    cdef int32_t[64] chosen             # at least B
+    cdef Py_ssize_t active, k = mixture.active[a], D = at.D, B = to.B
+    cdef int32_t[64] list               # at least B
     cdef const floating* p = side + to.p + a * B
-    cdef const floating* whitened = side + to.y + min(a, to.T - 1) * D * B
-    cdef floating* restrict r = work + at.r + k * P + n_buffered[k]
-    cdef floating* y = work + at.y + k * D * P + n_buffered[k]
-    for n in range(count):
-        chosen[used] = <int32_t> n
-        used += p[n] > 0
-    if used == 0:
+    active = list_active(B, p, list)
+    if active == 0:
         return
-    rows.pairs += used
+    rows.pairs += active
     if a >= to.T - 1:                   # there was no room to keep it: once more, into the last tile and row of p
         evaluate_own(mixture, k, at.K + 1, <floating> 0)
-    if 2 * used > B:
-        used = B
-        for n in range(B):
-            r[n] = p[n]
-        for i in range(D):
-            memcpy(y + i * P, whitened + i * B, B * sizeof(floating))
-    else:
-        for n in range(used):
-            r[n] = p[chosen[n]]
-        for i in range(D):
-            for n in range(used):
-                y[i * P + n] = whitened[i * B + chosen[n]]
-    n_buffered[k] += used
-    if n_buffered[k] + B > at.C:
-        flush(at, k, work, out + k * width(TRIANGULAR, D))
+    buffer_active(at, k, B, active, list, p, side + to.y + min(a, to.T - 1) * D * B, B, work,
+                  out + k * width(TRIANGULAR, D))
 
 
 cdef inline void weigh_active(
@@ -391,7 +372,7 @@ cdef inline void expectation_pruned(
             out[K * width(TRIANGULAR, D)] += log_likelihood
             log_likelihood = 0
         for a in range(at.Q - K, n_active):
-            accumulate_active(rows, at, &to, &mixture, a, count, work, side, out)
+            accumulate_active(rows, at, &to, &mixture, a, work, side, out)
     out[K * width(TRIANGULAR, D)] += log_likelihood
     if stop == rows.N:
         for k in range(K):

@@ -78,6 +78,18 @@
 #define LOWER_16 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
 #define UPPER_16 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
 
+#if defined(VECTOR_BYTES) && defined(__AVX2__)
+/* The places of the bits that are set in a byte, from the lowest on, a byte each (compress_template.h). */
+#define PLACE(rest, bits, place) \
+    ((rest) << 8 * ((bits) >> place & 1) | (uint64_t)place * ((bits) >> place & 1))
+#define PLACES_UPPER(bits) PLACE(PLACE(PLACE(PLACE((uint64_t)0, bits, 7), bits, 6), bits, 5), bits, 4)
+#define PLACES(bits) PLACE(PLACE(PLACE(PLACE(PLACES_UPPER(bits), bits, 3), bits, 2), bits, 1), bits, 0)
+#define PLACES_4(bits) PLACES(bits), PLACES(bits + 1), PLACES(bits + 2), PLACES(bits + 3)
+#define PLACES_16(bits) PLACES_4(bits), PLACES_4(bits + 4), PLACES_4(bits + 8), PLACES_4(bits + 12)
+#define PLACES_64(bits) PLACES_16(bits), PLACES_16(bits + 16), PLACES_16(bits + 32), PLACES_16(bits + 48)
+static const uint64_t set_places[256] = {PLACES_64(0), PLACES_64(64), PLACES_64(128), PLACES_64(192)};
+#endif
+
 /* ln2 is split so that n times its upper part is exact also without fused multiply-add. The polynomials are
  * Chebyshev interpolants: exp_terms of (e^r - 1 - r) / r^2 on |r| <= ln2 / 2, log_terms of
  * (artanh(s) / s - 1) / s^2 on |s| <= (sqrt 2 - 1) / (sqrt 2 + 1), highest power first. */
@@ -124,6 +136,7 @@ typedef struct {
 #define WHOLE 0x4330000000000000    /* 2^52: whole numbers in the mantissa */
 #define WHOLE_BIAS (0x1p52 + 1023.0)
 #include "vectors_template.h"
+#include "compress_template.h"
 #include "boxes_template.h"
 #include "tiles_template.h"
 #include "pruning_template.h"
@@ -143,6 +156,7 @@ typedef struct {
 #define WHOLE 0x4b000000
 #define WHOLE_BIAS (0x1p23f + 127.0f)
 #include "vectors_template.h"
+#include "compress_template.h"
 #include "boxes_template.h"
 #include "tiles_template.h"
 #include "pruning_template.h"
