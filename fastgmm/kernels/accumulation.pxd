@@ -3,7 +3,7 @@ from libc.stdint cimport int32_t
 from libc.string cimport memcpy, memset
 
 from blocks cimport COMMON_FRAME, DIAGONAL, TRIANGULAR, Layout, width
-from tiles cimport (LANES_F32, LANES_F64, floating, list_active, moments, pack_active, products, sum_weights,
+from tiles cimport (LANES_F32, LANES_F64, count_active, floating, moments, pack_active, products, sum_weights,
                     triangle)
 
 
@@ -74,8 +74,7 @@ cdef inline void buffer_active(
     const Layout* at,
     Py_ssize_t k,
     Py_ssize_t B,                   # IN     samples in the block
-    Py_ssize_t active,              # IN     how many of them have a share, at least one,
-    const int32_t* list,            # IN     and which, from `list_active`
+    Py_ssize_t active,              # IN     how many of them have a share, at least one
     const floating* p,              # IN     (B,)  responsibilities of component k
     const floating* whitened,       # IN     (D, ldw), in the buffer where it goes on, or elsewhere
     Py_ssize_t ldw,
@@ -94,7 +93,7 @@ cdef inline void buffer_active(
             for i in range(D):
                 memcpy(y + i * P, whitened + i * ldw, B * sizeof(floating))
     else:
-        pack_active(D, active, list, p, whitened, ldw, r, y, P)
+        pack_active(B, D, active, p, whitened, ldw, r, y, P)
     n_buffered[k] += active
     if n_buffered[k] + B > at.C:
         flush(at, k, work, out)
@@ -104,13 +103,12 @@ cdef inline void accumulate_triangular(const Layout* at, floating* work, double*
     """Keep the block's samples of each component, whitened where its buffer goes on, in the buffer."""
     cdef Py_ssize_t k, active, D = at.D, P = at.P
     cdef const Py_ssize_t* n_buffered = <const Py_ssize_t*> (work + at.n_buffered)
-    cdef int32_t[256] list       # at least B
     cdef const floating* p
     for k in range(at.K):
         p = work + at.p + k * at.B
-        active = list_active(at.B, p, list)
+        active = count_active(at.B, p)
         if active > 0:
-            buffer_active(at, k, at.B, active, list, p, work + at.y + k * D * P + n_buffered[k], P, work,
+            buffer_active(at, k, at.B, active, p, work + at.y + k * D * P + n_buffered[k], P, work,
                           out + k * width(TRIANGULAR, D))
 
 

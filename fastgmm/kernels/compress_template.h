@@ -1,8 +1,8 @@
 /* Samples that have a share are packed: out of a block, and of each of its rows, come their lanes side by side. tiles.h
  * includes this file for each precision after vectors_template.h.
  *
- * Vectors in which some lane is active are listed first, so that the many others where few are cost nothing. A list is
- * (n,): places of vectors with the mask of their lanes, or places of lanes where no instruction packs a vector.
+ * Vectors in which some lane is active are listed first, so that the many others where few are cost nothing: the place
+ * of each with the mask of its lanes. Where no instruction packs a vector, lanes are listed.
  */
 #if defined(VECTOR_BYTES) && defined(__AVX512F__)
 ALWAYS_INLINE int32_t NAME(positive)(VEC v)
@@ -28,35 +28,36 @@ ALWAYS_INLINE int32_t NAME(positive)(VEC v) { return _mm256_movemask_ps((__m256)
   #define COUNT(mask) (__builtin_popcount((unsigned)(mask)) / (int)(sizeof(REAL) / 4))
 #endif
 
-/* Lists the lanes of p above 0, n a multiple of LANES; returns how many they are. */
-NO_INLINE ptrdiff_t NAME(list_active)(ptrdiff_t n, const REAL *p, int32_t *list)
+/* How many of n numbers are above 0, n a multiple of LANES. */
+NO_INLINE ptrdiff_t NAME(count_active)(ptrdiff_t n, const REAL *p)
 {
-    ptrdiff_t active = 0;
+    MASK count = {0};
+    BITS lanes[LANES];
+    for (ptrdiff_t s = 0; s < n; s += LANES)
+        count -= MASK_OF(NAME(load)(p + s) > 0);
+    memcpy(lanes, &count, sizeof count);
+    for (int lane = 1; lane < LANES; lane++)
+        lanes[0] += lanes[lane];
+    return (ptrdiff_t)lanes[0];
+}
+
+/* r (active,) and y (d, active) from the lanes of p (n,) and x (d, n) where p is above 0, in their order; n at most 256
+ * and as in `count_active`, which tells `active`. Whole vectors are written, past `active` but not past n, and never
+ * over what is still to be read where y is x. */
+NO_INLINE void NAME(pack_active)(
+    ptrdiff_t n, ptrdiff_t d, ptrdiff_t active, const REAL *p, const REAL *x, ptrdiff_t ldx, REAL *r, REAL *y,
+    ptrdiff_t ldy)
+{
+    int32_t list[256];
+    ptrdiff_t listed = 0, done = 0;
 #ifdef PACK
     for (ptrdiff_t s = 0; s < n; s += LANES) {
         int32_t mask = NAME(positive)(NAME(load)(p + s));
-        *list = (int32_t)(s << 16) | mask;
-        list += mask != 0;
-        active += COUNT(mask);
+        list[listed] = (int32_t)(s << 16) | mask;
+        listed += mask != 0;
     }
-#else
-    for (ptrdiff_t s = 0; s < n; s++) {
-        list[active] = (int32_t)s;
-        active += p[s] > 0;
-    }
-#endif
-    return active;
-}
-
-/* r (active,) and y (d, active) from the listed lanes of p (n,) and x (d, n), in their order. Whole vectors are written,
- * past `active` but not past n, and never over what is still to be read where y is x. */
-NO_INLINE void NAME(pack_active)(
-    ptrdiff_t d, ptrdiff_t active, const int32_t *list, const REAL *p, const REAL *x, ptrdiff_t ldx, REAL *r, REAL *y,
-    ptrdiff_t ldy)
-{
-#ifdef PACK
-    for (ptrdiff_t done = 0; done < active; list++) {
-        const ptrdiff_t s = *list >> 16, mask = *list & 0xffff;
+    for (ptrdiff_t t = 0; done < active; t++) {
+        const ptrdiff_t s = list[t] >> 16, mask = list[t] & 0xffff;
         const REAL *from = x + s;
         REAL *to = y + done;
         const __auto_type order = PERMUTATION(mask);
@@ -66,11 +67,15 @@ NO_INLINE void NAME(pack_active)(
         done += COUNT(mask);
     }
 #else
-    for (ptrdiff_t n = 0; n < active; n++)
-        r[n] = p[list[n]];
+    for (ptrdiff_t s = 0; s < n; s++) {
+        list[listed] = (int32_t)s;
+        listed += p[s] > 0;
+    }
+    for (; done < active; done++)
+        r[done] = p[list[done]];
     for (ptrdiff_t i = 0; i < d; i++, x += ldx, y += ldy)
-        for (ptrdiff_t n = 0; n < active; n++)
-            y[n] = x[list[n]];
+        for (ptrdiff_t t = 0; t < active; t++)
+            y[t] = x[list[t]];
 #endif
 }
 #undef PERMUTATION

@@ -22,8 +22,8 @@ from libc.string cimport memcpy, memset
 
 from accumulation cimport buffer_active, flush, total
 from blocks cimport TRIANGULAR, Layout, below_rounding, far, integer, load_block, packed_size, take, width
-from tiles cimport (LANES_F32, LANES_F64, PREFETCH, Pruning, evaluate_others, evaluate_own, floating, largest,
-                    list_active, normalize_block, panel_lanes, transpose)
+from tiles cimport (LANES_F32, LANES_F64, PREFETCH, Pruning, count_active, evaluate_others, evaluate_own, floating,
+                    largest, normalize_block, panel_lanes, transpose)
 
 cdef enum:
     UNKNOWN = 65535             # no label yet
@@ -297,15 +297,14 @@ cdef inline void accumulate_active(
 ) noexcept nogil:
     """Move the rows in which an active component has a share into its buffer, and flush that if it is full."""
     cdef Py_ssize_t active, k = mixture.active[a], D = at.D, B = to.B
-    cdef int32_t[64] list               # at least B
     cdef const floating* p = side + to.p + a * B
-    active = list_active(B, p, list)
+    active = count_active(B, p)
     if active == 0:
         return
     rows.pairs += active
     if a >= to.T - 1:                   # there was no room to keep it: once more, into the last tile and row of p
         evaluate_own(mixture, k, at.K + 1, <floating> 0)
-    buffer_active(at, k, B, active, list, p, side + to.y + min(a, to.T - 1) * D * B, B, work,
+    buffer_active(at, k, B, active, p, side + to.y + min(a, to.T - 1) * D * B, B, work,
                   out + k * width(TRIANGULAR, D))
 
 

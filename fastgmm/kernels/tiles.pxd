@@ -36,11 +36,11 @@ cdef extern from "tiles.h" nogil:
                     const double* x, Py_ssize_t ldx, double* y, Py_ssize_t ldy, double* p)
     void whiten_f32(Py_ssize_t n, Py_ssize_t d, float offset, const float* w, const float* c, const float* center,
                     const float* x, Py_ssize_t ldx, float* y, Py_ssize_t ldy, float* p)
-    Py_ssize_t list_active_f64(Py_ssize_t n, const double* p, int32_t* list)
-    Py_ssize_t list_active_f32(Py_ssize_t n, const float* p, int32_t* list)
-    void pack_active_f64(Py_ssize_t d, Py_ssize_t active, const int32_t* list, const double* p, const double* x,
+    Py_ssize_t count_active_f64(Py_ssize_t n, const double* p)
+    Py_ssize_t count_active_f32(Py_ssize_t n, const float* p)
+    void pack_active_f64(Py_ssize_t n, Py_ssize_t d, Py_ssize_t active, const double* p, const double* x,
                          Py_ssize_t ldx, double* r, double* y, Py_ssize_t ldy)
-    void pack_active_f32(Py_ssize_t d, Py_ssize_t active, const int32_t* list, const float* p, const float* x,
+    void pack_active_f32(Py_ssize_t n, Py_ssize_t d, Py_ssize_t active, const float* p, const float* x,
                          Py_ssize_t ldx, float* r, float* y, Py_ssize_t ldy)
     ctypedef struct Pruning:
         Py_ssize_t d, packed, n_tiles
@@ -173,19 +173,19 @@ cdef inline void whiten(Py_ssize_t n, Py_ssize_t d, floating offset, const float
         whiten_f32(n, d, offset, w, c, center, x, ldx, y, ldy, p)
 
 
-cdef inline Py_ssize_t list_active(Py_ssize_t n, const floating* p, int32_t* list) noexcept nogil:
+cdef inline Py_ssize_t count_active(Py_ssize_t n, const floating* p) noexcept nogil:
     if floating is double:
-        return list_active_f64(n, p, list)
+        return count_active_f64(n, p)
     else:
-        return list_active_f32(n, p, list)
+        return count_active_f32(n, p)
 
 
-cdef inline void pack_active(Py_ssize_t d, Py_ssize_t active, const int32_t* list, const floating* p, const floating* x,
+cdef inline void pack_active(Py_ssize_t n, Py_ssize_t d, Py_ssize_t active, const floating* p, const floating* x,
                              Py_ssize_t ldx, floating* r, floating* y, Py_ssize_t ldy) noexcept nogil:
     if floating is double:
-        pack_active_f64(d, active, list, p, x, ldx, r, y, ldy)
+        pack_active_f64(n, d, active, p, x, ldx, r, y, ldy)
     else:
-        pack_active_f32(d, active, list, p, x, ldx, r, y, ldy)
+        pack_active_f32(n, d, active, p, x, ldx, r, y, ldy)
 
 
 cdef inline void evaluate_own(const Pruning* at, Py_ssize_t k, Py_ssize_t n_active, floating zero) noexcept nogil:
