@@ -39,7 +39,7 @@ UNKNOWN = 65535  # the label of a row that no pass has seen
 
 FEW, SOME = 0.25, 0.4  # of the pairs of row and component: pruning pays below the first, and below the second
 LITTLE, LESS = 0.7, 0.9  # if not more of the multiply-adds are left than this, or with fewer components than that
-FLAT_SHARE, FLAT_WORK = 0.1, 0.4  # the same, of both, where a feature takes a multiply-add or two
+FLAT_SHARE, FLAT_WORK = 0.1, 0.65  # the same, of both, where a feature takes a multiply-add or two
 SAMPLE_ROWS = 128  # that tell whether to try it
 ROWS_TO_FEATURES = 512  # from which ratio on it costs little to learn how far components have moved
 LONGEST_CYCLE = 12  # passes with one order of rows
