@@ -220,7 +220,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, float]]:
 @pytest.mark.parametrize("name", STRUCTURES)
 def test_fits_are_those_of_dense_passes(name: str, dtype: str, seen: list[tuple[float, float]]) -> None:
     """From the same start as many iterations, and parameters to 1e-9."""
-    p = problem(name, 6000, 34, 64, apart=24.0, dtype=dtype, seed=3)
+    p = problem(name, 6000, 34, 64, apart=45.0, dtype=dtype, seed=3)
     start = np.where(np.arange(6000) % 50 == 0, np.roll(p.labels, 1), p.labels)
     options: dict[str, Any] = {"X": p.X, "n_components": 64, "covariance_type": name, "init_params": start}
     options |= {"max_iter": 12, "tol": 0}
@@ -259,6 +259,6 @@ def test_overlapping_components_are_soon_left_alone(seen: list[tuple[float, floa
 def test_habits() -> None:
     """Both few pairs and little work are asked for."""
     for share, work, goes_on in ((0.05, 0.6, True), (0.05, 0.7, False), (0.2, 0.1, False)):
-        habit = Habit(True, flat=True)
+        habit = Habit(True, flat=0.65)
         habit.heed(share, work)
         assert habit.pruning is goes_on and habit.waiting == (0 if goes_on else 16)

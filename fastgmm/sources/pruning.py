@@ -39,7 +39,8 @@ UNKNOWN = 65535  # the label of a row that no pass has seen
 
 FEW, SOME = 0.25, 0.4  # of the pairs of row and component: pruning pays below the first, and below the second
 LITTLE, LESS = 0.7, 0.9  # if not more of the multiply-adds are left than this, or with fewer components than that
-FLAT_SHARE, FLAT_WORK = 0.1, 0.65  # the same, of both, where a feature takes a multiply-add or two
+FLAT_SHARE, FLAT_WORK = 0.1, 0.65  # the same, of both, where a feature takes a multiply-add or two,
+FRAME_WORK, FRAME_COMPONENTS = 0.35, 512  # and in a common frame with fewer components, where dense passes are fast
 SAMPLE_ROWS = 128  # that tell whether to try it
 ROWS_TO_FEATURES = 512  # from which ratio on it costs little to learn how far components have moved
 LONGEST_CYCLE = 12  # passes with one order of rows
@@ -71,7 +72,7 @@ class Habit:
     """How passes over a group of rows are made."""
 
     many: bool  # components
-    flat: bool = False  # whether a feature takes a multiply-add or two
+    flat: float = 0.0  # the largest share of multiply-adds where a feature takes one or two of them
     pruning: bool = False
     waiting: int = 0  # passes that leave nothing out before it is tried
     pause: int = PAUSE
@@ -79,8 +80,8 @@ class Habit:
 
     def heed(self, share: float, work: float) -> None:
         """Go on, or pause, after a pass with these shares of the pairs and of the multiply-adds of all."""
-        if self.flat:
-            self.pruning = share < FLAT_SHARE and work < FLAT_WORK
+        if self.flat > 0:
+            self.pruning = share < FLAT_SHARE and work < self.flat
         else:
             few, some = share < FEW, share < SOME
             self.pruning = (few and (self.many or work < LESS)) or (self.many and some and work < LITTLE)
@@ -165,7 +166,9 @@ class Memory:
         self.order = np.empty(n_samples, np.int32)
         self.groups = large_groups(n_samples, n_components, row_bytes)
         flat = kind != TRIANGULAR
-        self.habits = {group.start: Habit(n_components >= MANY_COMPONENTS, flat) for group in self.groups}
+        limit = FRAME_WORK if kind == COMMON_FRAME and n_components < FRAME_COMPONENTS else FLAT_WORK
+        many, most = n_components >= MANY_COMPONENTS, limit if flat else 0.0
+        self.habits = {group.start: Habit(many, most) for group in self.groups}
         followed = n_features <= MOST_CODED if flat else n_samples >= ROWS_TO_FEATURES * n_features
         self.motion = Motion(n_components) if followed else None
         self.codes: dict[int, np.ndarray] = {}  # of each group that prunes
