@@ -78,7 +78,7 @@ def pruned(
     module = module or kernels.CHOSEN
     (k, d), n = model.centers.shape, len(X)
     own = labels.astype(np.uint16), np.zeros(n, np.uint8) if bins is None else bins.copy()
-    numbers, integers = module.pruned_size(d, k, X.itemsize, n)
+    numbers, integers = module.pruned_size(model.kind, d, k, X.itemsize, n)
     workspace = np.full(numbers, np.nan, X.dtype), np.full(integers, -1, np.int32)
     own = *own, np.empty(n, np.int32), None, np.zeros((2, 1), np.float32)
     out, pairs, work = np.full(module.n_sums(model.kind, d, k), np.nan), 0, 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 from problems import DTYPES
@@ -10,7 +12,7 @@ from pruned import ROUNDOFF, close, dense_sums, log_joint, model_of, problem
 from fastgmm import kernels
 from fastgmm.model.parameters import Parameters
 from fastgmm.model.structures import FULL
-from fastgmm.sources.pruning import LONGEST_CYCLE, Motion
+from fastgmm.sources.pruning import LONGEST_CYCLE, Motion, drifts
 
 
 def moved(parameters: Parameters, size: float, seed: int) -> Parameters:
@@ -47,14 +49,14 @@ def test_drifts_bound_what_distances_do(d: int, size: float) -> None:
 def test_codes_hold_while_components_move(k: int, size: float, dtype: str) -> None:
     """Sums are those of the dense pass, no pair is lost, and no row is nearer than its code says."""
     X, labels, parameters = problem(9000 // k, 13, k, apart=25.0, dtype=dtype)
-    numbers, n_scratch = kernels.CHOSEN.pruned_size(13, k, X.itemsize, len(X))
+    numbers, n_scratch = kernels.CHOSEN.pruned_size(kernels.TRIANGULAR, 13, k, X.itemsize, len(X))
     workspace = np.empty(numbers, dtype), np.empty(n_scratch, np.int32)
     own = labels.astype(np.uint16), np.zeros(len(X), np.uint8), np.empty(len(X), np.int32)
     codes = np.zeros((kernels.CHOSEN.n_codes(len(X), k), k), np.uint8)
     motion, out, work, cycle = Motion(k), np.empty(kernels.CHOSEN.n_sums(kernels.TRIANGULAR, 13, k)), [], -1
     motion._length = LONGEST_CYCLE
     for step in range(4):
-        motion.follow(kernels.CHOSEN, parameters)
+        motion.follow(parameters, partial(drifts, kernels.CHOSEN))
         sorting, cycle = cycle != motion.cycle, motion.cycle
         if sorting:
             codes[:] = 0

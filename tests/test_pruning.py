@@ -335,7 +335,7 @@ def test_a_pass_without_labels_is_not_judged_by_its_work(monkeypatch: pytest.Mon
 def test_overlapping_components_are_soon_left_alone(seen: list[float]) -> None:
     """Where every pair matters each group looks at a sample, and then has dense passes for sixteen iterations."""
     X, labels, _ = problem(6000, 24, 8, apart=1.0)
-    memory = Memory(6000, 24, 8, 192, kernels.CHOSEN)
+    memory = Memory(kernels.TRIANGULAR, 6000, 24, 8, 192, kernels.CHOSEN)
     quiet_fit(X=X, n_components=8, init_params=labels, max_iter=16, tol=0)
     assert len(seen) == len(memory.groups) and min(seen) > 0.4
     quiet_fit(X=X, n_components=8, init_params=labels, max_iter=17, tol=0)
@@ -359,7 +359,10 @@ def test_groups_and_sizes() -> None:
     full = kernels.TRIANGULAR
     assert prunable(full, 2048, 24, 8) and prunable(full, 2048, 12, 16)
     few = (full, 2047, 24, 8), (full, 10**6, 11, 99), (full, 10**6, 99, 7), (full, 2048, 19, 10)
-    assert not prunable(kernels.DIAGONAL, 10**6, 64, 200)
+    for flat in (kernels.DIAGONAL, kernels.COMMON_FRAME):
+        assert prunable(flat, 2048, 32, 64)
+        assert not (prunable(flat, 2047, 32, 64) or prunable(flat, 2048, 31, 99) or prunable(flat, 2048, 99, 63))
+    assert not prunable(kernels.COMMON_AXES, 10**6, 64, 200) and not prunable(kernels.COMMON_SHAPE, 10**6, 64, 200)
     assert not any(prunable(*sizes) for sizes in few)
 
 

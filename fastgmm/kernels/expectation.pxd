@@ -20,7 +20,7 @@ cdef inline Py_ssize_t behind(const Layout* at, Py_ssize_t itemsize) noexcept no
     """How many numbers a workspace has where pairs may be left out."""
     if serves(at):
         return boxes_behind(at, itemsize).size
-    return at.size + (desk(at.D, at.K, False, itemsize).size if prunes(at) else 0)
+    return at.size + (desk(at, False, itemsize).size if prunes(at) else 0)
 
 
 cdef inline void begin(const Layout* at, floating* work, double* out) noexcept nogil:

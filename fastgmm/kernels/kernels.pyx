@@ -150,11 +150,10 @@ def accumulate(
     return n_pairs
 
 
-def pruned_size(Py_ssize_t n_features, Py_ssize_t n_components, Py_ssize_t itemsize, Py_ssize_t n_rows):
+def pruned_size(int kind, Py_ssize_t n_features, Py_ssize_t n_components, Py_ssize_t itemsize, Py_ssize_t n_rows):
     """How many numbers the workspace of `accumulate_pruned` must hold, and how many integers its scratch."""
-    cdef Py_ssize_t size = layout(TRIANGULAR, n_features, n_components, True, itemsize).size
-    size += desk(n_features, n_components, True, itemsize).size
-    return size + 64 // itemsize, scratch_size(n_rows, n_components)
+    cdef Layout at = layout(kind, n_features, n_components, True, itemsize)
+    return at.size + desk(&at, True, itemsize).size + 64 // itemsize, scratch_size(n_rows, n_components)
 
 
 def accumulate_pruned(
@@ -168,7 +167,7 @@ def accumulate_pruned(
     Py_ssize_t stop,                            # IN     complete; multiples of 512 else
     bint sorting,                               # IN     whether the order is made first
     const floating[::1] weights,                # IN     (N,), or None: 1 each
-    int kind,                                   # IN     the model as in `accumulate`: TRIANGULAR
+    int kind,                                   # IN     the model as in `accumulate`, of no sums that all share
     const floating[::1] offsets,
     const floating[:, ::1] centers,
     const floating[:, ::1] center_rounding,
@@ -184,10 +183,14 @@ def accumulate_pruned(
     Returns how many pairs have a share, and how many multiply-adds whitening has taken.
     """
     cdef Py_ssize_t K = centers.shape[0]
-    cdef Layout at = layout(TRIANGULAR, centers.shape[1], K, True, sizeof(floating))
+    cdef Layout at = layout(kind, centers.shape[1], K, True, sizeof(floating))
     cdef const floating* w = NULL if weights is None else &weights[0]
+    cdef const double* W = &whitener[0] if whitener.shape[0] > 0 else NULL
+    cdef const double* o = &origin[0] if at.framed else NULL
+    cdef const floating* lost = &center_rounding[0, 0] if kind == TRIANGULAR else NULL
     cdef Pruned rows
     at.Q = offsets.shape[0]
+    at.scaled = is_diagonal(&at, whitener.shape[0])
     rows.X, rows.row_stride, rows.column_stride = <const char*> &X[0, 0], X.strides[0], X.strides[1]
     rows.N = X.shape[0]
     rows.labels, rows.bins, rows.order, rows.scratch = &labels[0], &bins[0], &order[0], &scratch[0]
@@ -196,9 +199,9 @@ def accumulate_pruned(
         rows.codes, rows.R = &codes[0, 0], rows_of_code(K)
         rows.unit, rows.passed = &moved[0, 0], &moved[1, 0]
     with nogil:
-        expectation_pruned(&rows, &at, start, stop, sorting, w, &offsets[0], &centers[0, 0], &center_rounding[0, 0],
-                           &factors[0], aligned(&workspace[0]), &out[0])
-    return rows.pairs, rows.macs * desk(at.D, K, True, sizeof(floating)).B
+        expectation_pruned(&rows, &at, start, stop, sorting, w, &offsets[0], &centers[0, 0], lost, &factors[0], o, W,
+                           aligned(&workspace[0]), &out[0])
+    return rows.pairs, rows.macs * desk(&at, True, sizeof(floating)).B
 
 
 def drifts(

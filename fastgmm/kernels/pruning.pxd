@@ -1,4 +1,4 @@
-"""Passes that leave out pairs of rows and components: those whose responsibility is below rounding. For TRIANGULAR.
+"""Passes that leave out pairs of rows and components: those whose responsibility is below rounding.
 
 A block of rows is whitened for one component after the other, a few features at a time. The largest log densities found
 so far tell from which |y|^2 on another component has no share in any row of the block, and its whitening ends as soon
@@ -21,7 +21,9 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t
 from libc.string cimport memcpy, memset
 
 from accumulation cimport buffer_active, flush, total
-from blocks cimport TRIANGULAR, Layout, below_rounding, far, integer, load_block, packed_size, take, width
+from blocks cimport (COMMON_FRAME, TRIANGULAR, Layout, below_rounding, far, integer, load_block, packed_size,
+                     take, width)
+from pairs cimport Batch, add_lists, batch, list_pairs, load_batch
 from tiles cimport (LANES_F32, LANES_F64, PREFETCH, Pruning, count_active, evaluate_others, evaluate_own, floating,
                     largest, normalize_block, panel_lanes, transpose)
 
@@ -51,31 +53,36 @@ cdef struct Desk:
     Py_ssize_t T            # whitened blocks that are kept; the last of them serves all for which there is no room
     Py_ssize_t rows         # (B, D)      the rows of a block side by side, with a vector of room behind them
     Py_ssize_t x            # (D, B)      the block, transposed
-    Py_ssize_t z            # (D, B)      x - center, as far as it is whitened
-    Py_ssize_t y            # (T, D, B)   whitened blocks
+    Py_ssize_t z            # (D, B)      x - center, as far as it is whitened (TRIANGULAR)
+    Py_ssize_t y            # (T, D, B)   whitened blocks (TRIANGULAR), or (T, B) squared distances (COMMON_FRAME)
     Py_ssize_t p            # (K + 2, B)  log densities, then responsibilities, of active components, and room
     Py_ssize_t highest      # (B,)        largest log density so far
     Py_ssize_t most         # (B,)        |y|^2 beyond which there is no share, less 2 c_k
     Py_ssize_t extreme, component, scores, weights      # (B,) each
     Py_ssize_t twice        # (K,)        2 c_k, rounded up
+    Py_ssize_t inverse      # (K,)        1 / s_k^2, rounded up (COMMON_FRAME)
     Py_ssize_t surpassed    # (K,)        |y|^2 that all rows of the block are known to surpass
     Py_ssize_t found        # (K,)        uint8: codes that the block leaves
     Py_ssize_t active       # (K + 2,)    int32: the components that may have a share in the block, K for noise
     Py_ssize_t seen         # (K + 1,)    uint8: whether they were evaluated first
+    Py_ssize_t lists        # a Batch of rows, and the pairs of each component in it (accumulating, not TRIANGULAR)
     Py_ssize_t size
 
 
-cdef inline Desk desk(Py_ssize_t D, Py_ssize_t K, bint accumulating, Py_ssize_t itemsize) noexcept nogil:
+cdef inline Desk desk(const Layout* of, bint accumulating, Py_ssize_t itemsize) noexcept nogil:
     """Sizes that depend on the model and the instruction set alone."""
     cdef Desk at
+    cdef Py_ssize_t D = of.D, K = of.K
     cdef Py_ssize_t size = 0, B = panel_lanes(itemsize), lanes = LANES_F64 if itemsize == 8 else LANES_F32
-    cdef Py_ssize_t pad = max(lanes, 16)
+    cdef Py_ssize_t pad = max(lanes, 16), kept = D if of.kind == TRIANGULAR else 1 if of.kind == COMMON_FRAME else 0
+    cdef Batch lists = batch(of, itemsize)
     at.B = B
-    at.T = min(K, max(4, TILE_BYTES // (D * B * itemsize))) + 1 if accumulating else 1
+    at.T = K + 2 if of.kind == COMMON_FRAME else min(K, max(4, TILE_BYTES // (D * B * itemsize))) + 1
+    at.T = at.T if accumulating else 1
     at.rows = take(&size, B * D + lanes, pad)
     at.x = take(&size, D * B, pad)
-    at.z = take(&size, D * B, pad)
-    at.y = take(&size, at.T * D * B, pad)
+    at.z = take(&size, D * B if of.kind == TRIANGULAR else 0, pad)
+    at.y = take(&size, at.T * kept * B, pad)
     at.p = take(&size, (K + 2) * B, pad)
     at.highest = take(&size, B, pad)
     at.most = take(&size, B, pad)
@@ -84,10 +91,12 @@ cdef inline Desk desk(Py_ssize_t D, Py_ssize_t K, bint accumulating, Py_ssize_t 
     at.scores = take(&size, B, pad)
     at.weights = take(&size, B, pad)
     at.twice = take(&size, K, pad)
+    at.inverse = take(&size, K if of.kind == COMMON_FRAME else 0, pad)
     at.surpassed = take(&size, K, pad)
     at.found = take(&size, K, pad)
     at.active = take(&size, K + 2, pad)
     at.seen = take(&size, K + 1, pad)
+    at.lists = take(&size, lists.size if accumulating and of.kind != TRIANGULAR else 0, pad)
     at.size = size
     return at
 
@@ -95,6 +104,11 @@ cdef inline Desk desk(Py_ssize_t D, Py_ssize_t K, bint accumulating, Py_ssize_t 
 cdef inline floating raised(floating value) noexcept nogil:
     """A number above what it would be without rounding in the last few operations."""
     return value + <floating> fabs(value) * (<floating> 1e-6 if floating is float else <floating> 1e-15)
+
+
+cdef inline Py_ssize_t work_of(const Layout* at) noexcept nogil:
+    """How many multiply-adds a row and a component take."""
+    return packed_size(at.D) if at.kind == TRIANGULAR else at.D
 
 
 cdef inline void lay_out(
@@ -112,7 +126,10 @@ cdef inline void lay_out(
     cdef Py_ssize_t k
     for k in range(at.K):
         (side + to.twice)[k] = raised(2 * offsets[k]) if offsets[k] > -INFINITY else offsets[k]
-    mixture.d, mixture.packed, mixture.n_tiles, mixture.log_cut = at.D, packed_size(at.D), to.T, log_cut
+        if at.kind == COMMON_FRAME:
+            (side + to.inverse)[k] = raised(1 / (factors[k] * factors[k]))
+    mixture.kind, mixture.inverse = at.kind, side + to.inverse
+    mixture.d, mixture.packed, mixture.n_tiles, mixture.log_cut = at.D, work_of(at), to.T, log_cut
     mixture.offsets, mixture.twice, mixture.rounding = offsets, side + to.twice, center_rounding
     mixture.centers, mixture.factors, mixture.x = centers, factors, side + to.x
     mixture.z, mixture.y, mixture.p = side + to.z, side + to.y, side + to.p
@@ -328,7 +345,7 @@ cdef inline void weigh_active(
 
 cdef inline void expectation_pruned(
     Pruned* rows,
-    const Layout* at,                   # IN   TRIANGULAR, accumulating
+    const Layout* at,                   # IN   accumulating
     Py_ssize_t start,                   # IN   which rows of the order: at 0 sums begin, and
     Py_ssize_t stop,                    # IN   at N they are complete; multiples of R else
     bint sorting,                       # IN   whether the order is made, at 0
@@ -337,26 +354,42 @@ cdef inline void expectation_pruned(
     const floating* centers,
     const floating* center_rounding,
     const floating* factors,
+    const double* origin,
+    const double* whitener,
     floating* work,                     # SCRATCH  a Layout, then a Desk
     double* out,                        # OUT  as in `expectation`
 ) noexcept nogil:
     """Sums over rows under the responsibilities that the mixture gives them; labels and bins are brought up to date."""
-    cdef Desk to = desk(at.D, at.K, True, sizeof(floating))
+    cdef Desk to = desk(at, True, sizeof(floating))
+    cdef Batch lists = batch(at, sizeof(floating))
     cdef Pruning mixture
-    cdef Py_ssize_t block, first, count, k, a, n_active, B = to.B, K = at.K, D = at.D
+    cdef Py_ssize_t block, first, count, place, k, a, n_active, B = to.B, K = at.K, D = at.D, stride = width(at.kind, D)
+    cdef bint whitened = at.kind == TRIANGULAR
     cdef double log_likelihood = 0
     cdef floating cut = below_rounding(K, <floating> 0)
     cdef floating* side = work + at.size
+    cdef floating* own = side + to.lists
+    cdef const floating* squares
     if start == 0:
-        memset(out, 0, (K * width(TRIANGULAR, D) + 1) * sizeof(double))
+        memset(out, 0, (K * stride + 1) * sizeof(double))
         memset(work + at.n_buffered, 0, K * sizeof(Py_ssize_t))
+        if not whitened:
+            memset(own + lists.counts, 0, K * sizeof(int32_t))
         if sorting:
             sort_rows(rows, K)
     lay_out(&mixture, at, &to, log(<double> cut), offsets, centers, center_rounding, factors, side)
     for block in range((stop - start + B - 1) // B):
         first = start + block * B
         count = min(B, stop - first)
-        gather(rows, &to, D, first, count, side)
+        place = block * B % at.B
+        if whitened:
+            gather(rows, &to, D, first, count, side)
+        else:
+            if place == 0:
+                load_batch(at, &lists, rows.X, rows.row_stride, rows.column_stride, rows.order + first,
+                           min(at.B, stop - first), origin, whitener, work, own)
+            transpose(B, D, <const char*> (own + lists.rows + place * lists.L), lists.L * sizeof(floating),
+                      side + to.x, B)
         if rows.codes != NULL and first % rows.R == 0:
             recall(rows, &to, &mixture, first, K, side)
         n_active = evaluate_block(rows, at, &to, &mixture, first, count, offsets, side)
@@ -368,12 +401,19 @@ cdef inline void expectation_pruned(
             weigh_active(rows, &to, weights, first, count, n_active, side)
         log_likelihood += total(side + to.scores, count)
         if block % SUMMED_BLOCKS == SUMMED_BLOCKS - 1:
-            out[K * width(TRIANGULAR, D)] += log_likelihood
+            out[K * stride] += log_likelihood
             log_likelihood = 0
         for a in range(at.Q - K, n_active):
-            accumulate_active(rows, at, &to, &mixture, a, work, side, out)
-    out[K * width(TRIANGULAR, D)] += log_likelihood
-    if stop == rows.N:
+            if whitened:
+                accumulate_active(rows, at, &to, &mixture, a, work, side, out)
+            else:
+                squares = side + (to.y if at.kind == COMMON_FRAME else to.p) + a * B
+                rows.pairs += list_pairs(at, &lists, mixture.active[a], place, count, side + to.p + a * B, squares,
+                                         centers, own, out)
+        if not whitened and (place + B == at.B or first + B >= stop):
+            add_lists(at, &lists, centers, own, out)
+    out[K * stride] += log_likelihood
+    if whitened and stop == rows.N:
         for k in range(K):
             flush(at, k, work, out + k * width(TRIANGULAR, D))
 
@@ -402,7 +442,7 @@ cdef inline Py_ssize_t evaluate_pruned(
 
     It comes to all of them, unless the first blocks show that little can be left out.
     """
-    cdef Desk to = desk(at.D, at.K, False, sizeof(floating))
+    cdef Desk to = desk(at, False, sizeof(floating))
     cdef Pruning mixture
     cdef bint normalized = log_likelihoods != NULL or responsibilities != NULL
     cdef Py_ssize_t block, n0, rows, n, k, a, n_active, B = to.B, K = at.K

@@ -120,6 +120,44 @@ ALWAYS_INLINE ptrdiff_t NAME(whiten_until)(
 }
 #undef LAST_PANEL
 
+/* The same where y = s (x - center), or x - center without scales. In each panel features take turns in two sums, so that
+ * additions wait less for each other. */
+ALWAYS_INLINE ptrdiff_t NAME(distance_until)(
+    const int scaled, ptrdiff_t d, const REAL *center, const REAL *scales, const REAL *x, const VEC *limit, VEC *squares)
+{
+    const ptrdiff_t width = PANEL_COLUMNS * LANES;
+    ptrdiff_t i = 0;
+    for (int v = 0; v < PANEL_COLUMNS; v++)
+        squares[v] = (VEC){0};
+    while (i + DISTANCE_ROWS <= d) {
+        VEC part[2][PANEL_COLUMNS];
+        for (int v = 0; v < PANEL_COLUMNS; v++)
+            part[0][v] = part[1][v] = (VEC){0};
+        for (int j = 0; j < DISTANCE_ROWS; j++, i++)
+            for (int v = 0; v < PANEL_COLUMNS; v++) {
+                VEC t = NAME(load)(x + i * width + v * LANES) - center[i];
+                if (scaled)
+                    t *= scales[i];
+                part[j % 2][v] += t * t;
+            }
+        MASK beyond = {0};
+        for (int v = 0; v < PANEL_COLUMNS; v++) {
+            squares[v] += part[0][v] + part[1][v];
+            beyond = v == 0 ? MASK_OF(squares[v] > limit[v]) : beyond & MASK_OF(squares[v] > limit[v]);
+        }
+        if (NAME(all)(beyond))
+            return i;
+    }
+    for (; i < d; i++)
+        for (int v = 0; v < PANEL_COLUMNS; v++) {
+            VEC t = NAME(load)(x + i * width + v * LANES) - center[i];
+            if (scaled)
+                t *= scales[i];
+            squares[v] += t * t;
+        }
+    return 0;
+}
+
 /* What |y| is at least in all lanes, from sums of squares or parts of them, as a code that is not too large. */
 ALWAYS_INLINE void NAME(find_code)(const Pruning *at, ptrdiff_t k, const VEC *squares)
 {
@@ -135,9 +173,9 @@ ALWAYS_INLINE void NAME(find_code)(const Pruning *at, ptrdiff_t k, const VEC *sq
         at->found[k] = rounded;
 }
 
-/* Whiten the block for component k, under a limit or without; what is complete is appended to the active components and
+/* Whiten the block for component k, under a limit or without, where no lane has more room; what is complete is appended to the active components and
  * raises the limits of all. Returns the number of features where it was left, or 0. */
-ALWAYS_INLINE ptrdiff_t NAME(look_at)(const Pruning *at, const int limited, ptrdiff_t k, ptrdiff_t n_active)
+ALWAYS_INLINE ptrdiff_t NAME(look_at)(const Pruning *at, const int limited, REAL room, ptrdiff_t k, ptrdiff_t n_active)
 {
     const REAL slack = sizeof(REAL) == 8 ? (REAL)0x1p-50 : (REAL)0x1p-21, log_cut = (REAL)at->log_cut;
     const ptrdiff_t d = at->d, width = PANEL_COLUMNS * LANES;
@@ -146,9 +184,29 @@ ALWAYS_INLINE ptrdiff_t NAME(look_at)(const Pruning *at, const int limited, ptrd
     VEC squares[PANEL_COLUMNS], limit[PANEL_COLUMNS];
     for (int v = 0; v < PANEL_COLUMNS; v++)
         limit[v] = limited ? NAME(load)(most + v * LANES) + ((const REAL *)at->twice)[k] : (VEC){0} + (REAL)INFINITY;
-    ptrdiff_t left = NAME(whiten_until)(
-        d, (const REAL *)at->factors + k * at->packed, (const REAL *)at->rounding + k * d,
-        (const REAL *)at->centers + k * d, at->x, at->z, (REAL *)at->y + tile * d * width, limit, squares);
+    if (limited && at->kind > 0 && at->found != NULL) { /* so far that what is found spares the next pass the block */
+        REAL beyond = (room + ((const REAL *)at->twice)[k]) * (REAL)1.2;
+        for (int v = 0; v < PANEL_COLUMNS; v++)
+            limit[v] = (VEC){0} + (beyond > 0 ? beyond : 0);
+    }
+    ptrdiff_t left;
+    const REAL *center = (const REAL *)at->centers + k * d, *factors = at->factors;
+    if (at->kind == 0)
+        left = NAME(whiten_until)(
+            d, factors + k * at->packed, (const REAL *)at->rounding + k * d, center, at->x, at->z,
+            (REAL *)at->y + tile * d * width, limit, squares);
+    else if (at->kind == 1)
+        left = NAME(distance_until)(1, d, center, factors + k * d, at->x, limit, squares);
+    else {
+        REAL precision = factors[k] * factors[k];
+        for (int v = 0; v < PANEL_COLUMNS; v++)
+            limit[v] *= ((const REAL *)at->inverse)[k];
+        left = NAME(distance_until)(0, d, center, NULL, at->x, limit, squares);
+        for (int v = 0; v < PANEL_COLUMNS; v++) {
+            NAME(store)((REAL *)at->y + tile * width + v * LANES, squares[v]);
+            squares[v] *= precision;
+        }
+    }
     if (at->found != NULL)
         NAME(find_code)(at, k, squares);
     if (left > 0)
@@ -168,14 +226,21 @@ ALWAYS_INLINE ptrdiff_t NAME(look_at)(const Pruning *at, const int limited, ptrd
 /* A component whose log densities are wanted whatever they are. */
 NO_INLINE void NAME(evaluate_own)(const Pruning *at, ptrdiff_t k, ptrdiff_t n_active)
 {
-    NAME(look_at)(at, 0, k, n_active);
+    NAME(look_at)(at, 0, 0, k, n_active);
 }
 
 ALWAYS_INLINE REAL NAME(widest)(const REAL *most)
 {
-    REAL found = most[0];
-    for (int n = 1; n < PANEL_COLUMNS * LANES; n++)
-        found = most[n] > found ? most[n] : found;
+    VEC wider = NAME(load)(most);
+    for (int v = 1; v < PANEL_COLUMNS; v++) {
+        VEC next = NAME(load)(most + v * LANES);
+        wider = SELECT(next > wider, next, wider);
+    }
+    REAL lanes[LANES], found;
+    NAME(store)(lanes, wider);
+    found = lanes[0];
+    for (int n = 1; n < LANES; n++)
+        found = lanes[n] > found ? lanes[n] : found;
     return found;
 }
 
@@ -193,8 +258,8 @@ NO_INLINE ptrdiff_t NAME(evaluate_others)(
                 at->found[k] = at->known[k];
             continue;
         }
-        ptrdiff_t left = NAME(look_at)(at, 1, k, n_active);
-        *multiply_adds += left > 0 ? left * (left + 1) / 2 : at->packed;
+        ptrdiff_t left = NAME(look_at)(at, 1, room, k, n_active);
+        *multiply_adds += left > 0 ? at->kind > 0 ? left : left * (left + 1) / 2 : at->packed;
         if (left == 0) {
             n_active++;
             room = NAME(widest)(at->most);

@@ -55,6 +55,9 @@
   #define PANEL_ROWS 4
 #endif
 
+/* How many features a distance grows by until it is looked at. */
+#define DISTANCE_ROWS 8
+
 /* Rows of a block that lie near each other (boxes_template.h): whole vectors of any width. */
 #define BOX_ROWS 32
 
@@ -105,10 +108,12 @@ static const float exp_terms_f32[] = {
 static const float log_terms_f32[] = {0x1.ddced8p-4f, 0x1.245c44p-3f, 0x1.9999ecp-3f, 0x1.555554p-2f};
 
 /* A mixture as whitening reads it, and a block of rows on its way, in either precision: y (n_tiles, d, width) are
- * whitened blocks, the last of them for all components for which there is no room; p (., width) log densities of the
+ * whitened blocks, the last of them for all components for which there is no room, or (n_tiles, width) squared distances
+ * where components have a frame in common; p (., width) log densities of the
  * components in `active`; `highest` the largest of each lane, and `most` the |y|^2 beyond which a lane has no share,
  * less 2 c_k. */
 typedef struct {
+    int kind;                           /* of geometry, as in blocks.pxd */
     ptrdiff_t d, packed, n_tiles;
     double log_cut;                     /* of responsibilities */
     const void *offsets, *twice;        /* c_k, and 2 c_k rounded up */
@@ -116,6 +121,7 @@ typedef struct {
     const void *x;
     void *z, *y, *p, *highest, *most;
     int32_t *active;
+    const void *inverse;                /* 1 / s_k^2, rounded up, where components have a frame in common */
     const void *surpassed;              /* |y|^2 that all rows of the block are known to surpass, or zeros; */
     const uint8_t *known;               /* as codes in each component's unit, |y| + passed >= code / 4 unit, */
     uint8_t *found;                     /* and what has come to be known, or NULL */
@@ -140,6 +146,7 @@ typedef struct {
 #include "boxes_template.h"
 #include "tiles_template.h"
 #include "pruning_template.h"
+#include "pairs_template.h"
 #include "undefine.h"
 
 #define REAL float
@@ -160,6 +167,7 @@ typedef struct {
 #include "boxes_template.h"
 #include "tiles_template.h"
 #include "pruning_template.h"
+#include "pairs_template.h"
 #include "undefine.h"
 
 enum { LANES_F64 = FASTGMM_LANES_F64, LANES_F32 = FASTGMM_LANES_F32 };

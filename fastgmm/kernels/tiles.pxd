@@ -43,6 +43,7 @@ cdef extern from "tiles.h" nogil:
     void pack_active_f32(Py_ssize_t n, Py_ssize_t d, Py_ssize_t active, const float* p, const float* x,
                          Py_ssize_t ldx, float* r, float* y, Py_ssize_t ldy)
     ctypedef struct Pruning:
+        int kind
         Py_ssize_t d, packed, n_tiles
         double log_cut
         const void* offsets
@@ -57,6 +58,7 @@ cdef extern from "tiles.h" nogil:
         void* highest
         void* most
         int32_t* active
+        const void* inverse
         const void* surpassed
         const uint8_t* known
         uint8_t* found
@@ -70,6 +72,10 @@ cdef extern from "tiles.h" nogil:
                                    Py_ssize_t n_active, int64_t* multiply_adds)
     void normalize_block_f64(Py_ssize_t k, double cut, double lowest, double smallest, double* p, double* scores)
     void normalize_block_f32(Py_ssize_t k, float cut, float lowest, float smallest, float* p, float* scores)
+    void add_pairs_f64(Py_ssize_t n_pairs, Py_ssize_t d, const double* shares, const int32_t* places,
+                       const double* rows, Py_ssize_t length, const double* center, double* first, double* second)
+    void add_pairs_f32(Py_ssize_t n_pairs, Py_ssize_t d, const float* shares, const int32_t* places,
+                       const float* rows, Py_ssize_t length, const float* center, double* first, double* second)
     void products_f64(int m, int width, Py_ssize_t n, const double* u, Py_ssize_t ldu,
                       const double* v, Py_ssize_t ldv, double* out)
     void products_f32(int m, int width, Py_ssize_t n, const float* u, Py_ssize_t ldu,
@@ -210,6 +216,15 @@ cdef inline void normalize_block(Py_ssize_t k, floating cut, floating* p, floati
         normalize_block_f64(k, cut, -DBL_MAX, DBL_MIN, p, scores)
     else:
         normalize_block_f32(k, cut, -FLT_MAX, FLT_MIN, p, scores)
+
+
+cdef inline void add_pairs(Py_ssize_t n_pairs, Py_ssize_t d, const floating* shares, const int32_t* places,
+                           const floating* rows, Py_ssize_t length, const floating* center, double* first,
+                           double* second) noexcept nogil:
+    if floating is double:
+        add_pairs_f64(n_pairs, d, shares, places, rows, length, center, first, second)
+    else:
+        add_pairs_f32(n_pairs, d, shares, places, rows, length, center, first, second)
 
 
 cdef inline Py_ssize_t panel_lanes(Py_ssize_t itemsize) noexcept nogil:

@@ -152,7 +152,9 @@ class CompleteSource(Source):
         _ = self.units  # found once, for all fits
         remembering = copy(self)
         row_bytes = self.n_features * self.dtype.itemsize
-        remembering.memory = Memory(self.n_samples, self.n_features, n_components, row_bytes, self.kernels)
+        remembering.memory = Memory(
+            structure.kind, self.n_samples, self.n_features, n_components, row_bytes, self.kernels
+        )
         return remembering
 
     def statistics(self, structure: Structure, parameters: Parameters) -> Statistics:
@@ -161,7 +163,7 @@ class CompleteSource(Source):
         model = self._kernel_model(structure, parameters)
         sums = Sums(self._n_sums(model))  # not by `sums`: a call is felt where rows are few
         if self.memory is not None and self.memory.serves(model):
-            self.memory.follow(parameters)
+            self.memory.follow(parameters, model)
             self._pruned_pass(self.memory).run(partial(self._accumulate_pruned, model, sums, self.memory), sums.add)
         else:
             self._pass(model.kind, len(model.centers)).run(partial(self._accumulate, model, sums, None), sums.add)
@@ -325,7 +327,8 @@ class CompleteSource(Source):
     def _pruned_pass(self, memory: Memory) -> Pass:
         """A pass that may leave out what is below rounding."""
         n_rows = max(group.stop - group.start for group in memory.groups)
-        numbers, scratch = self.kernels.pruned_size(self.n_features, memory.n_components, self.dtype.itemsize, n_rows)
+        sizes = self.n_features, memory.n_components, self.dtype.itemsize, n_rows
+        numbers, scratch = self.kernels.pruned_size(memory.kind, *sizes)
         return Pass(self, memory.groups, ((numbers, self.dtype), (scratch, np.dtype(np.int32))))
 
     def arrays(

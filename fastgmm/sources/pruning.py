@@ -6,12 +6,15 @@ on threads. A pass without memory leaves nothing out.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from types import ModuleType
+from typing import Any, TypeVar
 
 import numpy as np
 
-from ..kernels import DENSE, TRIANGULAR
+from ..kernels import COMMON_FRAME, DENSE, DIAGONAL, TRIANGULAR
 from ..model.kernel_model import KernelModel
 from ..model.parameters import Parameters
 from .passes import (
@@ -25,27 +28,36 @@ from .passes import (
     work_per_row,
 )
 
+P = TypeVar("P")
+
 LEAST_COMPONENTS, LEAST_ROWS = 8, 2048  # with fewer there is little to leave out,
 LEAST_TILES = 192  # or with fewer features times components
+FLAT_FEATURES, FLAT_COMPONENTS = 32, 64  # the same where a feature takes a multiply-add or two, not D of them
 MANY_COMPONENTS = 32  # from which on whitened rows of all no longer stay in a cache, so that leaving some out pays more
 MOST_COMPONENTS = 60_000  # labels are of 16 bits
 UNKNOWN = 65535  # the label of a row that no pass has seen
 
 FEW, SOME = 0.25, 0.4  # of the pairs of row and component: pruning pays below the first, and below the second
 LITTLE, LESS = 0.7, 0.9  # if not more of the multiply-adds are left than this, or with fewer components than that
+FLAT_SHARE, FLAT_WORK = 0.1, 0.65  # the same, of both, where a feature takes a multiply-add or two,
+FRAME_WORK, FRAME_COMPONENTS = 0.35, 512  # and in a common frame with fewer components, where dense passes are fast
 SAMPLE_ROWS = 128  # that tell whether to try it
 ROWS_TO_FEATURES = 512  # from which ratio on it costs little to learn how far components have moved
 LONGEST_CYCLE = 12  # passes with one order of rows
 LEAST_UNIT = 1e-6  # of codes, below which these are of no use
+MOST_CODED = 2048  # features, up to which rounding of distances is within the margin of codes
 NOT_MOVED = np.zeros((2, 1), np.float32)
 PAUSE = 16  # passes until it is tried again, twice as many after each time that it does not pay
 
 
 def prunable(kind: int, n_samples: int, n_features: int, n_components: int) -> bool:
     """Whether leaving out pairs of row and component may pay in fits of this size."""
-    wide = kind == TRIANGULAR and n_features >= PRUNED_FEATURES and n_samples >= LEAST_ROWS
-    many = LEAST_COMPONENTS <= n_components <= MOST_COMPONENTS and n_features * n_components >= LEAST_TILES
-    return wide and many and not DENSE
+    if DENSE or n_samples < LEAST_ROWS or n_components > MOST_COMPONENTS:
+        return False
+    if kind in (DIAGONAL, COMMON_FRAME):
+        return n_features >= FLAT_FEATURES and n_components >= FLAT_COMPONENTS
+    wide = kind == TRIANGULAR and n_features >= PRUNED_FEATURES
+    return wide and n_components >= LEAST_COMPONENTS and n_features * n_components >= LEAST_TILES
 
 
 def large_groups(n_samples: int, n_components: int, row_bytes: int) -> list[slice]:
@@ -60,6 +72,7 @@ class Habit:
     """How passes over a group of rows are made."""
 
     many: bool  # components
+    flat: float = 0.0  # the largest share of multiply-adds where a feature takes one or two of them
     pruning: bool = False
     waiting: int = 0  # passes that leave nothing out before it is tried
     pause: int = PAUSE
@@ -67,9 +80,46 @@ class Habit:
 
     def heed(self, share: float, work: float) -> None:
         """Go on, or pause, after a pass with these shares of the pairs and of the multiply-adds of all."""
-        self.pruning = (share < FEW and (self.many or work < LESS)) or (self.many and share < SOME and work < LITTLE)
+        if self.flat > 0:
+            self.pruning = share < FLAT_SHARE and work < self.flat
+        else:
+            few, some = share < FEW, share < SOME
+            self.pruning = (few and (self.many or work < LESS)) or (self.many and some and work < LITTLE)
         if not self.pruning:
             self.waiting, self.pause = self.pause, 2 * self.pause
+
+
+def drifts(kernels: ModuleType, before: Parameters, after: Parameters) -> np.ndarray:
+    """How far components with factors of their own have moved: stretch and shift of each (2, K); see drift.pxd."""
+    out, n_features = np.empty((2, len(after.means))), after.means.shape[1]
+    kernels.drifts(
+        np.ascontiguousarray(before.precisions_cholesky),
+        np.ascontiguousarray(after.precisions_cholesky),
+        np.ascontiguousarray(before.means),
+        np.ascontiguousarray(after.means),
+        np.empty((2, n_features, n_features)),
+        out,
+    )
+    return out
+
+
+def flat_drifts(before: KernelModel, after: KernelModel) -> np.ndarray:
+    """The same where features are only scaled, of what the kernels see: their rounding moves components, too."""
+    (centers, factors), (next_centers, next_factors) = _scaled(before), _scaled(after)
+    with np.errstate(all="ignore"):
+        shifts = np.sqrt((((next_centers - centers) * factors) ** 2).sum(axis=1))
+        return np.stack([(factors / next_factors).max(axis=1), shifts])
+
+
+def _scaled(model: KernelModel) -> tuple[np.ndarray, np.ndarray]:
+    """Centers (K, D) and factors (K, D) or (K, 1) of a model in the units of the data, to which scales are exact."""
+    centers, factors = (
+        model.centers.astype(np.float64),
+        model.factors.astype(np.float64).reshape(len(model.centers), -1),
+    )
+    if model.scales is None:
+        return centers, factors
+    return centers / model.scales, factors * model.scales[: factors.shape[1]]
 
 
 class Motion:
@@ -84,24 +134,15 @@ class Motion:
         self.moved = np.zeros((2, n_components), np.float32)  # unit of codes, and what has passed since
         self._exact = np.zeros((2, n_components))
         self._left, self._length = 0, 1
-        self._before: Parameters | None = None
+        self._before: Any = None
 
-    def follow(self, kernels: ModuleType, parameters: Parameters) -> None:
-        """Learn of the parameters of the next pass."""
-        before, self._before = self._before, parameters
+    def follow(self, after: P, drifts: Callable[[P, P], np.ndarray]) -> None:
+        """Learn where components are in the next pass, and by `drifts` how far they have moved."""
+        before, self._before = self._before, after
         if before is not None and self._left > 0:
-            drifts = np.empty_like(self._exact)
-            factors, n_features = parameters.precisions_cholesky, parameters.means.shape[1]
-            kernels.drifts(
-                np.ascontiguousarray(before.precisions_cholesky),
-                np.ascontiguousarray(factors),
-                np.ascontiguousarray(before.means),
-                np.ascontiguousarray(parameters.means),
-                np.empty((2, n_features, n_features)),
-                drifts,
-            )
+            stretch, shift = drifts(before, after)
             unit, passed = self._exact
-            self._exact = np.stack([unit, passed + drifts[1]]) / drifts[0]
+            self._exact = np.stack([unit, passed + shift]) / stretch
         if self._left == 0 or not (np.isfinite(self._exact).all() and self._exact[0].min() > LEAST_UNIT):
             self.cycle += 1
             self._left, self._length = self._length, min(2 * self._length, LONGEST_CYCLE)
@@ -116,27 +157,39 @@ class Memory:
     With many rows also an order in which they are taken for several passes, and what is known of distances then.
     """
 
-    def __init__(self, n_samples: int, n_features: int, n_components: int, row_bytes: int, kernels: ModuleType) -> None:
-        self.n_components, self.kernels = n_components, kernels
+    def __init__(
+        self, kind: int, n_samples: int, n_features: int, n_components: int, row_bytes: int, kernels: ModuleType
+    ) -> None:
+        self.kind, self.n_components, self.kernels = kind, n_components, kernels
         self.labels = np.full(n_samples, UNKNOWN, np.uint16)
         self.bins = np.zeros(n_samples, np.uint8)
         self.order = np.empty(n_samples, np.int32)
         self.groups = large_groups(n_samples, n_components, row_bytes)
-        self.habits = {group.start: Habit(n_components >= MANY_COMPONENTS) for group in self.groups}
-        self.motion = Motion(n_components) if n_samples >= ROWS_TO_FEATURES * n_features else None
+        flat = kind != TRIANGULAR
+        limit = FRAME_WORK if kind == COMMON_FRAME and n_components < FRAME_COMPONENTS else FLAT_WORK
+        many, most = n_components >= MANY_COMPONENTS, limit if flat else 0.0
+        self.habits = {group.start: Habit(many, most) for group in self.groups}
+        followed = n_features <= MOST_CODED if flat else n_samples >= ROWS_TO_FEATURES * n_features
+        self.motion = Motion(n_components) if followed else None
         self.codes: dict[int, np.ndarray] = {}  # of each group that prunes
-        work = work_per_row(TRIANGULAR, n_features, n_components)
+        work = work_per_row(kind, n_features, n_components)
         self.piece = max(BLOCK, MOST_GROUP_WORK // work // BLOCK * BLOCK)  # after which Ctrl-C is looked for
-        self.per_row = n_components * n_features * (n_features + 1) // 2
+        self.per_row = n_components * n_features * (1 if flat else n_features + 1) // (1 if flat else 2)
 
     def serves(self, model: KernelModel) -> bool:
         """Whether it is of this size of mixtures."""
-        return model.kind == TRIANGULAR and len(model.centers) == self.n_components
+        return model.kind == self.kind and len(model.centers) == self.n_components
 
-    def follow(self, parameters: Parameters) -> None:
-        """Learn of the parameters of the next pass."""
-        if self.motion is not None:
-            self.motion.follow(self.kernels, parameters)
+    def follow(self, parameters: Parameters, model: KernelModel) -> None:
+        """Learn of the parameters of the next pass, and of what the kernels see of them."""
+        if self.motion is None:
+            return
+        if self.kind == TRIANGULAR:
+            self.motion.follow(parameters, partial(drifts, self.kernels))
+        elif len(model.whitener) > 0:  # a frame that moves, too
+            self.motion = None
+        else:
+            self.motion.follow(model, flat_drifts)
 
     def accumulate(
         self,
