@@ -53,7 +53,7 @@ cdef inline void accumulate_few(
     """Add the sums over these rows."""
     cdef Py_ssize_t lanes = LANES_F64 if floating is double else LANES_F32
     cdef Py_ssize_t B = FEW_BYTES // <Py_ssize_t> sizeof(floating), D = at.D, K = at.K, stride = width(TRIANGULAR, D)
-    cdef Py_ssize_t block, n0, n, k, rows, whole
+    cdef Py_ssize_t block, n0, n, rows, whole
     cdef bint summed
     cdef floating cut = below_rounding(K, <floating> 0), floor = offsets[K] if at.Q > K else -INFINITY
     cdef floating* x = work + at.x

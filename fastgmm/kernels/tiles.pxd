@@ -126,16 +126,16 @@ cdef extern from "tiles.h" nogil:
     void join_lanes_f32(Py_ssize_t n, float* sums, double* out)
 
     int few_densities_f64(int d, Py_ssize_t n, Py_ssize_t k, const double* offsets, const double* centers,
-                          const double* rounding, const double* factors, double floor, double largest, const double* x, double* p,
-                          double* y, double* peaks)
+                          const double* rounding, const double* factors, double floor, double largest,
+                          const double* x, double* p, double* y, double* peaks)
     void few_exponentials_f64(int summed, Py_ssize_t n, Py_ssize_t k, double lowest, double smallest, double* p,
                               double* inverse, double* scores)
     void few_sums_f64(int d, Py_ssize_t n, Py_ssize_t k, double cut, const double* p, const double* inverse,
                       const double* weights, const double* y, double* sums)
 
     int few_densities_f32(int d, Py_ssize_t n, Py_ssize_t k, const float* offsets, const float* centers,
-                          const float* rounding, const float* factors, float floor, float largest, const float* x, float* p,
-                          float* y, float* peaks)
+                          const float* rounding, const float* factors, float floor, float largest,
+                          const float* x, float* p, float* y, float* peaks)
     void few_exponentials_f32(int summed, Py_ssize_t n, Py_ssize_t k, float lowest, float smallest, float* p,
                               float* inverse, float* scores)
     void few_sums_f32(int d, Py_ssize_t n, Py_ssize_t k, float cut, const float* p, const float* inverse,
