@@ -2,7 +2,7 @@
 from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memset
 
-from tiles cimport LANES_F32, LANES_F64, TILE_COLUMNS, distances, floating, multiply, transpose, whiten
+from tiles cimport FEW_BYTES, LANES_F32, LANES_F64, TILE_COLUMNS, distances, floating, multiply, transpose, whiten
 
 cdef extern from *:
     """
@@ -61,10 +61,16 @@ cdef struct Layout:
     Py_ssize_t y            # (K, D, P)  buffers of whitened samples, to be added to the scatter (TRIANGULAR)
     Py_ssize_t r            # (K, P)     their responsibilities
     Py_ssize_t u            # (4, P)     four rows of r y
+    Py_ssize_t sums         # (K, width, LANES)  sums of each lane (few features)
     Py_ssize_t n_buffered   # (K,)       samples in each buffer, as Py_ssize_t
     Py_ssize_t v            # (D, V) or (5, V)  what sums that all components share are made of
     Py_ssize_t V            # B padded: a row of v must not be a power of two away from the next, nor from one of x
     Py_ssize_t size
+
+
+cdef inline bint is_few(const Layout* at) noexcept nogil:
+    """Whether a model is of few features; see few_features.pxd."""
+    return at.kind == TRIANGULAR and at.D <= 4
 
 
 cdef inline Py_ssize_t take(Py_ssize_t* size, Py_ssize_t count, Py_ssize_t lanes) noexcept nogil:
@@ -79,7 +85,7 @@ cdef inline Layout layout(int kind, Py_ssize_t D, Py_ssize_t K, bint accumulatin
     cdef Layout at
     cdef Py_ssize_t lanes = LANES_F64 if itemsize == 8 else LANES_F32
     cdef Py_ssize_t tile = TILE_COLUMNS * lanes
-    cdef Py_ssize_t pad = max(lanes, 16), size = 0, doubles
+    cdef Py_ssize_t pad = max(lanes, 16), size = 0, doubles, rows
     at.pool = pool_size(kind, D) if accumulating else 0
     at.turned, at.scaled, at.framed = kind == COMMON_AXES, False, kind >= COMMON_FRAME
     kind = DIAGONAL if kind == COMMON_AXES else COMMON_FRAME if kind == COMMON_SHAPE else kind
@@ -92,12 +98,13 @@ cdef inline Layout layout(int kind, Py_ssize_t D, Py_ssize_t K, bint accumulatin
         at.B //= 2
     at.B = (at.B + tile - 1) // tile * tile
     at.C = at.P = at.B
-    at.x = take(&size, D * at.B, pad)
-    at.p = take(&size, K * at.B + PAGE_BYTES // itemsize, pad)     # a page more, not to move what follows within one
+    rows = max(at.B, FEW_BYTES // itemsize) if is_few(&at) else at.B
+    at.x = take(&size, D * rows, pad)
+    at.p = take(&size, K * rows + PAGE_BYTES // itemsize, pad)     # a page more, not to move what follows within one
     at.d2 = take(&size, K * at.B if kind == COMMON_FRAME else 0, pad)
-    at.extreme = take(&size, at.B, pad)
-    at.component = take(&size, at.B, pad)
-    at.scores = take(&size, at.B, pad)
+    at.extreme = take(&size, rows, pad)
+    at.component = take(&size, rows, pad)
+    at.scores = take(&size, rows, pad)
     doubles = (2 * D + 1) * TILE_COLUMNS * LANES_F64
     at.frame = take(&size, doubles * 8 // itemsize if at.framed else 0, pad)
     if kind == TRIANGULAR and accumulating:
@@ -106,6 +113,7 @@ cdef inline Layout layout(int kind, Py_ssize_t D, Py_ssize_t K, bint accumulatin
     at.y = take(&size, (K if accumulating else 1) * D * at.P if kind == TRIANGULAR else 0, pad)
     at.r = take(&size, K * at.P if kind == TRIANGULAR else 0, pad)
     at.u = take(&size, 4 * at.P if kind == TRIANGULAR else 0, pad)
+    at.sums = take(&size, K * width(kind, D) * lanes if is_few(&at) and accumulating else 0, pad)
     at.n_buffered = take(&size, 2 * K, pad)
     at.V = at.B + PADDING_BYTES // itemsize
     if at.pool > 0:

@@ -6,9 +6,10 @@ from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memcpy, memset
 
 from accumulation cimport accumulate_block, accumulate_labeled, flush_all, total
-from blocks cimport (Layout, below_rounding, clear_lanes, enter_frame, far, integer, load_block,
+from blocks cimport (Layout, below_rounding, clear_lanes, enter_frame, far, integer, is_few, load_block,
                      log_densities, store_responsibilities, weigh, width)
 from boxes cimport Boxes, accumulate_in_boxes, boxes_behind, evaluate_in_boxes, limit, pays, serves, set_model
+from few_features cimport accumulate_few, evaluate_few
 from order cimport STRETCH
 from pools cimport accumulate_pooled
 from pruning cimport desk, evaluate_pruned, prunes, stretch_rows
@@ -96,6 +97,10 @@ cdef inline void expectation_in_order(
     cdef bint summed
     cdef floating cut = below_rounding(at.K, <floating> 0)
     cdef double* log_likelihood = out + at.K * width(at.kind, at.D)
+    if is_few(at):
+        accumulate_few(at, X, row_stride, column_stride, N, weights, offsets, centers, center_rounding, factors, work,
+                       out)
+        return
     for block in range((N + B - 1) // B):
         n0 = block * B
         rows = min(B, N - n0)
@@ -225,6 +230,9 @@ cdef inline Py_ssize_t evaluate_in_order(
     """What a mixture says of these rows, block by block, all components each."""
     cdef Py_ssize_t n, block, n0, rows, B = at.B, n_far = 0
     cdef bint normalized = log_likelihoods != NULL or responsibilities != NULL
+    if is_few(at) and tails == NULL:
+        return evaluate_few(at, X, row_stride, column_stride, N, offsets, centers, center_rounding, factors, work,
+                            log_likelihoods, responsibilities, length, labels)
     memset(work + at.n_buffered, 0, at.K * sizeof(Py_ssize_t))
     for block in range((N + B - 1) // B):
         n0 = block * B

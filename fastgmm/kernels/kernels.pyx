@@ -31,11 +31,12 @@ once per component, is computed in double precision.
 
 Nothing here validates, allocates, or keeps state: callers size `workspace` by `workspace_size` and `out` by `n_sums`,
 and own every output. The pieces: blocks.pxd (workspace, reading rows, log densities), tails.pxd (Student's t),
-accumulation.pxd and pools.pxd (sums), boxes.pxd, order.pxd, pruning.pxd and drift.pxd (pairs left out), expectation.pxd
-(passes), groups.pxd and crew.pxd (passes of several threads), steps.pxd (between passes), priors.pxd, variational.pxd,
-location.pxd (origin and units), whole_fits.pxd (the EM loop), small_fits.pxd (fits of small tables), algebra.pxd (small
-matrices), clustering.pxd (k-means), hierarchy.pxd (Ward's merges), the register tiles behind tiles.pxd, and for rows
-with gaps patterns.pxd, pattern_blocks.pxd and pattern_rows.pxd.
+accumulation.pxd and pools.pxd (sums), few_features.pxd (few features), boxes.pxd, order.pxd, pruning.pxd, pairs.pxd and
+drift.pxd (pairs left out), expectation.pxd (passes), groups.pxd and crew.pxd (passes of several threads), steps.pxd
+(between passes), priors.pxd, variational.pxd, location.pxd (origin and units), whole_fits.pxd (the EM loop),
+small_fits.pxd (fits of small tables), algebra.pxd (small matrices), clustering.pxd (k-means), hierarchy.pxd (Ward's
+merges), the register tiles behind tiles.pxd, and for rows with gaps patterns.pxd, pattern_blocks.pxd and
+pattern_rows.pxd.
 """
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from cpython.pythread cimport (PyThread_acquire_lock, PyThread_allocate_lock, PyThread_free_lock,

@@ -61,6 +61,11 @@
 /* Rows of a block that lie near each other (boxes_template.h): whole vectors of any width. */
 #define BOX_ROWS 32
 
+/* A row of a block of few features (few_features_template.h), and how many vectors of exp take their steps together:
+ * enough for the steps of one not to wait for each other. */
+#define FEW_BYTES 512
+#define FEW_VECTORS 4
+
 /* The lanes at even and at odd places of two vectors side by side. */
 #define EVEN_2 0, 2
 #define ODD_2 1, 3
@@ -145,6 +150,7 @@ typedef struct {
 #include "compress_template.h"
 #include "boxes_template.h"
 #include "tiles_template.h"
+#include "few_features_template.h"
 #include "pruning_template.h"
 #include "pairs_template.h"
 #include "undefine.h"
@@ -166,6 +172,7 @@ typedef struct {
 #include "compress_template.h"
 #include "boxes_template.h"
 #include "tiles_template.h"
+#include "few_features_template.h"
 #include "pruning_template.h"
 #include "pairs_template.h"
 #include "undefine.h"

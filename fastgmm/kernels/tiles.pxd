@@ -16,6 +16,8 @@ cdef extern from "tiles.h" nogil:
         PANEL_LANES_f32
         PANEL_LANES_f64
         BOX_ROWS
+        FEW_BYTES
+        FEW_VECTORS
 
     void PREFETCH(const void* address)
 
@@ -134,6 +136,22 @@ cdef extern from "tiles.h" nogil:
                        const float* rounding, const float* factors, const float* x, const float* inverse,
                        const float* weights, const float* p, float* sums)
     void join_lanes_f32(Py_ssize_t n, float* sums, double* out)
+
+    int few_densities_f64(int d, Py_ssize_t n, Py_ssize_t k, const double* offsets, const double* centers,
+                          const double* rounding, const double* factors, double floor, double largest,
+                          const double* x, double* p, double* y, double* peaks)
+    void few_exponentials_f64(int summed, Py_ssize_t n, Py_ssize_t k, double lowest, double smallest, double* p,
+                              double* inverse, double* scores)
+    void few_sums_f64(int d, Py_ssize_t n, Py_ssize_t k, double cut, const double* p, const double* inverse,
+                      const double* weights, const double* y, double* sums)
+
+    int few_densities_f32(int d, Py_ssize_t n, Py_ssize_t k, const float* offsets, const float* centers,
+                          const float* rounding, const float* factors, float floor, float largest,
+                          const float* x, float* p, float* y, float* peaks)
+    void few_exponentials_f32(int summed, Py_ssize_t n, Py_ssize_t k, float lowest, float smallest, float* p,
+                              float* inverse, float* scores)
+    void few_sums_f32(int d, Py_ssize_t n, Py_ssize_t k, float cut, const float* p, const float* inverse,
+                      const float* weights, const float* y, float* sums)
 
     void multiply(int m, Py_ssize_t depth, const double* a, Py_ssize_t sa, Py_ssize_t ta,
                   const double* b, Py_ssize_t ldb, double* c, Py_ssize_t ldc)
@@ -364,3 +382,31 @@ cdef inline void join_lanes(Py_ssize_t n, floating* sums, double* out) noexcept 
         join_lanes_f64(n, sums, out)
     else:
         join_lanes_f32(n, sums, out)
+
+
+# ---- blocks of few features ----------------------------------------------------------------------------------
+
+
+cdef inline bint few_densities(int d, Py_ssize_t n, Py_ssize_t k, const floating* offsets, const floating* centers,
+                               const floating* rounding, const floating* factors, floating floor, const floating* x,
+                               floating* p, floating* y, floating* peaks) noexcept nogil:
+    if floating is double:
+        return few_densities_f64(d, n, k, offsets, centers, rounding, factors, floor, DBL_MAX, x, p, y, peaks)
+    else:
+        return few_densities_f32(d, n, k, offsets, centers, rounding, factors, floor, FLT_MAX, x, p, y, peaks)
+
+
+cdef inline void few_exponentials(bint summed, Py_ssize_t n, Py_ssize_t k, floating* p, floating* inverse,
+                                  floating* scores) noexcept nogil:
+    if floating is double:
+        few_exponentials_f64(summed, n, k, -DBL_MAX, DBL_MIN, p, inverse, scores)
+    else:
+        few_exponentials_f32(summed, n, k, -FLT_MAX, FLT_MIN, p, inverse, scores)
+
+
+cdef inline void few_sums(int d, Py_ssize_t n, Py_ssize_t k, floating cut, const floating* p, const floating* inverse,
+                          const floating* weights, const floating* y, floating* sums) noexcept nogil:
+    if floating is double:
+        few_sums_f64(d, n, k, cut, p, inverse, weights, y, sums)
+    else:
+        few_sums_f32(d, n, k, cut, p, inverse, weights, y, sums)

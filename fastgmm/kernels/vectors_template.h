@@ -32,6 +32,20 @@ ALWAYS_INLINE VEC NAME(load)(const REAL *p)
 
 ALWAYS_INLINE void NAME(store)(REAL *p, VEC v) { memcpy(p, &v, sizeof v); }
 
+/* a > b ? a : b, lane by lane, in one instruction where there is one. */
+ALWAYS_INLINE VEC NAME(larger)(VEC a, VEC b)
+{
+#if defined(__AVX512F__) && VECTOR_BYTES == 64
+    return sizeof(REAL) == 8 ? (VEC)_mm512_max_pd((__m512d)a, (__m512d)b) : (VEC)_mm512_max_ps((__m512)a, (__m512)b);
+#elif defined(__AVX__) && VECTOR_BYTES == 32
+    return sizeof(REAL) == 8 ? (VEC)_mm256_max_pd((__m256d)a, (__m256d)b) : (VEC)_mm256_max_ps((__m256)a, (__m256)b);
+#elif defined(__SSE2__) && VECTOR_BYTES == 16
+    return sizeof(REAL) == 8 ? (VEC)_mm_max_pd((__m128d)a, (__m128d)b) : (VEC)_mm_max_ps((__m128)a, (__m128)b);
+#else
+    return SELECT(a > b, a, b);
+#endif
+}
+
 /* out[t] = sum of the lanes of a[t], t < 16: neighbours are added until one lane is left. */
 #define ADD_NEIGHBOURS(count) \
     for (int t = 0; t < count; t++) \
@@ -66,7 +80,7 @@ ALWAYS_INLINE void NAME(transpose_square)(
 {
     VEC a[LANES];
     for (int n = 0; n < LANES; n++) {
-        memcpy(&a[n], rows + n * row_stride, sizeof a[n]);
+        a[n] = NAME(load)((const REAL *)(rows + n * row_stride)); /* not in halves, as memcpy to an array may */
         PREFETCH(rows + n * row_stride + ahead);
     }
 #if LANES > 1
@@ -107,20 +121,37 @@ NO_INLINE void NAME(transpose)(
 
 /* ---- exp, log, log-sum-exp ---- */
 
-/* exp(x) for x <= 0, branch-free: x = n ln2 + r with n rounded by adding a large constant (Cody & Waite 1980),
- * then 2^n (1 + r + r^2 q(r)); 0 below the cut. */
-ALWAYS_INLINE VEC NAME(exp)(VEC x)
+/* exp of `columns` vectors x <= 0, branch-free: x = n ln2 + r with n rounded by adding a large constant (Cody & Waite
+ * 1980), then 2^n (1 + r + r^2 q(r)); 0 below the cut. Each step is taken for all vectors, as it waits for the one
+ * before. */
+ALWAYS_INLINE void NAME(exps)(const int columns, VEC *x)
 {
     const int terms = sizeof NAME(exp_terms) / sizeof(REAL);
-    VEC shifted = x * (REAL)0x1.71547652b82fep+0 + SHIFT, n = shifted - SHIFT;
-    VEC r = n * -LN2_HIGH + x;
-    r = n * -LN2_LOW + r;
-    VEC q = (VEC){0} + NAME(exp_terms)[0];
+    VEC shifted[4], r[4], q[4];
+    for (int v = 0; v < columns; v++)
+        shifted[v] = x[v] * (REAL)0x1.71547652b82fep+0 + SHIFT;
+    for (int v = 0; v < columns; v++)
+        q[v] = shifted[v] - SHIFT;
+    for (int v = 0; v < columns; v++)
+        r[v] = q[v] * -LN2_HIGH + x[v];
+    for (int v = 0; v < columns; v++)
+        r[v] = q[v] * -LN2_LOW + r[v];
+    for (int v = 0; v < columns; v++)
+        q[v] = (VEC){0} + NAME(exp_terms)[0];
     for (int t = 1; t < terms; t++)
-        q = q * r + NAME(exp_terms)[t];
-    VEC scale = AS_REAL((AS_BITS(shifted) << MANTISSA_BITS) + (BITS)ONE);
-    VEC p = q * (r * r) + r;
-    return SELECT(x < EXP_CUT, (VEC){0}, p * scale + scale);
+        for (int v = 0; v < columns; v++)
+            q[v] = q[v] * r[v] + NAME(exp_terms)[t];
+    for (int v = 0; v < columns; v++) {
+        VEC scale = AS_REAL((AS_BITS(shifted[v]) << MANTISSA_BITS) + (BITS)ONE);
+        VEC p = q[v] * (r[v] * r[v]) + r[v];
+        x[v] = SELECT(x[v] < EXP_CUT, (VEC){0}, p * scale + scale);
+    }
+}
+
+ALWAYS_INLINE VEC NAME(exp)(VEC x)
+{
+    NAME(exps)(1, &x);
+    return x;
 }
 
 /* log(x) for finite x >= 1: x = 2^n m with sqrt(1/2) <= m < sqrt(2); with f = m - 1 and s = f / (2 + f),
