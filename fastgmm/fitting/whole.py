@@ -23,7 +23,7 @@ from .settings import Settings
 if TYPE_CHECKING:
     from .em import Fit
 
-MOST_WORK = 1 << 28  # multiply-adds of a call, after which Ctrl-C is looked for: a twentieth of a second
+MOST_WORK = 1 << 29  # multiply-adds of each thread in a call, after which Ctrl-C is looked for: a twentieth of a second
 GOES_ON, CONVERGED = 0, 1  # how a call may end; see kernels/whole_fits.pxd
 
 
@@ -70,7 +70,7 @@ def iterations(source: Source, m_step: MStep, settings: Settings, fit: Fit, prev
     (workspace,), *others = [allocate(arrays) for _ in range(n_threads)]
     offset = rules.offset
     bound = fit.bound if fit.lower_bounds else previous_bound + offset
-    at_a_time = max(1, MOST_WORK // work_of_iteration(source, structure, n_components))
+    at_a_time = max(1, n_threads * MOST_WORK // work_of_iteration(source, structure, n_components))
     while most > 0:
         own = parameters.weights, parameters.means, parameters.covariances, parameters.precisions_cholesky
         weights, means, covariances, factors = (np.array(values, order="C") for values in own)
