@@ -264,7 +264,7 @@ def test_calls_are_short_where_matrices_are_large(structure: str, calls: list[wh
     X = np.random.default_rng(0).normal(size=(3, 300))
     with warnings.catch_warnings(action="ignore"):
         GaussianMixture(1, covariance_type=structure, tol=0, max_iter=12, reg_covar=1.0, init_params=[0, 0, 0]).fit(X)
-    assert max(len(reached.bounds) for reached in calls) <= 2
+    assert max(len(reached.bounds) for reached in calls) <= 4  # of twelve
 
 
 def test_long_fits_from_kmeans_are_cut(calls: list[whole.Reached], monkeypatch: pytest.MonkeyPatch) -> None:
