@@ -58,9 +58,10 @@ are powers of two near the spread of the rows (model/units), cuts the rows into 
 steps for that. Where components have a shape or axes in common and rows are many, fewer sums do (fitting/pooling).
 Pairs of row and component that are below rounding are left out: with few features by bounds over boxes of rows near
 each other (boxes.pxd), with many by what a fit remembers of each row (sources/pruning, and pruning.pxd).
-Where all rows are one group, the same steps run in one call (fitting/whole), and the loop does what is left; where they
-are few, one call does everything from k-means on (fitting/tables), for one table or for thousands (many/). At the end
-the best fit becomes the attributes of the estimator. `predict` and its like make a `Fitted` of these attributes, and
+Where rows lie in memory and passes are short, the same steps run in one call, of several threads that stay awake
+(fitting/whole, and crew.pxd), and the loop does what is left; where rows are few, one call does everything from k-means
+on (fitting/tables), for one table or for thousands (many/). At the end the best fit becomes the attributes of the
+estimator. `predict` and its like make a `Fitted` of these attributes, and
 `source.model(fitted)` puts it before the rows (kernels.posterior).
 
 To add X, go to Y

@@ -178,7 +178,7 @@ cdef inline floating limit(Py_ssize_t K, floating zero) noexcept nogil:
 
 cdef inline Py_ssize_t most_percent(Py_ssize_t K) noexcept nogil:
     """What part of K components may be left for boxes to save time: more of many, where the order costs less."""
-    return 75 + min(K, 240) // 16
+    return 44 + min(K, 240) // 16
 
 
 cdef inline bint pays(

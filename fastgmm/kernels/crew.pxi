@@ -1,6 +1,8 @@
 # Threads that a call leads; included by kernels.pyx.
 
 
+@cython.final
+@cython.auto_pickle(False)
 cdef class Team:
     """A crew of so many threads, for one call that leads it."""
 

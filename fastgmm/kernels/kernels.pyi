@@ -1,6 +1,6 @@
 """The functions of every variant (_base, _v3, _v4); the meaning of the arguments stands in kernels.pyx."""
 
-from typing import Any
+from typing import Any, Self, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +14,9 @@ COMMON_FRAME: int
 COMMON_SHAPE: int
 COMMON_AXES: int
 
+@final
 class Team:
-    def __init__(self, n_members: int) -> None: ...
+    def __new__(cls, n_members: int) -> Self: ...
     def assist(self, workspace: Rows) -> None: ...
     def dismiss(self) -> None: ...
 

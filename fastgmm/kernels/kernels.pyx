@@ -38,6 +38,7 @@ small_fits.pxd (fits of small tables), algebra.pxd (small matrices), clustering.
 merges), the register tiles behind tiles.pxd, and for rows with gaps patterns.pxd, pattern_blocks.pxd and
 pattern_rows.pxd.
 """
+cimport cython
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from cpython.pythread cimport (PyThread_acquire_lock, PyThread_allocate_lock, PyThread_free_lock,
                                PyThread_release_lock, WAIT_LOCK)
