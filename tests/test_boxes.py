@@ -120,7 +120,7 @@ def boxes_of_rows(dtype: Any, n_features: int) -> list[Array]:
     return [X.astype(dtype) for X in found]
 
 
-@pytest.mark.parametrize("n_features", [2, 3, 4])
+@pytest.mark.parametrize("n_features", [1, 2, 3, 4])
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_bounds_hold(variant: str, dtype: str, n_features: int) -> None:
@@ -170,7 +170,7 @@ def test_rows_that_are_no_numbers_leave_everything_in(dtype: str, value: float) 
 # ---- pairs that are left out
 
 
-@pytest.mark.parametrize("n_features", [2, 3, 4])
+@pytest.mark.parametrize("n_features", [1, 2, 3, 4])
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_what_is_left_out_is_below_rounding(variant: str, dtype: str, n_features: int) -> None:
@@ -194,7 +194,7 @@ def test_what_is_left_out_is_below_rounding(variant: str, dtype: str, n_features
     assert n_far == expected[3] == 0
 
 
-@pytest.mark.parametrize("n_features", [2, 3, 4])
+@pytest.mark.parametrize("n_features", [1, 2, 3, 4])
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_sums_are_those_of_the_dense_kernel(variant: str, dtype: str, n_features: int) -> None:
@@ -334,7 +334,7 @@ def start(X: Array, n_components: int) -> dict[str, Any]:
     return {**given, "tol": 0.0, "random_state": 0}
 
 
-@pytest.mark.parametrize("n_features", [2, 3, 4])
+@pytest.mark.parametrize("n_features", [1, 2, 3, 4])
 def test_fits_agree_with_dense_ones(n_features: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same path to the same parameters, with pairs left out and without; answers about rows, too."""
     X = pictured(30_000, n_features)

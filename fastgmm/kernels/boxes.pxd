@@ -82,7 +82,7 @@ cdef inline Boxes boxes_behind(const Layout* at, Py_ssize_t itemsize) noexcept n
 
 cdef inline bint serves(const Layout* at) noexcept nogil:
     """Whether boxes are for a model of this kind and size."""
-    return at.kind == TRIANGULAR and 2 <= at.D <= 4
+    return at.kind == TRIANGULAR and at.D <= 4
 
 
 cdef inline void set_model(

@@ -1,14 +1,16 @@
-/* Blocks of BOX_ROWS rows that lie near each other, of 2 to 4 features: bounds of log densities over the box of a
+/* Blocks of BOX_ROWS rows that lie near each other, of 1 to 4 features: bounds of log densities over the box of a
  * block, and the steps of expectation and accumulation for the components that they leave. tiles.h includes this file
  * for each precision, between vectors_template.h and tiles_template.h; boxes.pxd says what is derived from what.
  *
  * `d` is a constant wherever a function is expanded. The packed factor of a component holds W column by column.
  */
 #define BOX_VECTORS (BOX_ROWS / LANES)
+#define TOGETHER (BOX_VECTORS < 4 ? BOX_VECTORS : 4) /* vectors whose exponentials are taken step by step */
 #define ABS(v) AS_REAL(AS_BITS(v) & (BITS)(~0ull >> (65 - 8 * sizeof(REAL))))
 #define PACKED (d * (d + 1) / 2)
 #define FOR_FEATURES(call) \
     switch (d) { \
+    case 1: call(1); break; \
     case 2: call(2); break; \
     case 3: call(3); break; \
     default: call(4); \
@@ -92,7 +94,7 @@ ALWAYS_INLINE void NAME(whiten_vector)(
     const int d, const REAL *w, const REAL *rounding, const REAL *center, const VEC *x, VEC *y)
 {
     for (int i = 0; i < d; i++)
-        y[i] = (VEC){0} + rounding[i];
+        y[i] = rounding[i] - (VEC){0};
     for (int j = 0; j < d; j++) {
         VEC z = x[j] - center[j];
         for (int i = j; i < d; i++)
@@ -117,7 +119,7 @@ ALWAYS_INLINE void NAME(densities_tile)(
             squares = squares * (REAL)-0.5 + offsets[k];
             NAME(store)(p + v * LANES, squares);
             top = a > 0 ? NAME(load)(peak + v * LANES) : squares;
-            NAME(store)(peak + v * LANES, SELECT(squares > top, squares, top));
+            NAME(store)(peak + v * LANES, NAME(larger)(squares, top));
         }
     }
 }
@@ -148,20 +150,17 @@ NO_INLINE ptrdiff_t NAME(exponentials)(
     for (ptrdiff_t a = 0; a < n; a++) {
         VEC t[BOX_VECTORS];
         MASK below = ~(MASK){0};
-        BITS lanes[LANES];
         for (int v = 0; v < BOX_VECTORS; v++) {
             t[v] = NAME(load)(p + a * BOX_ROWS + v * LANES) - top[v];
             below &= MASK_OF(t[v] < low);
         }
-        memcpy(lanes, &below, sizeof below);
-        for (int lane = 1; lane < LANES; lane++)
-            lanes[0] &= lanes[lane];
-        if (lanes[0])
+        if (NAME(all)(below))
             continue;
+        for (int v = 0; v < BOX_VECTORS; v += TOGETHER)
+            NAME(exps)(TOGETHER, t + v);
         for (int v = 0; v < BOX_VECTORS; v++) {
-            VEC e = NAME(exp)(t[v]);
-            NAME(store)(p + left * BOX_ROWS + v * LANES, e);
-            total[v] += e;
+            NAME(store)(p + left * BOX_ROWS + v * LANES, t[v]);
+            total[v] += t[v];
         }
         chosen[left++] = chosen[a];
     }
@@ -242,6 +241,7 @@ NO_INLINE void NAME(join_lanes)(ptrdiff_t n, REAL *sums, double *out)
 }
 
 #undef BOX_VECTORS
+#undef TOGETHER
 #undef ABS
 #undef PACKED
 #undef FOR_FEATURES

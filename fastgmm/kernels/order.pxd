@@ -10,7 +10,8 @@ cdef enum:
 
 
 cdef struct Grid:
-    # A lattice of cells over most rows; those beyond it are taken to its outermost cells.
+    # A lattice of cells over most rows; those beyond it are taken to its outermost cells. Of a single feature the
+    # number of a cell is its place along the curve.
     Py_ssize_t D
     double[4] low               # where it begins along each feature
     double[4] per_unit          # cells
@@ -36,12 +37,12 @@ cdef inline void find_grid(
     Py_ssize_t row_stride,
     Py_ssize_t column_stride,
     Py_ssize_t n,
-    Py_ssize_t D,               # IN   2 .. 4
+    Py_ssize_t D,               # IN   1 .. 4
     Grid* grid,                 # OUT
     floating zero,              # tells the type
 ) noexcept nogil:
     """Cells over the median extent of pieces of the sample, which single rows far away do not stretch."""
-    cdef Py_ssize_t i, piece, r, start, stop, bits = 8 if D == 2 else 5 if D == 3 else 4
+    cdef Py_ssize_t i, piece, r, start, stop, bits = 16 if D == 1 else 8 if D == 2 else 5 if D == 3 else 4
     cdef double[PIECES] lowest
     cdef double[PIECES] highest
     cdef double x, extent
@@ -59,7 +60,7 @@ cdef inline void find_grid(
         extent = -median(highest) - grid.low[i]
         grid.per_unit[i] = (grid.last + 1) / extent if extent > 0 else 0
     grid.spread[0] = 0
-    for r in range(1, 1 << bits):
+    for r in range(1, 1 << min(bits, 8)):
         grid.spread[r] = <uint16_t> (grid.spread[r >> 1] << D | r & 1)
 
 
@@ -75,7 +76,7 @@ cdef inline void find_order(
     floating zero,              # tells the type
 ) noexcept nogil:
     """Counting sort by the lower, then by the upper bytes of the numbers of cells."""
-    cdef Py_ssize_t n, i, byte, D = grid.D, below = 0, above = 0, count
+    cdef Py_ssize_t n, i, byte, cell, D = grid.D, below = 0, above = 0, count
     cdef Py_ssize_t[BYTE] lower
     cdef Py_ssize_t[BYTE] upper
     cdef double x
@@ -88,7 +89,8 @@ cdef inline void find_order(
             x = (<const floating*> (X + n * row_stride + i * column_stride))[0]
             x = (x - grid.low[i]) * grid.per_unit[i]
             x = x if x > 0 else 0           # and NaN
-            code |= <uint16_t> (grid.spread[<Py_ssize_t> (x if x < grid.last else grid.last)] << i)
+            cell = <Py_ssize_t> (x if x < grid.last else grid.last)
+            code |= <uint16_t> (cell if D == 1 else grid.spread[cell] << i)
         codes[n] = code
         lower[code & (BYTE - 1)] += 1
         upper[code >> 8] += 1

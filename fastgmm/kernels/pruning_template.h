@@ -71,24 +71,6 @@ ALWAYS_INLINE void NAME(next_panel)(
 #undef UPPER_COLUMN
 #undef LOWER_COLUMN
 
-/* Whether a comparison holds in all lanes. */
-ALWAYS_INLINE int NAME(all)(MASK mask)
-{
-#if defined(VECTOR_BYTES) && defined(__AVX512BW__)
-    return _mm512_movepi8_mask((__m512i)mask) == ~(__mmask64)0;
-#elif defined(VECTOR_BYTES) && defined(__AVX2__)
-    return _mm256_movemask_epi8((__m256i)mask) == -1;
-#elif defined(VECTOR_BYTES) && defined(__SSE2__)
-    return _mm_movemask_epi8((__m128i)mask) == 0xffff;
-#else
-    BITS lanes[LANES];
-    memcpy(lanes, &mask, sizeof mask);
-    for (int lane = 1; lane < LANES; lane++)
-        lanes[0] &= lanes[lane];
-    return lanes[0] == -1;
-#endif
-}
-
 #define LAST_PANEL(m) \
     case m: NAME(next_panel)(m, i0, w, c, center, x, z, y, squares); break;
 

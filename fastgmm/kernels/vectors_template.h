@@ -46,6 +46,24 @@ ALWAYS_INLINE VEC NAME(larger)(VEC a, VEC b)
 #endif
 }
 
+/* Whether a comparison holds in all lanes. */
+ALWAYS_INLINE int NAME(all)(MASK mask)
+{
+#if defined(VECTOR_BYTES) && defined(__AVX512BW__)
+    return _mm512_movepi8_mask((__m512i)mask) == ~(__mmask64)0;
+#elif defined(VECTOR_BYTES) && defined(__AVX2__)
+    return _mm256_movemask_epi8((__m256i)mask) == -1;
+#elif defined(VECTOR_BYTES) && defined(__SSE2__)
+    return _mm_movemask_epi8((__m128i)mask) == 0xffff;
+#else
+    BITS lanes[LANES];
+    memcpy(lanes, &mask, sizeof mask);
+    for (int lane = 1; lane < LANES; lane++)
+        lanes[0] &= lanes[lane];
+    return lanes[0] == -1;
+#endif
+}
+
 /* out[t] = sum of the lanes of a[t], t < 16: neighbours are added until one lane is left. */
 #define ADD_NEIGHBOURS(count) \
     for (int t = 0; t < count; t++) \

@@ -25,7 +25,7 @@ WIDE_BLOCK = 64  # which are shorter where rows are so wide that a group would b
 CHOICE = 32  # components from which some may be left out of boxes of rows in sums,
 CHOICE_OF_ROWS = 64  # and from which in what is asked of single rows
 PRUNED_FEATURES, PRUNED_OF_ROWS = 12, 32  # from how many on whitening of single rows may end early
-BOX_FEATURES = 2, 4  # how many features such rows have, at least and at most
+BOX_FEATURES = 1, 4  # how many features such rows have, at least and at most
 NEAR_ROWS = 80  # for each component in a group where rows of a group near each other are worked on together,
 FEWEST_NEAR, MOST_NEAR = 4096, 65536  # at least and at most
 

@@ -67,12 +67,31 @@ def large_groups(n_samples: int, n_components: int, row_bytes: int) -> list[slic
     return cut_evenly(n_samples, -(-rows // BLOCK) * BLOCK)
 
 
+# ---- when it pays, by the shares of pairs and of multiply-adds that a pass has had
+
+
+def pays_whitened(many: bool, share: float, work: float) -> bool:
+    """Where each feature of a pair takes a row of a factor, and components are many or not."""
+    return (share < FEW and (many or work < LESS)) or (many and share < SOME and work < LITTLE)
+
+
+def pays_flat(most: float, share: float, work: float) -> bool:
+    """Where each takes a multiply-add or two, of which there may be so many."""
+    return share < FLAT_SHARE and work < most
+
+
+def rule(kind: int, n_components: int) -> Callable[[float, float], bool]:
+    """Which of them is for mixtures of this kind and size."""
+    if kind == TRIANGULAR:
+        return partial(pays_whitened, n_components >= MANY_COMPONENTS)
+    return partial(pays_flat, FRAME_WORK if kind == COMMON_FRAME and n_components < FRAME_COMPONENTS else FLAT_WORK)
+
+
 @dataclass(slots=True)
 class Habit:
     """How passes over a group of rows are made."""
 
-    many: bool  # components
-    flat: float = 0.0  # the largest share of multiply-adds where a feature takes one or two of them
+    pays: Callable[[float, float], bool]
     pruning: bool = False
     waiting: int = 0  # passes that leave nothing out before it is tried
     pause: int = PAUSE
@@ -80,13 +99,12 @@ class Habit:
 
     def heed(self, share: float, work: float) -> None:
         """Go on, or pause, after a pass with these shares of the pairs and of the multiply-adds of all."""
-        if self.flat > 0:
-            self.pruning = share < FLAT_SHARE and work < self.flat
-        else:
-            few, some = share < FEW, share < SOME
-            self.pruning = (few and (self.many or work < LESS)) or (self.many and some and work < LITTLE)
+        self.pruning = self.pays(share, work)
         if not self.pruning:
             self.waiting, self.pause = self.pause, 2 * self.pause
+
+
+# ---- how far components move
 
 
 def drifts(kernels: ModuleType, before: Parameters, after: Parameters) -> np.ndarray:
@@ -113,10 +131,8 @@ def flat_drifts(before: KernelModel, after: KernelModel) -> np.ndarray:
 
 def _scaled(model: KernelModel) -> tuple[np.ndarray, np.ndarray]:
     """Centers (K, D) and factors (K, D) or (K, 1) of a model in the units of the data, to which scales are exact."""
-    centers, factors = (
-        model.centers.astype(np.float64),
-        model.factors.astype(np.float64).reshape(len(model.centers), -1),
-    )
+    centers = model.centers.astype(np.float64)
+    factors = model.factors.astype(np.float64).reshape(len(centers), -1)
     if model.scales is None:
         return centers, factors
     return centers / model.scales, factors * model.scales[: factors.shape[1]]
@@ -165,16 +181,15 @@ class Memory:
         self.bins = np.zeros(n_samples, np.uint8)
         self.order = np.empty(n_samples, np.int32)
         self.groups = large_groups(n_samples, n_components, row_bytes)
-        flat = kind != TRIANGULAR
-        limit = FRAME_WORK if kind == COMMON_FRAME and n_components < FRAME_COMPONENTS else FLAT_WORK
-        many, most = n_components >= MANY_COMPONENTS, limit if flat else 0.0
-        self.habits = {group.start: Habit(many, most) for group in self.groups}
-        followed = n_features <= MOST_CODED if flat else n_samples >= ROWS_TO_FEATURES * n_features
+        self.habits = {group.start: Habit(rule(kind, n_components)) for group in self.groups}
+        followed = n_features <= MOST_CODED
+        if kind == TRIANGULAR:
+            followed = n_samples >= ROWS_TO_FEATURES * n_features
         self.motion = Motion(n_components) if followed else None
         self.codes: dict[int, np.ndarray] = {}  # of each group that prunes
         work = work_per_row(kind, n_features, n_components)
         self.piece = max(BLOCK, MOST_GROUP_WORK // work // BLOCK * BLOCK)  # after which Ctrl-C is looked for
-        self.per_row = n_components * n_features * (1 if flat else n_features + 1) // (1 if flat else 2)
+        self.per_row = n_components * (n_features * (n_features + 1) // 2 if kind == TRIANGULAR else n_features)
 
     def serves(self, model: KernelModel) -> bool:
         """Whether it is of this size of mixtures."""
