@@ -23,6 +23,7 @@ from libc.stdint cimport int32_t, int64_t, uint16_t
 from libc.string cimport memset
 
 from accumulation cimport total
+from arguments cimport Answers, Mixture, View, normalizes
 from blocks cimport TRIANGULAR, Layout, below_rounding, far, integer, packed_size, take, width
 from order cimport STRETCH, Grid, find_grid, find_order
 from tiles cimport (BOX_ROWS, LANES_F32, LANES_F64, PREFETCH, bounds, box_of, densities, exponentials, floating,
@@ -85,15 +86,12 @@ cdef inline bint serves(const Layout* at) noexcept nogil:
     return at.kind == TRIANGULAR and at.D <= 4
 
 
-cdef inline void set_model(
-    const Boxes* to,
-    const floating* offsets,            # IN   the mixture, as in `accumulate`
-    const floating* centers,
-    const floating* center_rounding,
-    const floating* factors,
-    floating* work,
-) noexcept nogil:
+cdef inline void set_model(const Boxes* to, const Mixture* mixture, floating* work) noexcept nogil:
     """The mixture as bounds read it; lanes without a component never matter."""
+    cdef const floating* offsets = <const floating*> mixture.offsets
+    cdef const floating* centers = <const floating*> mixture.centers
+    cdef const floating* center_rounding = <const floating*> mixture.center_rounding
+    cdef const floating* factors = <const floating*> mixture.factors
     cdef Py_ssize_t lanes = LANES_F64 if floating is double else LANES_F32
     cdef Py_ssize_t k, i, D = to.D, packed = packed_size(D), rows = 2 + 2 * D + packed
     cdef floating* place
@@ -121,27 +119,26 @@ cdef inline floating slack_of(floating zero) noexcept nogil:
 
 
 cdef inline void gather(
-    const char* X,
-    Py_ssize_t row_stride,
-    Py_ssize_t column_stride,
+    const View* rows,
+    Py_ssize_t apart,                   # IN   1, or every how many rows `order` numbers
     const uint16_t* order,              # IN   from the first row of the block on
-    Py_ssize_t rows,                    # IN   1 .. BOX_ROWS
+    Py_ssize_t count,                   # IN   1 .. BOX_ROWS
     Py_ssize_t ahead,                   # IN   how many more come after these
     Py_ssize_t D,
     floating* x,                        # OUT  (D, BOX_ROWS); lanes past the last row repeat it
 ) noexcept nogil:
     """A block of rows, while those of the next one are fetched."""
-    cdef Py_ssize_t n, i
+    cdef Py_ssize_t n, i, stride = apart * rows.row_stride
     cdef const char* row
-    for n in range(min(rows, ahead)):
-        PREFETCH(X + order[rows + n] * row_stride)
-    for n in range(rows):
-        row = X + order[n] * row_stride
+    for n in range(min(count, ahead)):
+        PREFETCH(rows.X + order[count + n] * stride)
+    for n in range(count):
+        row = rows.X + order[n] * stride
         for i in range(D):
-            x[i * BOX_ROWS + n] = (<const floating*> (row + i * column_stride))[0]
+            x[i * BOX_ROWS + n] = (<const floating*> (row + i * rows.column_stride))[0]
     for i in range(D):
-        for n in range(rows, BOX_ROWS):
-            x[i * BOX_ROWS + n] = x[i * BOX_ROWS + rows - 1]
+        for n in range(count, BOX_ROWS):
+            x[i * BOX_ROWS + n] = x[i * BOX_ROWS + count - 1]
 
 
 cdef inline floating find_bounds(const Boxes* to, floating* work) noexcept nogil:
@@ -183,47 +180,44 @@ cdef inline Py_ssize_t most_percent(Py_ssize_t K) noexcept nogil:
 
 cdef inline bint pays(
     const Boxes* to,
-    const char* X,                      # IN   (N, D), N <= STRETCH
-    Py_ssize_t row_stride,
-    Py_ssize_t column_stride,
-    Py_ssize_t N,
-    const floating* offsets,            # IN   (Q,)
+    const View* rows,                   # IN   at most STRETCH
+    const Mixture* mixture,
     floating below,                     # IN   see `choose`
     floating* work,                     # INOUT  order, if it pays
 ) noexcept nogil:
     """Whether enough components are left out of blocks of a sample; if so, puts the rows in order."""
     cdef Grid grid
     cdef uint16_t* order = <uint16_t*> (work + to.order)
-    cdef Py_ssize_t n = (N + APART - 1) // APART, trial, block, n_blocks = n // TRIAL_ROWS, found = 0
-    if N < LEAST_ROWS:
+    cdef Py_ssize_t n = (rows.N + APART - 1) // APART, trial, block, n_blocks = n // TRIAL_ROWS, found = 0
+    if rows.N < LEAST_ROWS:
         return False
-    find_grid(X, APART * row_stride, column_stride, n, to.D, &grid, <floating> 0)
-    find_order(X, APART * row_stride, column_stride, n, &grid, order + STRETCH, order + 2 * STRETCH, order,
-               <floating> 0)
+    find_grid(rows.X, APART * rows.row_stride, rows.column_stride, n, to.D, &grid, <floating> 0)
+    find_order(rows.X, APART * rows.row_stride, rows.column_stride, n, &grid, order + STRETCH, order + 2 * STRETCH,
+               order, <floating> 0)
     for trial in range(TRIALS):
         block = trial * n_blocks // TRIALS
-        gather(X, APART * row_stride, column_stride, order + block * TRIAL_ROWS, TRIAL_ROWS, 0, to.D, work + to.x)
-        found += choose(to, offsets, below, work)
+        gather(rows, APART, order + block * TRIAL_ROWS, TRIAL_ROWS, 0, to.D, work + to.x)
+        found += choose(to, <const floating*> mixture.offsets, below, work)
         if 100 * found > most_percent(to.K) * TRIALS * to.K:
             return False
-    find_order(X, row_stride, column_stride, N, &grid, order + STRETCH, order + 2 * STRETCH, order, <floating> 0)
+    find_order(rows.X, rows.row_stride, rows.column_stride, rows.N, &grid, order + STRETCH, order + 2 * STRETCH, order,
+               <floating> 0)
     return True
 
 
 cdef inline Py_ssize_t find_densities(
     const Boxes* to,
     Py_ssize_t n,                       # IN   how many components are chosen
-    const floating* offsets,            # IN   the mixture, as in `accumulate`
-    const floating* centers,
-    const floating* center_rounding,
-    const floating* factors,
+    const Mixture* mixture,
     floating* work,                     # INOUT  fills p and peak; chosen
 ) noexcept nogil:
     """Log densities of the chosen components in the block x, and of noise, which joins them; returns how many."""
     cdef Py_ssize_t i
+    cdef const floating* offsets = <const floating*> mixture.offsets
     cdef floating* peak = work + to.peak
-    densities(<int> to.D, n, <int32_t*> (work + to.chosen), offsets, centers, center_rounding, factors, work + to.x,
-              work + to.p, peak)
+    densities(<int> to.D, n, <int32_t*> (work + to.chosen), offsets, <const floating*> mixture.centers,
+              <const floating*> mixture.center_rounding, <const floating*> mixture.factors, work + to.x, work + to.p,
+              peak)
     if to.Q == to.K:
         return n
     (<int32_t*> (work + to.chosen))[n] = <int32_t> to.K
@@ -235,21 +229,15 @@ cdef inline Py_ssize_t find_densities(
 
 cdef inline Py_ssize_t accumulate_in_boxes(
     const Boxes* to,
-    const char* X,                      # IN   (N, D) rows that are in order
-    Py_ssize_t row_stride,
-    Py_ssize_t column_stride,
-    Py_ssize_t N,
-    const floating* weights,            # IN   (N,), or NULL: 1 each
-    const floating* offsets,            # IN   the mixture, as in `accumulate`
-    const floating* centers,
-    const floating* center_rounding,
-    const floating* factors,
+    const View* given,                  # IN   rows that are in order
+    const Mixture* mixture,
     floating* work,
     double* out,                        # INOUT  sums per component, then the log-likelihood
 ) noexcept nogil:
     """Add the sums over these rows; returns how many pairs of a row and a component were worked out."""
     cdef Py_ssize_t lanes = LANES_F64 if floating is double else LANES_F32
-    cdef Py_ssize_t block, n0, n, rows, D = to.D, K = to.K, stride = width(TRIANGULAR, D), found = 0
+    cdef Py_ssize_t block, n0, n, rows, D = to.D, K = to.K, stride = width(TRIANGULAR, D), found = 0, N = given.N
+    cdef const floating* weights = <const floating*> given.weights
     cdef const uint16_t* order = <const uint16_t*> (work + to.order)
     cdef int32_t* chosen = <int32_t*> (work + to.chosen)
     cdef int32_t* unjoined = <int32_t*> (work + to.unjoined)
@@ -261,16 +249,17 @@ cdef inline Py_ssize_t accumulate_in_boxes(
     for block in range((N + BOX_ROWS - 1) // BOX_ROWS):
         n0 = block * BOX_ROWS
         rows = min(BOX_ROWS, N - n0)
-        gather(X, row_stride, column_stride, order + n0, rows, N - n0 - rows, D, work + to.x)
+        gather(given, 1, order + n0, rows, N - n0 - rows, D, work + to.x)
         for n in range(BOX_ROWS):
             w[n] = 0 if n >= rows else 1 if weights == NULL else weights[order[n0 + n]]
-        n = choose(to, offsets, low, work)
+        n = choose(to, <const floating*> mixture.offsets, low, work)
         found += n * rows
-        n = find_densities(to, n, offsets, centers, center_rounding, factors, work)
+        n = find_densities(to, n, mixture, work)
         n = exponentials(n, chosen, low, work + to.p, work + to.peak, work + to.scores, work + to.inverse)
         n -= n > 0 and chosen[n - 1] == K       # noise has no sums
-        lane_sums(<int> D, n, chosen, cut, centers, center_rounding, factors, work + to.x, work + to.inverse, w,
-                  work + to.p, sums)
+        lane_sums(<int> D, n, chosen, cut, <const floating*> mixture.centers,
+                  <const floating*> mixture.center_rounding, <const floating*> mixture.factors, work + to.x,
+                  work + to.inverse, w, work + to.p, sums)
         join_full(to, n, sums, out, chosen, unjoined)
         for n in range(rows if weights != NULL else 0):
             (work + to.scores)[n] = w[n] * (work + to.scores)[n] if w[n] > 0 else 0
@@ -296,24 +285,17 @@ cdef inline void join_full(
 
 cdef inline Py_ssize_t evaluate_in_boxes(
     const Boxes* to,
-    const char* X,                      # IN   (N, D) rows that are in order
-    Py_ssize_t row_stride,
-    Py_ssize_t column_stride,
-    Py_ssize_t N,
-    const floating* offsets,            # IN   the mixture, as in `posterior`
-    const floating* centers,
-    const floating* center_rounding,
-    const floating* factors,
+    const View* given,                  # IN   rows that are in order
+    const Mixture* mixture,
     floating low,                       # IN   see `choose`
     floating* work,
-    floating* log_likelihoods,          # OUT  (N,), or NULL
-    floating* responsibilities,         # OUT  (N, Q), or NULL
-    Py_ssize_t length,                  # IN   of a row of these
-    int64_t* labels,                    # OUT  (N,), -1 for noise, or NULL
+    const Answers* out,
 ) noexcept nogil:
     """What a mixture says of these rows; returns how many are far, as `evaluate`."""
-    cdef Py_ssize_t block, n0, n, k, i, rows, D = to.D, K = to.K, n_far = 0
-    cdef bint normalized = log_likelihoods != NULL or responsibilities != NULL
+    cdef Py_ssize_t block, n0, n, k, i, rows, D = to.D, K = to.K, n_far = 0, N = given.N
+    cdef bint normalized = normalizes(out)
+    cdef floating* log_likelihoods = <floating*> out.log_likelihoods
+    cdef floating* responsibilities = <floating*> out.responsibilities
     cdef const uint16_t* order = <const uint16_t*> (work + to.order)
     cdef int32_t* chosen = <int32_t*> (work + to.chosen)
     cdef const floating* p = work + to.p
@@ -323,14 +305,14 @@ cdef inline Py_ssize_t evaluate_in_boxes(
     for block in range((N + BOX_ROWS - 1) // BOX_ROWS):
         n0 = block * BOX_ROWS
         rows = min(BOX_ROWS, N - n0)
-        gather(X, row_stride, column_stride, order + n0, rows, N - n0 - rows, D, work + to.x)
-        n = choose(to, offsets, low, work)
-        n = find_densities(to, n, offsets, centers, center_rounding, factors, work)
-        if labels != NULL:
+        gather(given, 1, order + n0, rows, N - n0 - rows, D, work + to.x)
+        n = choose(to, <const floating*> mixture.offsets, low, work)
+        n = find_densities(to, n, mixture, work)
+        if out.labels != NULL:
             largest(BOX_ROWS, n, p, BOX_ROWS, peak, work + to.first)
             for i in range(rows):
                 k = chosen[integer(work + to.first, i)]
-                labels[order[n0 + i]] = k if k < K else -1      # noise
+                out.labels[order[n0 + i]] = k if k < K else -1      # noise
         if normalized:
             n = exponentials(n, chosen, low, work + to.p, peak, scores, work + to.inverse)
         n_far += far(scores if normalized else peak, rows)
@@ -339,7 +321,7 @@ cdef inline Py_ssize_t evaluate_in_boxes(
         if responsibilities != NULL:
             shares(n, cut, work + to.inverse, work + to.p)
             for i in range(rows):
-                spread(n, chosen, p + i, to.Q, responsibilities + order[n0 + i] * length)
+                spread(n, chosen, p + i, to.Q, responsibilities + order[n0 + i] * out.length)
     return n_far
 
 

@@ -8,6 +8,7 @@ from libc.stdint cimport int64_t
 from libc.string cimport memcpy, memset
 
 from accumulation cimport total
+from arguments cimport Answers, Mixture, View, normalizes
 from blocks cimport TRIANGULAR, Layout, below_rounding, far, integer, load_block, width
 from tiles cimport (FEW_BYTES, FEW_VECTORS, LANES_F32, LANES_F64, few_densities, few_exponentials, few_sums, floating,
                     join_lanes, largest)
@@ -38,23 +39,18 @@ cdef inline void join_all(const Layout* at, floating* sums, double* out) noexcep
 
 cdef inline void accumulate_few(
     const Layout* at,
-    const char* X,                      # IN   (N, D) rows of any strides
-    Py_ssize_t row_stride,              # IN   in bytes
-    Py_ssize_t column_stride,
-    Py_ssize_t N,
-    const floating* weights,            # IN   (N,), or NULL: 1 each
-    const floating* offsets,            # IN   the mixture, as in `accumulate`
-    const floating* centers,
-    const floating* center_rounding,
-    const floating* factors,
+    const View* given,
+    const Mixture* mixture,
     floating* work,                     # SCRATCH
     double* out,                        # INOUT sums per component, then the log-likelihood
 ) noexcept nogil:
     """Add the sums over these rows."""
     cdef Py_ssize_t lanes = LANES_F64 if floating is double else LANES_F32
     cdef Py_ssize_t B = FEW_BYTES // <Py_ssize_t> sizeof(floating), D = at.D, K = at.K, stride = width(TRIANGULAR, D)
-    cdef Py_ssize_t block, n0, n, rows, whole
+    cdef Py_ssize_t block, n0, n, rows, whole, N = given.N
     cdef bint summed
+    cdef const floating* weights = <const floating*> given.weights
+    cdef const floating* offsets = <const floating*> mixture.offsets
     cdef floating cut = below_rounding(K, <floating> 0), floor = offsets[K] if at.Q > K else -INFINITY
     cdef floating* x = work + at.x
     cdef floating* p = work + at.p
@@ -69,8 +65,10 @@ cdef inline void accumulate_few(
         rows = min(B, N - n0)
         whole = whole_vectors_of(rows, <floating> 0)
         summed = rows == B and weights == NULL
-        load_block(X + n0 * row_stride, row_stride, column_stride, rows, N - n0, D, B, x)
-        if few_densities(<int> D, whole, K, offsets, centers, center_rounding, factors, floor, x, p, y, scores):
+        load_block(given.X + n0 * given.row_stride, given.row_stride, given.column_stride, rows, N - n0, D, B, x)
+        if few_densities(<int> D, whole, K, offsets, <const floating*> mixture.centers,
+                         <const floating*> mixture.center_rounding, <const floating*> mixture.factors, floor, x, p, y,
+                         scores):
             only_finite(K * D * B, y)
         for n in range(B if at.Q > K else 0):
             p[K * B + n] = offsets[K]
@@ -90,24 +88,18 @@ cdef inline void accumulate_few(
 
 cdef inline Py_ssize_t evaluate_few(
     const Layout* at,                   # IN   of no accumulation
-    const char* X,                      # IN   (N, D) rows of any strides
-    Py_ssize_t row_stride,              # IN   in bytes
-    Py_ssize_t column_stride,
-    Py_ssize_t N,
-    const floating* offsets,            # IN   the mixture, as in `posterior`
-    const floating* centers,
-    const floating* center_rounding,
-    const floating* factors,
+    const View* given,
+    const Mixture* mixture,
     floating* work,                     # SCRATCH
-    floating* log_likelihoods,          # OUT  (N,), or NULL
-    floating* responsibilities,         # OUT  (N, Q), or NULL
-    Py_ssize_t length,                  # IN   of a row of these
-    int64_t* labels,                    # OUT  (N,), -1 for noise, or NULL
+    const Answers* answers,
 ) noexcept nogil:
     """What a mixture says of these rows; returns how many are far, as `evaluate`."""
     cdef Py_ssize_t B = FEW_BYTES // <Py_ssize_t> sizeof(floating), D = at.D, K = at.K
-    cdef Py_ssize_t block, n0, n, k, rows, whole, n_far = 0
-    cdef bint normalized = log_likelihoods != NULL or responsibilities != NULL
+    cdef Py_ssize_t block, n0, n, k, rows, whole, n_far = 0, N = given.N
+    cdef bint normalized = normalizes(answers)
+    cdef floating* log_likelihoods = <floating*> answers.log_likelihoods
+    cdef floating* responsibilities = <floating*> answers.responsibilities
+    cdef const floating* offsets = <const floating*> mixture.offsets
     cdef floating floor = offsets[K] if at.Q > K else -INFINITY
     cdef floating* p = work + at.p
     cdef floating* restrict inverse = work + at.extreme
@@ -118,24 +110,26 @@ cdef inline Py_ssize_t evaluate_few(
         n0 = block * B
         rows = min(B, N - n0)
         whole = whole_vectors_of(rows, <floating> 0)
-        load_block(X + n0 * row_stride, row_stride, column_stride, rows, N - n0, D, B, work + at.x)
-        few_densities(<int> D, whole, K, offsets, centers, center_rounding, factors, floor, work + at.x, p,
-                      <floating*> NULL, scores)
+        load_block(given.X + n0 * given.row_stride, given.row_stride, given.column_stride, rows, N - n0, D, B,
+                   work + at.x)
+        few_densities(<int> D, whole, K, offsets, <const floating*> mixture.centers,
+                      <const floating*> mixture.center_rounding, <const floating*> mixture.factors, floor, work + at.x,
+                      p, <floating*> NULL, scores)
         for n in range(B if at.Q > K else 0):
             p[K * B + n] = offsets[K]
-        if labels != NULL:
+        if answers.labels != NULL:
             largest(whole, at.Q, p, B, scores, work + at.component)
             for n in range(rows):
                 k = integer(work + at.component, n)
-                labels[n0 + n] = k if k < K else -1     # noise
+                answers.labels[n0 + n] = k if k < K else -1     # noise
         if normalized:
             few_exponentials(False, whole, at.Q, p, inverse, scores)
         n_far += far(scores, rows)
         if log_likelihoods != NULL:
             memcpy(log_likelihoods + n0, scores, rows * sizeof(floating))
         for k in range(at.Q if responsibilities != NULL else 0):
-            out = responsibilities + n0 * length + k
+            out = responsibilities + n0 * answers.length + k
             e = p + k * B
             for n in range(rows):
-                out[n * length] = e[n] * inverse[n]
+                out[n * answers.length] = e[n] * inverse[n]
     return n_far

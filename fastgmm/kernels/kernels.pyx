@@ -31,12 +31,12 @@ once per component, is computed in double precision.
 
 Nothing here validates, allocates, or keeps state: callers size `workspace` by `workspace_size` and `out` by `n_sums`,
 and own every output. The pieces: blocks.pxd (workspace, reading rows, log densities), tails.pxd (Student's t),
-accumulation.pxd and pools.pxd (sums), few_features.pxd (few features), boxes.pxd, order.pxd, pruning.pxd, pairs.pxd and
-drift.pxd (pairs left out), expectation.pxd (passes), groups.pxd and crew.pxd (passes of several threads), steps.pxd
-(between passes), priors.pxd, variational.pxd, location.pxd (origin and units), whole_fits.pxd (the EM loop),
-small_fits.pxd (fits of small tables), algebra.pxd (small matrices), clustering.pxd (k-means), hierarchy.pxd (Ward's
-merges), the register tiles behind tiles.pxd, and for rows with gaps patterns.pxd, pattern_blocks.pxd and
-pattern_rows.pxd.
+arguments.pxd (what passes are given), accumulation.pxd and pools.pxd (sums), few_features.pxd (few features),
+boxes.pxd, order.pxd, early_exit.pxd, pruning.pxd, pairs.pxd, drift.pxd and pruned_answers.pxd (pairs left out),
+expectation.pxd (passes), groups.pxd and crew.pxd (passes of several threads), steps.pxd (between passes), priors.pxd,
+variational.pxd, location.pxd (origin and units), whole_fits.pxd (the EM loop), small_fits.pxd (fits of small tables),
+algebra.pxd (small matrices), clustering.pxd (k-means), hierarchy.pxd (Ward's merges), the register tiles behind
+tiles.pxd, and for rows with gaps patterns.pxd, pattern_blocks.pxd and pattern_rows.pxd.
 """
 cimport cython
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
@@ -48,6 +48,7 @@ from libc.string cimport memset
 from accumulation cimport accumulate_block, flush_all, total
 from algebra cimport cholesky, copy_rows, invert_upper, padded
 from answers cimport find_units, in_range
+from arguments cimport Answers, Mixture, View, answers_from, part
 from axes cimport along_axes, eigenvectors, in_frame
 from blocks cimport (COMMON_AXES, COMMON_FRAME, COMMON_SHAPE, DIAGONAL, TRIANGULAR, Layout, aligned, below_rounding,
                      clear_lanes, enter_frame, far, finite_row, given_responsibilities, integer, layout, load_block,
@@ -57,8 +58,9 @@ from clustering cimport Points, nearest_centers, plant, potentials_of, settle
 from constraints cimport Constraint, constrain, keeps_axes, size_of_constraint
 from crew cimport Crew, Member, assist, dismiss, shared_add
 from drift cimport drift
+from early_exit cimport desk
 from expectation cimport accumulate_all_labeled, begin, behind, evaluate, expectation
-from groups cimport Groups, Rows
+from groups cimport Groups
 from hierarchy cimport merge_clusters
 from location cimport Sample, locate
 from pattern_blocks cimport (FEW, MarginalModel, accumulate_pattern_block, begin_block, begin_pattern, end_pattern,
@@ -66,12 +68,12 @@ from pattern_blocks cimport (FEW, MarginalModel, accumulate_pattern_block, begin
 from pattern_rows cimport accumulate_rows, draw, filled, flush_rows, posterior_of_row, read_row, squares
 from patterns cimport PatternMixture, SortedRows, condition, own_width, pattern_mixture, set_mixture, sorted_rows
 from priors cimport Conjugate, Penalty, estimate_conjugate, log_density
-from pruning cimport Pruned, desk, expectation_pruned, rows_of_code, scratch_size
+from pruning cimport Pruned, expectation_pruned, rows_of_code, scratch_size
 from small_fits cimport Common, Desk, fit_table, n_numbers, numbers_of_model, set_desk
 from steps cimport Shape, describe, estimate, largest_noise, moments, noise, shape_of
 from tiles cimport TILE_COLUMNS, exp_all, floating, largest, log_all, normalize
 from variational cimport Variational, evaluated_log_weights, expected_log_joint, lower_bound
-from whole_fits cimport Rules, Scratch, iterate
+from whole_fits cimport Rows, Rules, Scratch, iterate
 
 globals().update(TRIANGULAR=TRIANGULAR, DIAGONAL=DIAGONAL, COMMON_FRAME=COMMON_FRAME, COMMON_SHAPE=COMMON_SHAPE,
                  COMMON_AXES=COMMON_AXES)  # for Python
@@ -89,6 +91,43 @@ def workspace_size(int kind, Py_ssize_t n_features, Py_ssize_t n_components, bin
 def n_sums(int kind, Py_ssize_t n_features, Py_ssize_t n_components):
     """How many numbers `accumulate` leaves: of each component, the log-likelihood, and of all components."""
     return n_components * width(kind, n_features) + 1 + pool_size(kind, n_features)
+
+
+cdef View view(const floating[:, :] X, const floating* weights):
+    """Rows as passes are given them, with their weights or NULL."""
+    cdef View rows
+    rows.X, rows.N = <const char*> &X[0, 0] if X.shape[0] > 0 else NULL, X.shape[0]
+    rows.row_stride, rows.column_stride = X.strides[0], X.strides[1]
+    rows.weights = weights
+    return rows
+
+
+cdef Mixture mixture_of(
+    const floating[::1] offsets,
+    const floating[:, ::1] centers,
+    const floating[:, ::1] center_rounding,
+    const floating[::1] factors,
+    const double[::1] origin,
+    const double[::1] whitener,
+):
+    """A mixture as passes are given it; what it has not is empty."""
+    cdef Mixture mixture
+    mixture.offsets, mixture.centers, mixture.factors = &offsets[0], &centers[0, 0], &factors[0]
+    mixture.center_rounding = &center_rounding[0, 0] if center_rounding.shape[0] > 0 else NULL
+    mixture.origin = &origin[0] if origin.shape[0] > 0 else NULL
+    mixture.whitener = &whitener[0] if whitener.shape[0] > 0 else NULL
+    return mixture
+
+
+cdef Answers places_of(
+    floating[::1] log_likelihoods, floating[:, ::1] responsibilities, int64_t[::1] labels, Py_ssize_t length
+):
+    """Where answers for rows go; each may be None."""
+    cdef Answers out
+    out.log_likelihoods = NULL if log_likelihoods is None else &log_likelihoods[0]
+    out.responsibilities, out.length = NULL if responsibilities is None else &responsibilities[0, 0], length
+    out.labels = NULL if labels is None else &labels[0]
+    return out
 
 
 cdef bint is_diagonal(const Layout* at, Py_ssize_t numbers):
@@ -116,36 +155,33 @@ def accumulate(
 
     Returns how many pairs of a row and a component were worked out.
     """
-    cdef Py_ssize_t N = X.shape[0], K = centers.shape[0], block, n0, rows, B
-    cdef const floating* w = NULL if weights is None else &weights[0]
+    cdef Py_ssize_t N = X.shape[0], K = centers.shape[0], block, n0, count, B, n_pairs = N * K
+    cdef View rows = view(X, NULL if weights is None else &weights[0])
+    cdef Mixture mixture = mixture_of(offsets, centers, center_rounding, factors, origin, whitener)
+    cdef const floating* w = <const floating*> rows.weights
     cdef Layout at = layout(kind, centers.shape[1], K, True, sizeof(floating))
     cdef floating* work = aligned(&workspace[0])
-    cdef const double* W = &whitener[0] if whitener.shape[0] > 0 else NULL
-    cdef const double* o = &origin[0] if at.framed else NULL
-    cdef const floating* lost = &center_rounding[0, 0] if kind == TRIANGULAR else NULL
-    cdef const char* x = <const char*> &X[0, 0] if N > 0 else NULL
     cdef Boxes boxes
-    cdef Py_ssize_t n_pairs = N * K
     at.Q = offsets.shape[0]
     boxes = boxes_behind(&at, sizeof(floating))
     at.scaled = is_diagonal(&at, whitener.shape[0])
     with nogil:
         if labels is not None:
-            accumulate_all_labeled(&at, x, X.strides[0], X.strides[1], N, &labels[0], w, &centers[0, 0], lost, work,
-                                   &out[0])
+            accumulate_all_labeled(&at, &rows, &labels[0], &centers[0, 0],
+                                   <const floating*> mixture.center_rounding, work, &out[0])
         elif responsibilities is None:
-            n_pairs = expectation(&at, &boxes if choosing else NULL, x, X.strides[0], X.strides[1], N, w, &offsets[0],
-                                  &centers[0, 0], lost, &factors[0], o, W, work, &out[0])
+            n_pairs = expectation(&at, &boxes if choosing else NULL, &rows, &mixture, work, &out[0])
         else:
             B = at.B
             begin(&at, work, &out[0])
             for block in range((N + B - 1) // B):
                 n0 = block * B
-                rows = min(B, N - n0)
-                load_block(x + n0 * X.strides[0], X.strides[0], X.strides[1], rows, N - n0, at.D, B, work + at.x)
+                count = min(B, N - n0)
+                load_block(rows.X + n0 * rows.row_stride, rows.row_stride, rows.column_stride, count, N - n0, at.D, B,
+                           work + at.x)
                 if at.framed:
-                    enter_frame(&at, o, W, work)
-                given_responsibilities(&at, &responsibilities[n0, 0], w + n0 if w != NULL else NULL, rows, centers,
+                    enter_frame(&at, mixture.origin, mixture.whitener, work)
+                given_responsibilities(&at, &responsibilities[n0, 0], w + n0 if w != NULL else NULL, count, centers,
                                        center_rounding, work)
                 accumulate_block(&at, &centers[0, 0], work, &out[0])
             flush_all(&at, work, &out[0])
@@ -186,23 +222,18 @@ def accumulate_pruned(
     """
     cdef Py_ssize_t K = centers.shape[0]
     cdef Layout at = layout(kind, centers.shape[1], K, True, sizeof(floating))
-    cdef const floating* w = NULL if weights is None else &weights[0]
-    cdef const double* W = &whitener[0] if whitener.shape[0] > 0 else NULL
-    cdef const double* o = &origin[0] if at.framed else NULL
-    cdef const floating* lost = &center_rounding[0, 0] if kind == TRIANGULAR else NULL
+    cdef Mixture mixture = mixture_of(offsets, centers, center_rounding, factors, origin, whitener)
     cdef Pruned rows
     at.Q = offsets.shape[0]
     at.scaled = is_diagonal(&at, whitener.shape[0])
-    rows.X, rows.row_stride, rows.column_stride = <const char*> &X[0, 0], X.strides[0], X.strides[1]
-    rows.N = X.shape[0]
+    rows.given = view(X, NULL if weights is None else &weights[0])
     rows.labels, rows.bins, rows.order, rows.scratch = &labels[0], &bins[0], &order[0], &scratch[0]
     rows.pairs, rows.macs, rows.codes = 0, 0, NULL
     if codes is not None:
         rows.codes, rows.R = &codes[0, 0], rows_of_code(K)
         rows.unit, rows.passed = &moved[0, 0], &moved[1, 0]
     with nogil:
-        expectation_pruned(&rows, &at, start, stop, sorting, w, &offsets[0], &centers[0, 0], lost, &factors[0], o, W,
-                           aligned(&workspace[0]), &out[0])
+        expectation_pruned(&rows, &at, start, stop, sorting, &mixture, aligned(&workspace[0]), &out[0])
     return rows.pairs, rows.macs * desk(&at, True, sizeof(floating)).B
 
 
@@ -248,21 +279,18 @@ def posterior(
 
     Returns how many rows are so far from all components that their log densities do not tell these apart.
     """
-    cdef Py_ssize_t N = X.shape[0], K = centers.shape[0], n_far
+    cdef Py_ssize_t K = centers.shape[0], n_far
+    cdef View rows = view(X, <const floating*> NULL)
+    cdef Mixture mixture = mixture_of(offsets, centers, center_rounding, factors, origin, whitener)
     cdef Layout at = layout(kind, centers.shape[1], K, False, sizeof(floating))
-    cdef const double* W = &whitener[0] if whitener.shape[0] > 0 else NULL
     cdef const floating* t = NULL if tails is None else &tails[0, 0]
-    cdef floating* scores = NULL if log_likelihoods is None else &log_likelihoods[0]
-    cdef floating* shares = NULL if responsibilities is None else &responsibilities[0, 0]
-    cdef int64_t* chosen = NULL if labels is None else &labels[0]
+    cdef Answers answers = places_of(log_likelihoods, responsibilities, labels, offsets.shape[0])
     cdef Boxes boxes
     at.Q = offsets.shape[0]
     boxes = boxes_behind(&at, sizeof(floating))
     at.scaled = is_diagonal(&at, whitener.shape[0])
     with nogil:
-        n_far = evaluate(&at, &boxes if choosing else NULL, <const char*> &X[0, 0], X.strides[0], X.strides[1], N,
-                         &offsets[0], &centers[0, 0], &center_rounding[0, 0], &factors[0], &origin[0], W, t, apart,
-                         aligned(&workspace[0]), scores, shares, at.Q, chosen)
+        n_far = evaluate(&at, &boxes if choosing else NULL, &rows, &mixture, t, apart, aligned(&workspace[0]), &answers)
     return n_far
 
 
@@ -585,8 +613,11 @@ def bounds_of_box(
     cdef Layout at = layout(TRIANGULAR, X.shape[1], K, True, sizeof(floating))
     cdef Boxes boxes = boxes_behind(&at, sizeof(floating))
     cdef floating* work = aligned(&workspace[0])
+    cdef Mixture mixture
     cdef floating least
-    set_model(&boxes, &offsets[0], &centers[0, 0], &center_rounding[0, 0], &factors[0], work)
+    mixture.offsets, mixture.centers, mixture.factors = &offsets[0], &centers[0, 0], &factors[0]
+    mixture.center_rounding = &center_rounding[0, 0]
+    set_model(&boxes, &mixture, work)
     for i in range(X.shape[1]):
         for n in range(BOX_ROWS):
             (work + boxes.x)[i * BOX_ROWS + n] = X[min(n, X.shape[0] - 1), i]

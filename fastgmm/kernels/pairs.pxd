@@ -6,6 +6,7 @@ pairs of each component are kept in a list, which is added to its sums row by ro
 from libc.stdint cimport int32_t
 from libc.string cimport memcpy, memset
 
+from arguments cimport Mixture, View
 from blocks cimport DIAGONAL, Layout, enter_frame, take, width
 from tiles cimport LANES_F32, LANES_F64, PREFETCH, add_pairs, floating, panel_lanes, transpose
 
@@ -43,43 +44,40 @@ cdef inline Batch batch(const Layout* at, Py_ssize_t itemsize) noexcept nogil:
 cdef inline void load_batch(
     const Layout* at,
     const Batch* to,
-    const char* X,              # IN   rows of any strides
-    Py_ssize_t row_stride,      # IN   in bytes
-    Py_ssize_t column_stride,
-    const int32_t* order,       # IN   (count,)  which of them
+    const View* given,
+    const int32_t* order,       # IN   (count,)  which rows
     Py_ssize_t count,           # IN   at most B; what is past the last row repeats it
-    const double* origin,
-    const double* whitener,
+    const Mixture* mixture,     # IN   whose frame it is
     floating* work,             # SCRATCH  a Layout
     floating* lists,            # OUT  the batch
 ) noexcept nogil:
     """Copy rows side by side, and take them to their frame."""
     cdef Py_ssize_t n, i, D = at.D, B = at.B, L = to.L, block = panel_lanes(sizeof(floating))
-    cdef bint turned = at.framed and whitener != NULL
+    cdef bint turned = at.framed and mixture.whitener != NULL
     cdef Py_ssize_t whole = B if turned else (count + block - 1) // block * block
     cdef floating* rows = lists + to.rows
     cdef floating* restrict own
     cdef const char* row
     for n in range(whole):
         if n + 8 < count:                       # fetch what comes soon
-            row = X + order[n + 8] * row_stride
+            row = given.X + order[n + 8] * given.row_stride
             for i in range(0, D * <Py_ssize_t> sizeof(floating), 64):
                 PREFETCH(row + i)
-        row = X + order[min(n, count - 1)] * row_stride
-        if column_stride == sizeof(floating):
+        row = given.X + order[min(n, count - 1)] * given.row_stride
+        if given.column_stride == sizeof(floating):
             memcpy(rows + n * L, row, D * sizeof(floating))
         else:
             for i in range(D):
-                rows[n * L + i] = (<const floating*> (row + i * column_stride))[0]
+                rows[n * L + i] = (<const floating*> (row + i * given.column_stride))[0]
         for i in range(D, L):
             rows[n * L + i] = 0
         if at.framed and not turned:            # as `enter_frame` has it
             own = rows + n * L
             for i in range(D):
-                own[i] = <floating> (own[i] - origin[i])
+                own[i] = <floating> (own[i] - mixture.origin[i])
     if turned:
         transpose(B, D, <const char*> rows, L * sizeof(floating), work + at.x, B)
-        enter_frame(at, origin, whitener, work)
+        enter_frame(at, mixture.origin, mixture.whitener, work)
         transpose(L, B, <const char*> (work + at.x), B * sizeof(floating), rows, L)
 
 

@@ -7,15 +7,15 @@ from libc.stdint cimport int32_t
 from libc.string cimport memset
 
 from algebra cimport padded
+from arguments cimport View
 from blocks cimport COMMON_FRAME, DIAGONAL, TRIANGULAR, Layout, aligned, packed_size, width
 from clustering cimport Points, nearest_centers, plant, reached, settle
 from constraints cimport constrain, keeps_axes, size_of_constraint
 from expectation cimport accumulate_all_labeled
-from groups cimport Rows
 from location cimport Sample, choose, locate
 from steps cimport DEFINITE, Shape, describe, estimate, find_factors, largest_noise, moments
 from tiles cimport floating
-from whole_fits cimport UNUSUAL, Rules, Scratch, equalize, iterate
+from whole_fits cimport UNUSUAL, Rows, Rules, Scratch, equalize, iterate
 
 cdef extern from "<time.h>" nogil:
     ctypedef long time_t
@@ -125,24 +125,26 @@ cdef inline Py_ssize_t n_numbers(const Common* c, Py_ssize_t itemsize) noexcept 
     return c.N + (c.n_trials + K) * D + numbers_of_model(&c.s) + most + 3 * 64 // itemsize
 
 
-cdef inline void in_double(const Rows* rows, const floating* weights, Py_ssize_t D, Desk* at, Rows* out) noexcept nogil:
-    """The rows, and their weights, in double precision: where they are, or a copy."""
+cdef inline void in_double(const Rows* rows, Py_ssize_t D, Desk* at, View* out, floating zero) noexcept nogil:
+    """The rows, and their weights, in double precision: where they are, or a copy; `zero` tells their type."""
     cdef Py_ssize_t n, i
-    out[0] = rows[0]
+    cdef const floating* weights = <const floating*> rows.given.weights
+    out[0] = rows.given
     if weights != NULL:
-        for n in range(rows.N):
+        out.weights = at.weights
+        for n in range(rows.given.N):
             at.weights[n] = weights[n]
     if floating is float:
-        for n in range(rows.N):
+        for n in range(rows.given.N):
             for i in range(D):
-                at.rows[n * D + i] = (<const float*> (rows.X + n * rows.row_stride + i * rows.column_stride))[0]
+                at.rows[n * D + i] = (<const float*> (rows.given.X + n * rows.given.row_stride
+                                                      + i * rows.given.column_stride))[0]
         out.X, out.row_stride, out.column_stride = <const char*> at.rows, D * sizeof(double), sizeof(double)
 
 
 cdef inline void moments_of_all(
     const Layout* at,               # IN   of one component, DIAGONAL or TRIANGULAR
-    const Rows* rows,               # IN   in double precision
-    const double* weights,
+    const View* rows,               # IN   in double precision
     const double* origin,
     Desk* desk,
     double* out,                    # OUT  (D,) squares, or (D, D)
@@ -152,8 +154,7 @@ cdef inline void moments_of_all(
     cdef double* sums = desk.square_sums
     memset(desk.labels, 0, rows.N * sizeof(int32_t))
     memset(desk.unit, 0, D * sizeof(double))        # there is no rounding
-    accumulate_all_labeled(at, rows.X, rows.row_stride, rows.column_stride, rows.N, desk.labels, weights, origin,
-                           desk.unit, desk.square, sums)
+    accumulate_all_labeled(at, rows, desk.labels, origin, desk.unit, desk.square, sums)
     sums += 1 + D
     if at.kind == DIAGONAL:
         for i in range(D):
@@ -167,24 +168,24 @@ cdef inline void moments_of_all(
 cdef inline void survey(
     const Common* c,
     const Rows* rows,
-    const floating* weights,        # IN   (N,), or NULL: 1 each
     Desk* at,
     double* origin,                 # OUT  (D,)
     double* units,                  # OUT  (D,)
     double* squares,                # OUT  (D,)  about the origin
     double* scatter,                # OUT  (D, D)  or NULL
+    floating zero,                  # tells the type of the rows
 ) noexcept nogil:
     """Where the rows lie."""
     cdef Sample sample
-    cdef Rows double_rows
-    cdef const double* w = NULL if weights == NULL else at.weights
-    cdef Py_ssize_t n, N = rows.N, size = max(1, min(<Py_ssize_t> ORIGIN_ROWS, (1 << 20) // c.s.D))
+    cdef View double_rows
+    cdef bint weighted = rows.given.weights != NULL
+    cdef Py_ssize_t n, N = rows.given.N, size = max(1, min(<Py_ssize_t> ORIGIN_ROWS, (1 << 20) // c.s.D))
     cdef double total = 0
-    sample.X, sample.row_stride, sample.column_stride = rows.X, rows.row_stride, rows.column_stride
+    sample.X, sample.row_stride, sample.column_stride = rows.given.X, rows.given.row_stride, rows.given.column_stride
     sample.step, sample.chosen = max(1, N // size), NULL
     sample.n = (N + sample.step - 1) // sample.step
-    in_double(rows, weights, c.s.D, at, &double_rows)
-    if weights != NULL:
+    in_double(rows, c.s.D, at, &double_rows, zero)
+    if weighted:
         for n in range(N):
             total += at.weights[n]
             at.cumulative[n] = total
@@ -192,9 +193,9 @@ cdef inline void survey(
         sample.n, sample.chosen = size, at.chosen
     sample.apart = max(1, sample.n // max(2, min(<Py_ssize_t> UNIT_ROWS, (1 << 17) // c.s.D)))
     locate(&sample, c.s.D, origin, units, <floating> 0)
-    moments_of_all(&c.square, &double_rows, w, origin, at, squares)
+    moments_of_all(&c.square, &double_rows, origin, at, squares)
     if scatter != NULL:
-        moments_of_all(&c.matrix, &double_rows, w, origin, at, scatter)
+        moments_of_all(&c.matrix, &double_rows, origin, at, scatter)
 
 
 cdef inline bint regularize(
@@ -230,7 +231,6 @@ cdef inline bint regularize(
 cdef inline bint cluster(
     const Common* c,
     const Rows* rows,
-    const floating* weights,
     const double* draws,            # IN   which part of all is the first seed, and (K - 1, trials) for the others
     const double* squares,          # IN   (D,)
     Desk* at,
@@ -238,11 +238,12 @@ cdef inline bint cluster(
     floating* work,                 # SCRATCH
 ) noexcept nogil:
     """k-means: centers into `seeds`, nearest centers into `labels`; False where a center has lost its rows."""
-    cdef Py_ssize_t k, i, K = c.s.K, D = c.s.D, N = rows.N, T = c.n_trials
+    cdef Py_ssize_t k, i, K = c.s.K, D = c.s.D, N = rows.given.N, T = c.n_trials
+    cdef const floating* weights = <const floating*> rows.given.weights
     cdef floating* about = numbers + N + T * D
     cdef double all_squares = 0
     cdef Points points
-    points.X, points.row_stride, points.column_stride = rows.X, rows.row_stride, rows.column_stride
+    points.X, points.row_stride, points.column_stride = rows.given.X, rows.given.row_stride, rows.given.column_stride
     points.N, points.origin = N, rows.origin
     if weights == NULL:
         at.chosen[0] = <Py_ssize_t> (draws[0] * N)
@@ -252,8 +253,8 @@ cdef inline bint cluster(
           at.cumulative + N, at.chosen + K, at.chosen)
     for k in range(K):
         for i in range(D):
-            at.seeds[k * D + i] = (<const floating*> (rows.X + at.chosen[k] * rows.row_stride
-                                                      + i * rows.column_stride))[0]
+            at.seeds[k * D + i] = (<const floating*> (rows.given.X + at.chosen[k] * rows.given.row_stride
+                                                      + i * rows.given.column_stride))[0]
     for i in range(D):
         all_squares += squares[i]
     if settle(&c.centers, &points, weights, c.tol * (all_squares / rows.total / D),
@@ -277,7 +278,6 @@ cdef inline void choose_one(const double* cumulative, Py_ssize_t N, double part,
 cdef inline bint first_step(
     const Common* c,
     const Rows* rows,
-    const floating* weights,
     Desk* at,
     floating* model,                # SCRATCH
     floating* work,                 # SCRATCH
@@ -301,8 +301,7 @@ cdef inline bint first_step(
             at.unit[k * size + (i * D + i if c.wide.triangular else i)] = 1
     describe(&c.wide, own_weights, NULL, at.seeds, at.unit, NULL, NULL, model, centers, rounding, rounding + K * D,
              NULL)
-    accumulate_all_labeled(&c.labeled, rows.X, rows.row_stride, rows.column_stride, rows.N, at.labels, weights, centers,
-                           rounding, work, own.sums)
+    accumulate_all_labeled(&c.labeled, &rows.given, at.labels, centers, rounding, work, own.sums)
     moments(&c.wide, own.sums, at.seeds, at.unit, centers, NULL, NULL, 0, own.algebra, own.counts, own.first, at.wide)
     pooled = at.wide
     if c.s.kind == COMMON_FRAME:
@@ -346,7 +345,6 @@ cdef inline void pool(const Shape* s, const double* wide, double* out) noexcept 
 cdef inline int fit_table(
     Common* c,
     Rows* rows,                     # INOUT  their origin, units and scatter are found
-    const floating* row_weights,    # IN   (N,), or NULL: 1 each
     const double* draws,            # IN   see `cluster`
     Desk* at,                       # SCRATCH
     floating* numbers,              # SCRATCH
@@ -362,7 +360,7 @@ cdef inline int fit_table(
     cdef double* covariances = means + K * D
     cdef double* factors = covariances + size
     cdef double* axes = factors + size if keeps_axes(&c.rules.constraint) else NULL
-    cdef floating* model = numbers + rows.N + (c.n_trials + K) * D
+    cdef floating* model = numbers + rows.given.N + (c.n_trials + K) * D
     cdef floating* work = aligned(model + numbers_of_model(&c.s))
     cdef double bound = -INFINITY, log_likelihood = 0, begun = clock()
     cdef double* matrix = NULL
@@ -373,7 +371,7 @@ cdef inline int fit_table(
         matrix = place + 3 * D
     elif c.s.triangular and c.ridge > 0:
         matrix = at.matrix
-    survey(c, rows, row_weights, at, place, place + D, place + 2 * D, matrix)
+    survey(c, rows, at, place, place + D, place + 2 * D, matrix, <floating> 0)
     for i in range(D):
         at.least_deviation[i] = c.least_deviation * (1 if floating is double else rows.units[i])
         if not isfinite(place[2 * D + i]):
@@ -386,10 +384,10 @@ cdef inline int fit_table(
             return UNUSUAL
     c.rules.frame = rows.origin if c.s.kind == COMMON_FRAME else NULL
     c.rules.least_deviation = at.least_deviation
-    usual = cluster(c, rows, row_weights, draws, place + 2 * D, at, numbers, work)
-    usual = usual and first_step(c, rows, row_weights, at, model, work, parameters, means, covariances, factors, axes)
+    usual = cluster(c, rows, draws, place + 2 * D, at, numbers, work)
+    usual = usual and first_step(c, rows, at, model, work, parameters, means, covariances, factors, axes)
     c.seconds += clock() - begun
     if not usual:
         return UNUSUAL
-    return iterate(&c.own, NULL, &c.s, rows, NULL, row_weights, &c.rules, parameters, means, covariances, factors, axes,
+    return iterate(&c.own, NULL, &c.s, rows, NULL, &c.rules, parameters, means, covariances, factors, axes,
                    &at.steps, model, work, &bound, &log_likelihood, most, n_iter, bounds)

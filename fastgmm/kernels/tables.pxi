@@ -77,12 +77,12 @@ def fit_tables(
     what is added (`regularize`), what part of it, the smallest deviation and the largest variance for that, and what
     part of a mean is rounding.
     """
-    cdef Py_ssize_t p, start, P = spans.shape[0], D = X.shape[1], K = n_components, longest = 0
+    cdef Py_ssize_t p, P = spans.shape[0], D = X.shape[1], K = n_components, longest = 0
     cdef Py_ssize_t T = (draws.shape[1] - 1) // (K - 1) if K > 1 else 3
     cdef Common c
     cdef Desk desk
     cdef Rows rows
-    cdef const char* x = <const char*> &X[0, 0]
+    cdef View all_rows = view(X, NULL if weights is None else &weights[0])
     for p in range(P):
         longest = max(longest, spans[p, 1] - spans[p, 0])
     c = common(kind, triangular, shared, sharing, axes, D, K, T, longest, sizeof(floating))
@@ -93,14 +93,12 @@ def fit_tables(
     c.rules.equal = equal
     c.rules.added, c.rules.n_added, c.rules.penalty, c.rules.variational = &added[0], added.shape[0], NULL, NULL
     set_desk(&desk, &c, aligned(&memory[0]))
-    rows.row_stride, rows.column_stride = X.strides[0], X.strides[1]
     with nogil:
         for p in range(P):
-            start = spans[p, 0]
-            rows.X, rows.N, rows.total = x + start * X.strides[0], spans[p, 1] - start, totals[p]
-            ended[p] = fit_table(&c, &rows, NULL if weights is None else &weights[start], &draws[which[p], 0],
-                                 &desk, &numbers[0], &places[p, 0], &parameters[p, 0], bounds.shape[1], &n_iter[p],
-                                 &bounds[p, 0])
+            rows.given = part(&all_rows, spans[p, 0], spans[p, 1] - spans[p, 0], sizeof(floating))
+            rows.total = totals[p]
+            ended[p] = fit_table(&c, &rows, &draws[which[p], 0], &desk, &numbers[0], &places[p, 0], &parameters[p, 0],
+                                 bounds.shape[1], &n_iter[p], &bounds[p, 0])
     return c.seconds
 
 
@@ -135,12 +133,10 @@ def posterior_tables(
     cdef Py_ssize_t size = factors.shape[1] if shared else factors.shape[1] // K
     cdef Layout at
     cdef Shape s
-    cdef const char* x = <const char*> &X[0, 0]
-    cdef const double* origin
+    cdef View rows, all_rows = view(X, <const floating*> NULL)
+    cdef Mixture mixture
+    cdef Answers own, answers = places_of(log_likelihoods, responsibilities, labels, K)
     cdef double* W = &whitener[0] if kind == COMMON_FRAME and triangular else NULL
-    cdef floating* scores
-    cdef floating* shares
-    cdef int64_t* chosen
     cdef floating* centers
     cdef floating* rounding
     cdef floating* scales
@@ -155,15 +151,14 @@ def posterior_tables(
             rounding = centers + s.K * D
             scales = rounding + s.K * D
             find_units(&s, &factors[p, 0], &units[p, 0])
-            origin = &origins[p, 0]
-            describe(&s, &weights[p, 0], NULL, &means[p, 0], &factors[p, 0], &units[p, 0], origin, &numbers[0], centers,
-                     rounding, scales, W)
+            mixture.offsets, mixture.centers, mixture.center_rounding = &numbers[0], centers, rounding
+            mixture.factors, mixture.origin, mixture.whitener = scales, &origins[p, 0], W
+            describe(&s, &weights[p, 0], NULL, &means[p, 0], &factors[p, 0], &units[p, 0], mixture.origin, &numbers[0],
+                     centers, rounding, scales, W)
             if not in_range(&s, centers, rounding, &means[p, 0], &factors[p, 0], &units[p, 0]):
                 n_far[p] = -1
                 continue
-            scores = NULL if log_likelihoods is None else &log_likelihoods[here]
-            shares = NULL if responsibilities is None else &responsibilities[here, 0]
-            chosen = NULL if labels is None else &labels[here]
-            n_far[p] = evaluate(&at, NULL, x + here * X.strides[0], X.strides[0], X.strides[1], spans[p, 1] - here,
-                                &numbers[0], centers, rounding, scales, origin, W, <floating*> NULL, False,
-                                aligned(&numbers[0] + numbers_of_model(&s)), scores, shares, K, chosen)
+            rows = part(&all_rows, here, spans[p, 1] - here, sizeof(floating))
+            own = answers_from(&answers, here, sizeof(floating))
+            n_far[p] = evaluate(&at, NULL, &rows, &mixture, <floating*> NULL, False,
+                                aligned(&numbers[0] + numbers_of_model(&s)), &own)

@@ -1,10 +1,11 @@
 """Whole fits of small problems: the EM loop of fitting/em.py, of the same steps, with no call into Python."""
 from libc.math cimport fabs, isfinite
 
+from arguments cimport Mixture, View
 from blocks cimport Layout, width
 from boxes cimport Boxes
 from constraints cimport Constraint, constrain
-from groups cimport Expectation, Groups, Rows, sum_all
+from groups cimport Expectation, Groups, sum_all
 from priors cimport Conjugate, Penalty, estimate_conjugate, find_mode, log_density
 from steps cimport DEFINITE, Shape, describe, estimate, find_factors, largest_noise, moments
 from tiles cimport floating
@@ -14,6 +15,15 @@ cdef enum:                          # how iterations end
     GOES_ON = 0                     # no more of them were asked for
     CONVERGED = 1
     UNUSUAL = 2                     # the next one needs more care than there is here
+
+
+cdef struct Rows:
+    # All rows of a problem.
+    View given
+    const double* units             # (D,)
+    const double* origin            # (D,)    COMMON_FRAME only
+    const double* scatter           # (D, D)  about the origin, where one matrix is shared
+    double total                    # the number of rows, or the sum of their weights
 
 
 cdef struct Rules:
@@ -67,7 +77,6 @@ cdef inline int iterate(
     const Shape* s,
     const Rows* rows,
     const Groups* groups,           # IN     or NULL: one of all rows
-    const floating* row_weights,    # IN     (N,), or NULL: 1 each
     const Rules* rules,
     double* weights,                # INOUT  (K,)  the parameters
     double* means,                  # INOUT  (K, D)
@@ -91,11 +100,12 @@ cdef inline int iterate(
     cdef floating* scales = rounding + K * D
     cdef const double* log_weights = NULL
     cdef const Conjugate* prior = NULL
+    cdef Mixture mixture
     cdef Expectation e_step
     cdef double before, value
-    e_step.at, e_step.boxes, e_step.rows, e_step.groups, e_step.row_weights = at, boxes, rows, groups, row_weights
-    e_step.offsets, e_step.centers, e_step.center_rounding, e_step.factors = offsets, centers, rounding, scales
-    e_step.whitener = own.whitener if rows.scatter != NULL else NULL
+    mixture.offsets, mixture.centers, mixture.center_rounding, mixture.factors = offsets, centers, rounding, scales
+    mixture.origin, mixture.whitener = rows.origin, own.whitener if rows.scatter != NULL else NULL
+    e_step.at, e_step.boxes, e_step.rows, e_step.mixture, e_step.groups = at, boxes, &rows.given, &mixture, groups
     n_iter[0] = 0
     if rules.penalty != NULL:
         prior = &rules.penalty.prior

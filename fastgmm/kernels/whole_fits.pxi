@@ -66,11 +66,9 @@ def iterate_em(
     cdef Penalty p
     cdef Variational v
     cdef double log_likelihood = 0
-    cdef const floating* w = NULL if row_weights is None else &row_weights[0]
     cdef double* A = NULL if axes is None else &axes[0, 0]
     cdef int ended
-    rows.X, rows.row_stride, rows.column_stride = <const char*> &X[0, 0], X.strides[0], X.strides[1]
-    rows.N, rows.units, rows.total = X.shape[0], &units[0], total
+    rows.given, rows.units, rows.total = view(X, NULL if row_weights is None else &row_weights[0]), &units[0], total
     rows.origin = &origin[0] if kind == COMMON_FRAME else NULL
     rows.scatter = NULL if scatter is None else &scatter[0, 0]
     rules.tol, rules.largest_ratio, rules.least, rules.empty = tol, largest_ratio, least, empty
@@ -105,7 +103,7 @@ def iterate_em(
     if parts is not None:
         groups.rows, groups.n_sums, groups.sums = group_rows, parts.shape[1], &parts[0, 0]
     with nogil:
-        ended = iterate(&at, &boxes if choosing else NULL, &s, &rows, NULL if parts is None else &groups, w, &rules,
+        ended = iterate(&at, &boxes if choosing else NULL, &s, &rows, NULL if parts is None else &groups, &rules,
                         &weights[0], &means[0, 0], &covariances[0], &factors[0], A, &own, &model[0],
                         aligned(&workspace[0]), &bound, &log_likelihood, bounds.shape[0], &done, &bounds[0])
     return done, ended, log_likelihood
