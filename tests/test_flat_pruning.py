@@ -11,13 +11,14 @@ from problems import DTYPES, VARIANTS, assert_same_fit, quiet_fit
 from pruned import ROUNDOFF, Array, close, dense_sums, pruned
 
 from fastgmm import kernels
+from fastgmm.kernels import DIAGONAL
 from fastgmm.model.kernel_model import KernelModel
 from fastgmm.model.parameters import Parameters
 from fastgmm.model.structure import Structure
 from fastgmm.model.structures import DIAG, SPHERICAL, TIED
 from fastgmm.sources import complete, from_chunks, pruning
 from fastgmm.sources.array import ArraySource
-from fastgmm.sources.pruning import LONGEST_CYCLE, UNKNOWN, Habit, Motion, flat_drifts
+from fastgmm.sources.pruning import LONGEST_CYCLE, UNKNOWN, Habit, Motion, flat_drifts, rule
 
 STRUCTURES = {"diag": DIAG, "spherical": SPHERICAL, "tied": TIED}
 
@@ -259,6 +260,6 @@ def test_overlapping_components_are_soon_left_alone(seen: list[tuple[float, floa
 def test_habits() -> None:
     """Both few pairs and little work are asked for."""
     for share, work, goes_on in ((0.05, 0.6, True), (0.05, 0.7, False), (0.2, 0.1, False)):
-        habit = Habit(True, flat=0.65)
+        habit = Habit(rule(DIAGONAL, 64), pruning=True)
         habit.heed(share, work)
         assert habit.pruning is goes_on and habit.waiting == (0 if goes_on else 16)

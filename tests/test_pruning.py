@@ -12,12 +12,13 @@ from problems import DTYPES, VARIANTS, assert_same_fit, quiet_fit, run_python
 from pruned import ROUNDOFF, Array, close, dense_sums, log_joint, model_of, problem, pruned
 
 from fastgmm import GaussianMixture, kernels
+from fastgmm.kernels import TRIANGULAR
 from fastgmm.model.kernel_model import KernelModel
 from fastgmm.model.parameters import Parameters
 from fastgmm.model.structures import FULL
 from fastgmm.sources import complete, from_chunks, passes, pruning
 from fastgmm.sources.array import ArraySource
-from fastgmm.sources.pruning import UNKNOWN, Habit, Memory, large_groups, prunable
+from fastgmm.sources.pruning import UNKNOWN, Habit, Memory, large_groups, prunable, rule
 
 WIDTHS = (12, 13, 15, 17, 18, 20, 23, 31, 38)  # every remainder of a panel
 
@@ -310,7 +311,7 @@ def test_habits() -> None:
     """Groups prune while shares are small, and pause ever longer after having tried in vain."""
     many = (0.1, 1.0, True), (0.3, 0.6, True), (0.3, 0.8, False), (0.5, 0.1, False)
     few = (0.1, 0.8, True), (0.1, 0.95, False), (0.3, 0.6, False)
-    for cases, habit in ((many, Habit(True)), (few, Habit(False))):
+    for cases, habit in ((many, Habit(rule(TRIANGULAR, 200))), (few, Habit(rule(TRIANGULAR, 8)))):
         waiting = 0
         for share, work, goes_on in cases:
             habit.heed(share, work)

@@ -125,6 +125,3 @@ cdef inline Py_ssize_t begin_block(
         if offsets[K] > -INFINITY:
             most[n] = raised(-2 * (offsets[K] + <floating> mixture.log_cut))
     return 1
-
-
-# ---- sums ------------------------------------------------------------------------------------------------
