@@ -329,7 +329,7 @@ def pictured(n_samples: int, n_features: int, dtype: Any = np.float64, seed: int
 def start(X: Array, n_components: int) -> dict[str, Any]:
     """Some rows for means, and a common precision."""
     indices = np.random.default_rng(1).choice(len(X), n_components, replace=False)
-    precision = np.linalg.inv(np.cov(X.astype(np.float64), rowvar=False)) * n_components
+    precision = np.linalg.inv(np.atleast_2d(np.cov(X.astype(np.float64), rowvar=False))) * n_components
     given = {"means_init": X[indices], "precisions_init": np.tile(precision, (n_components, 1, 1))}
     return {**given, "tol": 0.0, "random_state": 0}
 
