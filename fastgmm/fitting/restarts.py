@@ -15,7 +15,7 @@ from .em import Fit, expectation_maximization
 from .mstep import MStep
 from .parallel import side_by_side
 from .settings import Settings
-from .starts import StartingValues, cleaned, completed
+from .starts import StartingValues, cleaned, completed, method_of
 from .starts.kmeans import Random
 from .starts.methods import Goal, Start
 from .tables import from_kmeans_at_once
@@ -41,17 +41,21 @@ def drawn_plans(
     method: Any,
     random_state: Random,
 ) -> list[Plan]:
-    """Draw the starts, one after the other, while there is time; with noise one more, of rows with near neighbors."""
+    """Draw the starts, one after the other, while there is time; with noise one more, of rows with near neighbors.
+
+    Of several by k-means all but the first are of other kinds, or in other spaces.
+    """
     draws: list[Callable[..., Start | None]] = [completed] * settings.n_init
     if structure.noisy and isinstance(method, str) and all(one is None for one in given):
         draws.append(cleaned)
     plans = list[Plan]()
-    for draw in draws:
+    for number, draw in enumerate(draws):
         if plans and perf_counter() >= settings.deadline:
             break
         m_step = settings.m_step(source, structure)
         goal = Goal(structure, n_components, m_step, settings.deadline)
-        start = draw(source, given, goal, method, random_state)
+        own = method if draw is cleaned else method_of(method, number, given)
+        start = draw(source, given, goal, own, random_state)
         if start is not None:
             plans.append(Plan(start, m_step))
     return plans

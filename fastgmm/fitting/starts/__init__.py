@@ -22,6 +22,7 @@ from .given import from_array, from_callable
 from .kmeans import Random
 from .methods import Goal, Start, fixed, from_hierarchy, from_kmeans, from_kmeans_seeds, from_random, from_random_rows
 from .race import from_race
+from .spaces import FURTHER, TURNS
 
 METHODS: dict[str, Callable[[CompleteSource, Goal, Random], Start]] = {
     "kmeans": from_kmeans,
@@ -36,10 +37,17 @@ METHODS: dict[str, Callable[[CompleteSource, Goal, Random], Start]] = {
 def prepare(source: CompleteSource, goal: Goal, method: Any, random_state: Random) -> Start:
     """Draw the random numbers of a start: `method` is a name, a function, or an array of labels or responsibilities."""
     if isinstance(method, str):
-        return METHODS[method](source, goal, random_state)
+        return (METHODS | FURTHER)[method](source, goal, random_state)
     if callable(method):
         return from_callable(source, goal, method, random_state)
     return from_array(source, goal, method)
+
+
+def method_of(method: Any, number: int, given: "StartingValues") -> Any:
+    """The method of a start of several: those by k-means take turns with others where nothing is given."""
+    if not isinstance(method, str) or method != "kmeans" or any(one is not None for one in given):
+        return method
+    return TURNS[number % len(TURNS)]
 
 
 class StartingValues(NamedTuple):

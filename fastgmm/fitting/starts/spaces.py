@@ -1,0 +1,148 @@
+"""Further starts, other in kind than the first: clusters that k-means finds are much alike from start to start.
+
+k-means looks for clusters in other spaces, along principal axes or in a few random directions; or components stand on
+random rows, each with the covariance of all rows. Starts that differ find better optima than more starts of one kind.
+
+Sources: projections, S. Dasgupta, Experiments with random projection, UAI 2000; principal axes scaled by the roots of
+their deviations, L. Scrucca and A. E. Raftery, Improved initialisation of model-based clustering using Gaussian
+hierarchical partitions, Advances in Data Analysis and Classification 9, 2015.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from ...model.parameters import Parameters
+from ...sources.array import ArraySource
+from ...sources.complete import CompleteSource, Known
+from ...sources.passes import Group
+from .hierarchical import spread
+from .kmeans import SAMPLE_NUMBERS, SAMPLE_ROWS_PER_CENTER, Random, choose_rows, draw, draw_rows, kmeans
+from .methods import Goal, Start, from_labels
+
+MOST_DIRECTIONS = 3  # of a random projection
+LEAST_VARIANCE = 1e-8  # of a principal axis, relative to the mean one: others are taken for as narrow
+
+Axes = Callable[[np.ndarray, np.ndarray | None], np.ndarray]  # (D, d), from rows about a point and their weights
+Space = Callable[[int, Random], tuple[int, Axes]]  # draws random numbers; also tells d
+
+
+class NearestAlong(NamedTuple):
+    """Labels of the nearest of some centers (K, d) along axes (D, d) through an origin."""
+
+    centers: np.ndarray
+    axes: np.ndarray
+    origin: np.ndarray
+
+    def of(self, source: CompleteSource, group: Group) -> np.ndarray:
+        return turned(source, group.X, None, self.axes, self.origin).assign(self.centers)[0]
+
+    def part(self, rows: slice) -> "NearestAlong":
+        return self
+
+
+def turned(
+    source: CompleteSource, X: np.ndarray, weights: np.ndarray | None, axes: np.ndarray, origin: np.ndarray
+) -> ArraySource:
+    """Some rows of a source along axes through an origin."""
+    along = np.einsum("ni,ij->nj", X - origin, axes).astype(source.dtype, copy=False)
+    return ArraySource(along, source.workers, source.kernels, weights)
+
+
+# ---- spaces
+
+
+def principal(points: np.ndarray, weights: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Principal axes (D, D) of standardized features, in units of these, and the variance along each (D,)."""
+    scale = spread(points, weights)
+    standardized = points / scale
+    correlations = np.cov(standardized, rowvar=False, aweights=weights, bias=True).reshape(len(scale), len(scale))
+    variances, axes = np.linalg.eigh(correlations)
+    return axes / scale[:, None], np.maximum(variances, LEAST_VARIANCE)
+
+
+def standardized(n_features: int, random_state: Random) -> tuple[int, Axes]:
+    """Features of equal spread."""
+    return n_features, lambda points, weights: np.diag(1 / spread(points, weights))
+
+
+def along_principal_axes(n_features: int, random_state: Random) -> tuple[int, Axes]:
+    """Principal axes, along which deviations are the roots of what they were."""
+
+    def axes(points: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
+        found, variances = principal(points, weights)
+        return found / variances**0.25
+
+    return n_features, axes
+
+
+def in_few_directions(n_features: int, random_state: Random) -> tuple[int, Axes]:
+    """One to three random directions of the sphered rows."""
+    d = min(1 + int(random_state.uniform() * MOST_DIRECTIONS), n_features)
+    directions = random_state.normal(size=(n_features, d))
+
+    def axes(points: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
+        found, variances = principal(points, weights)
+        return (found / variances**0.5) @ directions
+
+    return d, axes
+
+
+# ---- starts
+
+
+def from_kmeans_in(space: Space) -> Callable[[CompleteSource, Goal, Random], Start]:
+    """Each row belongs to the nearest center of a k-means clustering in another space."""
+
+    def prepared(source: CompleteSource, goal: Goal, random_state: Random) -> Start:
+        size = max(SAMPLE_NUMBERS // source.n_features, SAMPLE_ROWS_PER_CENTER * goal.n_components)
+        indices = draw_rows(source, size, random_state) if size < source.n_samples else None
+        n_directions, axes_of = space(source.n_features, random_state)
+        draws = draw(min(size, source.n_samples), n_directions, goal.n_components, random_state)
+
+        def start(source: CompleteSource) -> Parameters:
+            rows, origin = source.take(indices), source.origin
+            axes = axes_of(rows.rows(slice(None)) - origin, rows.weights)
+            points = turned(source, rows.X, rows.weights, axes, origin)
+            centers = kmeans(points, draws, goal.deadline)
+            if indices is None:
+                return from_labels(source, goal, Known(points.assign(centers)[0]))
+            return from_labels(source, goal, NearestAlong(centers, axes, origin))
+
+        return start
+
+    return prepared
+
+
+def from_pooled(source: CompleteSource, goal: Goal, random_state: Random) -> Start:
+    """Components stand on rows chosen at random, with equal weights and the covariance of all rows."""
+    chosen = choose_rows(source, goal.n_components, random_state)
+    structure, k = goal.structure, goal.n_components
+
+    def start(source: CompleteSource) -> Parameters:
+        _, covariance = source.moments(structure)
+        covariances = covariance if structure.shared else np.repeat(covariance[None], k, axis=0)
+        covariances = structure.regularize(covariances, goal.m_step.regularization)
+        means = source.take(chosen).rows(slice(None))
+        parameters = structure.from_covariances(np.full(k, 1 / k), means, covariances)
+        return goal.m_step.started(structure.nearest(parameters))
+
+    return start
+
+
+FURTHER = {
+    "kmeans, standardized": from_kmeans_in(standardized),
+    "kmeans, principal axes": from_kmeans_in(along_principal_axes),
+    "kmeans, few directions": from_kmeans_in(in_few_directions),
+    "random rows": from_pooled,
+}
+TURNS = (  # what starts by k-means are, one after the other
+    "kmeans",
+    "kmeans, principal axes",
+    "kmeans, few directions",
+    "random rows",
+    "kmeans, standardized",
+    *("kmeans, few directions", "random rows") * 2,
+    "kmeans, few directions",
+)
