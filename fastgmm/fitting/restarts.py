@@ -14,7 +14,9 @@ from .convergence import CALLBACK, INTERRUPT, MAX_ITER, MAX_TIME
 from .em import Fit, expectation_maximization
 from .mstep import MStep
 from .parallel import side_by_side
+from .records import FitRecord, Searched
 from .settings import Settings
+from .soundness import repaired, sound
 from .starts import StartingValues, cleaned, completed, method_of
 from .starts.kmeans import Random
 from .starts.methods import Goal, Start
@@ -26,10 +28,11 @@ MEMORY = 5  # iterations whose most hopeful projection counts: EM may rest on a 
 
 
 class Plan(NamedTuple):
-    """A start, and the M-step by which EM goes on from there."""
+    """A start, the M-step by which EM goes on from there, and what kind of start it is."""
 
     start: Start
     m_step: MStep
+    kind: str = ""
 
 
 def drawn_plans(
@@ -57,8 +60,16 @@ def drawn_plans(
         own = method if draw is cleaned else method_of(method, number, given)
         start = draw(source, given, goal, own, random_state)
         if start is not None:
-            plans.append(Plan(start, m_step))
+            kind = own if isinstance(own, str) else "init_params"
+            plans.append(Plan(start, m_step, kind if draw is completed else f"{kind}, cleaned"))
     return plans
+
+
+class Plans(NamedTuple):
+    """Starts, and where the random numbers of a search begin, if there is to be one."""
+
+    starts: list[Plan]
+    seed: int | None = None
 
 
 class Progress(Protocol):
@@ -77,45 +88,12 @@ class Progress(Protocol):
         """It is abandoned."""
 
 
-class FitRecord(NamedTuple):
-    """Times, bounds and end of one initialization.
-
-    Attributes
-    ----------
-    seconds_initialization, seconds_em : float
-        Time for the starting values, and for EM; NaN where it was not kept.
-    n_iter : int
-        Number of iterations.
-    start_bound : float
-        Mean log-likelihood per sample at the start; -inf if there was no iteration.
-    lower_bound : float
-        Mean log-likelihood per sample before the last M-step.
-    converged : bool
-        Whether EM ended because of ``tol``.
-    dropped : bool
-        Whether it was abandoned because it could hardly have become the best.
-    """
-
-    seconds_initialization: float
-    seconds_em: float
-    n_iter: int
-    start_bound: float
-    lower_bound: float
-    converged: bool
-    dropped: bool
-
-    @property
-    def untimed(self) -> "FitRecord":
-        """The record without times, which equal fits have in common."""
-        return self._replace(seconds_initialization=math.nan, seconds_em=math.nan)
-
-
 class Restarts:
     """Several starts on the same rows, of which the best fit counts.
 
     If hopeless ones are to be dropped, restarts go on in legs and are compared after each, all with the same number of
     iterations: nothing depends on how many run at a time. SQUAREM, which does not gain step by step, drops none.
-    `in_order` keeps restarts from running side by side.
+    `in_order` keeps restarts from running side by side; `first` is the number of the first of them.
     """
 
     def __init__(
@@ -128,12 +106,17 @@ class Restarts:
         progress: Progress,
         previous_bound: float = -math.inf,
         in_order: bool = False,
+        first: int = 0,
     ) -> None:
         self.source, self.n_components, self.settings, self.progress = source, n_components, settings, progress
         self.in_order = in_order or len(plans) == 1
-        self.structure = plans[0].m_step.structure
-        self.restarts = [Restart(number, plan, previous_bound) for number, plan in enumerate(plans)]
+        self.restarts = [Restart(number, plan, previous_bound) for number, plan in enumerate(plans, first)]
         self.leg = Leg(settings.max_iter, settings, progress)
+
+    @property
+    def searched(self) -> Searched | None:
+        """What a search has done; there is none."""
+        return None
 
     def run(self) -> tuple[Fit, list[FitRecord]]:
         """The fit with the largest lower bound, and a record of each; the error of the first that fails."""
@@ -150,13 +133,11 @@ class Restarts:
                 break
             running = [restart for restart in running if not restart.ended]
             if in_legs:
-                highest = max(restart.lower_bound for restart in restarts)
+                intact = [restart for restart in restarts if not repaired(restart.plan.m_step)]
+                highest = max(restart.lower_bound for restart in intact or restarts)
                 for restart in running:
-                    if projected(restart.lower_bounds) < highest:
-                        restart.dropped = True
-                        self.leg.stop_reason = CALLBACK  # if this raises
-                        self.progress.drop(restart.number)
-                        self.leg.stop_reason = None
+                    if (intact and restart not in intact) or projected(restart.lower_bounds) < highest:
+                        self._drop(restart)
                 running, limit = [restart for restart in running if not restart.dropped], 2 * limit
         best = self.best() if max_iter > 0 else restarts[-1]
         assert best.fit is not None
@@ -181,12 +162,31 @@ class Restarts:
         return best.fit.cut(self.leg.stop_reason), self.records()
 
     def best(self) -> "Restart":
-        """The restart with the largest lower bound, the first of them."""
-        return max(self.restarts, key=lambda restart: restart.bound)
+        """The sound restart with the largest lower bound, the first of them; a spurious one if there is no other."""
+        if len(self.restarts) == 1:
+            return self.restarts[0]
+        return max(self.restarts, key=lambda restart: (restart.error is None, self.sound(restart), restart.bound))
+
+    def sound(self, restart: "Restart") -> bool:
+        """Whether a restart has come to an optimum of the rows' own."""
+        if restart.fit is None or not restart.lower_bounds:
+            return False
+        if restart.judged is None or restart.judged[0] != restart.n_iter:
+            restart.judged = restart.n_iter, sound(self.source, restart.plan.m_step, restart.fit.parameters)
+        return restart.judged[1]
 
     def records(self) -> list[FitRecord]:
         """A record of each."""
-        return [restart.record() for restart in self.restarts]
+        if len(self.restarts) == 1:
+            return [self.restarts[0].record()]
+        return [restart.record()._replace(sound=self.sound(restart)) for restart in self.restarts]
+
+    def _drop(self, restart: "Restart") -> None:
+        """Give one up."""
+        restart.dropped = True
+        self.leg.stop_reason = CALLBACK  # if this raises
+        self.progress.drop(restart.number)
+        self.leg.stop_reason = None
 
     def _run(self, running: Sequence["Restart"]) -> None:
         """Begin or go on with some."""
@@ -196,7 +196,7 @@ class Restarts:
                 for task in tasks:
                     task(self.source)
             else:
-                side_by_side(self.source, self.structure, self.n_components, tasks)
+                side_by_side(self.source, running[0].plan.m_step.structure, self.n_components, tasks)
         except BaseException as error:
             if self.leg.stop_reason is None and not isinstance(error, Exception):
                 self.leg.stop_reason = INTERRUPT  # by which the other threads learn of it
@@ -207,14 +207,15 @@ def alone(source: Source, plans: Sequence[Plan], settings: Settings) -> tuple[Fi
     """What `Restarts` would return of a single start; None where that takes more than one compiled call."""
     if len(plans) > 1:
         return None
-    begun, (start, m_step) = perf_counter(), plans[0]
+    begun, (start, m_step, kind) = perf_counter(), plans[0]
     whole = from_kmeans_at_once(source, start, m_step, settings, whole=True)
     if whole is None:
         return None
     fit = Fit(whole.reached.parameters, repairs=m_step.repairs, m_step=m_step)
     fit.add(whole.reached, None)
     bounds, seconds_em = fit.lower_bounds, perf_counter() - begun - whole.seconds
-    return fit, [FitRecord(whole.seconds, seconds_em, len(bounds), bounds[0], bounds[-1], fit.converged, False)]
+    record = FitRecord(whole.seconds, seconds_em, len(bounds), bounds[0], bounds[-1], fit.converged, False, kind)
+    return fit, [record]
 
 
 def projected(bounds: Sequence[float]) -> float:
@@ -261,6 +262,7 @@ class Restart:
     ended: bool = False
     dropped: bool = False
     telling: bool = False  # whether progress is being reported
+    judged: tuple[int, bool] | None = None  # after how many iterations it was found to be sound, or not
     seconds_initialization: float = 0.0
     seconds_em: float = 0.0
 
@@ -288,7 +290,7 @@ class Restart:
         self.telling = True
         progress.begin(self.number, self.seconds_initialization + self.seconds_em)
         self.telling = False
-        settings, (start, m_step) = leg.settings._replace(max_iter=leg.limit), self.plan
+        settings, (start, m_step, _) = leg.settings._replace(max_iter=leg.limit), self.plan
         fit, started, iterated = self.fit, begun, None
         if fit is None:
             whole = from_kmeans_at_once(source, start, m_step, settings)
@@ -358,4 +360,5 @@ class Restart:
             self.lower_bound,
             self.fit is not None and self.fit.converged,
             self.dropped,
+            self.plan.kind,
         )

@@ -32,7 +32,7 @@ CONSTRAINTS: Constraints = {
     "tol": NONNEGATIVE,
     "reg_covar": either(NONNEGATIVE, one_of(["auto"])),
     "max_iter": integer(0),
-    "n_init": integer(1),
+    "n_init": either(integer(1), one_of(["auto"])),
     "init_params": either(one_of(METHODS), NUMBERS, CALLABLE),
     "weights_init": either(ARRAY, NONE),
     "means_init": either(ARRAY, NONE),

@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..fitting.em import Fit
 from ..fitting.mstep import MSteps
+from ..fitting.records import FitRecord
 from ..fitting.repair import Degeneracy, Repair, Rows
-from ..fitting.restarts import FitRecord
 from ..fitting.starts import StartingValues
 from ..fitting.variational import Moves, Variational
 from ..model.fitted import Fitted

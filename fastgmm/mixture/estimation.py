@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from time import perf_counter
@@ -14,8 +14,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..fitting.em import Fit
 from ..fitting.mstep import MSteps
+from ..fitting.optima.sampled import Sampled, searching
+from ..fitting.records import FitRecord, Searched
 from ..fitting.repair import Repair
-from ..fitting.restarts import FitRecord, Plan, Progress, Restarts, alone, drawn_plans
+from ..fitting.restarts import Plan, Plans, Progress, Restarts, alone, drawn_plans
 from ..fitting.settings import Settings
 from ..fitting.starts import StartingValues
 from ..fitting.starts.methods import fixed
@@ -38,10 +40,11 @@ from .protocol import overrides
 
 __all__ = ["Estimation"]
 
+AUTO = "auto"  # n_init: as many starts as a search takes
 MAY_OVERFLOW = ("means_", "covariances_", "precisions_")  # where the squares of factors do not, factors do not
 
 # Attributes that not every fit sets.
-TRANSIENT = ("feature_names_in_", "fits_", "n_samples_seen_", *NOISE, "_stream", "_pending")
+TRANSIENT = ("feature_names_in_", "fits_", "searched_", "n_samples_seen_", *NOISE, "_stream", "_pending")
 
 
 class Estimation(BaseMixture):
@@ -51,7 +54,7 @@ class Estimation(BaseMixture):
     tol: float
     reg_covar: float | str
     max_iter: int
-    n_init: int
+    n_init: int | str
     init_params: str | Callable[..., ArrayLike] | ArrayLike
     weights_init: ArrayLike | None
     means_init: ArrayLike | None
@@ -75,6 +78,7 @@ class Estimation(BaseMixture):
     lower_bound_: float
     lower_bounds_: list[float]
     fits_: list[FitRecord]
+    searched_: Searched
 
     @masked
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
@@ -195,7 +199,7 @@ class Estimation(BaseMixture):
             max_iter=self.max_iter,
             convergence=self.convergence,
             acceleration=self.acceleration,
-            n_init=self.n_init,
+            n_init=1 if isinstance(self.n_init, str) else self.n_init,
             drop_restarts=bool(self.drop_restarts),
             max_time=self.max_time,
             callback=self.callback,
@@ -250,54 +254,50 @@ class Estimation(BaseMixture):
             n_samples = float(total_weight(source, sample_weight))
             return self._attributes(structure, fit, source.dtype, n_samples, source.feature_names, records)
 
-        fit, records = self._best_fit(source, plans, settings, attributes, previous_bound)
-        return fit, partial(attributes, fit, records)
+        return self._best_fit(source, plans, settings, attributes, previous_bound)
 
-    def _plans(
-        self, source: Source, structure: Structure, settings: Settings, warm: Parameters | None = None
-    ) -> list[Plan]:
+    def _plans(self, source: Source, structure: Structure, settings: Settings, warm: Parameters | None = None) -> Plans:
         """Draw the starts, one after the other, or start from a mixture that is known."""
         given = self._starting_values(structure, source.n_features)
         random_state = (check_random_state if callable(self.init_params) else seeded)(self.random_state)
         if warm is not None:
             m_step = settings.m_step(source, structure)
-            return [Plan(fixed(m_step.started(warm)), m_step)]
+            return Plans([Plan(fixed(m_step.started(warm)), m_step)])
         sizes = structure, self.n_components
-        return drawn_plans(source, *sizes, settings, given, self.init_params, random_state)
+        plans = drawn_plans(source, *sizes, settings, given, self.init_params, random_state)
+        return Plans(plans, int(random_state.choice(2**31 - 1)) if self.n_init == AUTO else None)
 
     def _best_fit(
         self,
         source: Source,
-        plans: Sequence[Plan],
+        plans: Plans,
         settings: Settings,
         attributes: Callable[[Fit, list[FitRecord]], dict[str, Any]],
         previous_bound: float = -math.inf,
-    ) -> tuple[Fit, list[FitRecord]]:
-        """Run EM from each start; return the fit with the largest lower bound, and a record of each.
+    ) -> tuple[Fit, Callable[[], dict[str, Any]]]:
+        """Run EM from each start; return the best fit, and what makes attributes of it and of a record of each.
 
         Where Ctrl-C or the callback cuts that short, the attributes of the best fit so far are taken over.
         """
-        silent = self.verbose == 0 and listener(INFO) is None
-        if silent and (found := alone(source, plans, settings)) is not None:
-            return found
+        silent = self.verbose == 0 and listener(INFO) is None and plans.seed is None
+        if silent and (found := alone(source, plans.starts, settings)) is not None:
+            return found[0], partial(attributes, *found)
         tell(
             INFO,
-            "fit begins: %d rows of %d features, %d %s components, %d initialization(s)",
+            "fit begins: %d rows of %d features, %d %s components, %d initialization(s)%s",
             source.n_samples,
             source.n_features,
             self.n_components,
             self.covariance_type,
-            len(plans),
+            len(plans.starts),
+            "" if plans.seed is None else " before a search",
         )
-        restarts = Restarts(
-            source,
-            self.n_components,
-            plans,
-            settings,
-            progress=self._progress(),
-            previous_bound=previous_bound,
-            in_order=self.verbose > 0 or self.callback is not None,
-        )
+        restarts = self._restarts(source, plans, settings, previous_bound)
+
+        def with_search(fit: Fit, records: list[FitRecord]) -> dict[str, Any]:
+            searched = restarts.searched
+            return attributes(fit, records) | ({} if searched is None else {"searched_": searched})
+
         try:
             fit, records = restarts.run()
         except BaseException as error:
@@ -305,7 +305,7 @@ class Estimation(BaseMixture):
 
             def keep() -> None:
                 if (found := cut_short()) is not None:
-                    self._adopt(attributes(*found))
+                    self._adopt(with_search(*found))
 
             with suppress(ValueError):  # what cannot be held in the type of the rows is of no use
                 to_the_end(keep)
@@ -319,7 +319,15 @@ class Estimation(BaseMixture):
             fit.lower_bounds[-1] if fit.lower_bounds else -math.inf,
             len(fit.repairs),
         )
-        return fit, records
+        return fit, partial(with_search, fit, records)
+
+    def _restarts(self, source: Source, plans: Plans, settings: Settings, previous_bound: float) -> Restarts | Sampled:
+        """Return what runs EM from each start, or what searches from there."""
+        progress, own = self._progress(), (source, self.n_components, plans.starts, settings)
+        if plans.seed is not None:
+            return searching(*own, plans.seed, progress=progress)
+        in_order = self.verbose > 0 or self.callback is not None
+        return Restarts(*own, progress=progress, previous_bound=previous_bound, in_order=in_order)
 
     def _progress(self) -> Progress:
         """Return what reports the fit: what prints, behind what logs if anybody listens."""

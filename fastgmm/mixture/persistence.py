@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from ..exceptions import ModelFileError
 from ..fitting.convergence import CALLBACK, INTERRUPT, MAX_ITER, MAX_TIME, PARTIAL, TOL
+from ..fitting.records import FitRecord
 from ..fitting.repair import Repair
-from ..fitting.restarts import FitRecord
 from ..model.factors import correlations
 from ..model.masked import masked
 from ..model.structure import Structure

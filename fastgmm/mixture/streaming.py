@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..fitting.em import Fit
-from ..fitting.restarts import FitRecord
+from ..fitting.records import FitRecord
 from ..fitting.stream import Stream, WaitingRows, steady
 from ..model.masked import masked
 from ..model.structure import Structure
@@ -160,11 +160,11 @@ class Streaming(Estimation):
         with self._rows_to_fit(X, None if (weights == 1).all() else weights) as source:
             n_samples = float(weights.sum())
             attributes = partial(self._begun_with, structure, source, n_samples, waiting.feature_names)
-            fit, records = self._best_fit(source, self._plans(source, structure, settings), settings, attributes)
+            fit, found = self._best_fit(source, self._plans(source, structure, settings), settings, attributes)
             if patient and not steady(fit, settings.m_step(source, structure), len(X)):
                 self._pending = waiting.tried_in_vain()
                 return None
-            state = state | attributes(fit, records) | {"n_samples_seen_": 0.0}
+            state = state | found() | {"n_samples_seen_": 0.0}
             return self._learned(state, source, n_samples / source.total)
 
     def _begun_with(
@@ -208,7 +208,7 @@ class Streaming(Estimation):
             batch.mean_log_likelihood,
         )
         bounds = [*earlier[1 - KEPT_BOUNDS :], *attributes["lower_bounds_"]]
-        kept = {name: state[name] for name in ("fits_",) if name in state}
+        kept = {name: state[name] for name in ("fits_", "searched_") if name in state}
         return attributes | kept | {"n_iter_": after.n_steps, "lower_bounds_": bounds, "_stream": after}
 
     def _stream_after(self, state: dict[str, Any]) -> Stream:

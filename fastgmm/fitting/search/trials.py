@@ -14,7 +14,7 @@ from ..convergence import CALLBACK, INTERRUPT
 from ..em import Fit, expectation_maximization
 from ..mstep import MStep
 from ..parallel import Job, share_out
-from ..restarts import FitRecord
+from ..records import FitRecord
 from ..settings import Settings
 from ..starts.methods import Goal
 from ..starts.race import Contender

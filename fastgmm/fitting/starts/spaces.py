@@ -1,7 +1,8 @@
 """Further starts, other in kind than the first: clusters that k-means finds are much alike from start to start.
 
-k-means looks for clusters in other spaces, along principal axes or in a few random directions; or components stand on
-random rows, each with the covariance of all rows. Starts that differ find better optima than more starts of one kind.
+k-means looks for clusters in other spaces, along principal axes or in a few random directions; or rows go to the
+nearest of some random ones; or components stand on random rows, each with the covariance of all rows, or with less.
+Starts that differ find better optima than more starts of one kind.
 
 Sources: projections, S. Dasgupta, Experiments with random projection, UAI 2000; principal axes scaled by the roots of
 their deviations, L. Scrucca and A. E. Raftery, Improved initialisation of model-based clustering using Gaussian
@@ -9,6 +10,7 @@ hierarchical partitions, Advances in Data Analysis and Classification 9, 2015.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -77,6 +79,16 @@ def along_principal_axes(n_features: int, random_state: Random) -> tuple[int, Ax
     return n_features, axes
 
 
+def sphered(n_features: int, random_state: Random) -> tuple[int, Axes]:
+    """Principal axes of equal spread."""
+
+    def axes(points: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
+        found, variances = principal(points, weights)
+        return found / variances**0.5
+
+    return n_features, axes
+
+
 def in_few_directions(n_features: int, random_state: Random) -> tuple[int, Axes]:
     """One to three random directions of the sphered rows."""
     d = min(1 + int(random_state.uniform() * MOST_DIRECTIONS), n_features)
@@ -92,14 +104,20 @@ def in_few_directions(n_features: int, random_state: Random) -> tuple[int, Axes]
 # ---- starts
 
 
+def sample_of(source: CompleteSource, goal: Goal, random_state: Random) -> np.ndarray | None:
+    """Rows on which centers are sought; None for all."""
+    size = max(SAMPLE_NUMBERS // source.n_features, SAMPLE_ROWS_PER_CENTER * goal.n_components)
+    return draw_rows(source, size, random_state) if size < source.n_samples else None
+
+
 def from_kmeans_in(space: Space) -> Callable[[CompleteSource, Goal, Random], Start]:
     """Each row belongs to the nearest center of a k-means clustering in another space."""
 
     def prepared(source: CompleteSource, goal: Goal, random_state: Random) -> Start:
-        size = max(SAMPLE_NUMBERS // source.n_features, SAMPLE_ROWS_PER_CENTER * goal.n_components)
-        indices = draw_rows(source, size, random_state) if size < source.n_samples else None
+        indices = sample_of(source, goal, random_state)
         n_directions, axes_of = space(source.n_features, random_state)
-        draws = draw(min(size, source.n_samples), n_directions, goal.n_components, random_state)
+        n_rows = source.n_samples if indices is None else len(indices)
+        draws = draw(n_rows, n_directions, goal.n_components, random_state)
 
         def start(source: CompleteSource) -> Parameters:
             rows, origin = source.take(indices), source.origin
@@ -115,13 +133,37 @@ def from_kmeans_in(space: Space) -> Callable[[CompleteSource, Goal, Random], Sta
     return prepared
 
 
-def from_pooled(source: CompleteSource, goal: Goal, random_state: Random) -> Start:
-    """Components stand on rows chosen at random, with equal weights and the covariance of all rows."""
+def from_nearest_in(space: Space) -> Callable[[CompleteSource, Goal, Random], Start]:
+    """Each row belongs to the nearest of some random rows in another space."""
+
+    def prepared(source: CompleteSource, goal: Goal, random_state: Random) -> Start:
+        indices = sample_of(source, goal, random_state)
+        _, axes_of = space(source.n_features, random_state)
+        chosen = choose_rows(source, goal.n_components, random_state)
+
+        def start(source: CompleteSource) -> Parameters:
+            rows, origin = source.take(indices), source.origin
+            axes = axes_of(rows.rows(slice(None)) - origin, rows.weights)
+            centers = (source.take(chosen).rows(slice(None)) - origin) @ axes
+            return from_labels(source, goal, NearestAlong(centers, axes, origin))
+
+        return start
+
+    return prepared
+
+
+def from_pooled(source: CompleteSource, goal: Goal, random_state: Random, *, narrow: bool = False) -> Start:
+    """Components stand on rows chosen at random, with equal weights and the covariance of all rows.
+
+    Narrow ones have a part of its volume each, that of their weight.
+    """
     chosen = choose_rows(source, goal.n_components, random_state)
     structure, k = goal.structure, goal.n_components
 
     def start(source: CompleteSource) -> Parameters:
         _, covariance = source.moments(structure)
+        if narrow:
+            covariance = covariance * k ** (-2 / source.n_features)
         covariances = covariance if structure.shared else np.repeat(covariance[None], k, axis=0)
         covariances = structure.regularize(covariances, goal.m_step.regularization)
         means = source.take(chosen).rows(slice(None))
@@ -131,11 +173,14 @@ def from_pooled(source: CompleteSource, goal: Goal, random_state: Random) -> Sta
     return start
 
 
-FURTHER = {
+FURTHER: dict[str, Callable[[CompleteSource, Goal, Random], Start]] = {
     "kmeans, standardized": from_kmeans_in(standardized),
     "kmeans, principal axes": from_kmeans_in(along_principal_axes),
     "kmeans, few directions": from_kmeans_in(in_few_directions),
+    "nearest, standardized": from_nearest_in(standardized),
+    "nearest, sphered": from_nearest_in(sphered),
     "random rows": from_pooled,
+    "random rows, narrow": partial(from_pooled, narrow=True),
 }
 TURNS = (  # what starts by k-means are, one after the other
     "kmeans",

@@ -1,0 +1,36 @@
+"""Whether a fit is an optimum of the rows' own, or a spurious one, that a few rows or a repair make.
+
+Likelihoods of mixtures are unbounded, and optima near the poles stand above honest ones. A fit is sound if nothing was
+repaired once EM had begun, and if no component that has a volume of its own rests on hardly any rows: with a matrix of
+its own no more than D + 2, from which on the predictive density of a further row of it has a variance.
+"""
+
+from ..model.parameters import Parameters
+from ..sources.source import Source
+from .mstep import MStep
+
+LEAST_ROWS = 3  # of a component whose covariance is a volume, or a variance of each feature; one more than this
+
+
+def repaired(m_step: MStep) -> bool:
+    """Whether EM has repaired a component after the start."""
+    return any(repair.iteration > 0 for repair in m_step.repairs)
+
+
+def sound(source: Source, m_step: MStep, parameters: Parameters) -> bool:
+    """Whether a fit is an optimum of the rows' own."""
+    if not m_step.sound(parameters):
+        return False
+    structure = m_step.structure
+    if m_step.proper or structure.bound is not None or structure.shared or not structure.varies:
+        return True
+    own_matrices = structure.triangular and structure.constraint is None
+    least = source.n_features + 2 if own_matrices else LEAST_ROWS
+    return float(parameters.weights.min()) * effective_rows(source) > least
+
+
+def effective_rows(source: Source) -> float:
+    """The number of rows; of weighted ones how many of equal weight say as much (Kish)."""
+    if source.weights is None:
+        return source.n_samples
+    return source.total**2 / float((source.weights.astype(float) ** 2).sum())
