@@ -118,7 +118,7 @@ class BayesianGaussianMixture(Bayesian, Predictive, Regression, Imputation, Outl
         The evidence lower bound: that of log p(X), with all constants. ``lower_bound_`` lacks those which depend on
         ``n_components``, on the priors and on the units of the rows. So it can tell nothing but how far a fit has come,
         while ``elbo_`` also compares numbers of components and priors, and with ``posterior='exact'`` structures.
-    converged_, stop_reason_, n_iter_, fits_, n_samples_seen_, n_features_in_, feature_names_in_ : optional
+    converged_, stop_reason_, n_iter_, fits_, searched_, n_samples_seen_, n_features_in_, feature_names_in_ : optional
         As for `GaussianMixture`. ``degenerate_`` tells of a prior that had to be made proper.
 
     Notes
@@ -165,7 +165,7 @@ class BayesianGaussianMixture(Bayesian, Predictive, Regression, Imputation, Outl
         tol: float = 1e-3,
         reg_covar: float | str = 1e-6,
         max_iter: int = 100,
-        n_init: int = 1,
+        n_init: int | str = 1,
         init_params: str | Callable[..., ArrayLike] | ArrayLike = "kmeans",
         weight_concentration_prior_type: str = "dirichlet_process",
         weight_concentration_prior: float | None = None,

@@ -53,8 +53,12 @@ class GaussianMixture(Streaming, Criteria, Distribution, Regression, Imputation,
         feature's variance (for 'spherical' of their mean), so that results do not change with the units of the data.
     max_iter : int, default=100
         Largest number of EM iterations; 0 keeps the starting values.
-    n_init : int, default=1
-        Number of initializations; the fit with the largest lower bound is kept.
+    n_init : int or 'auto', default=1
+        Number of initializations, of which the best fit is kept: the one with the largest lower bound among those that
+        are sound (see ``fits_``), if there are any. Of several by k-means the first is as if it were the only one; the
+        others look for clusters along other axes, or begin at random rows, so that they do not all end alike.
+        'auto' searches for the best optimum, beginning with the fit of a single initialization, until it has been
+        found again and again; see the notes.
     init_params : str, array-like or callable, default='kmeans'
         Where responsibilities start:
 
@@ -182,8 +186,15 @@ class GaussianMixture(Streaming, Criteria, Distribution, Regression, Imputation,
         repeats the value before.
     fits_ : list of FitRecord, of length n_init, or one more with noise
         What became of each initialization: ``seconds_initialization``, ``seconds_em``, ``n_iter``, ``start_bound`` (the
-        mean log-likelihood at the start), ``lower_bound``, ``converged``, ``dropped``. The seconds are NaN in a mixture
-        that was loaded, pickled or copied: equal fits give equal files.
+        mean log-likelihood at the start), ``lower_bound``, ``converged``, ``dropped``, ``start`` (its kind) and
+        ``sound``: False where a component was repaired after the start, has a variance of hardly more than
+        ``reg_covar``, or a covariance of its own from hardly any rows (``n_features + 2``, or 3 without matrices), so
+        that these, and not the rows, bound the likelihood; None for a single fit. The seconds are NaN in a mixture
+        that was loaded, pickled or copied: equal fits give equal files. With ``n_init='auto'`` those of candidates that
+        went beyond a few iterations.
+    searched_ : Searched
+        With ``n_init='auto'``: the number of ``rounds``, how many of those of fresh starts have ``found`` the best
+        optimum, and the ``passes`` over the rows of the search.
     n_samples_seen_ : float
         Number of rows, or sum of their weights, that the parameters come from; with `partial_fit`, in all batches.
     n_features_in_ : int
@@ -211,6 +222,17 @@ class GaussianMixture(Streaming, Criteria, Distribution, Regression, Imputation,
     gains g1 = b1 - b0 and g2 = b2 - b1, Aitken's rule projects that EM has g2^2 / (g1 - g2) still to gain. With
     ``drop_restarts`` an initialization is abandoned if even b2 plus ten times that, the largest of the last five such
     projections, stays below the largest bound that any initialization has reached.
+
+    With ``n_init='auto'`` rounds of eight candidates (four of the second kind below) follow the first fit. They run 4
+    iterations, the best three 12 more, and the best one goes on by SQUAREM, until it ends or can hardly reach the best
+    optimum known. Candidates are fresh starts, which are k-means in different spaces, components of the covariance of
+    all rows at random ones, nearest random rows, and random responsibilities; the best three optima under random
+    weights of the rows for a while; and the same with one component elsewhere: left out or merged, and another split,
+    or put where rows are explained badly. The search ends when two rounds of fresh starts have come to the best
+    optimum and three rounds have found no better one, after 4500 passes over the rows, or at ``max_time``. More than
+    16 384 rows, rows in files and rows with gaps are searched in a sample, and the best two optima go on with all rows,
+    beside the fit of a single initialization. Where the landscape is rugged only ``random_state`` tells which of many
+    good optima is found.
 
     With ``noise`` each start leaves it a tenth of the rows, or what ``weights_init`` lacks of the sum 1; and one more
     initialization than ``n_init`` begins from the rows (of at most 2000) that have near neighbors, where starting
@@ -273,6 +295,10 @@ class GaussianMixture(Streaming, Criteria, Distribution, Regression, Imputation,
     C. Biernacki, G. Celeux, G. Govaert. Choosing starting values for the EM algorithm for getting the highest
     likelihood in multivariate Gaussian mixture models. Computational Statistics & Data Analysis 41, 2003.
 
+    N. Ueda, R. Nakano, Z. Ghahramani, G. E. Hinton. SMEM algorithm for mixture models. Neural Computation 12, 2000.
+
+    K. Jamieson, A. Talwalkar. Non-stochastic best arm identification and hyperparameter optimization. AISTATS 2016.
+
     R. Varadhan, C. Roland. Simple and globally convergent methods for accelerating the convergence of any EM algorithm
     (SQUAREM). Scandinavian Journal of Statistics 35(2), 2008.
 
@@ -313,7 +339,7 @@ class GaussianMixture(Streaming, Criteria, Distribution, Regression, Imputation,
         tol: float = 1e-3,
         reg_covar: float | str = 1e-6,
         max_iter: int = 100,
-        n_init: int = 1,
+        n_init: int | str = 1,
         init_params: str | Callable[..., ArrayLike] | ArrayLike = "kmeans",
         weights_init: ArrayLike | None = None,
         means_init: ArrayLike | None = None,

@@ -24,7 +24,7 @@ from fastgmm import (
 from fastgmm.fitting import parallel, restarts
 from fastgmm.fitting.em import Fit
 from fastgmm.fitting.mstep import MaximumLikelihood
-from fastgmm.fitting.restarts import FitRecord
+from fastgmm.fitting.records import FitRecord
 from fastgmm.fitting.search import budget, refinement, sweep, trials
 from fastgmm.fitting.search.insertion import Clusters, insertions, recast
 from fastgmm.fitting.search.merging import costs_of_merging, merged, parts_of

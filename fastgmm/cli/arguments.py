@@ -176,7 +176,11 @@ def _add_em(command: Parser, n_init: int) -> None:
     """Add the options of EM."""
     command.add_argument("--seed", metavar="N", type=_at_least(0), default=0, help="of the random start; default: 0")
     command.add_argument(
-        "--n-init", metavar="N", type=_at_least(1), default=n_init, help=f"starts, the best kept; default: {n_init}"
+        "--n-init",
+        metavar="N",
+        type=lambda text: text if text == "auto" and n_init == 1 else _at_least(1)(text),
+        default=n_init,
+        help=f"starts, the best kept{', or auto: a search' if n_init == 1 else ''}; default: {n_init}",
     )
     command.add_argument("--init-params", choices=tuple(METHODS), help="where EM starts; default: kmeans for fit")
     command.add_argument(

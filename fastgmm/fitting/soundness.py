@@ -19,8 +19,11 @@ def repaired(m_step: MStep) -> bool:
 
 def sound(source: Source, m_step: MStep, parameters: Parameters) -> bool:
     """Whether a fit is an optimum of the rows' own."""
-    if not m_step.sound(parameters):
-        return False
+    return m_step.sound(parameters) and on_enough_rows(source, m_step, parameters)
+
+
+def on_enough_rows(source: Source, m_step: MStep, parameters: Parameters) -> bool:
+    """Whether no component with a volume of its own rests on hardly any rows."""
     structure = m_step.structure
     if m_step.proper or structure.bound is not None or structure.shared or not structure.varies:
         return True

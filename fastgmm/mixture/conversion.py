@@ -189,4 +189,4 @@ def _is_known(name: str, value: Any) -> bool:
     """Return whether scikit-learn takes this value for an argument that it shares with fastgmm."""
     if name == "init_params":
         return isinstance(value, str) and value in SKLEARN_STARTS
-    return value != "auto" if name == "reg_covar" else not isinstance(value, np.random.Generator)
+    return value != "auto" if name in ("reg_covar", "n_init") else not isinstance(value, np.random.Generator)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..exceptions import ModelFileError
 from ..fitting.convergence import CALLBACK, INTERRUPT, MAX_ITER, MAX_TIME, PARTIAL, TOL
-from ..fitting.records import FitRecord
+from ..fitting.records import FitRecord, Searched
 from ..fitting.repair import Repair
 from ..model.factors import correlations
 from ..model.masked import masked
@@ -189,6 +189,8 @@ def _contents(model: Any, state: dict[str, Any], plain: type[Any]) -> tuple[dict
     for name in RECORDS:
         if name in state:
             fitted[name] = [[_plain(value) for value in record] for record in state[name]]
+    if "searched_" in state:
+        fitted["searched_"] = list(state["searched_"])
     names, others = state.get("feature_names_in_"), {name: value for name, value in kept.items() if name not in usual}
     header = {
         "model": plain.__name__,
@@ -318,6 +320,8 @@ def _checked_numbers(
     for name, value in fitted.items():
         if name in RECORDS:
             found[name] = [_record(RECORDS[name], values) for values in value]
+        elif name == "searched_":
+            found[name] = _record(Searched, value)
         elif name == "lower_bound_":
             bound = _typed(name, value, float)
             found[name] = number(bound) if math.isfinite(bound) else bound  # Python's where there was no iteration
@@ -331,9 +335,11 @@ def _checked_numbers(
 
 
 def _record(kind: type[NamedTuple], values: Any) -> NamedTuple:
-    """Return a record of a fit."""
+    """Return a record of a fit; files of earlier versions lack the last values of some."""
     types = get_type_hints(kind)
-    return kind(*[_typed(name, value, types[name]) for name, value in zip(types, values, strict=True)])
+    if len(values) > len(types):
+        raise ValueError(f"a {kind.__name__} of {len(values)} values, not {len(types)}")
+    return kind(*[_typed(name, value, types[name]) for name, value in zip(types, values, strict=False)])
 
 
 def _typed(name: str, value: Any, kind: Any) -> Any:

@@ -69,10 +69,12 @@ def split(structure: Structure, parts: Parts, random_state: np.random.Generator)
     expanded, n_features = structure.expanded, parts.means.shape[1]
     shares = np.cumsum(parts.weights)
     k = min(int(np.searchsorted(shares, random_state.uniform() * shares[-1])), len(shares) - 1)
-    direction = random_state.standard_normal(n_features)
-    direction *= math.sqrt(2 / math.pi) / np.linalg.norm(direction)  # the mean of half a standard normal variable
+    direction = np.asarray(random_state.standard_normal(n_features))
+    half = math.sqrt(2 / math.pi) / math.sqrt(
+        float(direction @ direction)
+    )  # the mean of half a standard normal variable
     own = expanded.dense(parts.covariances[k : k + 1], 1, n_features)[0]
-    shift = np.linalg.cholesky(own) @ direction
+    shift = half * (np.linalg.cholesky(own) @ direction)
     rest = parts.covariances[k] - expanded.outer(shift[None])[0]
     halves = np.append(parts.weights, parts.weights[k] / 2)
     halves[k] /= 2

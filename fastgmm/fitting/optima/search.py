@@ -27,7 +27,7 @@ from ..parallel import side_by_side
 from ..records import FitRecord, Searched
 from ..restarts import Leg, Plan, Progress, Restart, Restarts, forecast
 from ..settings import Settings
-from ..soundness import repaired
+from ..soundness import on_enough_rows, repaired
 from ..starts import prepare
 from ..starts.methods import Goal, fixed
 from ..starts.race import Contender
@@ -193,9 +193,14 @@ class Search(Restarts):
             side_by_side(self.source, self.goal.structure, self.n_components, runs)
             self.raced += n_passes * len(runs)
             able = [one for one in left if one[0].value > -math.inf]
-            able.sort(key=lambda one: (repaired(one[0].goal.m_step), -one[0].value))
+            able.sort(key=lambda one: (self._spurious(one[0]), -one[0].value))
             left = able[:n_left]
         return left[0] if left else None
+
+    def _spurious(self, contender: Contender) -> bool:
+        """Whether it is on its way to an optimum that is not the rows' own."""
+        m_step = contender.goal.m_step
+        return repaired(m_step) or not on_enough_rows(self.source, m_step, contender.reached())
 
     # ---- to the end
 

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ...model.parameters import Parameters
+from ...model.statistics import Statistics
 from ...sources.array import ArraySource
 from ...sources.complete import CompleteSource, Known
 from ...sources.passes import Group
@@ -159,16 +160,15 @@ def from_pooled(source: CompleteSource, goal: Goal, random_state: Random, *, nar
     """
     chosen = choose_rows(source, goal.n_components, random_state)
     structure, k = goal.structure, goal.n_components
+    part = k ** (-2 / source.n_features) if narrow else 1.0
 
     def start(source: CompleteSource) -> Parameters:
-        _, covariance = source.moments(structure)
-        if narrow:
-            covariance = covariance * k ** (-2 / source.n_features)
-        covariances = covariance if structure.shared else np.repeat(covariance[None], k, axis=0)
-        covariances = structure.regularize(covariances, goal.m_step.regularization)
-        means = source.take(chosen).rows(slice(None))
-        parameters = structure.from_covariances(np.full(k, 1 / k), means, covariances)
-        return goal.m_step.started(structure.nearest(parameters))
+        expanded, means = structure.expanded, source.take(chosen).rows(slice(None))
+        _, covariance = source.moments(expanded)
+        counts, sums = np.full(k, source.total / k), np.zeros_like(means)
+        scatters = np.repeat((counts[0] * part * covariance)[None], k, axis=0)
+        own = source.total, float(np.finfo(source.dtype).eps), expanded.layout.name
+        return goal.m_step(structure.pool(Statistics(means, counts, sums, scatters, 0.0, *own)))
 
     return start
 
