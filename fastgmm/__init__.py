@@ -36,7 +36,7 @@ docstring of a room says what it must not know.
                   checks of arguments and of attributes, progress, the ending of a fit that is cut short, notebooks
 * fitting/        em, pooling, whole, tables, mstep, variational, penalized, noise, repair, convergence, acceleration,
                   stream, restarts, parallel, settings
-  starts/         where EM begins;   search/   the search behind `select`
+  starts/         where EM begins;   optima/   the search of n_init="auto";   search/   the search behind `select`
 * sources/        where rows come from: intake, columns, numbers, passes, pruning, arrays, chunks, files, threads
   incomplete/     gaps;   dask/
 * model/          parameters, statistics, structures, constraints on them, noise, frames in common, pools, the steps
@@ -49,10 +49,11 @@ The way of a row
 ----------------
 
 `GaussianMixture.fit` (mixture/estimation) checks arguments and has `as_source` (sources/intake) make a source of X.
-Each start (fitting/starts) turns some first responsibilities into parameters. `Restarts` (fitting/restarts) runs
-`expectation_maximization` (fitting/em) from each. In every iteration `source.statistics` (sources/complete, or
-sources/incomplete for gaps, sources/dask) asks the structure for what the kernels read (`kernel_model`), in units that
-are powers of two near the spread of the rows (model/units), cuts the rows into groups and has threads run
+Each start (fitting/starts) turns some first responsibilities into parameters. `Restarts` (fitting/restarts), or the
+`Search` of fitting/optima, runs `expectation_maximization` (fitting/em) from each. In every iteration
+`source.statistics` (sources/complete, or sources/incomplete for gaps, sources/dask) asks the structure for what the
+kernels read (`kernel_model`), in units that are powers of two near the spread of the rows (model/units), cuts the rows
+into groups and has threads run
 `kernels.accumulate` on them (sources/passes). The structure turns the kernels' sums into `Statistics`, the M-step
 (fitting/mstep) these into the next `Parameters`, repaired where needed (fitting/repair); model/steps has the compiled
 steps for that. Where components have a shape or axes in common and rows are many, fewer sums do (fitting/pooling).
@@ -70,7 +71,8 @@ To add X, go to Y
 * a covariance structure: a class in model/structures.py, or a layout there under a constraint (model/constraint.py and
   the kernels), registered in `STRUCTURES`; nothing else asks for its name (tests/test_structures.py does it in a test);
 * a place for rows: a `CompleteSource` in sources/ with `read` and `take`, and a branch in sources/intake.py;
-* a start: a function in fitting/starts/methods.py, named in `METHODS` of fitting/starts/__init__.py;
+* a start: a function in fitting/starts/methods.py, named in `METHODS` of fitting/starts/__init__.py; one that takes
+  turns with others, in fitting/starts/spaces.py;
 * a rule of convergence: a class in fitting/convergence.py, named in `RULES`;
 * an objective or a prior: an `MStep` beside `MaximumLikelihood`, `Penalized` and `Variational` in fitting/, and an
   estimator whose `_m_step` returns what makes it (tests/test_mstep.py does it in a test);

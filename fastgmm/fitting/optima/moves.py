@@ -70,9 +70,7 @@ def split(structure: Structure, parts: Parts, random_state: np.random.Generator)
     shares = np.cumsum(parts.weights)
     k = min(int(np.searchsorted(shares, random_state.uniform() * shares[-1])), len(shares) - 1)
     direction = np.asarray(random_state.standard_normal(n_features))
-    half = math.sqrt(2 / math.pi) / math.sqrt(
-        float(direction @ direction)
-    )  # the mean of half a standard normal variable
+    half = math.sqrt(2 / math.pi / float(direction @ direction))  # the mean of half a standard normal variable
     own = expanded.dense(parts.covariances[k : k + 1], 1, n_features)[0]
     shift = half * (np.linalg.cholesky(own) @ direction)
     rest = parts.covariances[k] - expanded.outer(shift[None])[0]
