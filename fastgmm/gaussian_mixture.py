@@ -146,6 +146,8 @@ class GaussianMixture(Streaming, Criteria, Distribution, Regression, Imputation,
         have some spread; EM finds the most likely covariances under it exactly, in every iteration. For 'full',
         'diag', 'spherical', 'tied', 'EEI', 'EII', 'V' and 'E', without a ``prior``; criteria count parameters as
         without it.
+    sampling : {'auto', None}, default='auto'
+        'auto': EM begins on samples where rows are many and starts are left to ``init_params='kmeans'``; see the notes.
 
     Attributes
     ----------
@@ -182,8 +184,9 @@ class GaussianMixture(Streaming, Criteria, Distribution, Regression, Imputation,
         repeats the value before.
     fits_ : list of FitRecord, of length n_init, or one more with noise
         What became of each initialization: ``seconds_initialization``, ``seconds_em``, ``n_iter``, ``start_bound`` (the
-        mean log-likelihood at the start), ``lower_bound``, ``converged``, ``dropped``. The seconds are NaN in a mixture
-        that was loaded, pickled or copied: equal fits give equal files.
+        mean log-likelihood at the start), ``lower_bound``, ``converged``, ``dropped``, and ``levels``, the rows of
+        each sample on which EM began and its passes over them. The seconds are NaN in a mixture that was loaded,
+        pickled or copied: equal fits give equal files.
     n_samples_seen_ : float
         Number of rows, or sum of their weights, that the parameters come from; with `partial_fit`, in all batches.
     n_features_in_ : int
@@ -211,6 +214,15 @@ class GaussianMixture(Streaming, Criteria, Distribution, Regression, Imputation,
     gains g1 = b1 - b0 and g2 = b2 - b1, Aitken's rule projects that EM has g2^2 / (g1 - g2) still to gain. With
     ``drop_restarts`` an initialization is abandoned if even b2 plus ten times that, the largest of the last five such
     projections, stays below the largest bound that any initialization has reached.
+
+    With ``sampling='auto'`` EM begins on max(8192, 256 ``n_components``, 4 times the free parameters) rows drawn
+    evenly, by their weights, if there are eight times as many: from the best start of a race as in 'best' (with
+    ``n_init`` of two or more, others from clusters in other spaces), by SQUAREM, until a step gains less than the
+    larger of ``tol`` / 10 and 2 / rows. Samples eight times as large follow, of up to a quarter of all rows and 2^22
+    numbers; one that repairs a component, or leaves it fewer than 2 (``n_features`` + 1) rows, is given up. The fit of
+    all rows then decides, by ``tol``: ``n_iter_``, ``callback`` and ``verbose`` know its iterations alone, and
+    ``max_iter`` is for each sample, too. Not so with ``noise``, gaps, starting values, ``acceleration``, another
+    ``convergence``, or a ``max_iter`` below 10: there, and with fewer rows, EM begins on all of them.
 
     With ``noise`` each start leaves it a tenth of the rows, or what ``weights_init`` lacks of the sum 1; and one more
     initialization than ``n_init`` begins from the rows (of at most 2000) that have near neighbors, where starting
@@ -335,6 +347,7 @@ class GaussianMixture(Streaming, Criteria, Distribution, Regression, Imputation,
         equal_weights: bool = False,
         noise: float | str | None = None,
         covariance_ratio: float | None = None,
+        sampling: str | None = "auto",
     ) -> None:
         self.n_components = n_components
         self.covariance_type = covariance_type
@@ -363,6 +376,7 @@ class GaussianMixture(Streaming, Criteria, Distribution, Regression, Imputation,
         self.equal_weights = equal_weights
         self.noise = noise
         self.covariance_ratio = covariance_ratio
+        self.sampling = sampling
 
     def _check_in_sklearn(self) -> None:
         if self.noise is not None:

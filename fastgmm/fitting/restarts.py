@@ -15,8 +15,9 @@ from .em import Fit, expectation_maximization
 from .mstep import MStep
 from .parallel import side_by_side
 from .settings import Settings
-from .starts import StartingValues, cleaned, completed, method_of
+from .starts import StartingValues, cleaned, completed, method_of, on_levels, sizes_of_levels
 from .starts.kmeans import Random
+from .starts.levels import FromLevels
 from .starts.methods import Goal, Start
 from .tables import from_kmeans_at_once
 
@@ -30,6 +31,11 @@ class Plan(NamedTuple):
 
     start: Start
     m_step: MStep
+
+    @property
+    def levels(self) -> tuple[tuple[int, int], ...]:
+        """Rows and passes of the levels on which it has begun."""
+        return tuple(self.start.passes) if isinstance(self.start, FromLevels) else ()
 
 
 def drawn_plans(
@@ -48,6 +54,7 @@ def drawn_plans(
     draws: list[Callable[..., Start | None]] = [completed] * settings.n_init
     if structure.noisy and isinstance(method, str) and all(one is None for one in given):
         draws.append(cleaned)
+    sizes = sizes_of_levels(source, structure, n_components, settings, given, method)
     plans = list[Plan]()
     for number, draw in enumerate(draws):
         if plans and perf_counter() >= settings.deadline:
@@ -55,7 +62,10 @@ def drawn_plans(
         m_step = settings.m_step(source, structure)
         goal = Goal(structure, n_components, m_step, settings.deadline)
         own = method if draw is cleaned else method_of(method, number, given)
-        start = draw(source, given, goal, own, random_state)
+        if sizes:
+            start: Start | None = on_levels(sizes, goal, own, settings, random_state)
+        else:
+            start = draw(source, given, goal, own, random_state)
         if start is not None:
             plans.append(Plan(start, m_step))
     return plans
@@ -94,6 +104,8 @@ class FitRecord(NamedTuple):
         Whether EM ended because of ``tol``.
     dropped : bool
         Whether it was abandoned because it could hardly have become the best.
+    levels : tuple of (int, int)
+        Where EM began on samples of the rows: how many rows each had, and how many passes over them EM took.
     """
 
     seconds_initialization: float
@@ -103,6 +115,7 @@ class FitRecord(NamedTuple):
     lower_bound: float
     converged: bool
     dropped: bool
+    levels: tuple[tuple[int, int], ...] = ()
 
     @property
     def untimed(self) -> "FitRecord":
@@ -358,4 +371,5 @@ class Restart:
             self.lower_bound,
             self.fit is not None and self.fit.converged,
             self.dropped,
+            self.plan.levels,
         )
