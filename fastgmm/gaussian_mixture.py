@@ -216,13 +216,13 @@ class GaussianMixture(Streaming, Criteria, Distribution, Regression, Imputation,
     projections, stays below the largest bound that any initialization has reached.
 
     With ``sampling='auto'`` EM begins on max(8192, 256 ``n_components``, 4 times the free parameters) rows drawn
-    evenly, by their weights, if there are eight times as many: from the best start of a race as in 'best' (with
-    ``n_init`` of two or more, others from clusters in other spaces), by SQUAREM, until a step gains less than the
-    larger of ``tol`` / 10 and 2 / rows. Samples eight times as large follow, of up to a quarter of all rows and 2^22
-    numbers; one that repairs a component, or leaves it fewer than 2 (``n_features`` + 1) rows, is given up. The fit of
-    all rows then decides, by ``tol``: ``n_iter_``, ``callback`` and ``verbose`` know its iterations alone, and
-    ``max_iter`` is for each sample, too. Not so with ``noise``, gaps, starting values, ``acceleration``, another
-    ``convergence``, or a ``max_iter`` below 10: there, and with fewer rows, EM begins on all of them.
+    evenly, by their weights, if there are eight times as many: at the best start of a race as in 'best' (with
+    ``n_init`` of two or more, others at clusters in other spaces), by SQUAREM, until a step gains less than the larger
+    of ``tol`` / 10 and 2 / rows. Samples eight times as large follow, of up to a quarter of all rows and 2^22 numbers;
+    and one of so many where 2 / rows is still above ``tol``. Samples that show too few rows of a component, fewer than
+    twice what its covariance takes, are given up. The fit of all rows decides: ``n_iter_``, ``callback`` and
+    ``verbose`` know its iterations alone, while ``max_iter`` is for each sample, too. EM begins on all rows with
+    ``noise``, gaps, starting values, ``acceleration``, another ``convergence``, or a ``max_iter`` below 10.
 
     With ``noise`` each start leaves it a tenth of the rows, or what ``weights_init`` lacks of the sum 1; and one more
     initialization than ``n_init`` begins from the rows (of at most 2000) that have near neighbors, where starting

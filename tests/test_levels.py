@@ -118,11 +118,15 @@ def test_fewer_passes_to_as_high_a_likelihood() -> None:
     assert model.lower_bound_ > whole.lower_bound_ - 0.005
 
 
-def test_levels_end_with_a_small_step() -> None:
+def test_levels_end_with_a_small_step(X: Array, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is a step of EM that tells: neither the gain of an extrapolation, nor that of the step to its end."""
     rule, start = StepRule(STRUCTURES["full"], 0.1), STRUCTURES["full"].unit(np.zeros((1, 1)))
     steps = [(-5.0, False), (-4.0, False), (-2.0, True), (-1.5, False), (-1.45, True), (-1.4, False)]
     assert [rule.met(bound, start, start, jumped) for bound, jumped in steps] == [False] * 5 + [True]
+    found = [quiet_fit(X, **options(n_components=6, random_state=seed)).fits_[0].levels for seed in range(5)]
+    monkeypatch.setitem(EVERY_RULE, STEP, LikelihoodRule)
+    others = [quiet_fit(X, **options(n_components=6, random_state=seed)).fits_[0].levels for seed in range(5)]
+    assert sum(n for one in found for _, n in one) < sum(n for one in others for _, n in one)
 
 
 def test_passes_of_a_level_are_limited(X: Array, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -281,6 +285,34 @@ def test_levels_that_hardly_see_a_group_are_given_up(size: int, begun: list[int]
     assert [rows for rows, _ in start.passes] == [256, 2048]
     assert otherwise.sizes == ([16_384] if size == 32 else [])
     assert parameters.weights.min() == pytest.approx(size / 16_384, rel=0.3)
+
+
+def test_levels_that_cannot_be_fitted() -> None:
+    """An error on a level is none of the fit: two rows of a group lie on a line, those of the next level do not."""
+    parameters, start, first, otherwise = begun_from(rows_with_a_group_of(128), [256, 2048], degenerate="raise")
+    assert (first.sizes, otherwise.sizes) == ([256, 2048], [])
+    assert [rows for rows, _ in start.passes] == [2048]
+    assert parameters.weights.min() == pytest.approx(128 / 16_384, rel=0.3)
+
+
+def test_starts_that_miss_no_group_come_first() -> None:
+    """Of the starts that race on the first level one with too few rows of a component wins only if all are so."""
+    source, structure = ArraySource(grouped_rows(3000, 2, 8.0, n_features=2)), STRUCTURES["full"]
+    goal = Goal(structure, 2, MaximumLikelihood(source, structure, 1e-9, "repair"))
+    sharp = np.array([np.eye(2), 1e-8 * np.eye(2)])  # one row is its own component, and the likelihood high
+
+    def one_row(rows: CompleteSource, goal: Goal) -> Parameters:
+        means = np.array([[4.0, 4.0], source.X[0]])
+        return structure.from_covariances(np.array([1 - 1e-3, 1e-3]), means, 40 * sharp)
+
+    def all_rows(rows: CompleteSource, goal: Goal) -> Parameters:
+        return structure.from_covariances(
+            np.full(2, 0.5), np.array([[3.0, 3.0], [5.0, 5.0]]), np.full((2, 2, 2), 40) * np.eye(2)
+        )
+
+    for least, smallest in ((0, 1), (10, 1000), (5000, 1)):
+        found = race.best_start(source, goal, [one_row, all_rows], rungs=(1,), least=least).reached()
+        assert found.weights.min() * 3000 == pytest.approx(smallest, rel=0.9)
 
 
 def test_rows_that_collapse() -> None:
