@@ -215,7 +215,7 @@ class GaussianMixture(Streaming, Criteria, Distribution, Regression, Imputation,
     ``drop_restarts`` an initialization is abandoned if even b2 plus ten times that, the largest of the last five such
     projections, stays below the largest bound that any initialization has reached.
 
-    With ``sampling='auto'`` EM begins on max(8192, 256 ``n_components``, 4 times the free parameters) rows drawn
+    With ``sampling='auto'`` EM begins on max(8192, 256 ``n_components``, 8 times the free parameters) rows drawn
     evenly, by their weights, if there are eight times as many: at the best start of a race as in 'best' (with
     ``n_init`` of two or more, others at clusters in other spaces), by SQUAREM, until a step gains less than the larger
     of ``tol`` / 10 and 2 / rows. Samples eight times as large follow, of up to a quarter of all rows and 2^22 numbers;

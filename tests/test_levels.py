@@ -60,7 +60,7 @@ def test_sizes(structure: str, n_features: int, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.undo()
     for n_components in (1, 2, 9, 70):
         n_parameters = STRUCTURES[structure].n_parameters(n_components, n_features)
-        first = max(8192, 256 * n_components, 4 * n_parameters)
+        first = max(8192, 256 * n_components, 8 * n_parameters)
         for n_samples in (8 * first - 1, 8 * first, 32 * first - 1, 32 * first, 300 * first, 10**9):
             many = n_components > 1 and n_samples >= 8 * first
             most = min(n_samples // 4, 2**22 // n_features)
@@ -293,6 +293,20 @@ def test_levels_that_cannot_be_fitted() -> None:
     assert (first.sizes, otherwise.sizes) == ([256, 2048], [])
     assert [rows for rows, _ in start.passes] == [2048]
     assert parameters.weights.min() == pytest.approx(128 / 16_384, rel=0.3)
+
+
+@pytest.mark.parametrize(("structure", "least"), [("full", 6), ("VEE", 6), ("tied", 4), ("diag", 4), ("EII", 4)])
+def test_least_counts(structure: str, least: int, X: Array, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a level needs of each component is asked of the starts, too: twice the rows that its covariance takes."""
+    asked = list[float]()
+
+    def noted(source: CompleteSource, goal: Goal, random_state: Random, least: float) -> Start:
+        asked.append(least)
+        return from_kmeans(source, goal, random_state)
+
+    monkeypatch.setattr(levels, "from_race", noted)
+    quiet_fit(X, **options(covariance_type=structure))
+    assert asked == [least]
 
 
 def test_starts_that_miss_no_group_come_first() -> None:

@@ -23,7 +23,7 @@ from .race import from_race
 
 LEAST_ROWS = 1 << 13  # of the first level
 ROWS_PER_COMPONENT = 256
-ROWS_PER_PARAMETER = 4
+ROWS_PER_PARAMETER = 8  # with 4, starts that fit chance win more often
 GROWTH = 8  # how many times as many rows the next level has
 LEAST_GROWTH = 2  # of the last one
 LEAST_PART = 4  # all rows are at least so many times those of a level
