@@ -4,7 +4,8 @@ A start draws its random numbers first and is then a function of the rows alone,
 the other and carried out side by side. It returns the parameters of one M-step.
 
 To add a method: write a function `(source, goal, random_state) -> Start` and name it in `METHODS`; the checks of
-`init_params` and the command line read the names there. A start must not know how EM goes on, but for the race.
+`init_params` and the command line read the names there. A start must not know how EM goes on, but for the race and
+levels.
 """
 
 from collections.abc import Callable
