@@ -49,11 +49,11 @@ The way of a row
 ----------------
 
 `GaussianMixture.fit` (mixture/estimation) checks arguments and has `as_source` (sources/intake) make a source of X.
-Each start (fitting/starts) turns some first responsibilities into parameters. `Restarts` (fitting/restarts), or the
-`Search` of fitting/optima, runs `expectation_maximization` (fitting/em) from each. In every iteration
-`source.statistics` (sources/complete, or sources/incomplete for gaps, sources/dask) asks the structure for what the
-kernels read (`kernel_model`), in units that are powers of two near the spread of the rows (model/units), cuts the rows
-into groups and has threads run
+Each start (fitting/starts) turns some first responsibilities into parameters; where rows are many, EM on samples of
+them leads on from there (fitting/starts/levels). `Restarts` (fitting/restarts), or the `Search` of fitting/optima, runs
+`expectation_maximization` (fitting/em) from each. In every iteration `source.statistics` (sources/complete, or
+sources/incomplete for gaps, sources/dask) asks the structure for what the kernels read (`kernel_model`), in units that
+are powers of two near the spread of the rows (model/units), cuts the rows into groups and has threads run
 `kernels.accumulate` on them (sources/passes). The structure turns the kernels' sums into `Statistics`, the M-step
 (fitting/mstep) these into the next `Parameters`, repaired where needed (fitting/repair); model/steps has the compiled
 steps for that. Where components have a shape or axes in common and rows are many, fewer sums do (fitting/pooling).

@@ -150,6 +150,8 @@ class GaussianMixture(Streaming, Criteria, Distribution, Regression, Imputation,
         have some spread; EM finds the most likely covariances under it exactly, in every iteration. For 'full',
         'diag', 'spherical', 'tied', 'EEI', 'EII', 'V' and 'E', without a ``prior``; criteria count parameters as
         without it.
+    sampling : {'auto', None}, default='auto'
+        'auto': EM begins on samples where rows are many and starts are left to ``init_params='kmeans'``; see the notes.
 
     Attributes
     ----------
@@ -189,9 +191,10 @@ class GaussianMixture(Streaming, Criteria, Distribution, Regression, Imputation,
         mean log-likelihood at the start), ``lower_bound``, ``converged``, ``dropped``, ``start`` (its kind) and
         ``sound``: False where a component was repaired after the start, has a variance of hardly more than
         ``reg_covar``, or a covariance of its own from hardly any rows (``n_features + 2``, or 3 without matrices), so
-        that these, and not the rows, bound the likelihood; None for a single fit. The seconds are NaN in a mixture
-        that was loaded, pickled or copied: equal fits give equal files. With ``n_init='auto'`` those of candidates that
-        went beyond a few iterations.
+        that these, and not the rows, bound the likelihood; None for a single fit; and ``levels``, the rows of each
+        sample on which EM began and its passes over them. The seconds are NaN in a mixture that was loaded, pickled or
+        copied: equal fits give equal files. With ``n_init='auto'`` those of candidates that went beyond a few
+        iterations.
     searched_ : Searched
         With ``n_init='auto'``: the number of ``rounds``, how many of those of fresh starts have ``found`` the best
         optimum, and the ``passes`` over the rows of the search.
@@ -233,6 +236,15 @@ class GaussianMixture(Streaming, Criteria, Distribution, Regression, Imputation,
     16 384 rows, rows in files and rows with gaps are searched in a sample, and the best two optima go on with all rows,
     beside the fit of a single initialization. Where the landscape is rugged only ``random_state`` tells which of many
     good optima is found.
+
+    With ``sampling='auto'`` EM begins on max(8192, 256 ``n_components``, 8 times the free parameters) rows drawn
+    evenly, by their weights, if there are eight times as many: at the best start of a race as in 'best' (with
+    ``n_init`` of two or more, others at clusters in other spaces), by SQUAREM, until a step gains less than the larger
+    of ``tol`` / 10 and 2 / rows. Samples eight times as large follow, of up to a quarter of all rows and 2^22 numbers;
+    and one of so many where 2 / rows is still above ``tol``. Samples that show too few rows of a component, fewer than
+    twice what its covariance takes, are given up. The fit of all rows decides: ``n_iter_``, ``callback`` and
+    ``verbose`` know its iterations alone, while ``max_iter`` is for each sample, too. EM begins on all rows with
+    ``noise``, gaps, starting values, ``acceleration``, another ``convergence``, or a ``max_iter`` below 10.
 
     With ``noise`` each start leaves it a tenth of the rows, or what ``weights_init`` lacks of the sum 1; and one more
     initialization than ``n_init`` begins from the rows (of at most 2000) that have near neighbors, where starting
@@ -361,6 +373,7 @@ class GaussianMixture(Streaming, Criteria, Distribution, Regression, Imputation,
         equal_weights: bool = False,
         noise: float | str | None = None,
         covariance_ratio: float | None = None,
+        sampling: str | None = "auto",
     ) -> None:
         self.n_components = n_components
         self.covariance_type = covariance_type
@@ -389,6 +402,7 @@ class GaussianMixture(Streaming, Criteria, Distribution, Regression, Imputation,
         self.equal_weights = equal_weights
         self.noise = noise
         self.covariance_ratio = covariance_ratio
+        self.sampling = sampling
 
     def _check_in_sklearn(self) -> None:
         if self.noise is not None:

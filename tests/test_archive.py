@@ -25,6 +25,9 @@ from fastgmm import GaussianMixture, ModelFileError
 # The format, written by hand ----------------------------------------------------------------------------------------
 
 
+RECORD = (0.5, 0.25, 3, -2.0, -1.0, True, False)  # of a fit, without levels
+
+
 def forged(header: dict[str, Any], arrays: dict[str, Any], method: int = zipfile.ZIP_STORED, **raw: bytes) -> bytes:
     """A file with a checksum that fits: what fastgmm would write if it were out to do harm."""
     kinds = {n: {"dtype": a.dtype.str, "shape": list(a.shape)} for n, a in arrays.items() if isinstance(a, np.ndarray)}
@@ -72,6 +75,16 @@ def test_file_format(tmp_path: Path) -> None:
     assert written["library_version"] == fastgmm.__version__
     del written["params"], written["sha256"]
     assert written["arrays"]["covariances_"] == {"dtype": "<f8", "shape": [2, 2, 2]}
+
+
+def test_records_of_earlier_versions(tmp_path: Path) -> None:
+    """Records of fits had no levels once."""
+    for levels in ([], [[]], [[[8192, 20], [65536, 3]]]):
+        header, arrays = header_and_arrays()
+        header["fitted"]["fits_"] = [[*RECORD, *levels]]
+        (tmp_path / "model").write_bytes(forged(header, arrays))
+        (record,) = fastgmm.load(tmp_path / "model").fits_
+        assert record == (*RECORD, tuple(map(tuple, levels[0])) if levels else ())
 
 
 # Damage and malice --------------------------------------------------------------------------------------------------
@@ -149,6 +162,8 @@ def wrong_headers() -> Iterator[dict[str, Any]]:
         ("n_features_in_", 3),
         ("degenerate_", [[1, 2]]),
         ("fits_", [[1, 2, 3, 4, 5, 6, 7]]),
+        *(("fits_", [[*RECORD, levels]]) for levels in (5, [[1]], [["a", 1]], [[1, 2.0]], None)),
+        ("fits_", [[*RECORD, [], 0]]),
     ):
         yield {"fitted": {name: value}}
     shapes: list[Any] = [[2**62, 2**62], [-2, -2], [10**30], [2.0, 2.0], ["2"], [True, 2], {}, None, [0] * 70, [[2]]]

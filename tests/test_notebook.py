@@ -86,7 +86,7 @@ def test_parameters_all_and_changed() -> None:
     assert dict(page.tables[-1])["tol"] == "1e-05" and dict(page.tables[-1])["n_init"] == "1"
     marked = [line.partition('<th scope="row">')[2].partition("<")[0] for line in html.split('<tr class="set">')[1:]]
     assert marked == ["init_params", "n_components", "tol"]
-    assert "tol=1e-05" in page.text and "27 parameters, 3 not of default" in page.text and "not fitted" in page.text
+    assert "tol=1e-05" in page.text and "28 parameters, 3 not of default" in page.text and "not fitted" in page.text
     assert "none not of default" in Page(GaussianMixture()._repr_html_()).text
 
 
@@ -184,7 +184,7 @@ def test_inside_diagrams_of_scikit_learn(fitted: bool) -> None:
             page = Page(whole._repr_html_())
         assert "GaussianMixture" in page.text
         if tuple(map(int, sklearn.__version__.split(".")[:2])) >= (1, 7):
-            assert "27 parameters, 2 not of default" in page.text
+            assert "28 parameters, 2 not of default" in page.text
             assert ("2 components of 2 features" in page.text) == fitted
 
 

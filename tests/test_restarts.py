@@ -55,7 +55,7 @@ def options(**changes: Any) -> dict[str, Any]:
 
 def all_bits(model: Any) -> bytes:
     """Everything fitted that is not a time."""
-    return bits((model, np.array([record[2:] for record in model.fits_], float)))
+    return bits((model, np.array([record[2:7] for record in model.fits_], float)))
 
 
 # The same result --------------------------------------------------------------------------------------------------

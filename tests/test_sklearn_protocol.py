@@ -86,6 +86,7 @@ OWN_PARAMS = {
     "equal_weights": False,
     "noise": None,
     "covariance_ratio": None,
+    "sampling": "auto",
 }
 
 

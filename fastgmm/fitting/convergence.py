@@ -47,16 +47,18 @@ class Rule(ABC):
         """The distance to convergence, which has to fall below `tol`."""
 
 
-class LikelihoodRule(Rule):
-    """The mean log-likelihood has changed by less than `tol` in the last EM step: scikit-learn's rule.
-
-    Where EM is accelerated the last extrapolation must have gained less, too.
-    """
+class StepRule(Rule):
+    """The mean log-likelihood has changed by less than `tol` in the last EM step."""
 
     def distance(self, before: Parameters, after: Parameters) -> float:
-        return (
-            max(abs(self.bounds[-1] - self.bounds[-2]), self.extrapolation_gain) if len(self.bounds) > 1 else math.inf
-        )
+        return abs(self.bounds[-1] - self.bounds[-2]) if len(self.bounds) > 1 else math.inf
+
+
+class LikelihoodRule(StepRule):
+    """The same, scikit-learn's rule; where EM is accelerated the last extrapolation must have gained less, too."""
+
+    def distance(self, before: Parameters, after: Parameters) -> float:
+        return max(super().distance(before, after), self.extrapolation_gain)
 
 
 class ParametersRule(Rule):
@@ -100,3 +102,5 @@ RULES: dict[str, type[Rule]] = {
     "parameters": ParametersRule,
     "aitken": AitkenRule,
 }
+STEP = "step"  # the rule of samples, on which a fit does not end
+EVERY_RULE = RULES | {STEP: StepRule}

@@ -10,7 +10,7 @@ from ..sources.source import Source
 from ..sources.threads import OutOfTime
 from . import whole
 from .acceleration import Plain, Squarem
-from .convergence import CALLBACK, INTERRUPT, MAX_ITER, MAX_TIME, RULES, TOL
+from .convergence import CALLBACK, EVERY_RULE, INTERRUPT, MAX_ITER, MAX_TIME, TOL
 from .mstep import MStep
 from .pooling import steps_of
 from .repair import Repair
@@ -89,7 +89,7 @@ def expectation_maximization(
     fit = fit or Fit(parameters)
     fit.parameters = parameters
     fit.repairs, fit.m_step = m_step.repairs, m_step
-    rule = RULES[settings.convergence](structure, settings.tol, fit.bound)
+    rule = EVERY_RULE[settings.convergence](structure, settings.tol, fit.bound)
     step = Plain() if settings.acceleration is None else Squarem(structure)
     steps = steps_of(source, m_step, settings, parameters)
     value, bound, maximized, log_likelihood = -math.inf, fit.bound, parameters, -math.inf

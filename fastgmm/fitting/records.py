@@ -45,6 +45,8 @@ class FitRecord(NamedTuple):
     sound : bool or None
         Whether the rows, and neither repairs nor ``reg_covar`` nor hardly any rows, hold its components: the best of
         sound fits is kept, if there are any. None where there was no other to compare it with.
+    levels : tuple of (int, int)
+        Where EM began on samples of the rows: how many rows each had, and how many passes over them EM took.
     """
 
     seconds_initialization: float
@@ -56,6 +58,7 @@ class FitRecord(NamedTuple):
     dropped: bool
     start: str = ""
     sound: bool | None = None
+    levels: tuple[tuple[int, int], ...] = ()
 
     @property
     def untimed(self) -> Self:

@@ -17,8 +17,9 @@ from .parallel import side_by_side
 from .records import FitRecord, Searched
 from .settings import Settings
 from .soundness import repaired, sound
-from .starts import StartingValues, cleaned, completed, method_of
+from .starts import StartingValues, cleaned, completed, method_of, on_levels, sizes_of_levels
 from .starts.kmeans import Random
+from .starts.levels import FromLevels
 from .starts.methods import Goal, Start
 from .tables import from_kmeans_at_once
 
@@ -33,6 +34,11 @@ class Plan(NamedTuple):
     start: Start
     m_step: MStep
     kind: str = ""
+
+    @property
+    def levels(self) -> tuple[tuple[int, int], ...]:
+        """Rows and passes of the levels on which it has begun."""
+        return tuple(self.start.passes) if isinstance(self.start, FromLevels) else ()
 
 
 def drawn_plans(
@@ -51,6 +57,7 @@ def drawn_plans(
     draws: list[Callable[..., Start | None]] = [completed] * settings.n_init
     if structure.noisy and isinstance(method, str) and all(one is None for one in given):
         draws.append(cleaned)
+    sizes = sizes_of_levels(source, structure, n_components, settings, given, method)
     plans = list[Plan]()
     for number, draw in enumerate(draws):
         if plans and perf_counter() >= settings.deadline:
@@ -58,7 +65,10 @@ def drawn_plans(
         m_step = settings.m_step(source, structure)
         goal = Goal(structure, n_components, m_step, settings.deadline)
         own = method if draw is cleaned else method_of(method, number, given)
-        start = draw(source, given, goal, own, random_state)
+        if sizes:
+            start: Start | None = on_levels(sizes, goal, own, settings, random_state)
+        else:
+            start = draw(source, given, goal, own, random_state)
         if start is not None:
             kind = own if isinstance(own, str) else "init_params"
             plans.append(Plan(start, m_step, kind if draw is completed else f"{kind}, cleaned"))
@@ -361,4 +371,5 @@ class Restart:
             self.fit is not None and self.fit.converged,
             self.dropped,
             self.plan.kind,
+            levels=self.plan.levels,
         )

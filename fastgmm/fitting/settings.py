@@ -10,6 +10,8 @@ from typing import NamedTuple
 from .convergence import CALLBACK, MAX_TIME
 from .mstep import MaximumLikelihood, MSteps
 
+SAMPLED_ITERATIONS = 10  # of fewer a user wants to see each
+
 Callback = Callable[[int, float, float], object]
 
 
@@ -34,6 +36,8 @@ class Settings(NamedTuple):
         Seconds from `started` to `deadline`.
     callback : callable or None
         Called after each iteration with its number, its bound and the seconds since `started`; a true answer stops EM.
+    sampling : str or None
+        "auto", or None where starts must not run EM on samples of the rows.
     started : float
         Reading of `time.perf_counter` from which time counts.
     deadline : float
@@ -50,6 +54,7 @@ class Settings(NamedTuple):
     drop_restarts: bool = True
     max_time: float | None = None
     callback: Callback | None = None
+    sampling: str | None = None
     started: float = 0.0
     deadline: float = math.inf
     m_step: MSteps = MaximumLikelihood
@@ -58,13 +63,19 @@ class Settings(NamedTuple):
         """These settings with the clock started."""
         now = perf_counter()
         deadline = math.inf if self.max_time is None else now + self.max_time
-        return Settings(*self[:8], now, deadline, self.m_step)
+        return Settings(*self[:9], now, deadline, self.m_step)
 
     @property
     def plain(self) -> bool:
         """Whether nothing but `tol` and `max_iter` has a say in how EM goes on."""
         usual = self.acceleration is None and self.convergence == "likelihood"
         return usual and self.callback is None and self.deadline == math.inf
+
+    @property
+    def sampled(self) -> bool:
+        """Whether EM may begin on samples of the rows: where it is to take its usual way, and has the time."""
+        usual = self.acceleration is None and self.convergence == "likelihood"
+        return usual and self.sampling is not None and self.max_iter >= SAMPLED_ITERATIONS
 
     def stop(self, n_iter: int, bound: float) -> str | None:
         """The reason to stop after an iteration, or None."""

@@ -60,5 +60,6 @@ CONSTRAINTS: Constraints = {
         NONE,
     ),
     "covariance_ratio": RATIO,
+    "sampling": either(one_of(["auto"]), NONE),
     "prior": either((lambda v: isinstance(v, Prior), "a fastgmm.Prior"), one_of(["mclust"]), NONE),
 }

@@ -68,6 +68,7 @@ class Estimation(BaseMixture):
     degenerate: str
     callback: Callable[[int, float, float], object] | None
     drop_restarts: bool
+    sampling: str | None
 
     _m_step: Callable[..., MSteps]  # a hook: makes the M-step of each fit, or of more rows of one with attributes
 
@@ -203,6 +204,7 @@ class Estimation(BaseMixture):
             drop_restarts=bool(self.drop_restarts),
             max_time=self.max_time,
             callback=self.callback,
+            sampling=self.sampling,
             m_step=self._m_step(state),
         )
 

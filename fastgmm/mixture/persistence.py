@@ -335,11 +335,21 @@ def _checked_numbers(
 
 
 def _record(kind: type[NamedTuple], values: Any) -> NamedTuple:
-    """Return a record of a fit; files of earlier versions lack the last values of some."""
+    """Return a record of a fit; files of earlier versions lack the last of its fields."""
     types = get_type_hints(kind)
     if len(values) > len(types):
         raise ValueError(f"a {kind.__name__} of {len(values)} values, not {len(types)}")
-    return kind(*[_typed(name, value, types[name]) for name, value in zip(types, values, strict=False)])
+    names = list(types)[: len(values)]
+    found: list[Any] = [
+        _levels(value) if name == "levels" else _typed(name, value, types[name])
+        for name, value in zip(names, values, strict=True)
+    ]
+    return kind(*found)
+
+
+def _levels(values: Any) -> tuple[tuple[int, int], ...]:
+    """Return the rows and passes of each level of a fit."""
+    return tuple((_typed("levels", rows, int), _typed("levels", passes, int)) for rows, passes in values)
 
 
 def _typed(name: str, value: Any, kind: Any) -> Any:

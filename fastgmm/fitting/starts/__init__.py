@@ -4,7 +4,8 @@ A start draws its random numbers first and is then a function of the rows alone,
 the other and carried out side by side. It returns the parameters of one M-step.
 
 To add a method: write a function `(source, goal, random_state) -> Start` and name it in `METHODS`; the checks of
-`init_params` and the command line read the names there. A start must not know how EM goes on, but for the race.
+`init_params` and the command line read the names there. A start must not know how EM goes on, but for the race and
+levels.
 """
 
 from collections.abc import Callable
@@ -14,12 +15,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...model.parameters import Parameters
+from ...model.structure import Structure
 from ...sources.complete import CompleteSource
 from ...sources.source import Source
 from ..mstep import MaximumLikelihood
+from ..settings import Settings
 from .cleaned import clean_rows
 from .given import from_array, from_callable
 from .kmeans import Random
+from .levels import FromLevels, from_sound_race, level_sizes
 from .methods import Goal, Start, fixed, from_hierarchy, from_kmeans, from_kmeans_seeds, from_random, from_random_rows
 from .race import from_race
 from .spaces import FURTHER, TURNS
@@ -48,6 +52,23 @@ def method_of(method: Any, number: int, given: "StartingValues") -> Any:
     if not isinstance(method, str) or method != "kmeans" or any(one is not None for one in given):
         return method
     return TURNS[number % len(TURNS)]
+
+
+def sizes_of_levels(
+    source: Source, structure: Structure, n_components: int, settings: Settings, given: "StartingValues", method: Any
+) -> list[int]:
+    """How many rows the samples have on which EM begins; none where it takes all rows at once."""
+    by_kmeans = isinstance(method, str) and method == "kmeans" and all(one is None for one in given)
+    if not (by_kmeans and settings.sampled) or structure.noisy or source.has_gaps:
+        return []
+    return level_sizes(source.n_samples, source.n_features, structure, n_components)
+
+
+def on_levels(sizes: list[int], goal: Goal, method: str, settings: Settings, random_state: Random) -> FromLevels:
+    """Draw a start by EM on samples of these sizes."""
+    own = (METHODS | FURTHER)[method]
+    first = from_sound_race if method == "kmeans" else own
+    return FromLevels(goal, sizes, settings, first, own, int(random_state.choice(2**31 - 1)))
 
 
 class StartingValues(NamedTuple):

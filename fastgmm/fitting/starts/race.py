@@ -23,25 +23,35 @@ SCALES = (nearest, nearest_standardized)  # rows go to the nearest center with f
 RUNGS = (4, 8)  # passes of EM, after each of which the worse half stops
 
 
-def from_race(source: CompleteSource, goal: Goal, random_state: Random) -> Start:
-    """The parameters of the best start after all rungs, on a subsample of the rows when there are many."""
+def from_race(source: CompleteSource, goal: Goal, random_state: Random, least: float = 0.0) -> Start:
+    """The parameters of the best start after all rungs, on a subsample of the rows when there are many.
+
+    One that leaves a component fewer than the `least` rows counts if all do.
+    """
     n_rows = sample_size(source.n_features, RACE_ROWS, RACE_ROWS_PER_COMPONENT * goal.n_components)
     rows = None if source.n_samples <= n_rows else draw_rows(source, n_rows, random_state)
     subsample = source.take(rows)
     starts = [partial(scale, centers=centers(subsample, goal, random_state)) for centers in CENTERS for scale in SCALES]
 
-    return lambda source: best_start(source.take(rows), goal, starts).reached()
+    return lambda source: best_start(source.take(rows), goal, starts, least=least).reached()
 
 
 def best_start(
-    subsample: CompleteSource, goal: Goal, starts: Sequence[Callable[..., Parameters]], rungs: Sequence[int] = RUNGS
+    subsample: CompleteSource,
+    goal: Goal,
+    starts: Sequence[Callable[..., Parameters]],
+    rungs: Sequence[int] = RUNGS,
+    least: float = 0.0,
 ) -> "Contender":
-    """The start with the largest objective after all rungs, of some called with `(subsample, goal=)`."""
+    """The start with the largest objective after all rungs, of some called with `(subsample, goal=)`.
+
+    Those that leave every component the `least` rows come before others.
+    """
     contenders = [Contender(goal._replace(m_step=goal.m_step.on(subsample)), start) for start in starts]
     for n_passes in rungs:
         runs = [partial(contender.run, n_passes=n_passes) for contender in contenders]
         side_by_side(subsample, goal.structure, goal.n_components, runs)
-        ranking = sorted(contenders, key=lambda contender: -contender.value)
+        ranking = sorted(contenders, key=lambda one: (one.smallest * subsample.n_samples < least, -one.value))
         contenders = ranking[: max(1, len(ranking) // 2)]
     return contenders[0]
 
@@ -71,6 +81,11 @@ class Contender:
             self.value, self.error = -math.inf, error
         else:
             self.parameters, self.value = fit.parameters, fit.bound
+
+    @property
+    def smallest(self) -> float:
+        """The smallest weight of a component, zero where there is none."""
+        return 0.0 if self.parameters is None else float(self.parameters.weights.min())
 
     def reached(self) -> Parameters:
         """The parameters that it has reached; the error where it could not even start."""
