@@ -57,9 +57,11 @@ def without_one(structure: Structure, parts: Parts, random_state: np.random.Gene
 
 def nearest_components(structure: Structure, parts: Parts, k: int) -> np.ndarray:
     """The other components by their distance from one, in its own deviations."""
-    own = structure.expanded.dense(parts.covariances[k : k + 1], 1, parts.means.shape[1])[0]
-    shifts = parts.means - parts.means[k]
-    away = (shifts * np.linalg.solve(own, shifts.T).T).sum(axis=1)
+    shifts, own = parts.means - parts.means[k], parts.covariances[k]
+    if structure.triangular:
+        away = (shifts * np.linalg.solve(own, shifts.T).T).sum(axis=1)
+    else:
+        away = (shifts**2 / own).sum(axis=1)
     order = away.argsort(kind="stable")
     return order[order != k]
 
@@ -71,8 +73,8 @@ def split(structure: Structure, parts: Parts, random_state: np.random.Generator)
     k = min(int(np.searchsorted(shares, random_state.uniform() * shares[-1])), len(shares) - 1)
     direction = np.asarray(random_state.standard_normal(n_features))
     half = math.sqrt(2 / math.pi / float(direction @ direction))  # the mean of half a standard normal variable
-    own = expanded.dense(parts.covariances[k : k + 1], 1, n_features)[0]
-    shift = half * (np.linalg.cholesky(own) @ direction)
+    own = parts.covariances[k]
+    shift = half * (np.linalg.cholesky(own) @ direction if structure.triangular else np.sqrt(own) * direction)
     rest = parts.covariances[k] - expanded.outer(shift[None])[0]
     halves = np.append(parts.weights, parts.weights[k] / 2)
     halves[k] /= 2

@@ -24,7 +24,8 @@ from .hierarchical import spread
 from .kmeans import SAMPLE_NUMBERS, SAMPLE_ROWS_PER_CENTER, Random, choose_rows, draw, draw_rows, kmeans
 from .methods import Goal, Start, from_labels
 
-MOST_DIRECTIONS = 3  # of a random projection
+FEW_DIRECTIONS = 3  # at most, of a random projection
+MOST_FEATURES, WIDE_DIRECTIONS = 256, 64  # of more features so many random directions stand for all
 LEAST_VARIANCE = 1e-8  # of a principal axis, relative to the mean one: others are taken for as narrow
 
 Axes = Callable[[np.ndarray, np.ndarray | None], np.ndarray]  # (D, d), from rows about a point and their weights
@@ -65,41 +66,35 @@ def principal(points: np.ndarray, weights: np.ndarray | None) -> tuple[np.ndarra
     return axes / scale[:, None], np.maximum(variances, LEAST_VARIANCE)
 
 
-def standardized(n_features: int, random_state: Random) -> tuple[int, Axes]:
-    """Features of equal spread."""
-    return n_features, lambda points, weights: np.diag(1 / spread(points, weights))
+def space(power: float | None, *, few: bool = False) -> Space:
+    """Features of equal spread, or principal axes, along which deviations get such a power of the variance less.
+
+    Or a `few` random directions there; of wide rows more of them stand for all.
+    """
+
+    def drawn(n_features: int, random_state: Random) -> tuple[int, Axes]:
+        wide, directions = n_features > MOST_FEATURES, None
+        if few or wide:
+            d = min(1 + int(random_state.uniform() * FEW_DIRECTIONS), n_features) if few else WIDE_DIRECTIONS
+            directions = random_state.normal(size=(n_features, d))
+
+        def axes(points: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
+            if wide or power is None:
+                own = 1 / spread(points, weights)
+                return np.diag(own) if directions is None else own[:, None] * directions
+            found, variances = principal(points, weights)
+            found /= variances**power
+            return found if directions is None else found @ directions
+
+        return n_features if directions is None else directions.shape[1], axes
+
+    return drawn
 
 
-def along_principal_axes(n_features: int, random_state: Random) -> tuple[int, Axes]:
-    """Principal axes, along which deviations are the roots of what they were."""
-
-    def axes(points: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
-        found, variances = principal(points, weights)
-        return found / variances**0.25
-
-    return n_features, axes
-
-
-def sphered(n_features: int, random_state: Random) -> tuple[int, Axes]:
-    """Principal axes of equal spread."""
-
-    def axes(points: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
-        found, variances = principal(points, weights)
-        return found / variances**0.5
-
-    return n_features, axes
-
-
-def in_few_directions(n_features: int, random_state: Random) -> tuple[int, Axes]:
-    """One to three random directions of the sphered rows."""
-    d = min(1 + int(random_state.uniform() * MOST_DIRECTIONS), n_features)
-    directions = random_state.normal(size=(n_features, d))
-
-    def axes(points: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
-        found, variances = principal(points, weights)
-        return (found / variances**0.5) @ directions
-
-    return d, axes
+standardized = space(None)
+along_principal_axes = space(0.25)
+sphered = space(0.5)
+in_few_directions = space(0.5, few=True)
 
 
 # ---- starts
