@@ -54,10 +54,8 @@ class GaussianMixture(Streaming, Criteria, Distribution, Regression, Imputation,
     max_iter : int, default=100
         Largest number of EM iterations; 0 keeps the starting values.
     n_init : int or 'auto', default=1
-        Number of initializations, of which the best fit is kept: the one with the largest lower bound among those that
-        are sound (see ``fits_``), if there are any. Of several by k-means the first is as if it were the only one; the
-        others look for clusters along other axes, or begin at random rows, so that they do not all end alike.
-        'auto' searches for the best optimum, beginning with the fit of a single initialization, until it has been
+        Number of initializations, of which the best is kept: the sound one (see ``fits_``) with the largest lower
+        bound. Those by k-means are of different kinds after the first. 'auto' searches until the best optimum has been
         found again and again; see the notes.
     init_params : str, array-like or callable, default='kmeans'
         Where responsibilities start:
@@ -188,16 +186,12 @@ class GaussianMixture(Streaming, Criteria, Distribution, Regression, Imputation,
         repeats the value before.
     fits_ : list of FitRecord, of length n_init, or one more with noise
         What became of each initialization: ``seconds_initialization``, ``seconds_em``, ``n_iter``, ``start_bound`` (the
-        mean log-likelihood at the start), ``lower_bound``, ``converged``, ``dropped``, ``start`` (its kind) and
-        ``sound``: False where a component was repaired after the start, has a variance of hardly more than
-        ``reg_covar``, or a covariance of its own from hardly any rows (``n_features + 2``, or 3 without matrices), so
-        that these, and not the rows, bound the likelihood; None for a single fit; and ``levels``, the rows of each
-        sample on which EM began and its passes over them. The seconds are NaN in a mixture that was loaded, pickled or
-        copied: equal fits give equal files. With ``n_init='auto'`` those of candidates that went beyond a few
-        iterations.
+        mean log-likelihood at the start), ``lower_bound``, ``converged``, ``dropped``, ``start`` (its kind), ``sound``
+        (False where repairs after the start, ``reg_covar``, or hardly any rows hold a component; None for a single
+        fit), ``levels`` (rows of each sample on which EM began, and passes over them). The seconds are NaN in a mixture
+        that was loaded, pickled or copied: equal fits give equal files.
     searched_ : Searched
-        With ``n_init='auto'``: the number of ``rounds``, how many of those of fresh starts have ``found`` the best
-        optimum, and the ``passes`` over the rows of the search.
+        With ``n_init='auto'``: ``rounds``, those of fresh starts that ``found`` the best optimum, and ``passes``.
     n_samples_seen_ : float
         Number of rows, or sum of their weights, that the parameters come from; with `partial_fit`, in all batches.
     n_features_in_ : int
@@ -226,25 +220,16 @@ class GaussianMixture(Streaming, Criteria, Distribution, Regression, Imputation,
     ``drop_restarts`` an initialization is abandoned if even b2 plus ten times that, the largest of the last five such
     projections, stays below the largest bound that any initialization has reached.
 
-    With ``n_init='auto'`` rounds of eight candidates (four of the second kind below) follow the first fit. They run 4
-    iterations, the best three 12 more, and the best one goes on by SQUAREM, until it ends or can hardly reach the best
-    optimum known. Candidates are fresh starts, which are k-means in different spaces, components of the covariance of
-    all rows at random ones, nearest random rows, and random responsibilities; the best three optima under random
-    weights of the rows for a while; and the same with one component elsewhere: left out or merged, and another split,
-    or put where rows are explained badly. The search ends when two rounds of fresh starts have come to the best
-    optimum and three rounds have found no better one, after 4500 passes over the rows, or at ``max_time``. More than
-    16 384 rows, rows in files and rows with gaps are searched in a sample, and the best two optima go on with all rows,
-    beside the fit of a single initialization. Where the landscape is rugged only ``random_state`` tells which of many
-    good optima is found.
+    With ``n_init='auto'`` rounds of candidates follow the fit of a single initialization: fresh starts of many kinds,
+    the best three optima with a component elsewhere, or under random weights of rows for a while. The best of each goes
+    on to its end. The search ends when two rounds of fresh starts have come to the best optimum and three have found
+    none better, after 4500 passes, or at ``max_time``. More than 16 384 rows are searched in a sample.
 
-    With ``sampling='auto'`` EM begins on max(8192, 256 ``n_components``, 8 times the free parameters) rows drawn
-    evenly, by their weights, if there are eight times as many: at the best start of a race as in 'best' (with
-    ``n_init`` of two or more, others at clusters in other spaces), by SQUAREM, until a step gains less than the larger
-    of ``tol`` / 10 and 2 / rows. Samples eight times as large follow, of up to a quarter of all rows and 2^22 numbers;
-    and one of so many where 2 / rows is still above ``tol``. Samples that show too few rows of a component, fewer than
-    twice what its covariance takes, are given up. The fit of all rows decides: ``n_iter_``, ``callback`` and
-    ``verbose`` know its iterations alone, while ``max_iter`` is for each sample, too. EM begins on all rows with
-    ``noise``, gaps, starting values, ``acceleration``, another ``convergence``, or a ``max_iter`` below 10.
+    With ``sampling='auto'`` EM begins on max(8192, 256 ``n_components``, 8 times the free parameters) rows, if there
+    are eight times as many, at the best start of a race as in 'best', until a step gains less than the larger of
+    ``tol`` / 10 and 2 / rows; samples eight times as large follow, up to a quarter of the rows. Then EM goes on with
+    all rows as ever: ``n_iter_``, ``callback`` and ``verbose`` know these iterations alone. It begins with all rows
+    with ``noise``, gaps, starting values, ``acceleration``, another ``convergence``, or a ``max_iter`` below 10.
 
     With ``noise`` each start leaves it a tenth of the rows, or what ``weights_init`` lacks of the sum 1; and one more
     initialization than ``n_init`` begins from the rows (of at most 2000) that have near neighbors, where starting
@@ -268,12 +253,7 @@ class GaussianMixture(Streaming, Criteria, Distribution, Regression, Imputation,
     'threading' backend and `multiprocessing`: pass ``n_threads=1`` to fits that run side by side there.
 
     Fits are logged to the logger "fastgmm" of Python's `logging`: how they begin and end at the level INFO, iterations
-    at DEBUG::
-
-        logging.basicConfig()
-        logging.getLogger("fastgmm").setLevel(logging.INFO)
-
-    A progress bar by tqdm is a ``callback``::
+    at DEBUG. A progress bar by tqdm is a ``callback``::
 
         from tqdm import tqdm
 
@@ -307,10 +287,6 @@ class GaussianMixture(Streaming, Criteria, Distribution, Regression, Imputation,
     C. Biernacki, G. Celeux, G. Govaert. Choosing starting values for the EM algorithm for getting the highest
     likelihood in multivariate Gaussian mixture models. Computational Statistics & Data Analysis 41, 2003.
 
-    N. Ueda, R. Nakano, Z. Ghahramani, G. E. Hinton. SMEM algorithm for mixture models. Neural Computation 12, 2000.
-
-    K. Jamieson, A. Talwalkar. Non-stochastic best arm identification and hyperparameter optimization. AISTATS 2016.
-
     R. Varadhan, C. Roland. Simple and globally convergent methods for accelerating the convergence of any EM algorithm
     (SQUAREM). Scandinavian Journal of Statistics 35(2), 2008.
 
@@ -319,8 +295,6 @@ class GaussianMixture(Streaming, Criteria, Distribution, Regression, Imputation,
 
     H. Fritz, L. A. García-Escudero, A. Mayo-Iscar. A fast algorithm for robust constrained clustering. Computational
     Statistics & Data Analysis 61, 2013.
-
-    C. M. Bishop. Pattern Recognition and Machine Learning. Springer, 2006, section 9.2.
 
     Examples
     --------

@@ -78,13 +78,14 @@ def test_file_format(tmp_path: Path) -> None:
 
 
 def test_records_of_earlier_versions(tmp_path: Path) -> None:
-    """Records of fits had no levels once."""
-    for levels in ([], [[]], [[[8192, 20], [65536, 3]]]):
+    """Records of fits had no kinds of starts, no soundness and no levels once."""
+    whole = "kmeans", True, ((8192, 20), (65536, 3))
+    for n, expected in ((0, ("", None, ())), (2, ("kmeans", True, ())), (3, whole)):
         header, arrays = header_and_arrays()
-        header["fitted"]["fits_"] = [[*RECORD, *levels]]
+        header["fitted"]["fits_"] = [[*RECORD, *whole[:n]]]
         (tmp_path / "model").write_bytes(forged(header, arrays))
         (record,) = fastgmm.load(tmp_path / "model").fits_
-        assert record == (*RECORD, tuple(map(tuple, levels[0])) if levels else ())
+        assert record == (*RECORD, *expected)
 
 
 # Damage and malice --------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """What a user is told of the fits of an estimator."""
 
 import math
+import sys
 from typing import NamedTuple, Self
 
 
@@ -63,4 +64,4 @@ class FitRecord(NamedTuple):
     @property
     def untimed(self) -> Self:
         """The record without times, which equal fits have in common."""
-        return self._replace(seconds_initialization=math.nan, seconds_em=math.nan)
+        return self._replace(seconds_initialization=math.nan, seconds_em=math.nan, start=sys.intern(self.start))

@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
-from time import perf_counter
 from typing import Any, Self
 
 import numpy as np
@@ -35,7 +34,7 @@ from .checks import check_means, check_precisions, check_random_state, check_wei
 from .ending import to_the_end, warn_of_end, warn_of_repairs
 from .noise import NAMES as NOISE
 from .noise import check_same_noise, noise_attributes
-from .progress import DEBUG, INFO, Logged, Printed, listener, tell
+from .progress import DEBUG, INFO, Logged, Printed, listener, tell_begin, tell_end
 from .protocol import overrides
 
 __all__ = ["Estimation"]
@@ -284,16 +283,7 @@ class Estimation(BaseMixture):
         silent = self.verbose == 0 and listener(INFO) is None and plans.seed is None
         if silent and (found := alone(source, plans.starts, settings)) is not None:
             return found[0], partial(attributes, *found)
-        tell(
-            INFO,
-            "fit begins: %d rows of %d features, %d %s components, %d initialization(s)%s",
-            source.n_samples,
-            source.n_features,
-            self.n_components,
-            self.covariance_type,
-            len(plans.starts),
-            "" if plans.seed is None else " before a search",
-        )
+        tell_begin(source, self.n_components, self.covariance_type, plans)
         restarts = self._restarts(source, plans, settings, previous_bound)
 
         def with_search(fit: Fit, records: list[FitRecord]) -> dict[str, Any]:
@@ -312,15 +302,7 @@ class Estimation(BaseMixture):
             with suppress(ValueError):  # what cannot be held in the type of the rows is of no use
                 to_the_end(keep)
             raise
-        tell(
-            INFO,
-            "fit ended: %s after %d iteration(s) and %.3f s, lower bound %.9g, %d repair(s)",
-            fit.stop_reason,
-            len(fit.lower_bounds),
-            perf_counter() - settings.started,
-            fit.lower_bounds[-1] if fit.lower_bounds else -math.inf,
-            len(fit.repairs),
-        )
+        tell_end(fit, settings.started)
         return fit, partial(with_search, fit, records)
 
     def _restarts(self, source: Source, plans: Plans, settings: Settings, previous_bound: float) -> Restarts | Sampled:

@@ -6,17 +6,20 @@ nobody has, nobody listens, and `import fastgmm` takes less time.
 
 from __future__ import annotations
 
+import math
 import sys
 from threading import Lock
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from ..fitting.restarts import Progress
+from ..fitting.em import Fit
+from ..fitting.restarts import Plans, Progress
+from ..sources.source import Source
 
 if TYPE_CHECKING:
     from logging import Logger
 
-__all__ = ["DEBUG", "INFO", "Count", "Logged", "Printed", "listener", "tell"]
+__all__ = ["DEBUG", "INFO", "Count", "Logged", "Printed", "listener", "tell", "tell_begin", "tell_end"]
 
 DEBUG, INFO = 10, 20  # as in logging
 
@@ -36,6 +39,33 @@ def tell(level: int, message: str, *values: object) -> None:
     logger = listener(level)
     if logger is not None:
         logger.log(level, message, *values, stacklevel=2)
+
+
+def tell_begin(source: Source, n_components: int, covariance_type: str, plans: Plans) -> None:
+    """Log that a fit begins."""
+    tell(
+        INFO,
+        "fit begins: %d rows of %d features, %d %s components, %d initialization(s)%s",
+        source.n_samples,
+        source.n_features,
+        n_components,
+        covariance_type,
+        len(plans.starts),
+        "" if plans.seed is None else " before a search",
+    )
+
+
+def tell_end(fit: Fit, started: float) -> None:
+    """Log how a fit that started at a reading of `time.perf_counter` has ended."""
+    tell(
+        INFO,
+        "fit ended: %s after %d iteration(s) and %.3f s, lower bound %.9g, %d repair(s)",
+        fit.stop_reason,
+        len(fit.lower_bounds),
+        perf_counter() - started,
+        fit.lower_bounds[-1] if fit.lower_bounds else -math.inf,
+        len(fit.repairs),
+    )
 
 
 class Logged:

@@ -8,6 +8,7 @@ from ...model.parameters import Parameters
 from ...model.structure import Structure
 from ...sources.array import ArraySource
 from ..starts.hierarchical import spread
+from ..starts.kmeans import Random
 
 
 class Cloud:
@@ -50,7 +51,7 @@ class Cloud:
         own = None if weights is None else weights[rows]
         return ArraySource(source.X[rows], source.workers, source.kernels, own).moments(self.structure.expanded)
 
-    def draw(self, size: int, random_state: np.random.Generator) -> np.ndarray:
+    def draw(self, size: int, random_state: Random) -> np.ndarray:
         """Indices of rows drawn by their weights."""
         return self.source.weighted_quantile_rows(random_state.uniform(size=size))
 

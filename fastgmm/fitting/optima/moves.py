@@ -16,6 +16,7 @@ from ...sources.array import ArraySource
 from ..em import expectation_maximization
 from ..search.merging import Parts, assembled, joined, parts_of
 from ..settings import Settings
+from ..starts.kmeans import Random
 from ..starts.methods import Goal
 from .cloud import Cloud
 
@@ -26,7 +27,7 @@ OWN = 0.9  # of the covariance of its rows, and the rest of what all rows have
 PASSES = (2, 5, 10)  # under random weights
 
 
-def moved(cloud: Cloud, parameters: Parameters, random_state: np.random.Generator) -> Parameters:
+def moved(cloud: Cloud, parameters: Parameters, random_state: Random) -> Parameters:
     """The mixture with one of its components elsewhere."""
     structure = cloud.structure
     parts = without_one(structure, parts_of(structure, parameters), random_state)
@@ -40,7 +41,7 @@ def moved(cloud: Cloud, parameters: Parameters, random_state: np.random.Generato
     return assembled(structure, *parts[:3], parameters.noise)
 
 
-def without_one(structure: Structure, parts: Parts, random_state: np.random.Generator) -> Parts:
+def without_one(structure: Structure, parts: Parts, random_state: Random) -> Parts:
     """One component fewer: it is left out, or merged with one of those that are near."""
     n, total = len(parts.weights), parts.weights.sum()
     gone = int(random_state.uniform() * n)
@@ -66,7 +67,7 @@ def nearest_components(structure: Structure, parts: Parts, k: int) -> np.ndarray
     return order[order != k]
 
 
-def split(structure: Structure, parts: Parts, random_state: np.random.Generator) -> Parts:
+def split(structure: Structure, parts: Parts, random_state: Random) -> Parts:
     """A component, drawn by its weight, becomes two halves, along a random direction of its ellipsoid."""
     expanded, n_features = structure.expanded, parts.means.shape[1]
     shares = np.cumsum(parts.weights)
@@ -85,7 +86,7 @@ def split(structure: Structure, parts: Parts, random_state: np.random.Generator)
     return parts._replace(weights=halves, means=means, covariances=covariances)
 
 
-def with_another(cloud: Cloud, parts: Parts, row: int, random_state: np.random.Generator) -> Parts:
+def with_another(cloud: Cloud, parts: Parts, row: int, random_state: Random) -> Parts:
     """A component more, of the rows that are nearest to one."""
     total = parts.weights.sum()
     part = 1 / ((len(parts.weights) + 1) * (1 + (MOST_SHRUNK - 1) * random_state.uniform()))
@@ -99,7 +100,7 @@ def with_another(cloud: Cloud, parts: Parts, row: int, random_state: np.random.G
     )
 
 
-def perturbed(cloud: Cloud, goal: Goal, parameters: Parameters, random_state: np.random.Generator) -> Parameters:
+def perturbed(cloud: Cloud, goal: Goal, parameters: Parameters, random_state: Random) -> Parameters:
     """Where EM goes in a few passes while rows have random weights."""
     source = cloud.source
     n_passes = PASSES[int(random_state.uniform() * len(PASSES))]
