@@ -301,15 +301,15 @@ def test_degenerate_candidates_come_last() -> None:
 
 
 def test_sound_fit_beats_degenerate_fit() -> None:
-    """The fit kept for a candidate is not degenerate if there is one, and then the most likely."""
+    """The fit kept for a candidate is neither degenerate nor spurious if there is one, and then the most likely."""
     nowhere = fitted(GaussianMixture().fit(FAITHFUL)).parameters
     outcome, fits, kept = trials.Outcome(error=ValueError()), [Fit(nowhere, [], "tol") for _ in range(4)], []
-    for fit, degenerate, bound in zip(fits, [True, False, True, False], [5.0, 1.0, 9.0, 2.0], strict=True):
-        outcome.keep(fit, degenerate, FitRecord(0.0, 0.0, 1, 0.0, bound, True, False))
+    for i, (fit, bound) in enumerate(zip(fits, [5.0, 1.0, 9.0, 2.0], strict=True)):
+        outcome.keep(fit, i == 0, i == 2, FitRecord(0.0, 0.0, 1, 0.0, bound, True, False))
         kept.append([outcome.fit is one for one in fits].index(True))
     assert kept == [0, 1, 1, 3]
-    assert (outcome.degenerate, outcome.lower_bound, outcome.error) == (False, 2.0, None)
-    assert len(outcome.records) == 4
+    assert (outcome.sound, outcome.lower_bound, outcome.error) == (True, 2.0, None)
+    assert [record.sound for record in outcome.records] == [False, True, False, True]
 
 
 def test_constant_column_is_not_degenerate() -> None:

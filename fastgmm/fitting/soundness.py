@@ -2,10 +2,12 @@
 
 Likelihoods of mixtures are unbounded, and optima near the poles stand above honest ones. A fit is sound if nothing was
 repaired once EM had begun, and if no component that has a volume of its own rests on hardly any rows: with a matrix of
-its own no more than D + 2, from which on the predictive density of a further row of it has a variance.
+its own no more than D + 2, from which on the predictive density of a further row of it has a variance. One component
+alone has all rows there are, and one optimum.
 """
 
 from ..model.parameters import Parameters
+from ..model.structure import Structure
 from ..sources.source import Source
 from .mstep import MStep
 
@@ -24,12 +26,16 @@ def sound(source: Source, m_step: MStep, parameters: Parameters) -> bool:
 
 def on_enough_rows(source: Source, m_step: MStep, parameters: Parameters) -> bool:
     """Whether no component with a volume of its own rests on hardly any rows."""
-    structure = m_step.structure
-    if m_step.proper or structure.bound is not None or structure.shared or not structure.varies:
-        return True
-    own_matrices = structure.triangular and structure.constraint is None
-    least = source.n_features + 2 if own_matrices else LEAST_ROWS
-    return float(parameters.weights.min()) * effective_rows(source) > least
+    few = 0 if m_step.proper or len(parameters.weights) == 1 else hardly_any(m_step.structure, source.n_features)
+    return few == 0 or float(parameters.weights.min()) * effective_rows(source) > few
+
+
+def hardly_any(structure: Structure, n_features: int) -> int:
+    """How many rows are hardly any for a component; 0 where others or a bound hold its volume."""
+    if structure.bound is not None or structure.shared or not structure.varies:
+        return 0
+    own_matrix = structure.triangular and structure.constraint is None
+    return n_features + 2 if own_matrix else LEAST_ROWS
 
 
 def effective_rows(source: Source) -> float:

@@ -8,6 +8,7 @@ import numpy as np
 
 from .. import kernels
 from ..fitting.mstep import FLOOR, MaximumLikelihood
+from ..fitting.soundness import hardly_any
 from ..fitting.starts.kmeans import MOST_PASSES, draw
 from ..fitting.tables import Found, Limits, Tables, few, fit_tables, numbers_of, work
 from ..mixture.checks import seeded
@@ -84,7 +85,8 @@ def fit_ordinary(plan: Plan, seeds: list[int], rows: Rows, limits: Limits, wante
     if structure.univariate and n_features > 1:
         return np.zeros(len(wanted), bool)  # each is refused on its own
     odd, candidates, values = ~wanted, list[Candidate](), np.full((len(wanted), len(plan.numbers)), np.nan)
-    doubtful = np.zeros(values.shape, bool)
+    collapsed = np.zeros(values.shape, bool)
+    spurious = collapsed.copy()
     for i, k in enumerate(plan.numbers):
         asked = rows.sizes >= k
         odd |= asked & ((rows.sizes > few(structure, n_features, k)) | (rows.positive < max(2, k)))
@@ -94,14 +96,14 @@ def fit_ordinary(plan: Plan, seeds: list[int], rows: Rows, limits: Limits, wante
         one = Candidate.fitted(structure, k, rows, problems, seeds, limits)
         values[problems, i], far = one.criterion(plan.criterion, rows)
         odd[problems[~one.usual | far]] = True
-        doubtful[problems, i] = ~one.sound(rows, limits)
+        collapsed[problems, i], spurious[problems, i] = ~one.sound(rows, limits), ~one.on_enough_rows(rows)
         candidates.append(one)
-    chosen = choose(plan, values, doubtful)
+    chosen = choose(plan, values, collapsed | spurious)
     for one in candidates:
         i = plan.numbers.index(one.k)
         kept = ~odd[one.problems] & (chosen[one.problems] == i)
         problems = one.problems[kept]
-        part.put_ordinary(problems, one.k, *one.results(kept), doubtful[problems, i], rows)
+        part.put_ordinary(problems, one.k, *one.results(kept), collapsed[problems, i], rows)
     part.scores[~odd] = values[~odd]
     return ~odd
 
@@ -181,6 +183,14 @@ class Candidate(NamedTuple):
             m_step = MaximumLikelihood(source, structure, own, limits.degenerate)
             sound[i] = m_step.sound(self.found.parameters(i))
         return sound
+
+    def on_enough_rows(self, rows: Rows) -> Array:
+        """Whether no component rests on hardly any rows, as `soundness.on_enough_rows` has it, (G,)."""
+        few = 0 if self.k == 1 else hardly_any(self.structure, rows.X.shape[1])
+        if few == 0:
+            return np.ones(len(self.problems), bool)
+        enough: Array = self.found.weights.min(axis=1) * rows.effective(self.problems) > few
+        return enough
 
     def results(self, kept: Array) -> tuple[tuple[Array, ...], Array, Array, Array]:
         """Parameters of some, numbers of iterations, whether they converged, and bounds in the units of the data."""

@@ -111,7 +111,7 @@ class Part:
         n_iter: Array,
         converged: Array,
         bounds: Array,
-        doubtful: Array,
+        collapsed: Array,
         rows: Rows,
     ) -> None:
         """Take note of some problems that have k components."""
@@ -124,7 +124,7 @@ class Part:
         mixtures.n_samples[problems] = rows.n_samples[problems]
         mixtures.single[problems] = rows.X.dtype == np.float32
         told = np.where(converged, OK, NOT_CONVERGED)
-        self.status[problems] = np.where(rows.constant(problems), CONSTANT, np.where(doubtful, COLLAPSED, told))
+        self.status[problems] = np.where(rows.constant(problems), CONSTANT, np.where(collapsed, COLLAPSED, told))
         self.bounds.append((problems, bounds[np.arange(bounds.shape[1]) < n_iter[:, None]]))
 
     def put_single(self, i: int, outcome: Outcome) -> None:
@@ -140,7 +140,7 @@ class Part:
         mixtures.lower_bound[i], mixtures.n_iter[i] = state["lower_bound_"], state["n_iter_"]
         mixtures.converged[i], mixtures.n_samples[i] = state["converged_"], state["n_samples_seen_"]
         mixtures.single[i] = state["means_"].dtype == np.float32
-        status = COLLAPSED if outcome.doubtful else OK if state["converged_"] else NOT_CONVERGED
+        status = COLLAPSED if outcome.collapsed else OK if state["converged_"] else NOT_CONVERGED
         self.status[i] = CONSTANT if outcome.constant else REPAIRED if state["degenerate_"] else status
         self.states[i], self.scores[i] = state, outcome.values
         self.bounds.append((np.array([i]), np.array(state["lower_bounds_"], np.float64)))

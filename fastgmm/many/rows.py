@@ -42,6 +42,13 @@ class Rows(NamedTuple):
         same: Array = (lowest == highest).all(axis=1)
         return same
 
+    def effective(self, tables: Array) -> Array:
+        """How many rows of equal weight say as much as those of some tables (Kish), (P,), none of which is empty."""
+        totals = self.totals[tables]
+        if self.weights is not None:
+            totals = totals**2 / reduced(np.add, self.weights.astype(np.float64) ** 2, self.spans[tables])
+        return totals
+
     @classmethod
     def of(cls, batch: Batch, weights: list[Any] | None, *, drop: bool) -> Self:
         """The rows of a batch that has some; `drop` leaves out those with NaN."""

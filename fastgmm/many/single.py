@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..fitting.soundness import on_enough_rows
 from ..gaussian_mixture import GaussianMixture
 from ..mixture.elsewhere import attributes_of, rows_to_fit
 from ..sources.intake import check_sample_weight
@@ -32,7 +33,7 @@ class Outcome(NamedTuple):
     state: dict[str, Any] | None = None
     values: NDArray[np.float64] | None = None  # of the criterion, for each candidate
     constant: bool = False  # whether all rows are equal
-    doubtful: bool = False  # whether a component has collapsed
+    collapsed: bool = False  # whether a component has collapsed
 
 
 def fitted(plan: Plan, problem: Problem) -> Outcome:
@@ -71,7 +72,8 @@ def _best(plan: Plan, problem: Problem) -> Outcome:
     """Fit all candidates that the rows allow, and return the best by the criterion."""
     X, weights = problem.X, problem.weights
     most = len(X) if weights is None else np.count_nonzero(check_sample_weight(weights, len(X)))
-    values, doubtful = np.full((1, len(plan.numbers)), np.nan), np.zeros((1, len(plan.numbers)), bool)
+    values, collapsed = np.full((1, len(plan.numbers)), np.nan), np.zeros((1, len(plan.numbers)), bool)
+    spurious = collapsed.copy()
     mixtures = dict[int, GaussianMixture]()
     for i, k in enumerate(plan.numbers):
         if k > max(most, min(plan.numbers)):
@@ -81,11 +83,13 @@ def _best(plan: Plan, problem: Problem) -> Outcome:
         with rows_to_fit(mixture, X, weights) as source:
             attributes, fit = attributes_of(mixture, source, weights)
             vars(mixture).update(attributes)
+            if fit.m_step is not None:
+                collapsed[0, i] = not fit.m_step.sound(fit.parameters)
+                spurious[0, i] = not on_enough_rows(source, fit.m_step, fit.parameters)
         values[0, i], mixtures[i] = getattr(mixture, plan.criterion)(X, weights), mixture
-        doubtful[0, i] = not (fit.m_step is None or fit.m_step.sound(fit.parameters))
-    chosen = int(choose(plan, values, doubtful)[0])
+    chosen = int(choose(plan, values, collapsed | spurious)[0])
     best = mixtures[chosen]
     state = {name: value for name, value in vars(best).items() if name.endswith("_") and name != "fits_"}
     state["n_components"] = best.n_components
     constant = bool(np.equal(X, X[:1]).all())
-    return Outcome(None, best.n_features_in_, state, values[0], constant, bool(doubtful[0, chosen]))
+    return Outcome(None, best.n_features_in_, state, values[0], constant, bool(collapsed[0, chosen]))

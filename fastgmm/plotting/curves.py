@@ -43,7 +43,8 @@ def named(kind: str, equal: bool, noise: bool) -> str:
 class CriterionDisplay(Display):
     """A criterion against the number of components: a curve for each covariance structure, the best one ringed.
 
-    What is much worse than the best is beyond the axis. Hollow markers off the curves are degenerate candidates.
+    What is much worse than the best is beyond the axis. Hollow markers off the curves are degenerate and spurious
+    candidates.
 
     Attributes
     ----------
@@ -110,6 +111,7 @@ class CriterionDisplay(Display):
         table = np.sort(self.table[np.isfinite(self.table[self.criterion])], order="n_components")
         sign = self.sign
         costs = sign * table[self.criterion]
+        doubtful = table["degenerate"] | table["spurious"]
         worst = costs[costs <= costs.min() + REACH * (np.quantile(costs, USUAL) - costs.min())].max()
         known = [*STRUCTURES, *table["covariance_type"].tolist()]
         kinds = sorted(set(table[ASKED].tolist()), key=lambda one: (known.index(one[0]), one[1:]))
@@ -119,13 +121,14 @@ class CriterionDisplay(Display):
                 name = named(kind, equal, noise)
                 label = name if costs[own].min() <= worst else f"{name} (beyond)"
                 style: dict[str, Any] = {"color": color(i), "marker": marker(i), "markersize": 5}
-                x, y, hollow = table["n_components"][own], table[self.criterion][own], table["degenerate"][own]
+                x, y, hollow = table["n_components"][own], table[self.criterion][own], doubtful[own]
                 dashes = DASHES[i // len(COLORS) % len(DASHES)]
                 ax.plot(x, np.where(hollow, np.nan, y), linestyle=dashes, linewidth=1.5, label=label, **style)
                 ax.plot(x[hollow], y[hollow], linestyle="none", markerfacecolor="white", zorder=3, **style)
-        if table["degenerate"].any():
-            ax.plot([], [], linestyle="none", marker="o", color="0.4", markerfacecolor="white", label="degenerate")
-        self._ring(ax, table, costs)
+        if doubtful.any():
+            label = " or ".join(name for name in ("degenerate", "spurious") if table[name].any())
+            ax.plot([], [], linestyle="none", marker="o", color="0.4", markerfacecolor="white", label=label)
+        self._ring(ax, table, costs, doubtful)
         margin = 0.06 * (worst - costs.min()) or 1.0
         ax.set_ylim(*sorted([sign * (costs.min() - margin), sign * (worst + margin)]))
         ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
@@ -138,9 +141,9 @@ class CriterionDisplay(Display):
             above |= {"fontsize": 8, "ncols": 5}
         ax.legend(frameon=False, **above)
 
-    def _ring(self, ax: Axes, table: NDArray[Any], costs: NDArray[np.float64]) -> None:
+    def _ring(self, ax: Axes, table: NDArray[Any], costs: NDArray[np.float64], doubtful: NDArray[np.bool_]) -> None:
         """Ring the best candidate: of the sound ones, where there are any."""
-        best = table[np.lexsort((costs, table["degenerate"]))[0]]
+        best = table[np.lexsort((costs, doubtful))[0]]
         ax.plot(
             best["n_components"],
             best[self.criterion],

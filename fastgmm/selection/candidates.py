@@ -75,6 +75,7 @@ class Entry:
             "noise": bool(structure.noisy),
             "converged": fit is not None and fit.converged,
             "degenerate": self.outcome.degenerate,
+            "spurious": self.outcome.spurious,
             "n_iter": 0 if fit is None else len(fit.lower_bounds),
             "seconds": sum(record.seconds_initialization + record.seconds_em for record in records),
             "error": "" if error is None else f"{type(error).__name__}: {error}",

@@ -41,10 +41,11 @@ class Selection:
         (free ones), ``equal_weights``, ``noise``, ``log_likelihood`` (of all rows), ``bic`` (lower is better: mclust's
         has the other sign), ``aic``, ``aicc``, ``icl``, ``cv`` (the mean log-likelihood of a row left out) and ``elbo``
         (the evidence lower bound and the log of the number of equal optima), both NaN unless asked for, ``converged``,
-        ``degenerate``, ``n_iter``, ``seconds`` and ``error``, the message of what went wrong; the numbers of such a
-        line are NaN. Degenerate candidates, in which a component has collapsed so that nothing but ``reg_covar`` or a
-        repair bounds the likelihood, come after the sound ones. If the criterion is 'elbo', likelihoods are those of
-        the plug-in mixtures.
+        ``degenerate`` (a component has collapsed, so that nothing but ``reg_covar`` or a repair bounds the likelihood),
+        ``spurious`` (a component rests on hardly any rows, of a 'full' one no more than n_features + 2, as is so near
+        the poles of the likelihood), ``n_iter``, ``seconds`` and ``error``, the message of what went wrong; the numbers
+        of such a line are NaN. Degenerate and spurious candidates come after the sound ones. If the criterion is
+        'elbo', likelihoods are those of the plug-in mixtures.
     estimators_ : list of such mixtures or None
         The fitted mixtures in the order of the table; None for those that went wrong.
     criterion : {'bic', 'aic', 'aicc', 'icl', 'cv', 'elbo'}
@@ -70,8 +71,9 @@ class Selection:
     def notes(self) -> list[str]:
         """What to know before taking the best candidate, one sentence or two each; empty where nothing is odd.
 
-        Candidates with a better value of the criterion were set aside because a component has collapsed; the best
-        lies at the edge of the numbers of components that were tried; candidates could not be fitted.
+        Candidates with a better value of the criterion were set aside because a component has collapsed or rests on
+        hardly any rows; the best lies at the edge of the numbers of components that were tried; candidates could not be
+        fitted.
 
         Examples
         --------
@@ -191,6 +193,7 @@ def _note(row: Any) -> str:
         "equal weights": row["equal_weights"],
         "noise": row["noise"],
         "degenerate": row["degenerate"],
+        "spurious": row["spurious"],
         "not converged": not row["converged"],
     }
     return ", ".join(note for note, true in notes.items() if true)
@@ -208,18 +211,23 @@ def _edge(selection: Selection) -> str:
 
 
 def _set_aside(selection: Selection) -> str:
-    """Name the candidates that come after the best for nothing but a collapsed component, and how to take one."""
+    """Name the candidates that come after the best for nothing but one component, and how to take one."""
     table, criterion = selection.table_, selection.criterion
     values = table[criterion] * (-1.0 if criterion in HIGHER else 1.0)
-    better = [i for i in range(1, len(table)) if table["degenerate"][i] and values[i] < values[0]]
-    if table["degenerate"][0] or not better:
+    doubtful = table["degenerate"] | table["spurious"]
+    better = [i for i in range(1, len(table)) if doubtful[i] and values[i] < values[0]]
+    if doubtful[0] or not better:
         return ""
     named = [f"{_name(table[i])} ({FORMATS.get(criterion, '{:.2f}').format(table[criterion][i])})" for i in better]
     rest = len(better) - NAMED
     listed = ", ".join(named[:NAMED]) + (f" and {rest} more" if rest > 0 else "")
+    reasons = {
+        "degenerate": "has collapsed onto equal or collinear rows: reg_covar or a repair decides the likelihood",
+        "spurious": "rests on hardly any rows: chance decides the likelihood",
+    }
+    reason = ", or ".join(reason for name, reason in reasons.items() if table[name][better].any())
     return (
-        f"{counted(len(better), 'candidate')} of better {criterion} set aside: {listed}. In each a component has "
-        "collapsed onto equal or collinear rows, so that reg_covar or a repair, not the data, decides the likelihood. "
+        f"{counted(len(better), 'candidate')} of better {criterion} set aside: {listed}. In each a component {reason}. "
         f"If these rows are a group of their own, take the first of them: selection.estimators_[{better[0]}]."
     )
 

@@ -46,6 +46,7 @@ COLUMNS: list[tuple[str, Any]] = [
     *((name, np.float64) for name in CRITERIA),
     ("converged", np.bool_),
     ("degenerate", np.bool_),
+    ("spurious", np.bool_),
     ("n_iter", np.int64),
     ("seconds", np.float64),
 ]
@@ -138,11 +139,11 @@ def select(
     ConvergenceWarning
         If the best fit did not converge.
     DegenerateComponentWarning
-        If a component of the best fit has collapsed: then this is so in all candidates.
+        If a component of the best fit has collapsed or rests on hardly any rows: then no candidate is sound.
     SelectionWarning
         If the best candidate has the largest number of components tried, or the smallest beyond 1, if candidates with
-        a better value of the criterion were set aside because a component has collapsed, or if some failed:
-        ``Selection.notes``.
+        a better value of the criterion were set aside because a component has collapsed or rests on hardly any rows,
+        or if some failed: ``Selection.notes``.
 
     References
     ----------
@@ -254,7 +255,7 @@ def _selection(entries: Sequence[Entry], criterion: str) -> tuple[Selection, Ent
     scores = [sign * line[criterion] if math.isfinite(line[criterion]) else math.inf for line in lines]
     order = sorted(
         range(len(lines)),
-        key=lambda i: (math.isinf(scores[i]), lines[i]["degenerate"], scores[i], lines[i]["n_parameters"]),
+        key=lambda i: (math.isinf(scores[i]), not entries[i].outcome.sound, scores[i], lines[i]["n_parameters"]),
     )
     best = entries[order[0]]
     if math.isinf(scores[order[0]]) or best.model is None:
@@ -271,7 +272,7 @@ def _selection(entries: Sequence[Entry], criterion: str) -> tuple[Selection, Ent
 
 
 def _warn(best: Entry, notes: Sequence[str]) -> None:
-    """Warn of a best fit that did not converge or has collapsed, and of what is to be noted."""
+    """Warn of a best fit that did not converge or is not sound, and of what is to be noted."""
     if best.outcome.fit is not None and not best.outcome.fit.converged and best.outcome.fit.lower_bounds:
         warn(
             "The best candidate did not converge. Increase max_iter or tol.",
@@ -281,6 +282,12 @@ def _warn(best: Entry, notes: Sequence[str]) -> None:
         warn(
             "A component has collapsed in the best candidate, so that its likelihood depends on reg_covar or repairs "
             "more than on the data. Check for constant, collinear or repeated columns or rows, or increase reg_covar.",
+            DegenerateComponentWarning,
+        )
+    elif best.outcome.spurious:
+        warn(
+            "A component of the best candidate rests on hardly any rows, so that chance decides its likelihood. Try "
+            "fewer components, or a structure of fewer parameters.",
             DegenerateComponentWarning,
         )
     if notes:

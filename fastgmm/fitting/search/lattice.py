@@ -61,9 +61,9 @@ class Lattice:
         own = self.outcomes[candidate]
         for structure in self.direct[candidate.structure]:
             found = self.outcomes[candidate._replace(structure=structure)]
-            if found.fit is None or found.degenerate:
+            if found.fit is None or not found.sound:
                 continue
-            missing = own.fit is None or own.degenerate or own.fit.log_likelihood < found.fit.log_likelihood
+            missing = own.fit is None or not own.sound or own.fit.log_likelihood < found.fit.log_likelihood
             start = partial(lifted, structure=structure, parameters=found.fit.parameters)
             (better if missing else others).append(start)
         return better, others

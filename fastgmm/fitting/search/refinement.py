@@ -86,9 +86,9 @@ class Refinement:
 
     def _rivals(self) -> list[Candidate]:
         """The best candidate of each structure that is not far behind."""
-        degenerate, least = self._score(self._best())
+        doubtful, least = self._score(self._best())
         best = [self._best(structure) for structure in dict.fromkeys(one.structure for one in self.candidates)]
-        return [one for one in best if self._score(one) <= (degenerate, least + SCORE_WINDOW)]
+        return [one for one in best if self._score(one) <= (doubtful, least + SCORE_WINDOW)]
 
     # ---- structures above each other
 
@@ -211,12 +211,12 @@ class Refinement:
     def _finish(self, purse: float) -> None:
         """Fit on those whose scores are as near to the best as `tol` leaves them uncertain."""
         tol = self.trials.settings.tol
-        degenerate, least = self._score(self._best())
+        doubtful, least = self._score(self._best())
         near = []
         for one in self.candidates:
             worse, score = self._score(one)
             fit = self.outcomes[one].fit
-            if worse == degenerate and score < least + tol and fit is not None and fit.converged:
+            if worse == doubtful and score < least + tol and fit is not None and fit.converged:
                 near.append(one)
         self.trials.together([Job(self.trials.work(one), partial(self._go_on, one, purse / len(near))) for one in near])
 

@@ -16,6 +16,7 @@ from ..mstep import MStep
 from ..parallel import Job, share_out
 from ..records import FitRecord
 from ..settings import Settings
+from ..soundness import on_enough_rows
 from ..starts.methods import Goal
 from ..starts.race import Contender
 
@@ -42,22 +43,30 @@ class Outcome:
 
     fit: Fit | None = None
     lower_bound: float = -math.inf
-    degenerate: bool = False
+    degenerate: bool = False  # a component has collapsed
+    spurious: bool = False  # or rests on hardly any rows
     records: list[FitRecord] = field(default_factory=list)
     error: Exception | None = None
 
-    def keep(self, fit: Fit, degenerate: bool, record: FitRecord) -> None:
-        """Take the fit if it is better: sound rather than degenerate, then by its likelihood."""
-        self.records.append(record)
-        if self.fit is None or (not degenerate, record.lower_bound) > (not self.degenerate, self.lower_bound):
-            self.fit, self.lower_bound, self.degenerate, self.error = fit, record.lower_bound, degenerate, None
+    @property
+    def sound(self) -> bool:
+        """Whether the rows, and neither repairs nor hardly any rows, hold all components of the fit."""
+        return not (self.degenerate or self.spurious)
+
+    def keep(self, fit: Fit, degenerate: bool, spurious: bool, record: FitRecord) -> None:
+        """Take the fit if it is better: by soundness, then by its likelihood."""
+        sound = not (degenerate or spurious)
+        self.records.append(record._replace(sound=sound))
+        if self.fit is None or (sound, record.lower_bound) > (self.sound, self.lower_bound):
+            self.fit, self.lower_bound, self.error = fit, record.lower_bound, None
+            self.degenerate, self.spurious = degenerate, spurious
 
     def keep_all(self, other: "Outcome") -> None:
         """Take the fit of another outcome if it is better, with the records of all its fits."""
         if other.fit is not None:
             *before, last = other.records
             self.records += before
-            self.keep(other.fit, other.degenerate, last._replace(lower_bound=other.lower_bound))
+            self.keep(other.fit, other.degenerate, other.spurious, last._replace(lower_bound=other.lower_bound))
 
 
 class Trials:
@@ -92,7 +101,7 @@ class Trials:
         if outcome.fit is None:
             return True, math.inf
         n_parameters = candidate.structure.n_parameters(candidate.n_components, self.data.source.n_features)
-        return outcome.degenerate, self.penalty * n_parameters - outcome.fit.log_likelihood
+        return not outcome.sound, self.penalty * n_parameters - outcome.fit.log_likelihood
 
     def work(self, candidate: Candidate) -> int:
         """Multiply-adds of a pass over all rows."""
@@ -132,7 +141,7 @@ class Trials:
             fit = Fit(start(goal))
             started = perf_counter()
             expectation_maximization(source, goal.m_step, fit.parameters, settings, on_iteration=self._check, fit=fit)
-            degenerate = not goal.m_step.sound(fit.parameters)
+            verdict = judged(source, goal.m_step, fit.parameters)
         except BaseException as error:
             told = fit is not None and fit.stop_reason == CALLBACK
             if isinstance(error, Exception) and not told:
@@ -142,10 +151,10 @@ class Trials:
             self.stopped = True
             if fit is not None and fit.lower_bounds:
                 fit = fit.cut(CALLBACK if told and not isinstance(error, KeyboardInterrupt) else INTERRUPT)
-                outcome.keep(fit, not goal.m_step.sound(fit.parameters), recorded(fit, begun, started))
+                outcome.keep(fit, *judged(source, goal.m_step, fit.parameters), recorded(fit, begun, started))
             raise
         record = recorded(fit, begun, started)
-        outcome.keep(fit, degenerate, record)
+        outcome.keep(fit, *verdict, record)
         self.any_fit = self.any_fit or candidate in self.candidates
         return record.n_iter
 
@@ -167,7 +176,7 @@ class Trials:
         """
         if contender is None or contender.parameters is None or self.late:
             return 0
-        if outcome.fit is not None and not outcome.degenerate:
+        if outcome.fit is not None and outcome.sound:
             parameters, m_step = outcome.fit.parameters, self.goal(candidate, data.sample).m_step
             known = data.sample.statistics(candidate.structure, m_step.evaluated(parameters))
             if not contender.value > m_step.value(known, parameters):
@@ -186,6 +195,11 @@ class Trials:
         """End a fit when the sweep has ended."""
         if self.stopped:
             raise KeyboardInterrupt
+
+
+def judged(source: Source, m_step: MStep, parameters: Parameters) -> tuple[bool, bool]:
+    """Whether a component has collapsed, and whether one rests on hardly any rows."""
+    return not m_step.sound(parameters), not on_enough_rows(source, m_step, parameters)
 
 
 def recorded(fit: Fit, begun: float, started: float) -> FitRecord:
