@@ -24,10 +24,10 @@ from fastgmm import (
 from fastgmm.fitting import parallel, restarts
 from fastgmm.fitting.em import Fit
 from fastgmm.fitting.mstep import MaximumLikelihood
+from fastgmm.fitting.optima.merging import costs_of_merging, merged, parts_of
 from fastgmm.fitting.records import FitRecord
 from fastgmm.fitting.search import budget, refinement, sweep, trials
 from fastgmm.fitting.search.insertion import Clusters, insertions, recast
-from fastgmm.fitting.search.merging import costs_of_merging, merged, parts_of
 from fastgmm.fitting.settings import Settings
 from fastgmm.fitting.starts.hierarchical import grow
 from fastgmm.fitting.starts.race import Contender
@@ -293,23 +293,26 @@ def test_more_starts_never_worse(kind: str, monkeypatch: pytest.MonkeyPatch) -> 
 def test_degenerate_candidates_come_last() -> None:
     """On iris, rounded to a millimeter, candidates with a component of constant width come last."""
     selection = select(IRIS, range(2, 10), "full", random_state=0)
-    sound = ~selection.table_["degenerate"]
+    table = selection.table_
+    sound = ~(table["degenerate"] | table["spurious"])
     assert 0 < sound.sum() < 8 and (np.flatnonzero(sound) < sound.sum()).all()
-    for model, well in zip(selection.estimators_, sound, strict=True):
+    assert table["degenerate"].any() and table["spurious"].any()
+    for model, line in zip(selection.estimators_, table, strict=True):
         assert model is not None
-        assert (np.linalg.eigvalsh(model.covariances_).min() > 2e-6) == well
+        assert (np.linalg.eigvalsh(model.covariances_).min() <= 2e-6) == line["degenerate"]
+        assert (model.weights_.min() * len(IRIS) <= 6.001) == line["spurious"] or line["degenerate"]
 
 
 def test_sound_fit_beats_degenerate_fit() -> None:
     """The fit kept for a candidate is neither degenerate nor spurious if there is one, and then the most likely."""
     nowhere = fitted(GaussianMixture().fit(FAITHFUL)).parameters
-    outcome, fits, kept = trials.Outcome(error=ValueError()), [Fit(nowhere, [], "tol") for _ in range(4)], []
-    for i, (fit, bound) in enumerate(zip(fits, [5.0, 1.0, 9.0, 2.0], strict=True)):
-        outcome.keep(fit, i == 0, i == 2, FitRecord(0.0, 0.0, 1, 0.0, bound, True, False))
+    outcome, fits, kept = trials.Outcome(error=ValueError()), [Fit(nowhere, [], "tol") for _ in range(5)], []
+    for i, (fit, bound) in enumerate(zip(fits, [5.0, 3.0, 1.0, 9.0, 2.0], strict=True)):
+        outcome.keep(fit, i == 0, i in (1, 3), FitRecord(0.0, 0.0, 1, 0.0, bound, True, False))
         kept.append([outcome.fit is one for one in fits].index(True))
-    assert kept == [0, 1, 1, 3]
+    assert kept == [0, 1, 2, 2, 4]
     assert (outcome.sound, outcome.lower_bound, outcome.error) == (True, 2.0, None)
-    assert [record.sound for record in outcome.records] == [False, True, False, True]
+    assert [record.sound for record in outcome.records] == [False, False, True, False, True]
 
 
 def test_constant_column_is_not_degenerate() -> None:

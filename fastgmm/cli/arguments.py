@@ -178,9 +178,9 @@ def _add_em(command: Parser, n_init: int) -> None:
     command.add_argument(
         "--n-init",
         metavar="N",
-        type=lambda text: text if text == "auto" and n_init == 1 else _at_least(1)(text),
+        type=lambda text: text if text == "auto" else _at_least(1)(text),
         default=n_init,
-        help=f"starts, the best kept{', or auto: a search' if n_init == 1 else ''}; default: {n_init}",
+        help=f"starts, the best kept, or auto: a search; default: {n_init}",
     )
     command.add_argument("--init-params", choices=tuple(METHODS), help="where EM starts; default: kmeans for fit")
     command.add_argument(

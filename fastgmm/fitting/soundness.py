@@ -12,6 +12,7 @@ from ..sources.source import Source
 from .mstep import MStep
 
 LEAST_ROWS = 3  # of a component whose covariance is a volume, or a variance of each feature; one more than this
+OF_OTHERS = 1e-3  # rows beyond whole ones, that rows far away and rounding add up to
 
 
 def repaired(m_step: MStep) -> bool:
@@ -30,12 +31,12 @@ def on_enough_rows(source: Source, m_step: MStep, parameters: Parameters) -> boo
     return few == 0 or float(parameters.weights.min()) * effective_rows(source) > few
 
 
-def hardly_any(structure: Structure, n_features: int) -> int:
+def hardly_any(structure: Structure, n_features: int) -> float:
     """How many rows are hardly any for a component; 0 where others or a bound hold its volume."""
     if structure.bound is not None or structure.shared or not structure.varies:
         return 0
     own_matrix = structure.triangular and structure.constraint is None
-    return n_features + 2 if own_matrix else LEAST_ROWS
+    return (n_features + 2 if own_matrix else LEAST_ROWS) + OF_OTHERS
 
 
 def effective_rows(source: Source) -> float:

@@ -22,6 +22,7 @@ from ..fitting.variational import LEAST_COUNT
 from ..gaussian_mixture import GaussianMixture
 from ..mixture.base import fitted
 from ..mixture.elsewhere import settings_of, take_over
+from ..mixture.estimation import AUTO
 from ..mixture.progress import DEBUG, Count, tell
 from ..model.fitted import Fitted
 from ..sources.source import Source
@@ -39,6 +40,7 @@ COMPARED: dict[str, Any] = {
     "prior": "auto",
     "max_iter": 1000,
 }
+N_INIT = 2  # what a search costs unless one says otherwise, and before a thorough one begins
 OWN_MEANING = ("tol", "prior")  # arguments of both estimators that mean something else in each
 
 
@@ -103,7 +105,9 @@ class Search:
         self.noise = options.pop("noise", None)  # of candidates that have some
         self.by_likelihood = partial(GaussianMixture, **(_of_likelihood(options) if posteriors else options))
         self.bayesian = partial(BayesianGaussianMixture, **COMPARED | options) if posteriors else None
-        self.settings = settings_of(self.by_likelihood(noise=self.noise)).begun()
+        settings = settings_of(self.by_likelihood(noise=self.noise)).begun()
+        self.thorough = options.get("n_init") == AUTO
+        self.settings = settings._replace(n_init=N_INIT) if self.thorough else settings
 
     @property
     def estimator(self) -> Callable[..., Mixture]:
@@ -127,6 +131,7 @@ class Search:
             self._tell,
             method=self.options.get("init_params"),
             penalty=self.penalty,
+            thorough=self.thorough,
             outcomes=outcomes,
             posteriors=posteriors,
         )

@@ -42,7 +42,7 @@ class Selection:
         has the other sign), ``aic``, ``aicc``, ``icl``, ``cv`` (the mean log-likelihood of a row left out) and ``elbo``
         (the evidence lower bound and the log of the number of equal optima), both NaN unless asked for, ``converged``,
         ``degenerate`` (a component has collapsed, so that nothing but ``reg_covar`` or a repair bounds the likelihood),
-        ``spurious`` (a component rests on hardly any rows, of a 'full' one no more than n_features + 2, as is so near
+        ``spurious`` (or else one rests on hardly any rows, of a 'full' one no more than n_features + 2, as is so near
         the poles of the likelihood), ``n_iter``, ``seconds`` and ``error``, the message of what went wrong; the numbers
         of such a line are NaN. Degenerate and spurious candidates come after the sound ones. If the criterion is
         'elbo', likelihoods are those of the plug-in mixtures.

@@ -61,7 +61,7 @@ def select(
     *,
     cv: int = 5,
     sample_weight: Any = None,
-    n_init: int = 2,
+    n_init: int | str = 2,
     random_state: int | np.random.RandomState | np.random.Generator | None = None,
     n_threads: int | None = None,
     verbose: int = 0,
@@ -98,12 +98,13 @@ def select(
         Number of folds, drawn from ``random_state``, for ``criterion='cv'``: so many more sweeps.
     sample_weight : array-like of shape (n_samples,), default=None
         How many times each row counts; None is once.
-    n_init : int, default=2
+    n_init : int or 'auto', default=2
         How much the search may cost: the work of fitting each candidate from so many k-means clusterings. It begins
         with the clusters of a Ward hierarchy of a sample, which serves every number of components; the best three
         candidates get k-means clusterings as well (three times as many if there are no more than 4096 rows, or 256 per
         component), as far as that suffices. A start is given up if after four iterations on as large a sample it is
-        behind what is known.
+        behind what is known. 'auto' begins with 2, then searches for better optima of the best six candidates, as
+        ``n_init='auto'`` of `GaussianMixture` does, until none among them is new: it takes many times as long.
     random_state : int, RandomState, Generator or None, default=None
         Source of randomness; None is NumPy's global ``RandomState``.
     n_threads : int, default=None

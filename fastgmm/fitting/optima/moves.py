@@ -14,11 +14,11 @@ from ...model.parameters import Parameters
 from ...model.structure import Structure
 from ...sources.array import ArraySource
 from ..em import expectation_maximization
-from ..search.merging import Parts, assembled, joined, parts_of
 from ..settings import Settings
 from ..starts.kmeans import Random
 from ..starts.methods import Goal
 from .cloud import Cloud
+from .merging import Parts, assembled, joined, parts_of
 
 NEIGHBORS = 3  # of a component, of which one is merged with it
 WORST_OF = 8  # random rows, of which the one that is explained worst is a place for a component

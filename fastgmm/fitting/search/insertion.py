@@ -10,8 +10,8 @@ from ...model.fitted import Fitted
 from ...model.parameters import Parameters
 from ...model.structure import Structure
 from ...sources.array import ArraySource
+from ..optima.merging import assembled
 from ..starts.hierarchical import Hierarchy
-from .merging import assembled
 
 LEAST_ROWS = 5  # of a cluster, and one more than there are features: fewer say little
 NARROW = 1e-6  # of the variance of all rows: narrower clusters are taken for as wide

@@ -8,6 +8,8 @@ is best then serves as a start for the other structures. Candidates whose scores
 on, to a smaller tolerance.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -16,13 +18,15 @@ from ...model.parameters import Parameters
 from ...model.structure import Structure
 from ...sources.complete import CompleteSource
 from ...sources.source import Source
+from ..optima.merging import merged
 from ..parallel import Job
+from ..starts.kmeans import Random
 from ..starts.methods import Goal
 from ..starts.race import Contender, best_start
 from .budget import FROM_ABOVE, Budget
 from .insertion import Clusters, insertions
 from .lattice import Begin, Lattice, lifted
-from .merging import merged
+from .thorough import search_thoroughly
 from .trials import Candidate, Data, Outcome, Trials
 
 RETRIED = 3  # candidates that get further starts
@@ -57,9 +61,12 @@ class Refinement:
         """Where components may be inserted."""
         return self._clusters()
 
-    def run(self, more_starts: Callable[[int, int], list[Begin]]) -> None:
-        """All of it; `more_starts(n_components, n_starts)` draws the further starts."""
-        budget, work = self.budget, self.trials.work
+    def run(self, more_starts: Callable[[int, int], list[Begin]], random_state: Random | None = None) -> None:
+        """All of it; `more_starts(n_components, n_starts)` draws the further starts.
+
+        With random numbers it goes on beyond the budget until the best candidates are found again and again.
+        """
+        budget, trials, work = self.budget, self.trials, self.trials.work
         reserve = FINISH * budget.left
         budget.spent += self._rise(RISE * budget.left)
         budget.spent += self._contend(more_starts, (CONTEND_ALL if self.trials.whole else CONTEND) * budget.left)
@@ -75,7 +82,13 @@ class Refinement:
             spent += self._convey(self._best(), purse - spent)
             budget.spent, purse = budget.spent + spent, purse - spent
         budget.spent += self._rise(0.0)
+        if random_state is not None:
+            search_thoroughly(trials, self.outcomes, self._ranking, partial(self._rise, 0.0), random_state)
         self._finish(max(budget.left, reserve))
+
+    def _ranking(self) -> list[Candidate]:
+        """The candidates, the best first."""
+        return sorted(self.candidates, key=self._score)
 
     def _score(self, candidate: Candidate) -> tuple[bool, float]:
         return self.trials.score(candidate, self.outcomes[candidate])

@@ -50,6 +50,7 @@ def sweep(
     *,
     method: Any,
     penalty: float,
+    thorough: bool = False,
     outcomes: dict[Candidate, Outcome] | None = None,
     posteriors: Posteriors | None = None,
 ) -> list[Outcome]:
@@ -57,7 +58,8 @@ def sweep(
 
     `outcomes` are there for whoever wants to know how far this has come when an exception ends it. `method` is where
     EM starts, as for `prepare`; None takes clusters of the sample. `penalty` is what a parameter must gain in mean
-    log-likelihood. With `posteriors`, which begin where the candidates have come to, their outcomes are returned.
+    log-likelihood. A `thorough` sweep goes on beyond what single fits cost. With `posteriors`, which begin where the
+    candidates have come to, their outcomes are returned.
     """
     largest = max(candidate.n_components for candidate in candidates)
     size = sample_size(source.n_features, SAMPLE_ROWS, SAMPLE_ROWS_PER_COMPONENT * largest)
@@ -68,7 +70,7 @@ def sweep(
         _ = rows.origin, rows.total, [structure.squares(rows) for structure in structures]  # computed once
     trials = Trials(Data(source, sample), settings, penalty, candidates)
     outcomes = {} if outcomes is None else outcomes
-    found = Sweep(trials, candidates, method, random_state, on_fitted).run(outcomes)
+    found = Sweep(trials, candidates, method, random_state, on_fitted, thorough).run(outcomes)
     return found if posteriors is None else posteriors.found(trials, outcomes)
 
 
@@ -82,7 +84,9 @@ class Sweep:
         method: Any,
         random_state: Random,
         on_fitted: Callable[[Candidate, Outcome], None],
+        thorough: bool,
     ) -> None:
+        self.thorough = thorough
         self.trials, self.candidates, self.method = trials, candidates, method
         self.random_state, self.on_fitted = random_state, on_fitted
         self.budget = Budget(trials, candidates)
@@ -109,7 +113,8 @@ class Sweep:
             for one in self.candidates
         ]
         budget.spent += sum(trials.together(jobs))
-        Refinement(trials, budget, self.candidates, outcomes, partial(Clusters.of, tree)).run(self._more_starts)
+        refinement = Refinement(trials, budget, self.candidates, outcomes, partial(Clusters.of, tree))
+        refinement.run(self._more_starts, self.random_state if self.thorough else None)
         return [outcomes[candidate] for candidate in self.candidates]
 
     def _chain(self, structure: Structure) -> list[Candidate]:

@@ -13,11 +13,13 @@ from ...sources.source import Source
 from ..convergence import CALLBACK, INTERRUPT
 from ..em import Fit, expectation_maximization
 from ..mstep import MStep
+from ..optima.sampled import searching
 from ..parallel import Job, share_out
 from ..records import FitRecord
+from ..restarts import Plan
 from ..settings import Settings
 from ..soundness import on_enough_rows
-from ..starts.methods import Goal
+from ..starts.methods import Goal, fixed
 from ..starts.race import Contender
 
 R = TypeVar("R")
@@ -54,10 +56,10 @@ class Outcome:
         return not (self.degenerate or self.spurious)
 
     def keep(self, fit: Fit, degenerate: bool, spurious: bool, record: FitRecord) -> None:
-        """Take the fit if it is better: by soundness, then by its likelihood."""
-        sound = not (degenerate or spurious)
-        self.records.append(record._replace(sound=sound))
-        if self.fit is None or (sound, record.lower_bound) > (self.sound, self.lower_bound):
+        """Take the fit if it is better: sound rather than spurious rather than degenerate, then by its likelihood."""
+        self.records.append(record._replace(sound=not (degenerate or spurious)))
+        known = not self.degenerate, not self.spurious, self.lower_bound
+        if self.fit is None or (not degenerate, not spurious, record.lower_bound) > known:
             self.fit, self.lower_bound, self.error = fit, record.lower_bound, None
             self.degenerate, self.spurious = degenerate, spurious
 
@@ -158,6 +160,34 @@ class Trials:
         self.any_fit = self.any_fit or candidate in self.candidates
         return record.n_iter
 
+    def search(self, candidate: Candidate, outcome: Outcome, source: Source, seed: int) -> None:
+        """Search for better optima than the fit of a candidate; what is found goes to the outcome, as by `attempt`."""
+        assert outcome.fit is not None
+        plan = Plan(fixed(outcome.fit.parameters), self.goal(candidate, source).m_step)
+        progress = Unsaid(self._check)
+        search = searching(source, candidate.n_components, [plan], self.settings, seed, progress=progress)
+        try:
+            fit, records = search.run()
+        except BaseException as error:
+            found = search.cut_short(error)
+            if found is None and isinstance(error, Exception):
+                return
+            self.stopped = True
+            if found is not None:
+                self._take(candidate, outcome, source, *found)
+            raise
+        self._take(candidate, outcome, source, fit, records)
+
+    def _take(
+        self, candidate: Candidate, outcome: Outcome, source: Source, fit: Fit, records: Sequence[FitRecord]
+    ) -> None:
+        """Keep the fit that a search has found if it is better, with the records of all its fits."""
+        m_step = fit.m_step or self.goal(candidate, source).m_step
+        bound = fit.lower_bounds[-1]
+        own = next(i for i, record in enumerate(records) if record.lower_bound == bound)
+        outcome.records += [*records[:own], *records[own + 1 :]]
+        outcome.keep(fit, *judged(source, m_step, fit.parameters), records[own])
+
     def go_on(self, candidate: Candidate, outcome: Outcome, source: Source, **limits: Any) -> None:
         """Continue the fit of a candidate, which has converged, within other limits."""
         before = outcome.fit
@@ -197,9 +227,29 @@ class Trials:
             raise KeyboardInterrupt
 
 
+class Unsaid(NamedTuple):
+    """Reports nothing of a search's fits, and ends them when the sweep has ended."""
+
+    check: Callable[[int, float, float], None]
+
+    def begin(self, number: int, seconds: float = 0.0) -> None:
+        """Say nothing."""
+
+    def iteration(self, number: int, n_iter: int, lower_bound: float, change: float) -> None:
+        """End a fit when the sweep has ended."""
+        self.check(n_iter, lower_bound, change)
+
+    def end(self, number: int, lower_bound: float, stop_reason: str) -> None:
+        """Say nothing."""
+
+    def drop(self, number: int) -> None:
+        """Say nothing."""
+
+
 def judged(source: Source, m_step: MStep, parameters: Parameters) -> tuple[bool, bool]:
-    """Whether a component has collapsed, and whether one rests on hardly any rows."""
-    return not m_step.sound(parameters), not on_enough_rows(source, m_step, parameters)
+    """Whether a component has collapsed, or else rests on hardly any rows."""
+    degenerate = not m_step.sound(parameters)
+    return degenerate, not (degenerate or on_enough_rows(source, m_step, parameters))
 
 
 def recorded(fit: Fit, begun: float, started: float) -> FitRecord:
