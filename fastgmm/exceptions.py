@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 __all__ = [
     "CommandError",
     "ConvergenceWarning",
+    "DataConversionWarning",
     "DegenerateComponentWarning",
     "InvalidParameterError",
     "ModelFileError",
@@ -56,6 +57,10 @@ class ConvergenceWarning(_Portable, UserWarning):
     ...     warnings.simplefilter("error", fastgmm.ConvergenceWarning)
     ...     _ = fastgmm.GaussianMixture().fit([[0.0], [1.0], [3.0]])
     """
+
+
+class DataConversionWarning(_Portable, UserWarning):
+    """Issued when labels come as a column, of shape (n_samples, 1), where (n_samples,) was expected."""
 
 
 class DegenerateComponentWarning(UserWarning):
@@ -120,6 +125,7 @@ E = TypeVar("E", bound=Exception)
 _COUNTERPARTS: dict[type[Exception], tuple[str, str]] = {
     NotFittedError: ("sklearn.exceptions", "NotFittedError"),
     ConvergenceWarning: ("sklearn.exceptions", "ConvergenceWarning"),
+    DataConversionWarning: ("sklearn.exceptions", "DataConversionWarning"),
     InvalidParameterError: ("sklearn.utils._param_validation", "InvalidParameterError"),
 }
 

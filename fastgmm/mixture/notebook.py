@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ..model.structures import STRUCTURES
 from ..text import counted, places, quoted, shortened
 
-__all__ = ["escape", "estimator_page", "framed", "rest", "standard_deviations", "table"]
+__all__ = ["components", "escape", "framed", "parameters", "rest", "standard_deviations", "table"]
 
 ROWS, COLUMNS = 10, 8  # of a table, at most
 VALUE, NAME = 80, 24  # characters of a value and of a name that are shown
@@ -66,11 +66,6 @@ def rest(*numbers_and_nouns: tuple[int, str]) -> str:
     """Return in words what a table leaves out; nothing where that is nothing."""
     more = [counted(number, f"more {noun}") for number, noun in numbers_and_nouns if number > 0]
     return f'<p class="faint">… {" and ".join(more)}</p>' if more else ""
-
-
-def estimator_page(estimator: Any, values: Mapping[str, Any], changed: Sequence[str], title: str = "") -> str:
-    """Return the components of an estimator, if it has any, and its parameters, some of which have been changed."""
-    return framed(title, components(estimator) + parameters(values, changed))
 
 
 def parameters(values: Mapping[str, Any], changed: Sequence[str]) -> str:
