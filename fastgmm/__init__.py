@@ -34,8 +34,9 @@ docstring of a room says what it must not know.
                   and equipment: `exceptions`, `text`, `startup`; for readers `coming_from`
   selection/      mixtures of several structures and sizes, compared;   many/   mixtures of many tables in one call
 * mixture/        what the estimators are made of: base, estimation, streaming, prior, bayesian, predictive, criteria,
-                  distribution, regression, imputation, outliers, persistence, scikit-learn's protocol and conversion,
-                  checks of arguments and of attributes, progress, the ending of a fit that is cut short, notebooks
+                  distribution, regression, imputation, outliers, summary, persistence, scikit-learn's protocol and
+                  conversion, checks of arguments and of attributes, progress, the ending of a fit that is cut short,
+                  notebooks
 * fitting/        em, pooling, whole, tables, mstep, variational, penalized, noise, repair, convergence, acceleration,
                   stream, restarts, parallel, settings
   starts/         where EM begins;   optima/   the search of n_init="auto";   search/   the search behind `select`
@@ -83,7 +84,8 @@ To add X, go to Y
 * an estimator that holds a mixture as an argument: a `Holder` in decisions/;
 * an instruction set: `LEVELS` in kernels/__init__.py, kernels/cpu.pyx, kernels/meson.build, and the lanes in
   kernels/tiles.h; a register tile: kernels/tiles_template.h; a geometry: as kernels/__init__.py says;
-* a column of a report, or an option, of the command line: cli/reports.py, cli/arguments.py and cli/commands.py.
+* a line of a summary: mixture/summary.py; a column of a report, or an option, of the command line: cli/reports.py,
+  cli/arguments.py and cli/commands.py.
 """
 
 try:
