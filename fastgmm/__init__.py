@@ -35,8 +35,8 @@ docstring of a room says what it must not know.
   selection/      mixtures of several structures and sizes, compared;   many/   mixtures of many tables in one call
 * mixture/        what the estimators are made of: base, estimation, streaming, prior, bayesian, predictive, criteria,
                   distribution, regression, imputation, outliers, summary, persistence, scikit-learn's protocol and
-                  conversion, checks of arguments and of attributes, progress, the ending of a fit that is cut short,
-                  notebooks
+                  conversion, checks of arguments and of attributes, progress and its bar, the ending of a fit that is
+                  cut short, notebooks
 * fitting/        em, pooling, whole, tables, mstep, variational, penalized, noise, repair, convergence, acceleration,
                   stream, restarts, parallel, settings
   starts/         where EM begins;   optima/   the search of n_init="auto";   search/   the search behind `select`

@@ -176,7 +176,7 @@ class BayesianGaussianMixture(Bayesian, Predictive, Regression, Imputation, Outl
         covariance_prior: ArrayLike | float | None = None,
         random_state: int | np.random.RandomState | np.random.Generator | None = None,
         warm_start: bool = False,
-        verbose: int = 0,
+        verbose: int | str = 0,
         verbose_interval: int = 10,
         acceleration: str | None = None,
         convergence: str = "likelihood",

@@ -86,8 +86,9 @@ class GaussianMixture(
         Source of randomness for initialization and `sample`; None is NumPy's global ``RandomState``.
     warm_start : bool, default=False
         Start each ``fit`` after the first where the previous one ended; ``n_init`` then counts for the first only.
-    verbose : int, default=0
-        1 prints initializations and iterations, 2 also times and changes of the log-likelihood.
+    verbose : int or 'bar', default=0
+        1 prints initializations and iterations, 2 also times and changes of the log-likelihood. 'bar' draws a progress
+        bar of the iterations of all initializations, by tqdm (``pip install fastgmm[progress]``).
     verbose_interval : int, default=10
         Number of iterations from one printed line to the next.
     acceleration : {None, 'squarem'}, default=None
@@ -326,7 +327,7 @@ class GaussianMixture(
         precisions_init: ArrayLike | None = None,
         random_state: int | np.random.RandomState | np.random.Generator | None = None,
         warm_start: bool = False,
-        verbose: int = 0,
+        verbose: int | str = 0,
         verbose_interval: int = 10,
         acceleration: str | None = None,
         convergence: str = "likelihood",

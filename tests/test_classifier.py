@@ -154,6 +154,17 @@ def test_sizes_of_classes(problem: tuple[Array, Array]) -> None:
     assert all(fitted.covariance_type == "diag" for fitted in classifier.mixtures_)
 
 
+def test_small_class(problem: tuple[Array, Array]) -> None:
+    """Among few rows BIC compares no more components than rows."""
+    X, y = problem
+    few = np.append(np.flatnonzero(y == "odd")[:3], np.flatnonzero(y == "even"))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        classifier = GaussianMixtureClassifier("bic", mixture=GaussianMixture(random_state=0)).fit(X[few], y[few])
+    assert not [warning for warning in caught if "failed" in str(warning.message)]
+    assert classifier.mixtures_[1].n_components <= 3
+
+
 def test_priors() -> None:
     """Priors are the shares of the classes, or those given in their order or by name."""
     y = LABELS[:140]

@@ -101,6 +101,15 @@ def test_share_of_outliers(X: Array, contamination: float, dtype: str) -> None:
     assert detector.offset_ == -detector.mixture_.anomaly_threshold(X, contamination)
 
 
+def test_row_on_the_threshold() -> None:
+    """Where a row has the density of the threshold it is no outlier."""
+    X = np.append(np.arange(10.0), 50.0)[:, np.newaxis]
+    detector = GaussianMixtureOutlierDetector(contamination=0.1).fit(X)
+    decisions = detector.decision_function(X)
+    assert np.count_nonzero(decisions == 0) == 1
+    assert np.flatnonzero(detector.predict(X) == -1).tolist() == [10]
+
+
 def test_new_rows(X: Array) -> None:
     """Rows that were not fitted are judged by the same threshold."""
     detector = GaussianMixtureOutlierDetector(two(), contamination=0.04).fit(X)
