@@ -1,9 +1,11 @@
 """Gaussian mixture models by EM and variational Bayes: compiled drop-ins for the estimators of scikit-learn's mixture.
 
-Users need `GaussianMixture`, `BayesianGaussianMixture`, `select`, `load`, for thousands of small tables `fit_many` and,
-for data in parts, `statistics`, `merge` and `maximize`; rows that do not fit into memory come from `fastgmm.sources`,
-pictures from `fastgmm.plotting`. Who knows R's mclust reads `help("fastgmm.mclust")`. The rest of this page is the map
-of the code.
+Users need `GaussianMixture`, `BayesianGaussianMixture`, `select`, `load`, for outliers and classes
+`GaussianMixtureOutlierDetector` and `GaussianMixtureClassifier`, for thousands of small tables `fit_many` and, for data
+in parts, `statistics`, `merge` and `maximize`; rows that do not fit into memory come from `fastgmm.sources`, pictures
+from `fastgmm.plotting`. Who knows another library reads `help("fastgmm.coming_from")`, who knows R's mclust
+`help("fastgmm.mclust")`; errors and warnings have their remedies in `help("fastgmm.exceptions")`. The rest of this page
+is the map of the code.
 
 One picture
 -----------
@@ -27,13 +29,14 @@ Each imports from those below it alone, and from `exceptions` and `text`, as tes
 docstring of a room says what it must not know.
 
 * plotting/       pictures of fitted mixtures: they see public attributes;   cli/   the command line: public names;
-  mclust/         `select` in the words of R's mclust
+  mclust/         `select` in the words of R's mclust;   decisions/   outliers and classes, by mixtures that they hold
 * fastgmm/        the public names: `gaussian_mixture`, `bayesian_mixture`, `em_steps`, `loading`, `datasets`, `config`,
-                  and equipment: `exceptions`, `text`, `startup`
+                  and equipment: `exceptions`, `text`, `startup`; for readers `coming_from`
   selection/      mixtures of several structures and sizes, compared;   many/   mixtures of many tables in one call
 * mixture/        what the estimators are made of: base, estimation, streaming, prior, bayesian, predictive, criteria,
-                  distribution, regression, imputation, outliers, persistence, scikit-learn's protocol and conversion,
-                  checks of arguments and of attributes, progress, the ending of a fit that is cut short, notebooks
+                  distribution, regression, imputation, outliers, summary, persistence, scikit-learn's protocol and
+                  conversion, checks of arguments and of attributes, progress and its bar, the ending of a fit that is
+                  cut short, notebooks
 * fitting/        em, pooling, whole, tables, mstep, variational, penalized, noise, repair, convergence, acceleration,
                   stream, restarts, parallel, settings
   starts/         where EM begins;   optima/   the search of n_init="auto";   search/   the search behind `select`
@@ -78,9 +81,11 @@ To add X, go to Y
   estimator whose `_m_step` returns what makes it (tests/test_mstep.py does it in a test);
 * an argument of the constructor: gaussian_mixture.py, mixture/arguments.py, and if fits heed it fitting/settings.py;
 * a question about a fitted mixture: a class in mixture/, a base of `GaussianMixture`;
+* an estimator that holds a mixture as an argument: a `Holder` in decisions/;
 * an instruction set: `LEVELS` in kernels/__init__.py, kernels/cpu.pyx, kernels/meson.build, and the lanes in
   kernels/tiles.h; a register tile: kernels/tiles_template.h; a geometry: as kernels/__init__.py says;
-* a column of a report, or an option, of the command line: cli/reports.py, cli/arguments.py and cli/commands.py.
+* a line of a summary: mixture/summary.py; a column of a report, or an option, of the command line: cli/reports.py,
+  cli/arguments.py and cli/commands.py.
 """
 
 try:
@@ -90,6 +95,8 @@ except ImportError as error:  # a wrong FASTGMM_SIMD
 
     refuse(error)
 from .bayesian_mixture import BayesianGaussianMixture
+from .decisions.classes import GaussianMixtureClassifier
+from .decisions.outliers import GaussianMixtureOutlierDetector
 from .em_steps import maximize, merge, statistics
 from .exceptions import (
     ConvergenceWarning,
@@ -113,6 +120,8 @@ __all__ = [
     "DegenerateComponentWarning",
     "Fits",
     "GaussianMixture",
+    "GaussianMixtureClassifier",
+    "GaussianMixtureOutlierDetector",
     "ModelFileError",
     "NotFittedError",
     "Prior",

@@ -15,6 +15,7 @@ from .mixture.imputation import Imputation
 from .mixture.outliers import Outliers
 from .mixture.predictive import Predictive
 from .mixture.regression import Regression
+from .mixture.summary import Summary
 from .model.structures import UNCONSTRAINED
 
 __all__ = ["BayesianGaussianMixture"]
@@ -40,7 +41,7 @@ CONSTRAINTS: Constraints = {
 }
 
 
-class BayesianGaussianMixture(Bayesian, Predictive, Regression, Imputation, Outliers):
+class BayesianGaussianMixture(Bayesian, Predictive, Regression, Imputation, Outliers, Summary):
     """Gaussian mixture with a posterior of its parameters, by variational Bayes.
 
     A drop-in for ``sklearn.mixture.BayesianGaussianMixture``: same arguments, methods, fitted attributes and
@@ -175,7 +176,7 @@ class BayesianGaussianMixture(Bayesian, Predictive, Regression, Imputation, Outl
         covariance_prior: ArrayLike | float | None = None,
         random_state: int | np.random.RandomState | np.random.Generator | None = None,
         warm_start: bool = False,
-        verbose: int = 0,
+        verbose: int | str = 0,
         verbose_interval: int = 10,
         acceleration: str | None = None,
         convergence: str = "likelihood",

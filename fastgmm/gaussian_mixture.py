@@ -21,11 +21,14 @@ from .mixture.persistence import Persistent
 from .mixture.prior import Prior, prior_of
 from .mixture.regression import Regression
 from .mixture.streaming import Streaming
+from .mixture.summary import Summary
 
 __all__ = ["GaussianMixture"]
 
 
-class GaussianMixture(Streaming, Criteria, Distribution, Regression, Imputation, Outliers, Persistent, Conversion):
+class GaussianMixture(
+    Streaming, Criteria, Distribution, Regression, Imputation, Outliers, Persistent, Conversion, Summary
+):
     """Gaussian mixture fitted by expectation-maximization (EM).
 
     A drop-in for ``sklearn.mixture.GaussianMixture``: same arguments, methods, fitted attributes and exceptions.
@@ -83,8 +86,9 @@ class GaussianMixture(Streaming, Criteria, Distribution, Regression, Imputation,
         Source of randomness for initialization and `sample`; None is NumPy's global ``RandomState``.
     warm_start : bool, default=False
         Start each ``fit`` after the first where the previous one ended; ``n_init`` then counts for the first only.
-    verbose : int, default=0
-        1 prints initializations and iterations, 2 also times and changes of the log-likelihood.
+    verbose : int or 'bar', default=0
+        1 prints initializations and iterations, 2 also times and changes of the log-likelihood. 'bar' draws a progress
+        bar of the iterations of all initializations, by tqdm (``pip install fastgmm[progress]``).
     verbose_interval : int, default=10
         Number of iterations from one printed line to the next.
     acceleration : {None, 'squarem'}, default=None
@@ -108,7 +112,7 @@ class GaussianMixture(Streaming, Criteria, Distribution, Regression, Imputation,
     callback : callable, default=None
         Called after each iteration as ``callback(iteration, lower_bound, elapsed)``, with the number of the iteration
         from 1, the mean log-likelihood before its M-step and the seconds since the call of ``fit``. A true return
-        value stops the fit. The notes have a progress bar.
+        value stops the fit.
     n_threads : int, default=None
         Number of threads; None takes ``FASTGMM_NUM_THREADS``, else ``OMP_NUM_THREADS``, else the cores that this
         process may use. The results do not depend on it. For a Dask collection, of each task; None shares the
@@ -253,16 +257,7 @@ class GaussianMixture(Streaming, Criteria, Distribution, Regression, Imputation,
     'threading' backend and `multiprocessing`: pass ``n_threads=1`` to fits that run side by side there.
 
     Fits are logged to the logger "fastgmm" of Python's `logging`: how they begin and end at the level INFO, iterations
-    at DEBUG. A progress bar by tqdm is a ``callback``::
-
-        from tqdm import tqdm
-
-        with tqdm(total=mixture.max_iter) as bar:
-            def show(iteration, lower_bound, elapsed):
-                bar.set_postfix(log_likelihood=f"{lower_bound:.4f}")
-                bar.update()
-
-            mixture.set_params(callback=show).fit(X)
+    at DEBUG.
 
     References
     ----------
@@ -332,7 +327,7 @@ class GaussianMixture(Streaming, Criteria, Distribution, Regression, Imputation,
         precisions_init: ArrayLike | None = None,
         random_state: int | np.random.RandomState | np.random.Generator | None = None,
         warm_start: bool = False,
-        verbose: int = 0,
+        verbose: int | str = 0,
         verbose_interval: int = 10,
         acceleration: str | None = None,
         convergence: str = "likelihood",

@@ -11,6 +11,16 @@ QUOTED = 80  # characters of one value
 LISTED = 120  # characters of several names
 
 
+class Text(str):
+    """Lines that a prompt shows as they are."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        """Return the lines."""
+        return str(self)
+
+
 def aligned(columns: Sequence[Sequence[str]]) -> str:
     """Return columns of words as lines, aligned on the right."""
     widths = [max(map(len, column)) for column in columns]

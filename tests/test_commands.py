@@ -105,6 +105,8 @@ def test_fit_save_show_predict(table: str, tmp_path: Path, capsys: pytest.Captur
     pair = next(line for line in shown.splitlines() if line.startswith("eruptions ~ waiting"))
     assert [float(word) for word in pair.split()[-2:]] == pytest.approx(correlations, abs=0.0051)
     assert f"converged after {mixture.n_iter_} iterations" in shown
+    file = next(line for line in shown.splitlines(keepends=True) if line.startswith("file"))
+    assert shown.replace(file, "").rstrip("\n") == loaded.summary()
     assert "reg_covar='auto'" in shown
 
 

@@ -10,6 +10,9 @@ from typing import Any
 
 import pytest
 
+import fastgmm
+from fastgmm import coming_from, exceptions
+
 MODULES = ("fastgmm", "fastgmm.datasets", "fastgmm.mclust", "fastgmm.plotting", "fastgmm.sources")
 
 
@@ -73,6 +76,50 @@ def test_listed_names_exist(module: str) -> None:
     found = importlib.import_module(module)
     assert len(set(found.__all__)) == len(found.__all__)
     assert all(hasattr(found, name) for name in found.__all__)
+
+
+def kinds_of_errors() -> list[type[Exception]]:
+    """The classes of exceptions and warnings, helpers apart."""
+    found = [thing for name, thing in vars(exceptions).items() if inspect.isclass(thing) and not name.startswith("_")]
+    return [thing for thing in found if issubclass(thing, Exception) and thing.__module__ == exceptions.__name__]
+
+
+@pytest.mark.parametrize("kind", kinds_of_errors(), ids=lambda kind: kind.__name__)
+def test_errors_have_remedies(kind: type[Exception]) -> None:
+    """Every exception and warning says when it comes, what helps, and shows it; the table has a line for it."""
+    documented = inspect.getdoc(kind) or ""
+    assert re.match(r"(Raised|Issued|An error)[^\n]+\.\n", documented)
+    assert len(section(documented, "Remedy")) > 60
+    assert ">>> " in section(documented, "Examples")
+    assert kind.__name__ in exceptions.__all__
+    assert f"\n`{kind.__name__}` " in (exceptions.__doc__ or "")
+
+
+def backticked(text: str) -> Iterator[str]:
+    """Calls, attributes and arguments in double backticks that stand in the columns of fastgmm."""
+    for line in text.splitlines():
+        columns = re.split(r" {2,}", line.strip())
+        yield from re.findall(r"``([^`]+)``", columns[-1]) if len(columns) > 1 else ()
+
+
+def test_coming_from_names_what_is_there() -> None:
+    """Arguments, attributes and functions that the tables for newcomers name are those of the package."""
+    text = coming_from.__doc__ or ""
+    arguments = set(inspect.signature(fastgmm.GaussianMixture).parameters)
+    arguments |= set(inspect.signature(fastgmm.GaussianMixtureOutlierDetector).parameters)
+    arguments |= set(inspect.signature(fastgmm.fit_many).parameters) | {"sample_weight"}
+    theirs = {"weights"}  # of pomegranate 0
+    named, called, attributes = set[str](), set[str](), set[str]()
+    for code in backticked(text):
+        named |= set(re.findall(r"\b(\w+)=", code))
+        called |= set(re.findall(r"\b(\w+)\(", code))
+        attributes |= set(re.findall(r"\b([a-z]\w+_)\b", code))
+    assert len(named) > 8 and len(called) > 8 and len(attributes) > 4, (named, called, attributes)
+    assert named - arguments - theirs == set()
+    fitted = inspect.getdoc(fastgmm.GaussianMixture) or ""
+    assert {name for name in attributes if name not in fitted} == {"best_estimator_"}
+    methods = set(dir(fastgmm.GaussianMixture)) | set(fastgmm.__all__) | {"exp", "len", "load", "range"}
+    assert called - methods == set()
 
 
 def test_constructor_arguments() -> None:

@@ -1,19 +1,20 @@
-"""Log messages of fits and selections, and the progress bar of the docstring."""
+"""Log messages of fits and selections, and progress bars."""
 
 from __future__ import annotations
 
-import inspect
 import logging
 import re
-import textwrap
+import sys
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from problems import Array, bits, quiet_fit, run_python
 
-from fastgmm import GaussianMixture, select
+from fastgmm import GaussianMixture, fit_many, load, select
+from fastgmm.fitting.restarts import Plans
 from fastgmm.mixture import progress as logs
 
 
@@ -128,7 +129,8 @@ def test_no_messages_without_listener(
 
     monkeypatch.setattr(logging.Logger, "makeRecord", fail)
     assert logs.listener(logging.INFO) is None and logs.listener(logging.DEBUG) is None
-    assert not isinstance(GaussianMixture()._progress(), logs.Logged)
+    with logs.reporting(0, 10, Plans([]), 100) as progress:
+        assert isinstance(progress, logs.Printed)
     GaussianMixture(2, random_state=0).fit(X)
     with caplog.at_level(logging.INFO, "fastgmm"), pytest.raises(AssertionError, match="a message was made"):
         GaussianMixture(2, random_state=0).fit(X)
@@ -156,14 +158,96 @@ def test_logging_is_not_imported() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_tqdm_recipe(X: Array, capsys: pytest.CaptureFixture[str]) -> None:
-    """The progress bar of the docstring runs, and counts iterations."""
+# Bars --------------------------------------------------------------------------------------------------------------
+
+
+def last_drawn(err: str) -> str:
+    """The bar as it stands at the end."""
+    return err.rstrip("\n").rpartition("\r")[2].strip() if err.endswith("\n") else ""
+
+
+@pytest.mark.parametrize(
+    ("options", "total"),
+    [
+        ({"max_iter": 50}, True),
+        ({"max_iter": 3}, True),
+        ({"n_init": 4, "drop_restarts": False}, True),
+        ({"n_init": 6, "n_components": 4, "init_params": "random", "tol": 1e-9, "max_iter": 300}, True),
+        ({"n_init": "auto", "n_components": 3}, False),
+        ({"acceleration": "squarem"}, True),
+    ],
+)
+def test_bar_counts_iterations(
+    X: Array, options: dict[str, Any], total: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The bar ends full at the iterations of all initializations, and the fit has the bits that it has without."""
     pytest.importorskip("tqdm")
-    documented = inspect.cleandoc(GaussianMixture.__doc__ or "")
-    recipe = re.search(r"A progress bar by tqdm is a ``callback``::\n\n((?: .*\n|\n)+)", documented)
-    assert recipe is not None
-    space: dict[str, Any] = {"mixture": GaussianMixture(2, random_state=0, max_iter=50), "X": X}
-    exec(textwrap.dedent(recipe[1]), space)
-    n_iter = space["mixture"].n_iter_
-    assert space["bar"].n == n_iter > 0
-    assert f"{n_iter}/50" in capsys.readouterr().err
+    options = {"n_components": 2, "random_state": 0, **options}
+    mixture = quiet_fit(X, verbose="bar", **options)
+    out, err = capsys.readouterr()
+    n_iter = sum(record.n_iter for record in mixture.fits_)
+    drawn = last_drawn(err)
+    assert out == ""
+    assert (f"{n_iter}/{n_iter} [" if total else f"{n_iter} iterations [") in drawn
+    assert f"lower bound {mixture.fits_[-1].lower_bound:.6g}" in drawn or len(mixture.fits_) > 1
+    assert bits(mixture) == bits(quiet_fit(X, **options))
+
+
+def test_bar_is_closed(X: Array, capsys: pytest.CaptureFixture[str]) -> None:
+    """Errors and Ctrl-C close the bar; it stands where the fit has ended, and what is printed then begins a line."""
+    tqdm = pytest.importorskip("tqdm.auto").tqdm
+    calls: list[int] = []
+
+    def press(iteration: int, *_: Any) -> None:
+        calls.append(iteration)
+        if iteration == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as pressed:
+        GaussianMixture(2, random_state=0, callback=press, verbose="bar").fit(X)
+    assert pressed.tb  # which keeps the bar from being closed because nobody needs it any more
+    assert "3/100 [" in last_drawn(capsys.readouterr().err)
+    with pytest.raises(ValueError, match="ill-defined"):
+        quiet_fit(np.repeat(X[:2], 5, axis=0), n_components=2, reg_covar=0, degenerate="raise", verbose="bar")
+    assert capsys.readouterr().err.endswith("\n")
+    assert len(tqdm._instances) == 0
+
+
+def test_bars_of_searches(X: Array, capsys: pytest.CaptureFixture[str]) -> None:
+    """select counts candidates, fit_many problems; both close their bars, also after errors."""
+    tqdm = pytest.importorskip("tqdm.auto").tqdm
+    select(X, [1, 2], "full", random_state=0, verbose="bar")
+    assert "2/2 [" in last_drawn(capsys.readouterr().err)
+    fit_many([X[:90], X[50:]], 1, verbose="bar")
+    out, err = capsys.readouterr()
+    assert out == "" and "2/2 [" in last_drawn(err)
+
+    def press(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as pressed:
+        select(X, [1, 2], "full", random_state=0, callback=press, verbose="bar")
+    with pytest.raises(ValueError, match="Problem 1 cannot be fitted") as failed:
+        fit_many([X, X[:1]], 3, on_error="raise", verbose="bar")
+    assert pressed.tb and failed.tb  # which keep the bars from being closed because nobody needs them any more
+    assert capsys.readouterr().err.endswith("\n")
+    assert len(tqdm._instances) == 0
+
+
+def test_bar_without_tqdm(X: Array, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where tqdm is missing an error names what to install, and nothing has changed."""
+    monkeypatch.setitem(sys.modules, "tqdm.auto", None)
+    mixture = GaussianMixture(2, random_state=0, verbose="bar")
+    with pytest.raises(ImportError, match=r"needs tqdm: pip install 'fastgmm\[progress\]'"):
+        mixture.fit(X)
+    assert not hasattr(mixture, "means_")
+
+
+def test_bar_elsewhere(X: Array, tmp_path: Path) -> None:
+    """A file keeps the argument; scikit-learn, which does not know it, gets its default."""
+    pytest.importorskip("tqdm")
+    mixture = GaussianMixture(2, random_state=0, verbose="bar").fit(X)
+    mixture.save(tmp_path / "model")
+    assert load(tmp_path / "model").verbose == "bar"
+    pytest.importorskip("sklearn")
+    assert mixture.to_sklearn().verbose == 0

@@ -19,11 +19,12 @@ from ..datasets import load_iris
 from ..exceptions import CommandError, ConvergenceWarning, SelectionWarning
 from ..gaussian_mixture import GaussianMixture
 from ..loading import load
+from ..mixture.summary import heading
 from ..plotting import plot_components
 from ..selection.result import Selection
 from ..selection.select import select
 from ..text import counted
-from .reports import comparison_report, fit_report, heading, model_report
+from .reports import comparison_report, fit_report, model_report
 from .results import Summary, apply
 from .tables import Request, Table, read_table
 from .targets import INSTALL_PLOT, check_targets, save_picture, written

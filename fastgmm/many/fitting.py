@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..gaussian_mixture import GaussianMixture
+from ..mixture.bar import BAR, new_bar
 from ..mixture.base import check_arguments
 from ..mixture.checks import check_random_state, numbers_of_components
 from ..mixture.protocol import arguments_of
@@ -48,7 +49,7 @@ def fit_many(
     on_error: str = "status",
     random_state: int | np.random.RandomState | np.random.Generator | None = None,
     n_threads: int | None = None,
-    verbose: int | bool = 0,
+    verbose: int | str = 0,
     **params: Any,
 ) -> Fits:
     """Fit a mixture to each of many tables, independently of each other.
@@ -82,8 +83,8 @@ def fit_many(
         each problem.
     n_threads : int, default=None
         As for `GaussianMixture`. The results do not depend on it.
-    verbose : int or bool, default=0
-        Whether to print each second how many problems are done.
+    verbose : int, bool or 'bar', default=0
+        Whether to print each second how many problems are done, or to draw it as for `GaussianMixture`.
     **params : dict
         Further arguments of `GaussianMixture`, but for ``warm_start``, ``callback``, ``verbose_interval`` and starting
         values, which are of one problem. Arrays of labels or responsibilities as ``init_params`` have the form of
@@ -190,6 +191,8 @@ def fit_many(
         if records.n_problems:
             error.fits = fits_of(records, None, layout.columns)  # type: ignore[attr-defined]
         raise
+    finally:
+        report.close()
     workers.close()
     if not records.parts:
         raise ValueError("There is no table in X.")
@@ -197,18 +200,28 @@ def fit_many(
 
 
 class Report:
-    """Prints how many problems are done."""
+    """Prints, or draws, how many problems are done."""
 
-    def __init__(self, verbose: int | bool) -> None:
+    def __init__(self, verbose: int | str) -> None:
         self.begun = perf_counter()
+        self.bar = new_bar(None, "problems") if verbose == BAR else None
         self.next = self.begun + EVERY if verbose else np.inf
 
     def tell(self, done: int, of: int | None) -> None:
         """Print a line if it is time for one."""
+        if self.bar is not None:
+            self.bar.total = of
+            self.bar.update(done - self.bar.n)
+            return
         now = perf_counter()
         if now >= self.next:
             self.next = now + EVERY
             print(f"{done}{'' if of is None else f' of {of}'} problems in {now - self.begun:.0f} s", flush=True)
+
+    def close(self) -> None:
+        """No more will be done."""
+        if self.bar is not None:
+            self.bar.close()
 
 
 def _check(params: dict[str, Any], **choices: tuple[Any, tuple[Any, ...]]) -> None:

@@ -81,7 +81,8 @@ Where we chose otherwise:
 * ``parameters`` have full arrays in every model, also for one feature: ``mean`` is d x G, ``scale`` has G numbers,
   ``shape`` is d x G, ``orientation`` d x d x G; where axes are turned, the longest comes first.
 
-Not here: standard errors, discriminant analysis, dimension reduction.
+Not here: standard errors, dimension reduction. Discriminant analysis, mclust's ``MclustDA``, is
+`fastgmm.GaussianMixtureClassifier`.
 
 Domains of spatial transcriptomics
 ----------------------------------

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..gaussian_mixture import GaussianMixture
 from ..model.structures import STRUCTURES
 from ..selection.result import Selection
-from ..text import aligned, counted, quoted
+from ..text import Text, aligned, counted, quoted
 from .table import BicTable
 
 if TYPE_CHECKING:
@@ -57,16 +57,6 @@ def classified(mixture: GaussianMixture | None, data: Any) -> Classified:
     if mixture is None:
         return Classified(np.zeros(len(data), np.int64), np.ones((len(data), 1)))
     return Classified(mixture.predict(data) + 1, mixture.predict_proba(data))
-
-
-class Text(str):
-    """Lines that a prompt shows as they are."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        """Return the lines."""
-        return str(self)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

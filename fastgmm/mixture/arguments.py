@@ -7,6 +7,7 @@ from ..fitting.acceleration import ACCELERATIONS
 from ..fitting.convergence import RULES
 from ..fitting.starts import METHODS
 from ..model.structures import STRUCTURES
+from .bar import BAR
 from .checks import (
     ARRAY,
     BOOL,
@@ -39,7 +40,7 @@ CONSTRAINTS: Constraints = {
     "precisions_init": either(ARRAY, NONE),
     "random_state": either(integer(0, 2**32 - 1), GENERATOR, NONE),
     "warm_start": BOOL,
-    "verbose": either(integer(0), BOOL),
+    "verbose": either(integer(0), BOOL, one_of([BAR])),
     "verbose_interval": integer(1),
     "acceleration": either(one_of(ACCELERATIONS), NONE),
     "convergence": one_of(RULES),

@@ -22,7 +22,7 @@ from ..sources.source import Source
 from .attributes import check_factors, check_shapes, check_weights_and_means, fitted_attributes
 from .checks import Constraints, check_n_features, check_out, check_parameters
 from .noise import noise_of
-from .protocol import Estimator, arguments_of, overrides
+from .protocol import Scored, arguments_of, overrides
 
 if TYPE_CHECKING:
     from ..gaussian_mixture import GaussianMixture
@@ -48,7 +48,7 @@ LEAST_WEIGHT = 1e-300  # of all that is no noise
 SMALL = 1 << 15  # bytes of parameters up to which a `Fitted` is kept from one call to the next
 
 
-class BaseMixture(Estimator):
+class BaseMixture(Scored):
     """Densities, responsibilities and labels of rows under a mixture, fitted or set by hand.
 
     Nothing but the public attributes ``weights_``, ``means_`` and ``precisions_cholesky_`` is read.

@@ -192,6 +192,10 @@ RATIO: Constraint = (
     lambda v: v is None or (isinstance(v, Real) and 1.0 <= float(v) < math.inf),
     "a float in the range [1.0, inf), or None for no bound",
 )
+CONTAMINATION: Constraint = (
+    lambda v: isinstance(v, Real) and 0.0 < float(v) <= 0.5,
+    "a float in the range (0.0, 0.5], the share of outliers",
+)
 CALLABLE: Constraint = (callable, "a callable")
 ANYTHING: Constraint = (lambda _: True, "anything")
 
@@ -345,7 +349,7 @@ def check_sample_size(n_samples: Any, name: str = "n_samples") -> int:
 
 def check_contamination(contamination: Any) -> None:
     """Refuse a share of outliers that is not above 0 and at most a half."""
-    if not (isinstance(contamination, Real) and 0 < float(contamination) <= 0.5):
+    if not CONTAMINATION[0](contamination):
         raise ValueError(
             f"Invalid value for 'contamination': {quoted(contamination)}. Give the share of outliers: above 0, "
             "at most 0.5."

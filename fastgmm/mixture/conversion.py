@@ -16,11 +16,13 @@ from ..model.masked import masked
 from ..model.parameters import Parameters
 from ..model.structure import Structure
 from .attributes import check_finite, check_shapes, fitted_attributes
+from .bar import BAR
 from .base import FITTED, BaseMixture
 from .protocol import made
 
 __all__ = ["Conversion"]
 
+OWN_WORDS = {"reg_covar": "auto", "n_init": "auto", "verbose": BAR}  # values that it does not know
 SKLEARN_STARTS = ("kmeans", "k-means++", "random", "random_from_data")  # names that it knows for init_params
 VISIBLE = 1e-3  # standard deviations by which scikit-learn's formulae may move a row without a warning
 KEPT = ("converged_", "n_iter_", "lower_bound_", "lower_bounds_", "feature_names_in_")
@@ -189,4 +191,4 @@ def _is_known(name: str, value: Any) -> bool:
     """Return whether scikit-learn takes this value for an argument that it shares with fastgmm."""
     if name == "init_params":
         return isinstance(value, str) and value in SKLEARN_STARTS
-    return value != "auto" if name in ("reg_covar", "n_init") else not isinstance(value, np.random.Generator)
+    return value != OWN_WORDS[name] if name in OWN_WORDS else not isinstance(value, np.random.Generator)

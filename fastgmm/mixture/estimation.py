@@ -29,12 +29,13 @@ from ..sources.rows import all_finite
 from ..sources.source import Source
 from ..text import quoted
 from .attributes import fitted_attributes
+from .bar import BAR
 from .base import BaseMixture
 from .checks import check_means, check_precisions, check_random_state, check_weights, seeded
 from .ending import to_the_end, warn_of_end, warn_of_repairs
 from .noise import NAMES as NOISE
 from .noise import check_same_noise, noise_attributes
-from .progress import DEBUG, INFO, Logged, Printed, listener, tell_begin, tell_end
+from .progress import INFO, listener, reporting, tell_begin, tell_end
 from .protocol import overrides
 
 __all__ = ["Estimation"]
@@ -59,7 +60,7 @@ class Estimation(BaseMixture):
     means_init: ArrayLike | None
     precisions_init: ArrayLike | None
     warm_start: bool
-    verbose: int
+    verbose: int | str
     verbose_interval: int
     acceleration: str | None
     convergence: str
@@ -284,7 +285,13 @@ class Estimation(BaseMixture):
         if silent and (found := alone(source, plans.starts, settings)) is not None:
             return found[0], partial(attributes, *found)
         tell_begin(source, self.n_components, self.covariance_type, plans)
-        restarts = self._restarts(source, plans, settings, previous_bound)
+        with reporting(self.verbose, self.verbose_interval, plans, self.max_iter) as progress:
+            return self._best_of(self._restarts(source, plans, settings, progress, previous_bound), attributes)
+
+    def _best_of(
+        self, restarts: Restarts | Sampled, attributes: Callable[[Fit, list[FitRecord]], dict[str, Any]]
+    ) -> tuple[Fit, Callable[[], dict[str, Any]]]:
+        """Return the best fit of restarts, and what makes attributes of it."""
 
         def with_search(fit: Fit, records: list[FitRecord]) -> dict[str, Any]:
             searched = restarts.searched
@@ -302,22 +309,18 @@ class Estimation(BaseMixture):
             with suppress(ValueError):  # what cannot be held in the type of the rows is of no use
                 to_the_end(keep)
             raise
-        tell_end(fit, settings.started)
+        tell_end(fit, restarts.settings.started)
         return fit, partial(with_search, fit, records)
 
-    def _restarts(self, source: Source, plans: Plans, settings: Settings, previous_bound: float) -> Restarts | Sampled:
+    def _restarts(
+        self, source: Source, plans: Plans, settings: Settings, progress: Progress, previous_bound: float
+    ) -> Restarts | Sampled:
         """Return what runs EM from each start, or what searches from there."""
-        progress, own = self._progress(), (source, self.n_components, plans.starts, settings)
+        own = source, self.n_components, plans.starts, settings
         if plans.seed is not None:
             return searching(*own, plans.seed, progress=progress)
-        in_order = self.verbose > 0 or self.callback is not None
+        in_order = self.verbose not in (0, BAR) or self.callback is not None
         return Restarts(*own, progress=progress, previous_bound=previous_bound, in_order=in_order)
-
-    def _progress(self) -> Progress:
-        """Return what reports the fit: what prints, behind what logs if anybody listens."""
-        progress = Printed(self.verbose, self.verbose_interval)
-        logger = listener(DEBUG)
-        return progress if logger is None else Logged(logger, progress)
 
     def _starting_values(self, structure: Structure, n_features: int) -> StartingValues:
         """Return the user's starting weights, means and precisions, checked; None for those not given."""

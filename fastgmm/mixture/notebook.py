@@ -11,12 +11,11 @@ from itertools import count
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..model.structures import STRUCTURES
 from ..text import counted, places, quoted, shortened
+from .summary import names_of, standard_deviations
 
-__all__ = ["escape", "estimator_page", "framed", "rest", "standard_deviations", "table"]
+__all__ = ["components", "escape", "framed", "parameters", "rest", "table"]
 
 ROWS, COLUMNS = 10, 8  # of a table, at most
 VALUE, NAME = 80, 24  # characters of a value and of a name that are shown
@@ -68,11 +67,6 @@ def rest(*numbers_and_nouns: tuple[int, str]) -> str:
     return f'<p class="faint">… {" and ".join(more)}</p>' if more else ""
 
 
-def estimator_page(estimator: Any, values: Mapping[str, Any], changed: Sequence[str], title: str = "") -> str:
-    """Return the components of an estimator, if it has any, and its parameters, some of which have been changed."""
-    return framed(title, components(estimator) + parameters(values, changed))
-
-
 def parameters(values: Mapping[str, Any], changed: Sequence[str]) -> str:
     """Return all parameters to be unfolded, and in plain sight those that differ from their defaults."""
     shown = {escape(name): in_words(value) for name, value in values.items()}
@@ -111,7 +105,7 @@ def told_components(estimator: Any) -> str:
     n_components, n_features = means.shape
     if weights.shape != (n_components,) or deviations.shape != means.shape:
         raise ValueError("sizes differ")
-    names = [str(name) for name in getattr(estimator, "feature_names_in_", [f"x{d}" for d in range(n_features)])]
+    names = names_of(estimator)
     if len(names) != n_features:
         raise ValueError("numbers of features differ")
     k, d = min(n_components, ROWS), min(n_features, COLUMNS - 2)
@@ -135,9 +129,3 @@ def told_components(estimator: Any) -> str:
 def cell(mean: float, deviation: float, digits: str) -> str:
     """Return a mean and a standard deviation."""
     return f'{mean:{digits}} <span class="faint">({deviation:{digits}})</span>'
-
-
-def standard_deviations(mixture: Any) -> NDArray[np.float64]:
-    """Return the standard deviation (K, D) of each component along each feature."""
-    covariances = np.asarray(mixture.covariances_, dtype=np.float64)
-    return np.sqrt(STRUCTURES[mixture.covariance_type].variances(covariances, *np.shape(mixture.means_)))

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..model.masked import masked
+from ..sources.intake import check_sample_weight
 from ..sources.responsibilities import map_responsibilities
 from .base import BaseMixture, Floats
 from .checks import check_contamination
@@ -88,7 +89,7 @@ class Outliers(BaseMixture):
         return -self.score_samples(X)
 
     @masked
-    def anomaly_threshold(self, X: Any, contamination: float = 0.01) -> float:
+    def anomaly_threshold(self, X: Any, contamination: float = 0.01, sample_weight: Any = None) -> float:
         """Return the anomaly score that a given share of rows exceeds.
 
         Parameters
@@ -97,6 +98,8 @@ class Outliers(BaseMixture):
             Rows among which outliers are as frequent as ``contamination`` says: those of `fit`, as a rule.
         contamination : float, default=0.01
             Share of the rows that are outliers, above 0 and at most 0.5.
+        sample_weight : array-like of shape (n_samples,), default=None
+            How many times each row counts: with a row of weight 3 the threshold is that of three equal rows.
 
         Returns
         -------
@@ -107,7 +110,7 @@ class Outliers(BaseMixture):
         Raises
         ------
         ValueError
-            If ``contamination`` is out of range.
+            If ``contamination`` is out of range, or a weight.
         NotFittedError, ValueError, TypeError
             As `score_samples`.
 
@@ -123,7 +126,30 @@ class Outliers(BaseMixture):
         """
         check_contamination(contamination)
         scores = self.anomaly_scores(X)
-        threshold = float(np.quantile(scores, 1 - contamination))
-        if not math.isfinite(threshold):  # there is nothing between a number and infinity
-            threshold = float(np.quantile(scores, 1 - contamination, method="lower"))
-        return threshold
+        if sample_weight is None:
+            threshold = float(np.quantile(scores, 1 - contamination))
+            if not math.isfinite(threshold):  # there is nothing between a number and infinity
+                threshold = float(np.quantile(scores, 1 - contamination, method="lower"))
+            return threshold
+        return weighted_quantile(scores, 1 - contamination, check_sample_weight(sample_weight, len(scores)))
+
+
+@masked
+def weighted_quantile(values: NDArray[Any], share: float, weights: NDArray[np.float64]) -> float:
+    """Return the quantile of values that count so many times, as `numpy.quantile` of repeated ones has it.
+
+    Between two neighbors among repeated values it goes from one to the other: it is the mean of the quantile function,
+    which has steps, over the weight of one value from share (total - 1) on (A. Akinshin, Weighted quantile estimators,
+    2023). Where weights are below 1 in the mean, that mean stands for the 1, so that equal weights are none.
+    """
+    order = np.argsort(values, kind="stable")
+    order = order[weights[order] > 0]
+    ordered, reached = values[order], np.cumsum(weights[order])
+    one = min(1.0, reached[-1] / len(reached))
+    begin = share * (reached[-1] - one)
+    reached = np.clip(reached, begin, begin + one)
+    parts = np.diff(reached, prepend=begin) / one
+    part = parts > 0
+    lowest = ordered[part][0]
+    quantile = lowest + parts[part] @ (ordered[part] - lowest)  # equal values are their own quantile, to the last bit
+    return float(values.dtype.type(quantile if math.isfinite(quantile) else lowest))

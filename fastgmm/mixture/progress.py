@@ -1,4 +1,4 @@
-"""The progress of a fit: printed as ``verbose`` asks, in scikit-learn's format, and logged to the logger "fastgmm".
+"""The progress of a fit: printed as ``verbose`` asks, in scikit-learn's format, or drawn, and logged to "fastgmm".
 
 Fits are logged at INFO, their iterations at DEBUG, and nothing above. Python's logging is not imported here: where
 nobody has, nobody listens, and `import fastgmm` takes less time.
@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from threading import Lock
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -15,11 +17,12 @@ from typing import TYPE_CHECKING
 from ..fitting.em import Fit
 from ..fitting.restarts import Plans, Progress
 from ..sources.source import Source
+from .bar import BAR, Bar, new_bar
 
 if TYPE_CHECKING:
     from logging import Logger
 
-__all__ = ["DEBUG", "INFO", "Count", "Logged", "Printed", "listener", "tell", "tell_begin", "tell_end"]
+__all__ = ["DEBUG", "INFO", "Count", "Logged", "Printed", "listener", "reporting", "tell", "tell_begin", "tell_end"]
 
 DEBUG, INFO = 10, 20  # as in logging
 
@@ -66,6 +69,22 @@ def tell_end(fit: Fit, started: float) -> None:
         fit.lower_bounds[-1] if fit.lower_bounds else -math.inf,
         len(fit.repairs),
     )
+
+
+@contextmanager
+def reporting(verbose: int | str, interval: int, plans: Plans, max_iter: int) -> Iterator[Progress]:
+    """Yield what reports a fit: what prints or draws, behind what logs if anybody listens. A bar is closed at the end.
+
+    Nobody knows how many iterations a search takes.
+    """
+    with ExitStack() as stack:
+        if isinstance(verbose, str):
+            total = max_iter * len(plans.starts) if plans.seed is None else None
+            progress: Progress = Bar(stack.enter_context(new_bar(total, "iterations")), max_iter)
+        else:
+            progress = Printed(verbose, interval)
+        logger = listener(DEBUG)
+        yield progress if logger is None else Logged(logger, progress)
 
 
 class Logged:
@@ -158,14 +177,15 @@ class Count:
 
     Parameters
     ----------
-    verbose : int or bool
-        0 prints nothing.
+    verbose : int, bool or 'bar'
+        0 prints nothing, 'bar' draws a progress bar.
     total : int
         How many there are.
     """
 
-    def __init__(self, verbose: int, total: int) -> None:
+    def __init__(self, verbose: int | str, total: int) -> None:
         self.verbose, self.total = bool(verbose), total
+        self.bar = new_bar(total, "fits") if verbose == BAR else None
         self.done = 0
         self._printing = Lock()
 
@@ -174,9 +194,18 @@ class Count:
         if not self.verbose:
             return
         with self._printing:
+            if self.bar is not None:
+                self.bar.set_postfix_str(what, refresh=False)
+                self.bar.update()
+                return
             self.done += 1
             line = f"[{self.done}/{self.total}] {what}"
             if sys.stdout.isatty():
                 print(f"\r\x1b[K{line}", end="\n" if self.done == self.total else "", flush=True)
             else:
                 print(line)
+
+    def close(self) -> None:
+        """Nothing more will be done."""
+        if self.bar is not None:
+            self.bar.close()

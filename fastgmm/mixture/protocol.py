@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from sklearn.utils import Tags
     from sklearn.utils.metadata_routing import MetadataRequest
 
-__all__ = ["Estimator", "arguments_of", "made", "overrides"]
+__all__ = ["Estimator", "Scored", "arguments_of", "changed", "made", "overrides"]
 
 _VERSION_KEY = "_fastgmm_version"
 
 
-WEIGHTED = ("fit", "partial_fit", "score")  # methods that take sample weights
+WEIGHTED = ("fit", "partial_fit", "score")  # methods that take sample weights, where an estimator has them
 
 
 _DEFAULTS: dict[type, dict[str, Any]] = {}  # by class, for looking them up takes longer than predicting a row
@@ -94,6 +94,12 @@ def _filled(arguments: Mapping[str, Any]) -> dict[str, Any]:
 def _is_default(value: Any, default: Any) -> bool:
     """Tell whether ``value`` is the default; arrays, which do not compare to one truth value, never are."""
     return type(value) is type(default) and bool(np.all(value == default))
+
+
+def changed(estimator: Estimator) -> dict[str, Any]:
+    """Return the arguments of an estimator that differ from their defaults."""
+    defaults = _defaults(type(estimator))
+    return {n: value for n, value in estimator.get_params(deep=False).items() if not _is_default(value, defaults[n])}
 
 
 class Estimator:
@@ -162,26 +168,32 @@ class Estimator:
 
     def __repr__(self) -> str:
         """Return the call that makes this estimator, arguments with default values left out."""
-        values, changed = self.get_params(), self._changed()
-        arguments = ", ".join(f"{name}={' '.join(repr(values[name]).split())}" for name in changed)
+        arguments = ", ".join(f"{name}={' '.join(repr(value).split())}" for name, value in changed(self).items())
         return f"{type(self).__name__}({arguments})"
-
-    def _changed(self) -> list[str]:
-        """Return the names of the arguments that differ from their defaults."""
-        defaults = _defaults(type(self))
-        return [name for name, value in self.get_params().items() if not _is_default(value, defaults[name])]
 
     def _repr_html_(self) -> str:
         """Return what notebooks show: the parameters and, once fitted, the components."""
-        from .notebook import estimator_page
+        from .notebook import framed
 
-        return estimator_page(self, self.get_params(), self._changed(), type(self).__name__)
+        return framed(type(self).__name__, self._page())
 
     def _repr_html_inner(self) -> str:
         """Return the same without a title, for scikit-learn's diagrams, where it is unfolded."""
-        from .notebook import estimator_page
+        from .notebook import framed
 
-        return estimator_page(self, self.get_params(), self._changed())
+        return framed("", self._page())
+
+    def _page(self) -> str:
+        """Return as HTML what was fitted, and the parameters."""
+        from .notebook import parameters
+
+        return self._fitted_page() + parameters(self.get_params(deep=False), list(changed(self)))
+
+    def _fitted_page(self) -> str:
+        """Return as HTML what was fitted: the components of a mixture."""
+        from .notebook import components
+
+        return components(self)
 
     def _get_params_html(self, deep: bool = True, doc_link: str = "") -> Self:
         """Return what scikit-learn's diagrams ask for `_repr_html_inner`."""
@@ -237,7 +249,8 @@ class Estimator:
             return deepcopy(requested)
         routing = MetadataRequest(owner=self)
         for method in WEIGHTED:
-            getattr(routing, method).add_request(param="sample_weight", alias=None)
+            if hasattr(self, f"set_{method}_request"):
+                getattr(routing, method).add_request(param="sample_weight", alias=None)
         return routing
 
     def set_fit_request(self, *, sample_weight: bool | str | None = None) -> Self:
@@ -270,34 +283,23 @@ class Estimator:
         """
         return self._request("fit", sample_weight)
 
-    def set_partial_fit_request(self, *, sample_weight: bool | str | None = None) -> Self:
-        """Say whether scikit-learn's meta-estimators are to pass sample weights on to ``partial_fit``.
+    def _request(self, method: str, sample_weight: bool | str | None) -> Self:
+        """Store a request for metadata where `clone` looks for it."""
+        import sklearn
 
-        Parameters
-        ----------
-        sample_weight : bool, str or None, default=None
-            As for `set_fit_request`.
+        if not sklearn.get_config().get("enable_metadata_routing", False):
+            raise RuntimeError(
+                f"set_{method}_request is only available when metadata routing is enabled: call "
+                "sklearn.set_config(enable_metadata_routing=True)."
+            )
+        routing = self.get_metadata_routing()
+        getattr(routing, method).add_request(param="sample_weight", alias=sample_weight)
+        self._metadata_request = routing
+        return self
 
-        Returns
-        -------
-        self : object
-            The estimator.
 
-        Raises
-        ------
-        RuntimeError
-            If scikit-learn's metadata routing is not enabled.
-
-        Examples
-        --------
-        >>> import sklearn
-        >>> from fastgmm import GaussianMixture
-        >>> with sklearn.config_context(enable_metadata_routing=True):
-        ...     mixture = GaussianMixture().set_partial_fit_request(sample_weight="weights")
-        >>> mixture.get_metadata_routing().partial_fit.requests
-        {'sample_weight': 'weights'}
-        """
-        return self._request("partial_fit", sample_weight)
+class Scored(Estimator):
+    """An estimator whose `score` takes sample weights."""
 
     def set_score_request(self, *, sample_weight: bool | str | None = None) -> Self:
         """Say whether scikit-learn's meta-estimators are to pass sample weights on to ``score``.
@@ -327,17 +329,3 @@ class Estimator:
         {'sample_weight': 'weights'}
         """
         return self._request("score", sample_weight)
-
-    def _request(self, method: str, sample_weight: bool | str | None) -> Self:
-        """Store a request for metadata where `clone` looks for it."""
-        import sklearn
-
-        if not sklearn.get_config().get("enable_metadata_routing", False):
-            raise RuntimeError(
-                f"set_{method}_request is only available when metadata routing is enabled: call "
-                "sklearn.set_config(enable_metadata_routing=True)."
-            )
-        routing = self.get_metadata_routing()
-        getattr(routing, method).add_request(param="sample_weight", alias=sample_weight)
-        self._metadata_request = routing
-        return self

@@ -126,6 +126,35 @@ class Streaming(Estimation):
         learned = self._begun(state, batch)
         return self if learned is None else self._grown(state, learned)
 
+    def set_partial_fit_request(self, *, sample_weight: bool | str | None = None) -> Self:
+        """Say whether scikit-learn's meta-estimators are to pass sample weights on to ``partial_fit``.
+
+        Parameters
+        ----------
+        sample_weight : bool, str or None, default=None
+            As for `set_fit_request`.
+
+        Returns
+        -------
+        self : object
+            The estimator.
+
+        Raises
+        ------
+        RuntimeError
+            If scikit-learn's metadata routing is not enabled.
+
+        Examples
+        --------
+        >>> import sklearn
+        >>> from fastgmm import GaussianMixture
+        >>> with sklearn.config_context(enable_metadata_routing=True):
+        ...     mixture = GaussianMixture().set_partial_fit_request(sample_weight="weights")
+        >>> mixture.get_metadata_routing().partial_fit.requests
+        {'sample_weight': 'weights'}
+        """
+        return self._request("partial_fit", sample_weight)
+
     def _grown(self, before: dict[str, Any], learned: dict[str, Any]) -> Self:
         """Take over what was learned, after a warning of components that have not been repaired before."""
         stream = before.get("_stream")

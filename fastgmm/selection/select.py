@@ -64,7 +64,7 @@ def select(
     n_init: int | str = 2,
     random_state: int | np.random.RandomState | np.random.Generator | None = None,
     n_threads: int | None = None,
-    verbose: int = 0,
+    verbose: int | str = 0,
     **params: Any,
 ) -> Selection:
     """Fit mixtures of several numbers of components and covariance structures, and find the best by a criterion.
@@ -109,8 +109,8 @@ def select(
         Source of randomness; None is NumPy's global ``RandomState``.
     n_threads : int, default=None
         As for `GaussianMixture`. The results do not depend on it.
-    verbose : int, default=0
-        1 counts fitted candidates.
+    verbose : int or 'bar', default=0
+        1 counts fitted candidates, 'bar' draws a progress bar, as for `GaussianMixture`.
     **params : dict
         Further arguments of `GaussianMixture`, the same for all candidates, but that ``equal_weights`` may be both
         ``[False, True]``: then each is tried with free weights and with equal ones; and ``noise`` may be
@@ -215,6 +215,8 @@ def select(
             so_far = partial(search.so_far, outcomes, entries, source, n, source.feature_names)
             _hand_over(lambda: _selection(so_far(), criterion)[0], error)
             raise
+        finally:
+            count.close()
     selection, chosen = _selection(entries, criterion)
     _warn(chosen, selection.notes)
     best = selection.table_[0]
