@@ -2,8 +2,8 @@
 
 Users need `GaussianMixture`, `BayesianGaussianMixture`, `select`, `load`, for thousands of small tables `fit_many` and,
 for data in parts, `statistics`, `merge` and `maximize`; rows that do not fit into memory come from `fastgmm.sources`,
-pictures from `fastgmm.plotting`. Who knows R's mclust reads `help("fastgmm.mclust")`. The rest of this page is the map
-of the code.
+pictures from `fastgmm.plotting`. Code that imports scikit-learn's mixtures gets these after `patch_sklearn`. Who knows
+R's mclust reads `help("fastgmm.mclust")`. The rest of this page is the map of the code.
 
 One picture
 -----------
@@ -27,7 +27,7 @@ Each imports from those below it alone, and from `exceptions` and `text`, as tes
 docstring of a room says what it must not know.
 
 * plotting/       pictures of fitted mixtures: they see public attributes;   cli/   the command line: public names;
-  mclust/         `select` in the words of R's mclust
+  mclust/         `select` in the words of R's mclust;   patching/   classes that stand in for scikit-learn's
 * fastgmm/        the public names: `gaussian_mixture`, `bayesian_mixture`, `em_steps`, `loading`, `datasets`, `config`,
                   and equipment: `exceptions`, `text`, `startup`
   selection/      mixtures of several structures and sizes, compared;   many/   mixtures of many tables in one call
@@ -80,6 +80,7 @@ To add X, go to Y
 * a question about a fitted mixture: a class in mixture/, a base of `GaussianMixture`;
 * an instruction set: `LEVELS` in kernels/__init__.py, kernels/cpu.pyx, kernels/meson.build, and the lanes in
   kernels/tiles.h; a register tile: kernels/tiles_template.h; a geometry: as kernels/__init__.py says;
+* what scikit-learn's mixtures are answered by fastgmm for: patching/stand_ins.py;
 * a column of a report, or an option, of the command line: cli/reports.py, cli/arguments.py and cli/commands.py.
 """
 
@@ -104,6 +105,7 @@ from .many.fits import Fits
 from .many.fitting import fit_many
 from .mixture.prior import Prior
 from .model.statistics import Statistics
+from .patching import patch_sklearn, unpatch_sklearn
 from .selection.result import Selection
 from .selection.select import select
 
@@ -124,7 +126,9 @@ __all__ = [
     "load",
     "maximize",
     "merge",
+    "patch_sklearn",
     "select",
     "show_config",
     "statistics",
+    "unpatch_sklearn",
 ]
