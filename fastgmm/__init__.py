@@ -3,9 +3,9 @@
 Users need `GaussianMixture`, `BayesianGaussianMixture`, `select`, `load`, for outliers and classes
 `GaussianMixtureOutlierDetector` and `GaussianMixtureClassifier`, for thousands of small tables `fit_many` and, for data
 in parts, `statistics`, `merge` and `maximize`; rows that do not fit into memory come from `fastgmm.sources`, pictures
-from `fastgmm.plotting`. Who knows another library reads `help("fastgmm.coming_from")`, who knows R's mclust
-`help("fastgmm.mclust")`; errors and warnings have their remedies in `help("fastgmm.exceptions")`. The rest of this page
-is the map of the code.
+from `fastgmm.plotting`. Code that imports scikit-learn's mixtures gets these after `patch_sklearn`. Who knows another
+library reads `help("fastgmm.coming_from")`, who knows R's mclust `help("fastgmm.mclust")`; errors and warnings have
+their remedies in `help("fastgmm.exceptions")`. The rest of this page is the map of the code.
 
 One picture
 -----------
@@ -29,7 +29,8 @@ Each imports from those below it alone, and from `exceptions` and `text`, as tes
 docstring of a room says what it must not know.
 
 * plotting/       pictures of fitted mixtures: they see public attributes;   cli/   the command line: public names;
-  mclust/         `select` in the words of R's mclust;   decisions/   outliers and classes, by mixtures that they hold
+  mclust/         `select` in the words of R's mclust;   decisions/   outliers and classes, by mixtures that they hold;
+  patching/       classes that stand in for scikit-learn's
 * fastgmm/        the public names: `gaussian_mixture`, `bayesian_mixture`, `em_steps`, `loading`, `datasets`, `config`,
                   and equipment: `exceptions`, `text`, `startup`; for readers `coming_from`
   selection/      mixtures of several structures and sizes, compared;   many/   mixtures of many tables in one call
@@ -84,6 +85,7 @@ To add X, go to Y
 * an estimator that holds a mixture as an argument: a `Holder` in decisions/;
 * an instruction set: `LEVELS` in kernels/__init__.py, kernels/cpu.pyx, kernels/meson.build, and the lanes in
   kernels/tiles.h; a register tile: kernels/tiles_template.h; a geometry: as kernels/__init__.py says;
+* what scikit-learn's mixtures are answered by fastgmm for: patching/stand_ins.py;
 * a line of a summary: mixture/summary.py; a column of a report, or an option, of the command line: cli/reports.py,
   cli/arguments.py and cli/commands.py.
 """
@@ -111,6 +113,7 @@ from .many.fits import Fits
 from .many.fitting import fit_many
 from .mixture.prior import Prior
 from .model.statistics import Statistics
+from .patching import patch_sklearn, unpatch_sklearn
 from .selection.result import Selection
 from .selection.select import select
 
@@ -133,7 +136,9 @@ __all__ = [
     "load",
     "maximize",
     "merge",
+    "patch_sklearn",
     "select",
     "show_config",
     "statistics",
+    "unpatch_sklearn",
 ]

@@ -6,6 +6,7 @@ and results written in `results`. It must not know how a fit proceeds, and nothi
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import os
 import sys
@@ -15,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from ..exceptions import CommandError
 from ..text import shortened
 from .arguments import parser
+from .scripts import run_program
 
 __all__ = ["main"]
 
@@ -44,8 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     try:
         chosen = parser().parse_args(arguments)
-        with _terminable():
-            chosen.command(chosen)
+        if chosen.command is not run_program:
+            with _terminable():
+                chosen.command(chosen)
         sys.stdout.flush()
     except KeyboardInterrupt as signal:
         return getattr(signal, "status", 130)
@@ -58,6 +61,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _refused(str(error))
     except MemoryError:
         return _refused("out of memory: fit fewer rows, columns or components")
+    return _run(chosen) if chosen.command is run_program else 0
+
+
+def _run(chosen: argparse.Namespace) -> int:
+    """Run somebody else's program, whose errors and signals are its own."""
+    try:
+        run_program(chosen)
+    except CommandError as error:
+        return _refused(str(error))
     return 0
 
 

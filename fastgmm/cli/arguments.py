@@ -15,6 +15,7 @@ from ..model.structures import STRUCTURES
 from ..selection.result import CRITERIA
 from ..selection.select import ALL, DEFAULT_TYPES
 from .commands import fit_file, fit_iris, predict_file, select_file, show_model
+from .scripts import run_program
 
 DESCRIPTION = """Gaussian mixtures of tables. Without a command: fit the iris measurements that come with fastgmm, and
 draw them. `fastgmm COMMAND --help` tells the options of a command."""
@@ -25,6 +26,7 @@ MAIN_EXAMPLES = """examples:
   fastgmm select table.csv --components 1-9 --save best.npz
   fastgmm show best.npz
   fastgmm predict --model best.npz other.csv --proba --output labels.csv
+  fastgmm run script.py
 `python -m fastgmm` does what `fastgmm` does.
 """
 FIT_EXAMPLES = """examples:
@@ -53,6 +55,12 @@ Columns are found by the names that the mixture was fitted to, or are all column
 SHOW_EXAMPLES = """example:
   fastgmm show model.npz
 """
+RUN_EXAMPLES = """examples:
+  fastgmm run script.py --its-own options
+  fastgmm run -m package.module
+As `python script.py`, but sklearn.mixture.GaussianMixture and BayesianGaussianMixture are fastgmm's, as after
+fastgmm.patch_sklearn().
+"""
 TABLE_HELP = "text table (comma, semicolon, tab or spaces), .npy array, Parquet, or - for the standard input"
 
 
@@ -70,7 +78,7 @@ def parser() -> Parser:
     whole = Parser(prog="fastgmm", description=DESCRIPTION, epilog=MAIN_EXAMPLES, formatter_class=raw)
     whole.add_argument("--version", action="version", version=f"fastgmm {__version__}")
     whole.set_defaults(command=fit_iris)
-    commands = whole.add_subparsers(title="commands", metavar="{fit,select,predict,show,config}")
+    commands = whole.add_subparsers(title="commands", metavar="{fit,select,predict,show,run,config}")
 
     def command(name: str, run: Callable[..., None], what: str, epilog: str | None = None) -> Parser:
         added = commands.add_parser(
@@ -84,6 +92,10 @@ def parser() -> Parser:
     _predict(command("predict", predict_file, "Apply a saved mixture to the rows of a table.", PREDICT_EXAMPLES))
     show = command("show", show_model, "Describe a saved mixture.", SHOW_EXAMPLES)
     show.add_argument("model", metavar="MODEL", help="file that `fit --save` or GaussianMixture.save wrote")
+    what = "Run a Python program whose scikit-learn mixtures are fastgmm's."
+    run = command("run", run_program, what, RUN_EXAMPLES)
+    run.add_argument("-m", dest="module", action="store_true", help="run a module by its name, not a script")
+    run.add_argument("program", nargs=argparse.REMAINDER, metavar="SCRIPT ...", help="with its arguments")
     command("config", lambda _: show_config(), "Say how fastgmm was built.")
     return whole
 

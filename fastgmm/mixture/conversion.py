@@ -15,12 +15,13 @@ from ..model.conditioning import marginal
 from ..model.masked import masked
 from ..model.parameters import Parameters
 from ..model.structure import Structure
+from ..model.structures import STRUCTURES
 from .attributes import check_finite, check_shapes, fitted_attributes
 from .bar import BAR
 from .base import FITTED, BaseMixture
 from .protocol import made
 
-__all__ = ["Conversion"]
+__all__ = ["Conversion", "shared_attributes", "taken_by_sklearn"]
 
 OWN_WORDS = {"reg_covar": "auto", "n_init": "auto", "verbose": BAR}  # values that it does not know
 SKLEARN_STARTS = ("kmeans", "k-means++", "random", "random_from_data")  # names that it knows for init_params
@@ -102,7 +103,8 @@ class Conversion(BaseMixture):
         dtype = np.result_type(np.asarray(own["means_"]), np.float32)
         mixture = kind()
         params = own | {"covariance_type": structure.name}
-        mixture.set_params(**{n: params[n] for n in mixture.get_params() if n in params and _is_known(n, params[n])})
+        common = [name for name in mixture.get_params() if name in params]
+        mixture.set_params(**{name: params[name] for name in common if taken_by_sklearn(name, params[name])})
         vars(mixture).update({name: np.array(values, dtype=dtype) for name, values in found.items()})
         _warn_of_offsets(structure, parameters, dtype)
         vars(mixture).update({name: copy(own[name]) for name in (*KEPT, *self._converted) if name in own})
@@ -168,7 +170,7 @@ class Conversion(BaseMixture):
         except ImportError as error:
             raise ImportError("This needs scikit-learn: pip install 'fastgmm[sklearn]'") from error
         kind: type[Any] = getattr(mixture, cls._plain().__name__)
-        return kind
+        return getattr(kind, "_of_sklearn", kind)  # not what stands in for it: see the room patching/
 
 
 def _warn_of_offsets(structure: Structure, parameters: Parameters, dtype: np.dtype[Any]) -> None:
@@ -187,8 +189,16 @@ def _warn_of_offsets(structure: Structure, parameters: Parameters, dtype: np.dty
         )
 
 
-def _is_known(name: str, value: Any) -> bool:
+def taken_by_sklearn(name: str, value: Any) -> bool:
     """Return whether scikit-learn takes this value for an argument that it shares with fastgmm."""
+    if name == "covariance_type":
+        structure = STRUCTURES.get(value) if isinstance(value, str) else None
+        return structure is not None and structure.in_sklearn == value
     if name == "init_params":
         return isinstance(value, str) and value in SKLEARN_STARTS
     return value != OWN_WORDS[name] if name in OWN_WORDS else not isinstance(value, np.random.Generator)
+
+
+def shared_attributes(kind: type[Conversion]) -> tuple[str, ...]:
+    """Return the attributes that fits of an estimator and of scikit-learn's of the same name leave alike, but names."""
+    return tuple(name for name in (*TAKEN, *kind._converted) if name != "feature_names_in_")

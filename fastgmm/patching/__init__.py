@@ -1,0 +1,179 @@
+"""scikit-learn's mixtures answered by fastgmm, in programs that nobody wants to change.
+
+For developers: `stand_ins` makes the classes, this file puts them into scikit-learn's place and takes them out again.
+It must not know how a fit proceeds: it hands rows to the public estimators, and nothing else may know it but the
+command line.
+"""
+
+from __future__ import annotations
+
+import copyreg
+import sys
+from collections.abc import Iterator
+from importlib import import_module
+from threading import Lock
+from types import ModuleType
+from typing import Any
+
+from ..bayesian_mixture import BayesianGaussianMixture
+from ..gaussian_mixture import GaussianMixture
+from ..mixture.progress import INFO, tell
+from ..text import counted, listed
+from .stand_ins import pickled, stand_in
+
+__all__ = ["patch_sklearn", "unpatch_sklearn"]
+
+BELOW = {*sys.stdlib_module_names, "numpy", "scipy", "pandas"}  # packages that do not know of scikit-learn
+
+_changing = Lock()
+_stand_ins: dict[type, type] = {}  # made once, by scikit-learn's classes
+_patched: dict[type, type] = {}  # the same as long as they stand in
+
+
+class Patch:
+    """What `patch_sklearn` returns: a context manager that undoes what the call has done."""
+
+    def __init__(self, began: bool) -> None:
+        self._began = began
+
+    def __enter__(self) -> None:
+        """Begin a block of patched code."""
+
+    def __exit__(self, *_: object) -> None:
+        """End it; what was patched before stays patched."""
+        if self._began:
+            unpatch_sklearn()
+
+    def __repr__(self) -> str:
+        """Say whether scikit-learn is patched now."""
+        return f"<scikit-learn's mixtures are {'' if _patched else 'not '}fastgmm's>"
+
+
+def patch_sklearn() -> Patch:
+    """Have fastgmm do the work of scikit-learn's mixtures, also in code that has imported them already.
+
+    From here on ``sklearn.mixture.GaussianMixture`` and ``BayesianGaussianMixture`` are subclasses of scikit-learn's
+    classes, under their names, whose ``fit``, ``fit_predict``, ``predict``, ``predict_proba`` and ``score_samples`` are
+    fastgmm's. Everything else is scikit-learn's own: arguments and defaults, ``clone``, ``repr``, ``sample``, the
+    private steps, pickles. Fits begin with other draws from the same seed, and are otherwise the same fits; a collapsed
+    component is an error, as there. ``python -m fastgmm run script.py`` runs a program with this.
+
+    Returns
+    -------
+    patch : context manager
+        ``with patch_sklearn():`` undoes it at the end of the block, unless it had been done before. As a plain call it
+        lasts until `unpatch_sklearn`, and a second one changes nothing. It holds for the whole process, all threads
+        included.
+
+    Raises
+    ------
+    ImportError
+        If scikit-learn is not installed, or is older than 1.6.
+
+    Notes
+    -----
+    The classes are replaced wherever they are an attribute of a module that has been imported. They cannot be replaced
+    in closures, default arguments, containers, attributes of classes and registries by class (that of skl2onnx, for
+    instance: give it `GaussianMixture.to_sklearn`); classes that have been derived from them, and models that have been
+    made, stay scikit-learn's. Other processes, such as the workers of joblib, are not patched unless they call this.
+
+    What fastgmm cannot do is left to scikit-learn, with a line at the level INFO of the logger "fastgmm" that says why:
+    calls of subclasses, or instances, that have private steps of their own (``_m_step``, ``_initialize``, ...); arrays
+    of other libraries while ``array_api_dispatch`` is on; arguments that fastgmm does not know; whatever fastgmm
+    refuses, with an error, which is then scikit-learn's. A line tells what was replaced, too.
+
+    ``isinstance`` and ``issubclass`` hold both ways, for fastgmm's own estimators too while this lasts. Pickles of
+    patched models are scikit-learn's: they load where nothing is patched and fastgmm is not installed, and those that
+    scikit-learn has written load here.
+
+    Examples
+    --------
+    >>> import fastgmm, sklearn.mixture
+    >>> with fastgmm.patch_sklearn():
+    ...     sklearn.mixture.GaussianMixture(random_state=0).fit([[0.0], [2.0], [4.0]]).means_
+    array([[2.]])
+    """
+    with _changing:
+        if _patched:
+            return Patch(False)
+        try:
+            mixture = import_module("sklearn.mixture")
+            for plain in (GaussianMixture, BayesianGaussianMixture):
+                original = getattr(mixture, plain.__name__)
+                if original not in _stand_ins:
+                    _stand_ins[original] = stand_in(original, plain, _patched)
+        except ImportError as error:
+            remedy = "pip install 'fastgmm[sklearn]'"
+            raise ImportError(f"patch_sklearn needs scikit-learn 1.6 or later: {remedy}") from error
+        _patched.update(_stand_ins)
+        places = _replaced(_patched)
+        for original in _patched:
+            copyreg.pickle(original, pickled)
+        _forget_instances()
+        tell(
+            INFO,
+            "sklearn.mixture.GaussianMixture and BayesianGaussianMixture are fastgmm's now, in %s: %s",
+            counted(len(places), "module"),
+            listed(places),
+        )
+    return Patch(True)
+
+
+def unpatch_sklearn() -> None:
+    """Undo `patch_sklearn`: scikit-learn's classes are back in their places.
+
+    Models that were made in between keep working as they did, and copies of them, and pickles, are scikit-learn's.
+    Where nothing is patched nothing happens.
+
+    Examples
+    --------
+    >>> import fastgmm, sklearn.mixture
+    >>> before = sklearn.mixture.GaussianMixture
+    >>> _ = fastgmm.patch_sklearn()
+    >>> fastgmm.unpatch_sklearn()
+    >>> sklearn.mixture.GaussianMixture is before
+    True
+    """
+    with _changing:
+        if not _patched:
+            return
+        places = _replaced({made: original for original, made in _patched.items()})
+        for original in _patched:
+            copyreg.dispatch_table.pop(original, None)
+        _patched.clear()
+        _forget_instances()
+        tell(
+            INFO,
+            "sklearn.mixture.GaussianMixture and BayesianGaussianMixture are scikit-learn's again, in %s: %s",
+            counted(len(places), "module"),
+            listed(places),
+        )
+
+
+def _replaced(classes: dict[type, type]) -> list[str]:
+    """Replace two classes wherever they are attributes of modules; return the names of these."""
+    one, other = classes
+    places = []
+    for module, own in _namespaces():
+        for value in list(own.values()):  # of which there are a hundred thousand
+            if value is one or value is other:
+                own.update({name: classes[value] for name, value in own.items() if value in (one, other)})
+                places.append(module)
+                break
+    return places
+
+
+def _namespaces() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the names and attributes of modules that may have imported from scikit-learn; none is loaded by that."""
+    for name, module in list(sys.modules.items()):
+        if name.partition(".")[0] not in BELOW and issubclass(type(module), ModuleType):
+            yield name, object.__getattribute__(module, "__dict__")
+
+
+def _forget_instances() -> None:
+    """Have `isinstance` find out anew what it has remembered of these classes."""
+    for original, made in _stand_ins.items():
+        for kind in (made, *original.__mro__):
+            forget = getattr(kind, "_abc_caches_clear", None)
+            if forget is not None:
+                forget()
