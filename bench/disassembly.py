@@ -21,25 +21,66 @@ from typing import NamedTuple
 
 TILES = r"^(whiten|products|triangle|distances|moments|sum_weights|normalize)_f(32|64)|^multiply"
 WITHOUT = re.compile(r"normalize")  # functions with loops that have no multiply-add by nature
-FUSED = ("v3", "v4")  # variants whose instruction set has fused multiply-adds: these must be clean
+FUSED = ("v3", "v4")  # variants of x86-64 with fused multiply-adds: these must be clean, and what is for arm64
 
-REGISTER = r"%[xyz]mm\d+"
-PACKED = r"v?{}p[sd]$"
-FMA = re.compile(r"vfn?m(add|sub)\d+p[sd]$")
-MULTIPLY = re.compile(PACKED.format("mul"))
-ADD = re.compile(PACKED.format("(add|sub)"))
-SCALAR = re.compile(r"v?(add|sub|mul|div|sqrt|min|max|fn?m(add|sub)\d+|u?comi|cvt\w+2)s[sd]$")
-SHUFFLE = re.compile(
-    r"v?(p?shuf\w*|perm\w+|p?unpck\w+|p?(insert|insr|extract|extr)\w*|p?align\w+|p?alignr|h(add|sub)p\w"
-    r"|mov(hl|lh)ps|mov[sld]+dup|p?broadcast\w+|p?compress\w+|p?expand\w+|p?gather\w+|ps[lr]ldq)$"
-)
-BROADCAST = re.compile(r"v?(p?broadcast\w+|movddup)$")
-JUMP = re.compile(r"(notrack )?j\w+$")
+
+@dataclass(frozen=True)
+class Machine:
+    """How instructions of an architecture look: names and, of those that name their width there, operands."""
+
+    fma: str
+    multiply: str
+    add: str
+    scalar: str
+    shuffle: str
+    jump: str
+    ends: str  # nothing comes after it
+    switch: str  # a jump through a table
+    vector: str  # operands
+    framed: str  # an instruction that sets a frame pointer
+    frame: str  # operands on the stack, then
+    stack: str  # and otherwise
+
+
+MACHINES = {
+    "x86-64": Machine(
+        fma=r"vfn?m(add|sub)\d+p[sd] ",
+        multiply=r"v?mulp[sd] ",
+        add=r"v?(add|sub)p[sd] ",
+        scalar=r"v?(add|sub|mul|div|sqrt|min|max|fn?m(add|sub)\d+|u?comi|cvt\w+2)s[sd] ",
+        # a broadcast from memory is an ordinary load
+        shuffle=r"v?(p?shuf\w*|perm\w+|p?unpck\w+|p?(insert|insr|extract|extr)\w*|p?align\w+|p?alignr|h(add|sub)p\w"
+        r"|mov(hl|lh)ps|movs[lh]dup|p?compress\w+|p?expand\w+|p?gather\w+|ps[lr]ldq) "
+        r"|v?(p?broadcast\w+|movddup) (?!.*\()",
+        jump=r"(notrack )?j\w+ ",
+        ends=r"jmp|ret|hlt|ud2",
+        switch=r"jmp \*",
+        vector=r"%[xyz]mm\d+",
+        framed=r"mov %rsp,%rbp",
+        frame=r"[-\w]*\(%r[sb]p\b[^)]*\)",
+        stack=r"[-\w]*\(%rsp\b[^)]*\)",
+    ),
+    "aarch64": Machine(
+        fma=r"fml[as] v",
+        multiply=r"fmul v",
+        add=r"f(add|sub) v",
+        scalar=r"f(n?m?(add|sub)|n?mul|div|sqrt|min\w*|max\w*|cmpe?|cvt\w*) [sd]\d",
+        shuffle=r"(zip|uzp|trn)[12] |(tbl|ext|ins|umov|f\w+p|addp) v|mov v\d+\.[sd]\[",
+        jump=r"(b|b\.\w+|cbn?z|tbn?z) ",
+        ends=r"(b|br|ret) |ret$|brk|udf",
+        switch=r"br ",
+        vector=r"\b[vqds]\d+\b",
+        framed=r"mov x29, sp",
+        frame=r"\[(sp|x29)[^\]]*\]",
+        stack=r"\[sp[^\]]*\]",
+    ),
+}
 
 
 class Instruction(NamedTuple):
     """One line of a disassembly."""
 
+    machine: Machine
     address: int
     name: str
     operands: str
@@ -48,25 +89,26 @@ class Instruction(NamedTuple):
     def __str__(self) -> str:
         return f"{self.address:8x}:  {self.name:<14} {self.operands}"
 
+    def like(self, pattern: str) -> bool:
+        """Whether name and operands begin so."""
+        return bool(re.match(pattern, f"{self.name} {self.operands}"))
+
     @property
     def memory(self) -> bool:
         """Whether an operand is in memory."""
-        return "(" in self.operands and not self.name.startswith(("lea", "nop", "prefetch"))
+        return bool(re.search(r"[(\[](?!\d)", self.operands)) and not self.name.startswith(("lea", "nop", "pr"))
 
     @property
     def writes(self) -> bool:
-        """Whether the last operand is in memory, and written."""
-        return self.memory and self.operands.endswith(")") and not self.name.startswith(("cmp", "test"))
+        """Whether it writes to memory: the last operand, on x86-64."""
+        if not self.operands.endswith(")"):
+            return self.memory and self.name.startswith("st")
+        return self.memory and not self.name.startswith(("cmp", "test"))
 
     @property
     def vector(self) -> bool:
         """Whether it touches a vector register."""
-        return bool(re.search(REGISTER, self.operands))
-
-    @property
-    def shuffle(self) -> bool:
-        """Whether it moves numbers between lanes; a broadcast from memory is an ordinary load and does not."""
-        return bool(SHUFFLE.match(self.name)) and not (BROADCAST.match(self.name) and self.memory)
+        return bool(re.search(self.machine.vector, self.operands))
 
 
 @dataclass
@@ -85,17 +127,17 @@ class Loop:
         body = self.instructions
         stack = [(i, place[0]) for i in body if i.memory and (place := self.frame.search(i.operands))]
         written = {place for i, place in stack if i.writes}
-        fma = sum(bool(FMA.match(i.name)) for i in body)
-        pairs = min(sum(bool(MULTIPLY.match(i.name)) for i in body), sum(bool(ADD.match(i.name)) for i in body))
+        machine = body[0].machine
+        pairs = min(sum(i.like(machine.multiply) for i in body), sum(i.like(machine.add) for i in body))
         vector_memory = [i for i in body if i.memory and i.vector]
         return {
             "instructions": len(body),
-            "FMAs": fma,
+            "FMAs": sum(i.like(machine.fma) for i in body),
             "pairs": pairs,
             "loads": sum(not i.writes for i in vector_memory),
             "stores": sum(i.writes for i in vector_memory),
-            "shuffles": sum(i.shuffle for i in body),
-            "scalar": sum(bool(SCALAR.match(i.name)) for i in body),
+            "shuffles": sum(i.like(machine.shuffle) for i in body),
+            "scalar": sum(i.like(machine.scalar) for i in body),
             "constants": sum(i.vector and place not in written for i, place in stack),
             "spills": sum(i.vector and place in written for i, place in stack),
             "reloads": sum(not i.vector for i, _ in stack),
@@ -117,18 +159,26 @@ class Loop:
         return "\n".join(map(str, self.instructions))
 
 
-def parse(listing: str) -> Iterator[tuple[str, list[Instruction]]]:
-    """Functions of a disassembly in the syntax of AT&T, by symbol."""
+def machine_of(listing: str) -> Machine | None:
+    """The architecture that a disassembly is of, if it is one that is read here."""
+    kind = re.search(r"file format (.*)", listing)
+    return next((machine for name, machine in MACHINES.items() if kind and kind[1].endswith(name)), None)
+
+
+def parse(listing: str, machine: Machine) -> Iterator[tuple[str, list[Instruction]]]:
+    """Functions of a disassembly, on x86-64 in the syntax of AT&T, by symbol."""
     name, body = "", list[Instruction]()
     for line in listing.splitlines():
         if head := re.match(r"[0-9a-f]+ <(.+)>:$", line):
             if body:
                 yield name, body
             name, body = head[1], []
-        elif found := re.match(r"\s*([0-9a-f]+):\s+(?:(?:notrack|bnd|rep|repz|lock|data16|cs) )*(\S+)\s*([^#]*)", line):
-            operands = found[3].strip()
-            jump = JUMP.match(found[2]) and re.match(r"([0-9a-f]+) <", operands)
-            body.append(Instruction(int(found[1], 16), found[2], operands, int(jump[1], 16) if jump else None))
+        elif found := re.match(r"\s*([0-9a-f]+):\s+(?:(?:notrack|bnd|rep|repz|lock|data16|cs) )*(\S+)\s*(.*)", line):
+            operands = re.split(r"\s*(?://| #|^#)", found[3])[0].strip()
+            target = re.match(machine.jump, f"{found[2]} ") and re.search(r"([0-9a-f]+) <", operands)
+            body.append(
+                Instruction(machine, int(found[1], 16), found[2], operands, int(target[1], 16) if target else None)
+            )
     if body:
         yield name, body
 
@@ -140,9 +190,9 @@ def natural_loops(body: list[Instruction]) -> list[set[int]]:
     for place, instruction in enumerate(body):
         if instruction.target in index:
             before[index[instruction.target]].add(place)
-        if not instruction.name.startswith(("jmp", "ret", "hlt", "ud2")) and place + 1 < len(body):
+        if not instruction.like(instruction.machine.ends) and place + 1 < len(body):
             before[place + 1].add(place)
-    switches = {place for place, i in enumerate(body) if i.name == "jmp" and i.operands.startswith("*")}
+    switches = {place for place, i in enumerate(body) if i.like(i.machine.switch)}
     for place in range(1, len(body)):
         before[place] = before[place] or switches  # a case of a switch that jumps through a table
     loops: dict[int, set[int]] = {}
@@ -163,17 +213,17 @@ def natural_loops(body: list[Instruction]) -> list[set[int]]:
 def innermost_loops(function: str, body: list[Instruction], enclosing: bool = False) -> list[Loop]:
     """Loops without another inside (or those with one), in the order of their addresses."""
     loops = natural_loops(body)
-    framed = any(i.name == "mov" and i.operands == "%rsp,%rbp" for i in body)
-    frame = re.compile(r"[-\w]*\(%r[sb]p\b[^)]*\)" if framed else r"[-\w]*\(%rsp\b[^)]*\)")
+    machine = body[0].machine
+    frame = re.compile(machine.frame if any(i.like(machine.framed) for i in body) else machine.stack)
     chosen = [loop for loop in loops if any(other < loop for other in loops) == enclosing]
     return [Loop(function, [body[place] for place in sorted(loop)], frame) for loop in sorted(chosen, key=min)]
 
 
-def disassemble(library: Path) -> str:
+def disassemble(library: Path, objdump: str) -> str:
     """The listing of a compiled module."""
-    tool = shutil.which("objdump")
+    tool = shutil.which(objdump)
     if tool is None:
-        raise FileNotFoundError("objdump is not installed (it comes with binutils); there is nothing to check with")
+        raise FileNotFoundError(f"{objdump} is not installed (it comes with binutils); there is nothing to check with")
     command = [tool, "--disassemble", "--no-show-raw-insn", str(library)]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
@@ -218,6 +268,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--variants", nargs="+", default=["base", *FUSED], help="variants to look at (default: all)")
     parser.add_argument("--functions", default=TILES, metavar="REGEX", help="symbols to look at (default: the tiles)")
     parser.add_argument("--folder", type=Path, help="where the compiled modules are (default: the installed package)")
+    parser.add_argument("--objdump", default="objdump", help="that of a cross compiler reads other architectures")
     parser.add_argument("--enclosing", action="store_true", help="show the loops around the innermost ones instead")
     parser.add_argument("--loops", action="store_true", help="count in every loop, not the largest of each function")
     parser.add_argument("--listing", action="store_true", help="print the instructions of every loop, clean or not")
@@ -237,19 +288,21 @@ def main() -> int:
     record, bad = {}, 0
     for variant, path in found.items():
         try:
-            listing = disassemble(path)
+            listing = disassemble(path, options.objdump)
         except (FileNotFoundError, subprocess.CalledProcessError) as error:
             print(error)
             return 2
-        if "x86-64" not in listing.split("\n\n")[0]:
-            print(f"{path.name} is not for x86-64, the only instructions this check reads")
+        machine = machine_of(listing)
+        if machine is None:
+            print(f"{path.name} is for none of {', '.join(MACHINES)}, whose instructions this check reads")
             return 2
-        functions = {name: body for name, body in parse(listing) if wanted.search(name)}
+        functions = {name: body for name, body in parse(listing, machine) if wanted.search(name)}
         if not functions:
             print(f"{path.name} holds no symbol like {options.functions}: was it stripped? Build without stripping")
             return 2
         loops = [x for name, body in functions.items() for x in innermost_loops(name, body, options.enclosing)]
-        checked = variant in FUSED and not options.enclosing
+        fused = variant in FUSED or machine is MACHINES["aarch64"]
+        checked = fused and not options.enclosing
         print(f"## {variant}: {len(functions)} functions, {len(loops)} loops\n")
         if loops:
             print(table(loops) if options.loops or options.enclosing else summary(loops, checked), end="\n\n")

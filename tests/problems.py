@@ -34,6 +34,7 @@ PARAMETERS = ("weights_", "means_", "covariances_", "precisions_", "precisions_c
 DATASETS = {"iris": load_iris().data, "faithful": load_faithful().data}
 COMMAND = [sys.executable, "-P", "-m", "fastgmm"]
 PNG = b"\x89PNG\r\n\x1a\n"  # how a file of this kind begins
+PATIENCE = float(os.environ.get("FASTGMM_TEST_PATIENCE", "1"))  # more under an emulator or a sanitizer
 
 
 # Rows and starts --------------------------------------------------------------------------------------------------
@@ -249,11 +250,16 @@ def assert_identical(one: Any, other: Any) -> None:
 # Processes and interruptions --------------------------------------------------------------------------------------
 
 
+def limit(seconds: float) -> float:
+    """How long a test waits for what must come, so as not to hang: longer where machines are slow on purpose."""
+    return PATIENCE * seconds
+
+
 def run_python(
     *arguments: str, environment: dict[str, str] | None = None, **options: Any
 ) -> subprocess.CompletedProcess[str]:
     """Run a fresh interpreter, whose output is text."""
-    options = {"stdin": subprocess.DEVNULL, "capture_output": True, "timeout": 120, "check": False, **options}
+    options = {"stdin": subprocess.DEVNULL, "capture_output": True, "timeout": limit(240), "check": False, **options}
     return subprocess.run(
         [sys.executable, "-P", *arguments], env={**os.environ, **(environment or {})}, text=True, **options
     )

@@ -20,7 +20,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from problems import COMMAND, PNG, disk_full, interrupt, refused, run_python
+from problems import COMMAND, PNG, disk_full, interrupt, limit, refused, run_python
 
 import fastgmm
 from fastgmm import GaussianMixture, kernels
@@ -245,7 +245,7 @@ def test_interrupt(tmp_path: Path, command: str, number: str) -> None:
     try:
         assert process.stdout is not None and process.stdout.readline().strip() == "ready"
         process.send_signal(getattr(signal, number))
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=limit(120))
     finally:
         process.kill()
     assert process.returncode == (143 if number == "SIGTERM" else 130), err
@@ -663,7 +663,7 @@ def test_closed_pipe(faithful_csv: str, tmp_path: Path) -> None:
     assert process.stderr is not None
     assert process.stderr.read() == b""
     process.stderr.close()
-    assert process.wait(timeout=60) == 0
+    assert process.wait(timeout=limit(120)) == 0
 
 
 # The adjusted Rand index

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from problems import COMMAND, DATASETS, PNG, disk_full, refused, run_python
+from problems import COMMAND, DATASETS, PNG, disk_full, limit, refused, run_python
 
 import fastgmm
 from fastgmm import GaussianMixture
@@ -372,7 +372,7 @@ def test_progress_on_a_terminal(command: str, table: str) -> None:
     import pty
 
     arguments = [*COMMAND, command, table, "--columns", "1,3", "-k", "2"]
-    done = subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(arguments, capture_output=True, text=True, timeout=limit(120), check=True)
     assert done.stderr == ""
     ours, theirs = pty.openpty()
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=theirs, text=True) as process:
@@ -396,7 +396,9 @@ def test_full_standard_output(table: str) -> None:
     """A failed write to the standard output is an error of one line."""
     with open("/dev/full", "w") as full:
         arguments = [*COMMAND, "fit", table, "-k", "2", "--output", "-"]
-        done = subprocess.run(arguments, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+        done = subprocess.run(
+            arguments, stdout=full, stderr=subprocess.PIPE, text=True, timeout=limit(120), check=False
+        )
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1] == "fastgmm: error: cannot write the standard output: No space left on device"
     assert "Traceback" not in done.stderr

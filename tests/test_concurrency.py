@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import reference as twin
-from problems import Array, bits, grouped_rows
+from problems import Array, bits, grouped_rows, limit
 
 import fastgmm
 from fastgmm import GaussianMixture
@@ -245,7 +245,7 @@ class Slow:
     def value(self) -> bool:
         """Whether the end was told, which is waited for."""
         self.begun.set()
-        return self.told.wait(10)
+        return self.told.wait(limit(60))
 
 
 def test_cached_properties_do_not_block_each_other() -> None:
@@ -255,7 +255,7 @@ def test_cached_properties_do_not_block_each_other() -> None:
     slow, quick = Slow(begun, told), Slow(threading.Event(), always)
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(lambda: slow.value)
-        assert begun.wait(10)
+        assert begun.wait(limit(60))
         assert quick.value and not waiting.done()
         told.set()
         assert waiting.result()
@@ -269,7 +269,7 @@ def run_worker(tmp_path: Path, script: str, *arguments: str) -> None:
     path = tmp_path / "worker.py"
     path.write_text(script)
     command = [sys.executable, "-W", "ignore::DeprecationWarning", str(path), *arguments]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=limit(240), check=False)
     assert done.stdout.split() == ["as", "alone"], done.stdout + done.stderr
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from problems import Array
+from problems import Array, limit
 from test_whole import outcome
 
 from fastgmm import BayesianGaussianMixture, GaussianMixture
@@ -97,7 +97,7 @@ def test_fits_side_by_side() -> None:
     for fit in fits:
         fit.start()
     for fit in fits:
-        fit.join(60)
+        fit.join(limit(120))
     assert len(found) == 6 and all(one == expected for one in found)
 
 
@@ -125,6 +125,6 @@ def test_a_team_that_is_dismissed() -> None:
     time.sleep(0.02)
     assert sleeper.is_alive()
     team.dismiss()
-    sleeper.join(10)
+    sleeper.join(limit(60))
     assert not sleeper.is_alive()
     team.assist(workspace)

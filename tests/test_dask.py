@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from problems import Array, assert_same_fit, grouped_rows, run_python
+from problems import Array, assert_same_fit, grouped_rows, limit, run_python
 
 from fastgmm import GaussianMixture, maximize, merge, statistics
 from fastgmm.exceptions import DegenerateComponentWarning
@@ -438,7 +438,8 @@ def test_rows_stay_on_their_workers(client: Any) -> None:
 
     GaussianMixture(3, random_state=0, max_iter=2, tol=0, callback=look).fit(X)
     assert seen == [set(client.nthreads())] * 2
-    for _ in range(100):
+    deadline = time.monotonic() + limit(60)
+    while time.monotonic() < deadline:
         left = [key for keys in client.has_what().values() for key in keys if "load" in str(key)]
         if not left:
             break

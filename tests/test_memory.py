@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from problems import VARIANTS, run_python
+from problems import VARIANTS, limit, run_python
 
 from fastgmm import kernels
 from fastgmm.model.structures import LAYOUTS
@@ -75,7 +75,7 @@ CALLS = {
 def growth(calls: Mapping[str, str], **rows: Any) -> dict[str, float]:
     """Megabytes by which the peak during each call exceeds the size with the rows in memory."""
     rows = {"dtype": "float64", "order": "C", "step": 1, "shape": (2_000_000, 10), "gaps": False, **rows}
-    done = run_python("-c", SCRIPT, json.dumps([rows, list(calls.values())]), timeout=300)
+    done = run_python("-c", SCRIPT, json.dumps([rows, list(calls.values())]), timeout=limit(290))
     assert done.returncode == 0, done.stderr
     return {name: int(line) / MEGABYTE for name, line in zip(calls, done.stdout.splitlines(), strict=True)}
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import os
+import platform
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -82,6 +84,19 @@ def test_available_variants() -> None:
     """The baseline always runs, and what is in use is one of the available."""
     assert "base" in VARIANTS
     assert kernels.VARIANT in VARIANTS
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or platform.machine() != "x86_64", reason="needs the processor's flags as Linux tells them"
+)
+def test_x86_level() -> None:
+    """The level that is asked of the processor is the one that follows from the flags that the system has read."""
+    flags = set(
+        next(line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("flags")).split()
+    )
+    v3 = {"avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "abm", "movbe"} <= flags
+    v4 = v3 and {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"} <= flags
+    assert kernels.cpu.x86_level() == (4 if v4 else 3 if v3 else 1)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from problems import DATASETS, Array, copy_parameters, elongated_groups, interrupt, quiet_fit
+from problems import DATASETS, Array, copy_parameters, elongated_groups, interrupt, limit, quiet_fit
 
 import fastgmm
 from fastgmm import (
@@ -678,7 +678,7 @@ def test_interrupt_ends_other_threads(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def endless(source: Any, m_step: Any, *others: Any, on_iteration: Any, fit: Any) -> None:
         if m_step.structure.name == "tied":
-            assert running.wait(20)
+            assert running.wait(limit(60))
             raise KeyboardInterrupt
         while True:
             running.set()

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import reference as twin
-from problems import DTYPES, Array, assert_same_fit, grouped_rows
+from problems import DTYPES, Array, assert_same_fit, grouped_rows, limit
 
 from fastgmm import GaussianMixture, kernels
 from fastgmm.fitting.starts import METHODS
@@ -253,7 +253,7 @@ def test_next_chunk_is_read_ahead() -> None:
 
     seen = []
     for _ in chunks.ahead(reading()):
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + limit(60)
         while len(read) < min(len(seen) + 2, 4) and time.monotonic() < deadline:
             time.sleep(1e-3)
         seen.append(len(read))

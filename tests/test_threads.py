@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import reference as twin
-from problems import DTYPES, Array, bits, parameters_of, run_python, source_bits
+from problems import DTYPES, Array, bits, limit, parameters_of, run_python, source_bits
 
 from fastgmm import GaussianMixture
 from fastgmm.model.parameters import Parameters
@@ -137,14 +137,14 @@ def test_fork_after_use(tmp_path: Path) -> None:
     """A forked child fits with threads after its parent did; neither hangs and both get the same bits."""
     process = start_script(FORK, tmp_path)
     try:
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=limit(120))
     finally:
         process.kill()
     assert out.split() == ["child", "0", "parent", "True"], out + err
 
 
 INTERRUPT = """
-import time, warnings
+import os, signal, threading, time
 import numpy as np
 from fastgmm import GaussianMixture
 
@@ -157,13 +157,20 @@ if {explicit}:
 else:
     K = 400
 model = GaussianMixture(K, **options)
-print("fitting")
+
+def interrupt():
+    time.sleep(1.0)
+    sent.append(time.process_time())
+    os.kill(os.getpid(), signal.SIGINT)
+
+sent = []
+threading.Thread(target=interrupt).start()
 try:
     model.fit(X)
     kept = "all"
 except KeyboardInterrupt:
     kept = getattr(model, "stop_reason_", "nothing")
-print("stopped", time.time(), kept)
+print("stopped", time.process_time() - sent[0], kept)
 GaussianMixture(2, max_iter=2, tol=1e9).fit(X[:1000])
 print("alive")
 """
@@ -175,22 +182,18 @@ print("alive")
 def test_interrupt(tmp_path: Path, n_threads: int, explicit: bool) -> None:
     """Ctrl-C in a fit whose one pass takes seconds ends it long before the pass would; all lives on.
 
-    Before the first iteration is done it raises KeyboardInterrupt, afterwards it keeps what there is.
+    What counts is the processor's time: other programs may delay the end for as long as they like. Before the first
+    iteration is done it raises KeyboardInterrupt, afterwards it keeps what there is.
     """
     process = start_script(INTERRUPT.format(n_threads=n_threads, explicit=explicit), tmp_path)
-    assert process.stdout is not None
     try:
-        assert process.stdout.readline().strip() == "fitting"
-        time.sleep(1.0)
-        sent = time.time()
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=limit(120))
     finally:
         process.kill()
     words = out.split()
     assert words[:1] == ["stopped"] and words[3:] == ["alive"], out + err
     assert words[2] == "nothing" or (explicit and words[2] == "interrupt")
-    assert float(words[1]) - sent < 2.0
+    assert float(words[1]) < limit(2.0)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of threads are POSIX")
@@ -200,11 +203,11 @@ def test_sigint_delivered_to_another_thread() -> None:
 
     def work(_: int) -> None:
         """One item for each thread: the caller's is done soon, while the other takes the signal and goes on."""
-        both.wait(30)
+        both.wait(limit(60))
         if threading.current_thread() is not threading.main_thread():
             time.sleep(0.1)
             signal.pthread_kill(threading.get_ident(), signal.SIGINT)
-            in_time.append(stopped.wait(20))
+            in_time.append(stopped.wait(limit(60)))
 
     workers = Workers(2)
     with pytest.raises(KeyboardInterrupt):
@@ -272,7 +275,7 @@ def test_interruption_does_not_wait_for_threads() -> None:
     def work(i: int) -> None:
         """What the other thread does lasts until it is told to end; this one waits until that has begun."""
         if threading.current_thread() is threading.main_thread():
-            assert begun.wait(60)
+            assert begun.wait(limit(60))
         else:
             begun.set()
             told.wait(5)

@@ -1,6 +1,6 @@
 """A block of rows in its workspace: the layout, reading rows, log densities. The notation is that of kernels.pyx."""
 from libc.stdint cimport int32_t, int64_t
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 from tiles cimport FEW_BYTES, LANES_F32, LANES_F64, TILE_COLUMNS, distances, floating, multiply, transpose, whiten
 
@@ -168,7 +168,7 @@ cdef inline void load_block(
     for i in range(D):
         p = X + i * column_stride
         for n in range(done, rows):
-            x[i * B + n] = (<const floating*> (p + n * row_stride))[0]
+            memcpy(x + i * B + n, p + n * row_stride, sizeof(floating))     # rows need not be aligned
     if rows < B:
         for i in range(D):
             last = x[i * B + rows - 1]

@@ -135,6 +135,7 @@ typedef struct {
 
 #define REAL double
 #define BITS int64_t
+#define UNSIGNED_BITS uint64_t
 #define NAME(stem) stem##_f64
 #define LANES FASTGMM_LANES_F64
 #define LN2_HIGH 0x1.62e42feep-1
@@ -157,6 +158,7 @@ typedef struct {
 
 #define REAL float
 #define BITS int32_t
+#define UNSIGNED_BITS uint32_t
 #define NAME(stem) stem##_f32
 #define LANES FASTGMM_LANES_F32
 #define LN2_HIGH 0x1.62e4p-1f

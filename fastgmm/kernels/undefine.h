@@ -7,6 +7,7 @@
 #undef MASK_OF
 #undef REAL
 #undef BITS
+#undef UNSIGNED_BITS
 #undef NAME
 #undef LANES
 #undef LN2_HIGH

@@ -4,6 +4,7 @@
 #ifdef VECTOR_BYTES
 typedef REAL NAME(vector) __attribute__((vector_size(VECTOR_BYTES)));
 typedef BITS NAME(bits) __attribute__((vector_size(VECTOR_BYTES)));
+typedef UNSIGNED_BITS NAME(unsigned_bits) __attribute__((vector_size(VECTOR_BYTES)));
 #define VEC NAME(vector)
 #define MASK NAME(bits)
 #define AS_BITS(v) ((MASK)(v))
@@ -13,6 +14,7 @@ typedef BITS NAME(bits) __attribute__((vector_size(VECTOR_BYTES)));
 #else
 typedef REAL NAME(vector);
 typedef BITS NAME(bits);
+typedef UNSIGNED_BITS NAME(unsigned_bits);
 #define VEC NAME(vector)
 #define MASK NAME(bits)
 ALWAYS_INLINE MASK NAME(as_bits)(VEC v) { MASK b; memcpy(&b, &v, sizeof b); return b; }
@@ -160,7 +162,8 @@ ALWAYS_INLINE void NAME(exps)(const int columns, VEC *x)
         for (int v = 0; v < columns; v++)
             q[v] = q[v] * r[v] + NAME(exp_terms)[t];
     for (int v = 0; v < columns; v++) {
-        VEC scale = AS_REAL((AS_BITS(shifted[v]) << MANTISSA_BITS) + (BITS)ONE);
+        NAME(unsigned_bits) n = (NAME(unsigned_bits))AS_BITS(shifted[v]); /* below the cut, a shift may overflow */
+        VEC scale = AS_REAL((MASK)((n << MANTISSA_BITS) + (UNSIGNED_BITS)ONE));
         VEC p = q[v] * (r[v] * r[v]) + r[v];
         x[v] = SELECT(x[v] < EXP_CUT, (VEC){0}, p * scale + scale);
     }
