@@ -214,10 +214,10 @@ class GaussianMixture(
     Methods may be overridden: `score`, `bic`, `aic`, `icl` and the anomaly scores follow a `score_samples` of a
     subclass, `icl` and `uncertainty` its `predict_proba`, and `fit_predict` its `fit` and `predict`. scikit-learn's
     internals (``_e_step``, ``_estimate_log_prob``, ``_initialize_parameters`` and their like) are never called, and
-    ``_m_step`` is something else here. The class methods (`load`,
-    `from_parameters`, `from_sklearn`) make an object of the subclass by its constructor, whatever that takes, and set
-    what it does not take; where it has an argument without a default that is not known, it is not called, and that
-    argument is None. `marginal` and `condition` return a GaussianMixture.
+    ``_m_step`` is something else here. The class methods (`load`, `from_parameters`, `from_sklearn`) make an object of
+    the subclass by its constructor, whatever that takes, and set what it does not take; where it has an argument
+    without a default that is not known, it is not called, and that argument is None. `marginal` and `condition` return
+    a GaussianMixture.
 
     Initializations are compared after 10, 20, 40, ... iterations. From three consecutive lower bounds b0, b1, b2, with
     gains g1 = b1 - b0 and g2 = b2 - b1, Aitken's rule projects that EM has g2^2 / (g1 - g2) still to gain. With

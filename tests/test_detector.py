@@ -161,6 +161,18 @@ def test_gaps(X: Array) -> None:
         GaussianMixtureOutlierDetector(two()).fit(gaps)
 
 
+def test_dask_collections(X: Array) -> None:
+    """Rows of a Dask collection are judged where they lie; so they are with weights."""
+    dask = pytest.importorskip("dask.array")
+    rows = dask.from_array(X, chunks=(100, 2))
+    weights = np.arange(len(X)) % 3
+    for given in (None, weights):
+        expected = GaussianMixtureOutlierDetector(two(tol=1e-9), contamination=0.04).fit(X, sample_weight=given)
+        detector = GaussianMixtureOutlierDetector(two(tol=1e-9), contamination=0.04).fit(rows, sample_weight=given)
+        assert detector.offset_ == pytest.approx(expected.offset_, rel=1e-9)
+        np.testing.assert_array_equal(np.asarray(detector.predict(rows)), expected.predict(X))
+
+
 def test_posterior(X: Array) -> None:
     """The mixture may be a posterior; its densities are what counts."""
     held = BayesianGaussianMixture(n_components=3, random_state=0, max_iter=500)
@@ -180,9 +192,10 @@ def test_arguments() -> None:
     assert detector.set_params(mixture=GaussianMixture(4), mixture__tol=0.5).mixture.tol == 0.5
     assert repr(detector) == "GaussianMixtureOutlierDetector(mixture=GaussianMixture(n_components=4, tol=0.5))"
     with pytest.raises(ValueError, match=r"Invalid parameter 'toll' for estimator GaussianMixture\("):
-        detector.set_params(mixture__toll=1)
+        detector.set_params(contamination=0.2, mixture__toll=1)
     with pytest.raises(ValueError, match="Invalid parameter 'tol' for estimator GaussianMixtureOutlierDetector"):
-        detector.set_params(tol=1)
+        detector.set_params(mixture__tol=0.25, tol=1)
+    assert (detector.contamination, detector.mixture.tol) == (0.1, 0.5)
     with pytest.raises(NotFittedError, match="This GaussianMixtureOutlierDetector instance is not fitted yet"):
         detector.predict([[0.0]])
 

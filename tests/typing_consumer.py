@@ -13,7 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 import fastgmm
-from fastgmm import BayesianGaussianMixture, GaussianMixture, Prior, Selection, Statistics, datasets, plotting, sources
+from fastgmm import (
+    BayesianGaussianMixture,
+    GaussianMixture,
+    GaussianMixtureClassifier,
+    GaussianMixtureOutlierDetector,
+    Prior,
+    Selection,
+    Statistics,
+    datasets,
+    plotting,
+    sources,
+)
 
 Floats = NDArray[np.floating[Any]]
 
@@ -49,6 +60,22 @@ def callables(X: NDArray[np.float64]) -> None:
 
     GaussianMixture(2, callback=stop, init_params=start, reg_covar="auto", acceleration="squarem", max_time=3)
     GaussianMixture(2, callback=print, init_params=[0, 1], means_init=[[0.0], [1.0]], random_state=0, n_threads=2)
+
+
+def decisions(X: NDArray[np.float64], y: list[str]) -> None:
+    """Outliers and classes."""
+    detector = GaussianMixtureOutlierDetector(GaussianMixture(3), contamination=0.05)
+    assert_type(detector.fit(X), GaussianMixtureOutlierDetector)
+    assert_type(detector.fit_predict(X), NDArray[np.int64])
+    assert_type(detector.decision_function(X), Floats)
+    assert_type(detector.offset_, float)
+    assert_type(detector.mixture_, GaussianMixture | BayesianGaussianMixture)
+    assert_type(detector.mixture_.summary(), str)
+    classifier = GaussianMixtureClassifier({"a": 2, "b": "bic"}, priors=[0.5, 0.5])
+    assert_type(classifier.fit(X, y, sample_weight=X[:, 0]), GaussianMixtureClassifier)
+    assert_type(classifier.predict_proba(X), Floats)
+    assert_type(classifier.score(X, y), float)
+    GaussianMixtureClassifier(range(1, 4), mixture=GaussianMixture(verbose="bar"), priors={"a": 0.5, "b": 0.5})
 
 
 def posteriors(X: NDArray[np.float64]) -> GaussianMixture:

@@ -69,7 +69,7 @@ class Holder(Estimator):
         Raises
         ------
         ValueError
-            If a name is not an argument of the constructor, or of the mixture's.
+            If a name is not an argument of the constructor, or of the mixture's; nothing is set then.
 
         Examples
         --------
@@ -79,10 +79,11 @@ class Holder(Estimator):
                                        mixture=GaussianMixture(n_components=3, tol=1e-05))
         """
         inner = {name.removeprefix(PREFIX): value for name, value in params.items() if name.startswith(PREFIX)}
-        super().set_params(**{name: value for name, value in params.items() if not name.startswith(PREFIX)})
-        if inner:
-            self.mixture = (GaussianMixture() if self.mixture is None else self.mixture).set_params(**inner)
-        return self
+        own = {name: value for name, value in params.items() if not name.startswith(PREFIX)}
+        if inner and own.keys() <= self.get_params(deep=False).keys():
+            held = own.get("mixture", self.mixture)
+            own["mixture"] = (GaussianMixture() if held is None else held).set_params(**inner)
+        return super().set_params(**own)
 
     def __sklearn_is_fitted__(self) -> bool:
         """Tell scikit-learn's ``check_is_fitted`` whether there is something fitted."""

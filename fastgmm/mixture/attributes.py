@@ -1,4 +1,4 @@
-"""Fitted attributes, which may also have been set by hand: checked whenever a question is asked of them."""
+"""Fitted attributes, which may also have been set by hand: checked whenever a question is asked of them, and read."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..exceptions import NotFittedError, compatible
 from ..model.structure import Structure
+from ..model.structures import STRUCTURES
 from ..text import quoted
 from .checks import holds_numbers, is_symmetric
 
@@ -120,3 +121,15 @@ def _below_diagonal(n_features: int) -> NDArray[np.bool_]:
 def is_upper_triangular(factors: NDArray[Any]) -> bool:
     """Tell whether all matrices of a stack are upper triangular."""
     return not np.logical_and(factors, _below_diagonal(factors.shape[-1])).any()
+
+
+def names_of(mixture: Any) -> list[str]:
+    """Return the names of the features of a mixture: those of its rows, else numbers."""
+    known = getattr(mixture, "feature_names_in_", None)
+    return [f"x{d}" for d in range(np.shape(mixture.means_)[1])] if known is None else [str(name) for name in known]
+
+
+def standard_deviations(mixture: Any) -> NDArray[np.float64]:
+    """Return the standard deviation (K, D) of each component along each feature."""
+    covariances = np.asarray(mixture.covariances_, dtype=np.float64)
+    return np.sqrt(STRUCTURES[mixture.covariance_type].variances(covariances, *np.shape(mixture.means_)))

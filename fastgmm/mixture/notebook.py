@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..text import counted, places, quoted, shortened
-from .summary import names_of, standard_deviations
+from .attributes import names_of, standard_deviations
 
 __all__ = ["components", "escape", "framed", "parameters", "rest", "table"]
 

@@ -125,7 +125,7 @@ class Outliers(BaseMixture):
         array([99])
         """
         check_contamination(contamination)
-        scores = self.anomaly_scores(X)
+        scores = np.asarray(self.anomaly_scores(X))  # of a Dask collection, one number for each row comes here
         if sample_weight is None:
             threshold = float(np.quantile(scores, 1 - contamination))
             if not math.isfinite(threshold):  # there is nothing between a number and infinity

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..model.structures import STRUCTURES
 from ..text import Text, aligned, counted, places, quoted
-from .attributes import fitted_attributes
+from .attributes import fitted_attributes, names_of, standard_deviations
 from .base import BaseMixture, fitted
 from .protocol import changed
 
@@ -19,8 +19,6 @@ __all__ = [
     "component_table",
     "correlation_table",
     "heading",
-    "names_of",
-    "standard_deviations",
     "stopped",
     "summarized",
 ]
@@ -95,12 +93,6 @@ def summarized(mixture: Any, names: Sequence[str], others: Mapping[str, str], ca
     return "\n".join(lines)
 
 
-def names_of(mixture: Any) -> list[str]:
-    """Return the names of the features of a mixture: those of its rows, else numbers."""
-    known = getattr(mixture, "feature_names_in_", None)
-    return [f"x{d}" for d in range(np.shape(mixture.means_)[1])] if known is None else [str(name) for name in known]
-
-
 def heading(mixture: Any) -> str:
     """Return what a mixture is, in one line."""
     noise = f", noise of weight {mixture.noise_weight_:.4f}" if hasattr(mixture, "noise_weight_") else ""
@@ -160,9 +152,3 @@ def component_table(mixture: Any, names: Sequence[str], sizes: NDArray[np.int64]
     if len(names) > MAX_COLUMNS:
         parts.append(f"... and {counted(len(names) - MAX_COLUMNS, 'more column')}")
     return "\n\n".join(parts)
-
-
-def standard_deviations(mixture: Any) -> NDArray[np.float64]:
-    """Return the standard deviation (K, D) of each component along each feature."""
-    covariances = np.asarray(mixture.covariances_, dtype=np.float64)
-    return np.sqrt(STRUCTURES[mixture.covariance_type].variances(covariances, *np.shape(mixture.means_)))
