@@ -250,7 +250,8 @@ class Estimation(BaseMixture):
             self._check_unchanged(state, source.n_features, "Set warm_start=False, or keep what was fitted.")
             warm = self._reached(state)
         plans = self._plans(source, structure, settings, warm)
-        previous_bound = -math.inf if warm is None else float(state.get("lower_bound_", -math.inf))
+        bound = state.get("lower_bound_", -math.inf)  # scikit-learn's, of a shared covariance, is an array of one
+        previous_bound = -math.inf if warm is None else float(np.asarray(bound).item())
 
         def attributes(fit: Fit, records: list[FitRecord]) -> dict[str, Any]:
             n_samples = float(total_weight(source, sample_weight))

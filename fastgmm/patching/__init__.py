@@ -55,8 +55,9 @@ def patch_sklearn() -> Patch:
     From here on ``sklearn.mixture.GaussianMixture`` and ``BayesianGaussianMixture`` are subclasses of scikit-learn's
     classes, under their names, whose ``fit``, ``fit_predict``, ``predict``, ``predict_proba`` and ``score_samples`` are
     fastgmm's. Everything else is scikit-learn's own: arguments and defaults, ``clone``, ``repr``, ``sample``, the
-    private steps, pickles. Fits begin with other draws from the same seed, and are otherwise the same fits; a collapsed
-    component is an error, as there. ``python -m fastgmm run script.py`` runs a program with this.
+    private steps, pickles. Fits take the same steps to the same tolerance, but draw their starts otherwise from the
+    same seed, where rows are many on samples of them; a collapsed component is an error, as in scikit-learn.
+    ``python -m fastgmm run script.py`` runs a program with this.
 
     Returns
     -------
@@ -75,7 +76,8 @@ def patch_sklearn() -> Patch:
     The classes are replaced wherever they are an attribute of a module that has been imported. They cannot be replaced
     in closures, default arguments, containers, attributes of classes and registries by class (that of skl2onnx, for
     instance: give it `GaussianMixture.to_sklearn`); classes that have been derived from them, and models that have been
-    made, stay scikit-learn's. Other processes, such as the workers of joblib, are not patched unless they call this.
+    made, stay scikit-learn's. Other processes, such as the workers of joblib, are not patched unless they call this:
+    their fits are scikit-learn's, and come back as models that are answered here.
 
     What fastgmm cannot do is left to scikit-learn, with a line at the level INFO of the logger "fastgmm" that says why:
     calls of subclasses, or instances, that have private steps of their own (``_m_step``, ``_initialize``, ...); arrays
