@@ -45,6 +45,7 @@ def fit_report(mixture: Any, table: Table, sizes: NDArray[np.int64], source: str
             heading(mixture),
             "",
             f"data            {source}: {counted(rows, 'row')}{weight}, {counted(columns, 'column')}",
+            *began(mixture),
             f"stopped         {stopped(mixture)}",
             f"log-likelihood  {mixture.score(table.values, sample_weight=table.weights):.6f} per sample",
             f"BIC             {mixture.bic(table.values, table.weights):.2f} (lower is better)",
@@ -66,6 +67,7 @@ def model_report(mixture: Any, names: Sequence[str], source: str) -> str:
         f"file            {source}",
         f"features        {len(names)}: {', '.join(names[:MAX_COLUMNS])}{', ...' if len(names) > MAX_COLUMNS else ''}",
         f"parameters      {fitted(mixture).n_parameters} free, {mixture.means_.dtype}",
+        *began(mixture),
         f"stopped         {'made from parameters, not by a fit' if reason is None else stopped(mixture)}",
     ]
     if hasattr(mixture, "elbo_"):
@@ -86,6 +88,14 @@ def heading(mixture: Any) -> str:
     noise = f", noise of weight {mixture.noise_weight_:.4f}" if hasattr(mixture, "noise_weight_") else ""
     components = counted(len(mixture.weights_), "component")
     return f"Gaussian mixture of {components}, {mixture.covariance_type} covariance{noise}"
+
+
+def began(mixture: Any) -> list[str]:
+    """Return the line that tells of the samples on which the best fit began; none if it began with all rows."""
+    records = getattr(mixture, "fits_", ())
+    levels = next((one.levels for one in records if math.isclose(one.lower_bound, mixture.lower_bound_)), ())
+    samples = ", ".join(f"{counted(rows, 'row')} ({counted(passes, 'iteration')})" for rows, passes in levels)
+    return [f"began           on {samples}"] if samples else []
 
 
 def stopped(mixture: Any) -> str:
