@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastgmm import GaussianMixture, kernels
+from fastgmm import BayesianGaussianMixture, GaussianMixture, kernels
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # for `python -P`
 
@@ -49,6 +49,19 @@ def overlapping(n_components: int, n_features: int, spread: float) -> Draw:
     return draw
 
 
+def cluttered(rows: Draw) -> Draw:
+    """The same with a tenth of the rows anywhere in a box three times as wide as they are."""
+
+    def draw(rng: np.random.Generator, n: int) -> Array:
+        X = rows(rng, n)
+        lower, width = X.min(axis=0), np.ptp(X, axis=0)
+        some = rng.permutation(n)[: n // 10]
+        X[some] = lower + width * rng.uniform(-1, 2, size=(len(some), X.shape[1]))
+        return X
+
+    return draw
+
+
 def again(rows: Callable[[Any], datasets.Dataset], whole: int) -> Draw:
     """Some rows of a set that has as many as it takes."""
 
@@ -72,11 +85,18 @@ class Case(NamedTuple):
     structure: str = "full"
     tol: float = 1e-3
     dtype: str = "float64"
+    kind: str = ""
 
 
-def drawn(n: int, d: int, k: int, spread: float, structure: str = "full", tol: float = 1e-3) -> Case:
-    """A case of Gaussians."""
-    return Case(f"Gaussians, {spread:g}", overlapping(k, d, spread), n, k, structure, tol)
+def drawn(n: int, d: int, k: int, spread: float, structure: str = "full", tol: float = 1e-3, kind: str = "") -> Case:
+    """A case of Gaussians: of half as many groups where there is a posterior, which has to find that out."""
+    rows = overlapping(k // 2 if kind == POSTERIOR else k, d, spread)
+    name = f"Gaussians, {spread:g}{', ' if kind else ''}{kind}"
+    return Case(name, cluttered(rows) if kind == NOISE else rows, n, k, structure, tol, kind=kind)
+
+
+NOISE, PRIOR, POSTERIOR = "noise", "prior", "posterior"  # beside maximum likelihood
+OPTIONS: dict[str, dict[str, Any]] = {NOISE: {"noise": "auto"}, PRIOR: {"prior": "mclust"}}
 
 
 TERRAIN, FUNNELS = again(datasets.terrain, 100_000), again(datasets.funnels, 50_000)
@@ -119,6 +139,24 @@ CASES = (
     Case("funnels", FUNNELS, 200_000, 8),
     Case("funnels", FUNNELS, 400_000, 20),
     Case("funnels", FUNNELS, 200_000, 20, "diag"),
+    drawn(100_000, 8, 16, 0.7, kind=NOISE),
+    drawn(200_000, 2, 8, 1.5, kind=NOISE),
+    drawn(100_000, 8, 8, 2.0, kind=NOISE),
+    drawn(1_000_000, 10, 8, 0.8, kind=NOISE),
+    drawn(200_000, 8, 16, 0.7, "diag", kind=NOISE),
+    Case("colors, noise", colors, 400_000, 16, kind=NOISE),
+    drawn(100_000, 8, 16, 0.7, kind=PRIOR),
+    drawn(200_000, 2, 8, 1.5, kind=PRIOR),
+    drawn(100_000, 8, 8, 2.0, kind=PRIOR),
+    drawn(200_000, 8, 16, 0.7, "tied", kind=PRIOR),
+    drawn(100_000, 8, 32, 0.7, tol=10.0, kind=POSTERIOR),  # tol is of all rows together
+    drawn(200_000, 2, 16, 1.5, tol=10.0, kind=POSTERIOR),
+    drawn(100_000, 8, 16, 2.0, tol=10.0, kind=POSTERIOR),
+    drawn(500_000, 4, 16, 1.2, tol=10.0, kind=POSTERIOR),
+    drawn(200_000, 8, 32, 0.7, "diag", 10.0, POSTERIOR),
+    drawn(200_000, 8, 16, 2.0, "tied", 10.0, POSTERIOR),
+    Case("colors, posterior", colors, 200_000, 16, tol=10.0, kind=POSTERIOR),
+    Case("terrain, posterior", TERRAIN, 100_000, 14, tol=10.0, kind=POSTERIOR),
 )
 
 
@@ -126,23 +164,25 @@ CASES = (
 
 
 def fit(X: Array, case: Case, sampling: str | None, seed: int) -> dict[str, Any]:
-    """Processor time, passes and the mean log-likelihood that a fit reaches."""
+    """Processor time, passes and the objective per row that a fit reaches: mean log-likelihood, or evidence."""
     options: dict[str, Any] = {"covariance_type": case.structure, "tol": case.tol, "random_state": seed}
+    options |= {"n_components": case.n_components, "sampling": sampling, "n_threads": 1, **OPTIONS.get(case.kind, {})}
+    estimator: type[Any] = BayesianGaussianMixture if case.kind == POSTERIOR else GaussianMixture
     begun = time.process_time()
-    model = GaussianMixture(case.n_components, sampling=sampling, n_threads=1, **options).fit(X)
+    model = estimator(**options).fit(X)
     seconds = time.process_time() - begun
     return {
         "processor": seconds,
         "passes": model.n_iter_,
         "levels": list(model.fits_[0].levels),
         "converged": model.converged_,
-        "score": float(model.score(X)),
+        "score": model.elbo_ / len(X) if case.kind == POSTERIOR else float(model.score(X)),
     }
 
 
 def measure(case: Case, seeds: int) -> dict[str, Any]:
     """Fits of both kinds in turn, of other rows for each seed."""
-    line: dict[str, Any] = case._replace(rows=case.rows.__name__)._asdict()  # type: ignore[arg-type]
+    line: dict[str, Any] = case._asdict() | {"rows": case.rows.__name__}
     found: dict[str, list[dict[str, Any]]] = {way: [] for way in WAYS}
     for seed in range(seeds):
         X = case.rows(np.random.default_rng([seed, case.n_samples]), case.n_samples).astype(case.dtype)

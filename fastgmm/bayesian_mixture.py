@@ -94,6 +94,10 @@ class BayesianGaussianMixture(Bayesian, Predictive, Regression, Imputation, Outl
     prune : bool, default=False
         Leave components with less than a hundredth of a row out of the iterations, which saves their time; at the end
         they come back as the last ones, as the prior has them.
+    sampling : {'auto', None}, default='auto'
+        'auto': as for `GaussianMixture` the fit begins on samples where rows are many, if ``tol`` is at least 1e-5
+        times their number, or sum of weights: with less ``max_iter`` ends it, so that no passes would be saved. Rows
+        of a sample count for all that they stand for.
 
     Attributes
     ----------
@@ -190,6 +194,7 @@ class BayesianGaussianMixture(Bayesian, Predictive, Regression, Imputation, Outl
         prior: str | None = None,
         sort: bool = False,
         prune: bool = False,
+        sampling: str | None = "auto",
     ) -> None:
         self.n_components = n_components
         self.covariance_type = covariance_type
@@ -220,6 +225,7 @@ class BayesianGaussianMixture(Bayesian, Predictive, Regression, Imputation, Outl
         self.prior = prior
         self.sort = sort
         self.prune = prune
+        self.sampling = sampling
 
     def _bare(self) -> GaussianMixture:
         return GaussianMixture()

@@ -188,7 +188,7 @@ class GaussianMixture(
     lower_bounds_ : list of float, of length n_iter_
         The same before each of its M-steps. A pass at an extrapolated point that was given up has no M-step: it
         repeats the value before.
-    fits_ : list of FitRecord, of length n_init, or one more with noise
+    fits_ : list of FitRecord, of length n_init, or with noise perhaps one more
         What became of each initialization: ``seconds_initialization``, ``seconds_em``, ``n_iter``, ``start_bound`` (the
         mean log-likelihood at the start), ``lower_bound``, ``converged``, ``dropped``, ``start`` (its kind), ``sound``
         (False where repairs after the start, ``reg_covar``, or hardly any rows hold a component; None for a single
@@ -233,14 +233,14 @@ class GaussianMixture(
     are eight times as many, at the best start of a race as in 'best', until a step gains less than the larger of
     ``tol`` / 10 and 2 / rows; samples eight times as large follow, up to a quarter of the rows. Then EM goes on with
     all rows as ever: ``n_iter_``, ``callback`` and ``verbose`` know these iterations alone. It begins with all rows
-    with ``noise``, gaps, starting values, ``acceleration``, another ``convergence``, or a ``max_iter`` below 10.
+    with gaps, starting values, ``acceleration``, another ``convergence``, or a ``max_iter`` below 10.
 
     With ``noise`` each start leaves it a tenth of the rows, or what ``weights_init`` lacks of the sum 1; and one more
-    initialization than ``n_init`` begins from the rows (of at most 2000) that have near neighbors, where starting
-    values are left to a method. The density is constant everywhere, so that rows outside the box are noise, too, all
-    with about the same `anomaly_scores`, the largest; of some of the features it is that of a box along these.
-    `regress` and `impute` take rows for no noise. In a stream the box is that of the rows of the first estimate; with
-    gaps, one along principal axes is about the complete rows. Criteria count the weight, and the volume unless a
+    initialization than ``n_init`` (on samples: more starts of the race) begins from the rows (of 2000) that have near
+    neighbors, where starts are left to a method. The density is constant everywhere, so that rows outside the box are
+    noise, too, all with about the same `anomaly_scores`, the largest; of some of the features it is that of a box along
+    these. `regress` and `impute` take rows for no noise. In a stream the box is that of the rows of the first estimate;
+    with gaps, one along principal axes is about the complete rows. Criteria count the weight, and the volume unless a
     density is given. ``reg_covar='auto'`` takes the variances of all rows: where some are far away give a number.
 
     All random numbers are drawn from ``random_state``, initialization after initialization and before the first

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from reference import Array, Model, dense, random_model, sample
 
-from fastgmm import GaussianMixture, kernels
+from fastgmm import BayesianGaussianMixture, GaussianMixture, kernels
 from fastgmm.datasets import load_faithful, load_iris
 from fastgmm.fitting.em import Fit, expectation_maximization
 from fastgmm.fitting.mstep import MaximumLikelihood
@@ -201,7 +201,7 @@ def bits(answer: Any) -> bytes:
         return b"".join(map(bits, answer))
     if isinstance(answer, Parameters):
         return bits((answer.weights, answer.means, answer.covariances, answer.precisions_cholesky))
-    if isinstance(answer, GaussianMixture):
+    if isinstance(answer, GaussianMixture | BayesianGaussianMixture):
         return bits((*(getattr(answer, name) for name in PARAMETERS), getattr(answer, "lower_bounds_", ())))
     return np.ascontiguousarray(answer).tobytes()
 

@@ -28,6 +28,7 @@ from fastgmm.cli import main
 from fastgmm.cli.reports import adjusted_rand_index
 from fastgmm.cli.tables import CommandError, Request, read_table
 from fastgmm.datasets import load_faithful, load_iris
+from fastgmm.fitting.starts import levels
 from fastgmm.sources.threads import default_n_threads
 
 
@@ -167,6 +168,24 @@ def test_fit(structure: str, faithful_csv: str, tmp_path: Path, capsys: pytest.C
     np.testing.assert_array_equal(np.array(written, dtype=int), labels)
     assert sorted(os.listdir(tmp_path)) == ["faithful.csv", "labels.csv"]
     assert told(out, "labels:") == str(output)
+
+
+def test_samples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Reports tell of the samples on which the best of several fits began; an option keeps it from them."""
+    monkeypatch.setattr(levels, "LEAST_ROWS", 256)
+    X = np.random.default_rng(0).normal(size=(20_000, 2)) * np.repeat([[1.0], [9.0]], 10_000, axis=0)
+    np.save(tmp_path / "rows.npy", X)
+    arguments = ["fit", str(tmp_path / "rows.npy"), "--components=2", "--n-init=3", "--save", str(tmp_path / "model")]
+    for further in ([], ["--no-sampling"]):
+        assert main([*arguments, *further]) == main(["show", str(tmp_path / "model")]) == 0
+        out = capsys.readouterr().out
+        sampling = None if further else "auto"
+        model = GaussianMixture(2, n_init=3, random_state=0, sampling=sampling).fit(X)
+        best = max(model.fits_, key=lambda record: record.lower_bound)
+        expected = ", ".join(f"{rows} rows ({n} iteration{'s' * (n > 1)})" for rows, n in best.levels)
+        lines = [line.split(maxsplit=1)[1] for line in out.splitlines() if line.startswith("began")]
+        assert lines == ([] if further else [f"on {expected}"] * 2)
+        assert out.count(f"converged after {model.n_iter_} iteration") == 2
 
 
 def test_fit_in_its_own_process(faithful_csv: str, tmp_path: Path) -> None:

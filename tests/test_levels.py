@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,11 @@ import numpy as np
 import pytest
 from problems import Array, assert_same_fit, bits, grouped_rows, quiet_fit, unit_covariances
 
-from fastgmm import GaussianMixture, load
+from fastgmm import BayesianGaussianMixture, ConvergenceWarning, GaussianMixture, load
 from fastgmm.fitting.convergence import EVERY_RULE, STEP, LikelihoodRule, StepRule
 from fastgmm.fitting.mstep import MaximumLikelihood
 from fastgmm.fitting.settings import Settings
-from fastgmm.fitting.starts import levels, race
+from fastgmm.fitting.starts import levels, on_levels, race
 from fastgmm.fitting.starts.kmeans import Random
 from fastgmm.fitting.starts.levels import FromLevels, level_sizes
 from fastgmm.fitting.starts.methods import Goal, Start, from_kmeans
@@ -45,7 +46,14 @@ def options(**changes: Any) -> dict[str, Any]:
     return {"n_components": K, "random_state": 0, "tol": 1e-5, "max_iter": 300, **changes}
 
 
-def rows_of(model: GaussianMixture) -> list[int]:
+def quiet_bayesian(X: Array, **how: Any) -> BayesianGaussianMixture:
+    """A posterior, whether it has converged or not."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return BayesianGaussianMixture(**how).fit(X)
+
+
+def rows_of(model: GaussianMixture | BayesianGaussianMixture) -> list[int]:
     """How many rows each level had."""
     return [rows for rows, _ in model.fits_[0].levels]
 
@@ -109,6 +117,68 @@ def test_levels_are_fits_of_samples(
     assert_same_fit(model, expected, rtol=1e-9)
 
 
+def by_weight(rng: Any, n: int, size: int) -> Array:
+    """The same of rows of equal weight, which are drawn by their weights."""
+    return ((np.arange(size) + rng.uniform(size=size)) / size * n).astype(int)
+
+
+@pytest.mark.parametrize(
+    ("structure", "tol", "weight", "changes"),
+    [
+        ("full", 2e-5, 1.0, {}),
+        ("diag", 1e-2, 1.0, {}),
+        ("tied", 2e-5, 1.0, {"posterior": "exact"}),
+        ("spherical", 2e-5, 1.0, {"weight_concentration_prior_type": "dirichlet_distribution"}),
+        ("full", 2e-5, 2.0, {}),
+        ("full", 2e-5, 0.0625, {}),  # as many rows as 562 are
+    ],
+)
+def test_levels_of_posteriors_are_fits_of_samples(
+    structure: str, tol: float, weight: float, changes: dict[str, Any], X: Array, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under the priors of all rows; those of a sample count for all that they stand for."""
+    monkeypatch.setitem(EVERY_RULE, STEP, LikelihoodRule)
+    monkeypatch.setattr(levels, "ROWS_PER_PARAMETER", 4)
+    monkeypatch.setattr(levels, "from_race", lambda source, goal, rng, *_: from_kmeans(source, goal, rng))
+    total, weights = N_ROWS * weight, None if weight == 1 else np.full(N_ROWS, weight)
+    scale = np.cov(X.T, bias=True) * total / (total - 1)
+    own = {"full": scale, "tied": scale, "diag": np.diag(scale), "spherical": np.trace(scale) / 2}[structure]
+    given = {"mean_prior": X.mean(axis=0), "covariance_prior": own}
+    how = options(covariance_type=structure, n_components=6, sampling=None, **changes)
+    rng = np.random.RandomState(np.random.RandomState(0).choice(2**31 - 1))
+    chosen = evenly if weights is None else by_weight
+    largest = X[chosen(rng, N_ROWS, 8 * LEAST)]
+    twin, passes = BayesianGaussianMixture(**how | given | {"random_state": rng}), []
+    for size in [LEAST, 8 * LEAST]:
+        rows = largest if size == len(largest) else largest[evenly(rng, len(largest), size)]
+        twin.set_params(tol=max(tol / 10, 2 / size) * total, acceleration="squarem")
+        twin.fit(rows, sample_weight=np.full(size, total / size)).set_params(warm_start=True)
+        twin.lower_bound_ = -math.inf  # that of other rows tells nothing
+        passes.append((size, twin.n_iter_))
+    twin.set_params(tol=tol * total, acceleration=None).fit(X, sample_weight=weights)
+    model = BayesianGaussianMixture(**how | {"sampling": "auto", "tol": tol * total}).fit(X, sample_weight=weights)
+    assert model.fits_[0].levels == tuple(passes)
+    assert model.n_iter_ == twin.n_iter_
+    assert model.elbo_ == pytest.approx(twin.elbo_, rel=1e-10)
+    np.testing.assert_allclose(model.means_, twin.means_, rtol=1e-6)
+
+
+def test_posteriors_with_levels_and_without(X: Array, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few rows, small `tol`, and fits that go on from another, have none; threads change no bit."""
+    monkeypatch.setattr(levels, "ROWS_PER_PARAMETER", 4)
+    without: tuple[dict[str, Any], ...] = ({}, {"max_iter": 9}, {"init_params": "random"}, {"tol": 0.99e-5 * N_ROWS})
+    for changes in without:
+        rows, own = X if changes else X[: 8 * LEAST - 1], options() | {"tol": 1.0, **changes}
+        model, expected = (quiet_bayesian(rows, **own, sampling=way) for way in ("auto", None))
+        assert rows_of(model) == []
+        assert bits(model) == bits(expected)
+    model, *others = (quiet_bayesian(X, **options(tol=1.0, n_components=8, n_threads=n)) for n in (1, 2, 3))
+    assert rows_of(model) == [LEAST, 8 * LEAST]
+    assert {bits(other) for other in others} == {bits(model)}
+    assert model.elbo_ > quiet_bayesian(X, **options(tol=1.0, n_components=8), sampling=None).elbo_ - 1e-3 * N_ROWS
+    assert rows_of(model.set_params(warm_start=True).fit(X)) == []
+
+
 def test_fewer_passes_to_as_high_a_likelihood() -> None:
     """What levels are for; single fits may end a little lower, and these do."""
     X = grouped_rows(100_000, 4, [2.0, 1.0], n_features=2)
@@ -153,7 +223,6 @@ WITHOUT: dict[str, dict[str, Any]] = {
     "Aitken": {"convergence": "aitken"},
     "few iterations": {"max_iter": 9},
     "no iteration": {"max_iter": 0},
-    "noise": {"noise": "auto"},
     "one component": {"n_components": 1},
     "too many components": {"n_components": 71},
 }
@@ -222,13 +291,43 @@ def test_every_structure(structure: str, dtype: str, X: Array) -> None:
     assert model.lower_bound_ > whole.lower_bound_ - 0.01
 
 
-@pytest.mark.parametrize("changes", [{"covariance_ratio": 4.0}, {"prior": "mclust"}, {"equal_weights": True}])
+@pytest.mark.parametrize(
+    "changes", [{"covariance_ratio": 4.0}, {"prior": "mclust"}, {"equal_weights": True}, {"noise": -12.0}]
+)
 def test_other_objectives(changes: dict[str, Any], X: Array) -> None:
     """Levels heed what the fit heeds."""
     model, whole = (quiet_fit(X, **options(sampling=way, **changes)) for way in ("auto", None))
     assert rows_of(model) == [LEAST, 8 * LEAST]
     assert np.diff(model.lower_bounds_).min() > -1e-12
     assert model.lower_bound_ == pytest.approx(whole.lower_bound_, abs=1e-3)
+
+
+def strewn(n_rows: int, part: int, width: float) -> Array:
+    """Three groups, and one row of so many anywhere in a box."""
+    X, rng = grouped_rows(n_rows, K, [4.0, 1.0], n_features=2), np.random.default_rng(2)
+    X[::part] = rng.uniform(-width, width, size=X[::part].shape)
+    return X
+
+
+@pytest.mark.parametrize("n_init", [1, 3])
+def test_noise(n_init: int) -> None:
+    """It is over the box about all rows; those far away are no group, as starts know that see those near each other."""
+    X = strewn(N_ROWS, 10, 400.0)
+    model, whole = (quiet_fit(X, **options(noise="auto", n_init=n_init, sampling=way)) for way in ("auto", None))
+    assert rows_of(model) == [LEAST, 8 * LEAST]
+    assert (len(model.fits_), len(whole.fits_)) == (n_init, n_init + 1)
+    assert model.noise_log_density_ == whole.noise_log_density_
+    assert model.noise_weight_ == pytest.approx(0.1, abs=0.02)
+    assert model.lower_bound_ == pytest.approx(whole.lower_bound_, abs=1e-3)
+
+
+def test_noise_where_levels_are_given_up() -> None:
+    """Then the start on all rows knows of those near each other, too."""
+    source, structure = ArraySource(strewn(N_ROWS, 10, 400.0)), STRUCTURES["full"].with_noise
+    goal = Goal(structure, K, MaximumLikelihood(source, structure, noise="auto"))
+    start = on_levels([LEAST], goal, "kmeans", Settings(), np.random.RandomState(0))
+    found = start.otherwise(source, goal, np.random.RandomState(0))(source)
+    assert np.abs(found.means).max() < 20
 
 
 # Weights ----------------------------------------------------------------------------------------------------------
@@ -300,7 +399,7 @@ def test_least_counts(structure: str, least: int, X: Array, monkeypatch: pytest.
     """What a level needs of each component is asked of the starts, too: twice the rows that its covariance takes."""
     asked = list[float]()
 
-    def noted(source: CompleteSource, goal: Goal, random_state: Random, least: float) -> Start:
+    def noted(source: CompleteSource, goal: Goal, random_state: Random, least: float, *_: Any) -> Start:
         asked.append(least)
         return from_kmeans(source, goal, random_state)
 

@@ -225,6 +225,25 @@ def test_a_split_keeps_moments() -> None:
         assert np.linalg.eigvalsh(found.covariances).min() > 0
 
 
+@pytest.mark.parametrize("structure", ["full", "diag", "spherical"])
+def test_a_split_is_into_halves(structure: str) -> None:
+    """Means are those of the two sides of a plane through the mean, by quadrature of the normal density along it."""
+    _, _, parameters = start_of(structure)
+    z = np.linspace(0, 12, 100_001)
+    half = np.exp(-0.5 * z**2)
+    half[0] /= 2  # by the trapezoidal rule
+    mean = (z * half).sum() / half.sum()
+    parts = parts_of(STRUCTURES[structure], parameters)
+    before = dense("full" if structure == "full" else "diag", parts.covariances, *parts.means.shape).astype(np.float64)
+    for seed in range(10):
+        found = moves.split(STRUCTURES[structure], parts, np.random.default_rng(seed))
+        (k,) = np.flatnonzero((found.means[:-1] != parts.means).any(axis=1))
+        for one, sign in ((k, 1), (-1, -1)):
+            shift = sign * (parts.means[k] - found.means[one])
+            assert math.sqrt(shift @ np.linalg.solve(before[k], shift)) == pytest.approx(mean, rel=1e-6)
+            assert found.weights[one] == parts.weights[k] / 2
+
+
 def test_one_fewer() -> None:
     """A component is left out, with its weight shared out, or merged with one that is near: both happen."""
     _, _, parameters = start_of("full", 5)
@@ -332,6 +351,28 @@ def log_likelihoods_mean(X: Array, model: GaussianMixture) -> float:
     """The mean log-likelihood under the slow twin."""
     own = Model(model.covariance_type, model.weights_, model.means_, model.covariances_)
     return float(log_likelihoods(X, own).mean())
+
+
+@pytest.mark.parametrize("structure", ["full", "diag"])
+def test_candidates_are_what_they_are_called(structure: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A move leaves all components of an optimum but three, a perturbation none, and a fresh start knows of none."""
+    monkeypatch.setattr(search, "MOST_PASSES", 600)
+    race, kept = search.Search._race, dict[str, set[int]]()
+
+    def noted(self: Any, candidates: Any) -> Any:
+        optima = [one.fit.parameters.means for one in self.optima()[: search.BEST_OF]]
+        for name, start in candidates:
+            means = start(self.source, goal=self.goal).means
+            same = [(means[:, None] == known).all(axis=2).any(axis=1).sum() for known in optima]
+            kept.setdefault(name, set()).add(int(max(same)))
+        return race(self, candidates)
+
+    monkeypatch.setattr(search.Search, "_race", noted)
+    X = grouped_rows(400, 6, [3.0, -1.0, 0.5], scale=[1.0, 0.5, 2.0], seed=3)
+    quiet_fit(X, n_components=7, covariance_type=structure, n_init="auto", random_state=0, tol=1e-6)
+    assert kept.pop("moves") == {4, 5, 6}
+    assert kept.pop("perturbations") == {0}
+    assert len(kept) > 5 and set.union(*kept.values()) == {0}
 
 
 def test_what_is_told() -> None:

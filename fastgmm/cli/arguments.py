@@ -114,6 +114,12 @@ def _fit(fit: Parser) -> None:
     fit.add_argument(
         "--noise", action="store_const", const="auto", help="add a component of constant density: label -1"
     )
+    fit.add_argument(
+        "--sampling",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="whether EM begins on samples where rows are many; default: --sampling",
+    )
     fit.add_argument("--max-time", metavar="S", type=_at_least(0.001), help="stop after S seconds; default: never")
 
 

@@ -66,6 +66,7 @@ def fit_file(chosen: argparse.Namespace) -> None:
             chosen.components,
             covariance_type=chosen.covariance_type,
             max_time=chosen.max_time,
+            sampling="auto" if chosen.sampling else None,
             callback=line.callback(),
             **_options(chosen),
         )

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import kernels
-from ..mixture.summary import component_table, heading, stopped, summarized
+from ..mixture.summary import began, component_table, heading, stopped, summarized
 from ..sources.threads import default_n_threads
 from ..text import aligned, counted
 from .tables import Table
@@ -36,6 +36,7 @@ def fit_report(mixture: Any, table: Table, sizes: NDArray[np.int64], source: str
             heading(mixture),
             "",
             f"data            {source}: {counted(rows, 'row')}{weight}, {counted(columns, 'column')}",
+            *(f"{name:14}  {fact}" for name, fact in began(mixture).items()),
             f"stopped         {stopped(mixture, OPTIONS)}",
             f"log-likelihood  {mixture.score(table.values, sample_weight=table.weights):.6f} per sample",
             f"BIC             {mixture.bic(table.values, table.weights):.2f} (lower is better)",

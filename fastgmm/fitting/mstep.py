@@ -68,6 +68,10 @@ class MStep(Protocol):
     proper: bool
 
     @property
+    def rows_summed(self) -> float:
+        """How many rows the objective is a sum over; 1 where it is a mean."""
+
+    @property
     def regularization(self) -> float | np.ndarray:
         """The regularization: a number added to every variance, or one for each feature."""
 
@@ -120,6 +124,7 @@ class MaximumLikelihood(BesideNoise):
     """
 
     proper = False
+    rows_summed = 1.0
 
     def __init__(
         self,

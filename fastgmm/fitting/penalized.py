@@ -34,6 +34,7 @@ class Penalized(BesideNoise):
     """
 
     proper = True
+    rows_summed = 1.0
 
     def __init__(
         self,

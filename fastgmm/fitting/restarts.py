@@ -57,7 +57,6 @@ def drawn_plans(
     draws: list[Callable[..., Start | None]] = [completed] * settings.n_init
     if structure.noisy and isinstance(method, str) and all(one is None for one in given):
         draws.append(cleaned)
-    sizes = sizes_of_levels(source, structure, n_components, settings, given, method)
     plans = list[Plan]()
     for number, draw in enumerate(draws):
         if plans and perf_counter() >= settings.deadline:
@@ -65,10 +64,12 @@ def drawn_plans(
         m_step = settings.m_step(source, structure)
         goal = Goal(structure, n_components, m_step, settings.deadline)
         own = method if draw is cleaned else method_of(method, number, given)
-        if sizes:
-            start: Start | None = on_levels(sizes, goal, own, settings, random_state)
-        else:
+        start: Start | None = None
+        sizes = sizes_of_levels(source, goal, settings, given, method)
+        if not sizes:
             start = draw(source, given, goal, own, random_state)
+        elif draw is not cleaned:  # which race with others there
+            start = on_levels(sizes, goal, own, settings, random_state)
         if start is not None:
             kind = own if isinstance(own, str) else "init_params"
             plans.append(Plan(start, m_step, kind if draw is completed else f"{kind}, cleaned"))

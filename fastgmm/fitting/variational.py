@@ -66,6 +66,10 @@ class Variational:
         else:
             self.prior, self.repairs = prior(rows, structure)
 
+    @property
+    def rows_summed(self) -> float:
+        return self.n_samples
+
     def posterior(self, parameters: Parameters) -> Posterior:
         """The posterior that parameters stand for, its bounds in the units of the rows; the last ones are kept."""
         for known in self._known:

@@ -43,7 +43,7 @@ class Bayesian(Streaming, Persistent, Conversion):
 
     _numbers = (*NUMBERS, "elbo_")
     _converted = (*OWN, *NUMBERS)
-    weights_init = means_init = precisions_init = sampling = None  # not arguments of these estimators
+    weights_init = means_init = precisions_init = None  # not arguments of these estimators
 
     weight_concentration_prior_type: str
     weight_concentration_prior: float | None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from .protocol import changed
 
 __all__ = [
     "Summary",
+    "began",
     "component_table",
     "correlation_table",
     "heading",
@@ -78,6 +80,7 @@ def summarized(mixture: Any, names: Sequence[str], others: Mapping[str, str], ca
         **others,
         "features": f"{len(names)}: {', '.join(names[:MAX_COLUMNS])}{', ...' if len(names) > MAX_COLUMNS else ''}",
         "parameters": f"{fitted(mixture).n_parameters} free, {mixture.means_.dtype}",
+        **began(mixture),
         "stopped": "made from parameters, not by a fit" if reason is None else stopped(mixture, called),
     }
     if hasattr(mixture, "elbo_"):
@@ -98,6 +101,14 @@ def heading(mixture: Any) -> str:
     noise = f", noise of weight {mixture.noise_weight_:.4f}" if hasattr(mixture, "noise_weight_") else ""
     components = counted(len(mixture.weights_), "component")
     return f"Gaussian mixture of {components}, {mixture.covariance_type} covariance{noise}"
+
+
+def began(mixture: Any) -> dict[str, str]:
+    """Return the fact of the samples on which the best fit began; none if it began with all rows."""
+    records = getattr(mixture, "fits_", ())
+    levels = next((one.levels for one in records if math.isclose(one.lower_bound, mixture.lower_bound_)), ())
+    samples = ", ".join(f"{counted(rows, 'row')} ({counted(passes, 'iteration')})" for rows, passes in levels)
+    return {"began": f"on {samples}"} if samples else {}
 
 
 def stopped(mixture: Any, called: Mapping[str, str]) -> str:

@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...model.parameters import Parameters
-from ...model.structure import Structure
 from ...sources.complete import CompleteSource
 from ...sources.source import Source
 from ..mstep import MaximumLikelihood
@@ -23,7 +22,7 @@ from ..settings import Settings
 from .cleaned import clean_rows
 from .given import from_array, from_callable
 from .kmeans import Random
-from .levels import FromLevels, from_sound_race, level_sizes
+from .levels import FromLevels, from_sound_race, level_sizes, saves_passes
 from .methods import Goal, Start, fixed, from_hierarchy, from_kmeans, from_kmeans_seeds, from_random, from_random_rows
 from .race import from_race
 from .spaces import FURTHER, TURNS
@@ -54,21 +53,20 @@ def method_of(method: Any, number: int, given: "StartingValues") -> Any:
     return TURNS[number % len(TURNS)]
 
 
-def sizes_of_levels(
-    source: Source, structure: Structure, n_components: int, settings: Settings, given: "StartingValues", method: Any
-) -> list[int]:
+def sizes_of_levels(source: Source, goal: Goal, settings: Settings, given: "StartingValues", method: Any) -> list[int]:
     """How many rows the samples have on which EM begins; none where it takes all rows at once."""
     by_kmeans = isinstance(method, str) and method == "kmeans" and all(one is None for one in given)
-    if not (by_kmeans and settings.sampled) or structure.noisy or source.has_gaps:
+    if not (by_kmeans and settings.sampled and saves_passes(goal, settings)) or source.has_gaps:
         return []
-    return level_sizes(source.n_samples, source.n_features, structure, n_components)
+    return level_sizes(source.n_samples, source.n_features, goal.structure, goal.n_components)
 
 
 def on_levels(sizes: list[int], goal: Goal, method: str, settings: Settings, random_state: Random) -> FromLevels:
     """Draw a start by EM on samples of these sizes."""
     own = (METHODS | FURTHER)[method]
     first = from_sound_race if method == "kmeans" else own
-    return FromLevels(goal, sizes, settings, first, own, int(random_state.choice(2**31 - 1)))
+    otherwise = first if goal.structure.noisy else own
+    return FromLevels(goal, sizes, settings, first, otherwise, int(random_state.choice(2**31 - 1)))
 
 
 class StartingValues(NamedTuple):
@@ -112,8 +110,8 @@ def completed(source: Source, given: StartingValues, goal: Goal, method: Any, ra
 
 def cleaned(source: Source, given: StartingValues, goal: Goal, method: str, random_state: Random) -> Start | None:
     """Draw a start of the rows that have near neighbors, nothing being given; None where nothing is to be cleaned."""
-    clean = clean_rows(source.imputed(goal.n_components, goal.structure))
-    if clean is None or clean.n_samples < goal.n_components:
+    clean = clean_rows(source.imputed(goal.n_components, goal.structure), goal.n_components)
+    if clean is None:
         return None
     drawn = prepare(clean, goal, method, random_state)
     return lambda _: drawn(clean)

@@ -19,8 +19,8 @@ BLOCK = 1 << 20  # distances worked out together
 RANGE = 600.0  # of logarithms of volumes, relative to their median
 
 
-def clean_rows(source: CompleteSource) -> CompleteSource | None:
-    """The rows of a sample that have near neighbors; None where these are all of it, or too few."""
+def clean_rows(source: CompleteSource, n_components: int = 1) -> CompleteSource | None:
+    """The rows of a sample that have near neighbors; None where these are all of it, or too few for a start."""
     rows = source
     if source.n_samples > SAMPLE_ROWS:
         rows = source.subset(source.weighted_quantile_rows((np.arange(SAMPLE_ROWS) + 0.5) / SAMPLE_ROWS))
@@ -28,7 +28,7 @@ def clean_rows(source: CompleteSource) -> CompleteSource | None:
         return None
     points = rows.take(None).rows(slice(None))
     dense = ~clutter((points - rows.origin) / spread(points, rows.weights))
-    return None if dense.all() or dense.sum() < LEAST_ROWS else rows.subset(np.flatnonzero(dense))
+    return None if dense.all() or dense.sum() < max(LEAST_ROWS, n_components) else rows.subset(np.flatnonzero(dense))
 
 
 def clutter(points: np.ndarray) -> np.ndarray:

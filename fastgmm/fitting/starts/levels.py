@@ -17,6 +17,7 @@ from ...sources.complete import CompleteSource
 from ..convergence import STEP
 from ..em import expectation_maximization
 from ..settings import Settings
+from .cleaned import clean_rows
 from .kmeans import Random, draw_rows
 from .methods import Goal, Start
 from .race import from_race
@@ -30,6 +31,7 @@ LEAST_PART = 4  # all rows are at least so many times those of a level
 MOST_NUMBERS = 1 << 22  # values in a level, which is held in memory
 CHANCE = 2.0  # divided by the number of rows, what they gain by chance
 PART_OF_TOL = 0.1  # gains below it, which end a level, are far below those that end a fit
+LEAST_TOL = 1e-5  # for each row, of an objective that is a sum over rows
 LEAST_COUNT = 2  # times the rows that a covariance takes, in each component
 
 Method = Callable[[CompleteSource, Goal, Random], Start]
@@ -53,15 +55,28 @@ def level_sizes(n_samples: int, n_features: int, structure: Structure, n_compone
     return sizes
 
 
-def least_count(structure: Structure, n_features: int) -> int:
-    """A component of fewer rows of a sample is no ground to go on from."""
-    own = n_features if structure.triangular and not structure.shared else 1
+def saves_passes(goal: Goal, settings: Settings) -> bool:
+    """Whether `tol` ends a fit: where it is of all rows together, and tiny for one of them, `max_iter` does."""
+    n_rows = goal.m_step.rows_summed
+    return n_rows == 1 or settings.tol >= LEAST_TOL * n_rows
+
+
+def least_count(goal: Goal, n_features: int) -> int:
+    """A component of fewer rows of a sample is no ground to go on from, unless a prior says what it is."""
+    if goal.m_step.proper:
+        return 0
+    own = n_features if goal.structure.triangular and not goal.structure.shared else 1
     return LEAST_COUNT * (own + 1)
 
 
 def from_sound_race(source: CompleteSource, goal: Goal, random_state: Random) -> Start:
-    """The best of several starts on the first level, of those if any that have enough rows of each component."""
-    return from_race(source, goal, random_state, least_count(goal.structure, source.n_features))
+    """The best of several starts on the first level, of those if any that have enough rows of each component.
+
+    With noise as many more begin from the rows that have near neighbors.
+    """
+    least = least_count(goal, source.n_features)
+    clean = clean_rows(source, goal.n_components) if goal.structure.noisy else None
+    return from_race(source, goal, random_state, least, clean)
 
 
 @dataclass
@@ -85,7 +100,7 @@ class FromLevels:
         largest = source.take(draw_rows(source, self.sizes[-1], random_state))
         parameters, before = None, 0
         for size in self.sizes:
-            enough = parameters is not None and size < GROWTH * before and self.settings.tol >= CHANCE / before
+            enough = parameters is not None and size < GROWTH * before and self.tol_per_row >= CHANCE / before
             if enough or perf_counter() >= self.goal.deadline:
                 break
             rows = largest if size == self.sizes[-1] else largest.take(draw_rows(largest, size, random_state))
@@ -93,6 +108,11 @@ class FromLevels:
         if parameters is None:
             return self.otherwise(source, self.goal, random_state)(source)
         return parameters
+
+    @property
+    def tol_per_row(self) -> float:
+        """The gain per row that ends the fit of all rows."""
+        return self.settings.tol / self.goal.m_step.rows_summed
 
     def reached(self, rows: CompleteSource, parameters: Parameters | None, random_state: Random) -> Parameters | None:
         """Where EM leads on a level; None where it has too few rows of a component."""
@@ -105,13 +125,13 @@ class FromLevels:
             return None
         self.passes.append((rows.n_samples, len(fit.lower_bounds)))
         smallest = fit.parameters.weights.min() * rows.n_samples
-        few = goal.m_step.repairs or smallest < least_count(goal.structure, rows.n_features)
+        few = goal.m_step.repairs or smallest < least_count(goal, rows.n_features)
         return None if few else fit.parameters
 
     def settings_on(self, rows: CompleteSource, goal: Goal) -> Settings:
         """How EM goes on on a level: what is going to be given up ends at once."""
         return Settings(
-            max(PART_OF_TOL * self.settings.tol, CHANCE / rows.n_samples),
+            max(PART_OF_TOL * self.tol_per_row, CHANCE / rows.n_samples) * goal.m_step.rows_summed,
             self.settings.max_iter,
             STEP,
             acceleration="squarem",

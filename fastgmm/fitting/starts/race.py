@@ -23,17 +23,35 @@ SCALES = (nearest, nearest_standardized)  # rows go to the nearest center with f
 RUNGS = (4, 8)  # passes of EM, after each of which the worse half stops
 
 
-def from_race(source: CompleteSource, goal: Goal, random_state: Random, least: float = 0.0) -> Start:
+def from_race(
+    source: CompleteSource,
+    goal: Goal,
+    random_state: Random,
+    least: float = 0.0,
+    clean: CompleteSource | None = None,
+) -> Start:
     """The parameters of the best start after all rungs, on a subsample of the rows when there are many.
 
-    One that leaves a component fewer than the `least` rows counts if all do.
+    One that leaves a component fewer than the `least` rows counts if all do. As many more begin from the `clean` rows.
     """
     n_rows = sample_size(source.n_features, RACE_ROWS, RACE_ROWS_PER_COMPONENT * goal.n_components)
     rows = None if source.n_samples <= n_rows else draw_rows(source, n_rows, random_state)
     subsample = source.take(rows)
-    starts = [partial(scale, centers=centers(subsample, goal, random_state)) for centers in CENTERS for scale in SCALES]
+    starts = drawn_starts(subsample, goal, random_state)
+    if clean is not None:
+        starts += [partial(elsewhere, start=start, rows=clean) for start in drawn_starts(clean, goal, random_state)]
 
     return lambda source: best_start(source.take(rows), goal, starts, least=least).reached()
+
+
+def drawn_starts(source: CompleteSource, goal: Goal, random_state: Random) -> list[Callable[..., Parameters]]:
+    """Draw the cheap starts."""
+    return [partial(scale, centers=centers(source, goal, random_state)) for centers in CENTERS for scale in SCALES]
+
+
+def elsewhere(_: CompleteSource, goal: Goal, start: Callable[..., Parameters], rows: CompleteSource) -> Parameters:
+    """A start from other rows than those of the race."""
+    return start(rows, goal=goal)
 
 
 def best_start(
