@@ -21,6 +21,8 @@ rows repeated, for want of weights               ``fit(X, sample_weight=...)``
 a fitted mixture of scikit-learn                 ``GaussianMixture.from_sklearn(mixture)``; back: ``to_sklearn()``
 ================================================ ====================================================================
 
+Code that cannot be changed gets these mixtures under scikit-learn's names by ``patch_sklearn()``, or ``fastgmm run``.
+
 Different on purpose:
 
 * A component that collapses is repaired, with a `DegenerateComponentWarning`; scikit-learn raises a ValueError, and so

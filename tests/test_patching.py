@@ -67,6 +67,7 @@ def test_names_are_replaced_and_put_back(caplog: pytest.LogCaptureFixture, monke
     """Attributes of modules are replaced, under any name; one line tells where; afterwards all is as it was."""
     module = ModuleType("imported_before")
     module.Mixture, module.kept = mixture.GaussianMixture, {"in": [mixture.GaussianMixture]}  # type: ignore[attr-defined]
+    vars(module)["rows"] = np.zeros((3, 2))  # which == with a class compares number by number
     monkeypatch.setitem(sys.modules, "imported_before", module)
     before = dict(vars(mixture)), dict(copyreg.dispatch_table)
     with caplog.at_level(logging.INFO, "fastgmm"), fastgmm.patch_sklearn():

@@ -157,9 +157,10 @@ def _replaced(classes: dict[type, type]) -> list[str]:
     one, other = classes
     places = []
     for module, own in _namespaces():
-        for value in list(own.values()):  # of which there are a hundred thousand
+        for value in list(own.values()):  # of which there are a hundred thousand, arrays among them
             if value is one or value is other:
-                own.update({name: classes[value] for name, value in own.items() if value in (one, other)})
+                names = [name for name, value in own.items() if value is one or value is other]
+                own.update({name: classes[own[name]] for name in names})
                 places.append(module)
                 break
     return places
