@@ -387,12 +387,16 @@ def test_pictures(X: np.ndarray, what: str) -> None:
 
 
 def test_picture_of_bic(iris: MclustResult) -> None:
-    """Curves are the table's, with the best above the others and ringed."""
+    """Curves are the table's, spurious candidates aside, with the best above the others and ringed."""
     pytest.importorskip("matplotlib")
     ax = iris.plot().ax_
     curves = {line.get_label(): line.get_xydata() for line in ax.get_lines()}
+    aside = iris.selection.table_[iris.selection.table_["spurious"]]
+    spurious = {(name_of(kind, k), k) for kind, k in aside[["covariance_type", "n_components"]].tolist()}
+    assert spurious
     for name, column in zip(iris.BIC.modelNames, iris.BIC.values.T, strict=True):
-        np.testing.assert_allclose(curves[name], np.column_stack([iris.BIC.G, column]))
+        drawn = [math.nan if (name, k) in spurious else bic for k, bic in zip(iris.BIC.G, column, strict=True)]
+        np.testing.assert_allclose(curves[name], np.column_stack([iris.BIC.G, drawn]))
     np.testing.assert_array_equal(curves["best: VEV, 2"], [[2, iris.bic]])
     assert ax.get_ylabel() == "BIC (larger is better)" and ax.get_ylim()[0] < iris.bic < ax.get_ylim()[1]
     assert iris.selection.table_["bic"][0] == -iris.bic  # not turned itself
