@@ -56,6 +56,7 @@ def class_mixture(
             f"n_components={quoted(size)} compares objects of GaussianMixture by BIC, but mixture is a "
             f"{type(empty).__name__}: give the number of its components."
         )
+    # What is no Integral is no int, which mypy does not know.
     tried = list(TRIED) if isinstance(size, str) else [int(k) for k in size]  # type: ignore[union-attr]
     n_rows = len(X) if sample_weight is None else int(np.count_nonzero(sample_weight))
     fewer = [k for k in tried if k <= n_rows]

@@ -49,6 +49,7 @@ def pickled(model: Any) -> tuple[Any, ...]:
     """Return a model as what pickles: of the class that now has scikit-learn's name, whatever made it."""
     kind = type(model)
     found = getattr(sys.modules[kind.__module__], kind.__name__)
+    # What object.__reduce_ex__ takes at protocols below 2; typeshed leaves it out.
     return copyreg._reconstructor, (found, object, None), model.__getstate__()  # type: ignore[attr-defined]
 
 
