@@ -249,6 +249,21 @@ def test_one_to_three_rows(method: str, n_samples: int) -> None:
         np.testing.assert_allclose(got.means[0], X.mean(axis=0), rtol=1e-12)
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+def test_one_component_takes_all_rows(weighted: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One component is the mean and the covariance of all rows, far from zero and with rows far away; no k-means."""
+    monkeypatch.setattr(kmeans, "lloyd", None)
+    rng = np.random.default_rng(3)
+    X = 1e5 + np.cumsum(rng.normal(size=(3000, 3)), axis=0)
+    X[1234] = 1e9
+    weights = rng.uniform(0, 2, size=len(X)) if weighted else None
+    got = initial_parameters(X, "full", 1, "kmeans", 0, weights=weights)
+    mean = np.average(X, axis=0, weights=weights)
+    np.testing.assert_allclose(got.means[0], mean, rtol=1e-12)
+    expected = np.cov(X.T, aweights=weights, ddof=0) + 1e-6 * np.eye(3)
+    np.testing.assert_allclose(got.covariances[0], expected, rtol=1e-9)
+
+
 # Large data --------------------------------------------------------------------------------------------------------
 
 

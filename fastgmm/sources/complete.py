@@ -365,6 +365,8 @@ class Nearest(NamedTuple):
     scale: np.ndarray | None = None
 
     def of(self, source: CompleteSource, group: Group) -> np.ndarray:
+        if len(self.centers) == 1:
+            return np.zeros(len(group.X), np.int32)
         return source.nearest(group, self.centers, self.scale)
 
     def part(self, rows: slice) -> Nearest:

@@ -49,6 +49,8 @@ class FromKMeans:
     draws: Draws
 
     def __call__(self, source: CompleteSource) -> Parameters:
+        if self.goal.n_components == 1:  # which takes all rows, wherever its center is
+            return from_centers(source, self.goal, source.origin[None])
         return from_centers(source, self.goal, kmeans(source, self.draws, self.goal.deadline))
 
 
