@@ -16,7 +16,7 @@ from ..sources.dask.source import is_dask
 from ..sources.intake import as_source, check_sample_weight
 from ..text import quoted
 from .holder import MIXTURE, Holder, Mixture
-from .labels import by_class, checked_labels, class_priors, sorted_classes
+from .labels import by_class, checked_labels, class_priors, rows_by_class
 from .sizes import SIZES, Sizes, class_mixture
 
 __all__ = ["GaussianMixtureClassifier"]
@@ -154,9 +154,8 @@ class GaussianMixtureClassifier(Holder, Scored):
         with as_source(X, Names(name), n_threads=empty.n_threads, missing=empty.missing, for_fit=True) as source:
             labels = checked_labels(y, source.n_samples, name)
             weights = None if sample_weight is None else check_sample_weight(sample_weight, source.n_samples)
-            there = np.ones(len(labels), bool) if weights is None else weights > 0
-            classes = sorted_classes(labels[there])
-            members = [np.flatnonzero((labels == label) & there) for label in classes]
+            there = np.arange(len(labels)) if weights is None else np.flatnonzero(weights)
+            classes, members = rows_by_class(labels, there)
             counts = [len(rows) if weights is None else weights[rows].sum() for rows in members]
             sizes, priors = self._sizes(classes), class_priors(self.priors, classes, counts)
             mixtures = []

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..exceptions import DataConversionWarning, compatible, warn
 from ..text import listed, quoted
 
-__all__ = ["by_class", "checked_labels", "class_priors", "sorted_classes"]
+__all__ = ["by_class", "checked_labels", "class_priors", "rows_by_class"]
 
 ROUNDING = 1e-6  # of the sum of priors
 
@@ -43,10 +43,11 @@ def checked_labels(y: Any, n_samples: int, estimator: str) -> NDArray[Any]:
     return labels
 
 
-def sorted_classes(labels: NDArray[Any]) -> NDArray[Any]:
-    """Return the classes among labels, each once."""
+def rows_by_class(labels: NDArray[Any], rows: NDArray[np.intp]) -> tuple[NDArray[Any], list[NDArray[np.intp]]]:
+    """Return the classes among the labels of some rows, and which of these rows each has, in their order."""
     try:
-        return np.unique(labels)
+        classes, codes, counts = np.unique(labels[rows], return_inverse=True, return_counts=True)
+        return classes, np.split(rows[codes.argsort(kind="stable")], counts.cumsum()[:-1])
     except TypeError as error:
         raise TypeError(
             f"Labels of several kinds in y: {error}. Make all of them strings, or all of them numbers."
@@ -79,7 +80,8 @@ def by_class(name: str, given: Any, classes: NDArray[Any]) -> list[Any]:
     known = classes.tolist()
     if isinstance(given, Mapping):
         lacking = [label for label in known if label not in given]
-        unknown = [label for label in given if label not in known]
+        strangers = given.keys() - {*known}
+        unknown = [label for label in given if label in strangers]
         if lacking or unknown:
             problem = f"has nothing for class {quoted(lacking[0])}" if lacking else f"names {quoted(unknown[0])}"
             raise ValueError(f"{name} {problem}: give one for each of the classes {listed(map(repr, known))}.")
