@@ -24,6 +24,7 @@ from problems import Array, interrupt, run_python
 
 import fastgmm
 from fastgmm.cli import main
+from fastgmm.patching import may_hold
 from fastgmm.patching.stand_ins import stand_in
 
 sklearn = pytest.importorskip("sklearn")
@@ -85,6 +86,18 @@ def test_names_are_replaced_and_put_back(caplog: pytest.LogCaptureFixture, monke
     assert (dict(vars(mixture)), dict(copyreg.dispatch_table)) == before
     assert module.Mixture is ORIGINALS["GaussianMixture"]  # type: ignore[attr-defined]
     assert all(getattr(DEFINED[name], name) is original for name, original in ORIGINALS.items())
+
+
+def test_every_place_of_sklearn() -> None:
+    """Whatever module of scikit-learn's own names the classes is looked into, and no other is named by the rule."""
+    sklearn = Path(mixture.__file__).parents[1]
+    named = [path for path in sklearn.rglob("*.py") if "GaussianMixture" in path.read_text("utf-8")]
+    paths = [path.relative_to(sklearn).with_suffix("") for path in named]
+    names = {".".join(("sklearn", *path.parts)).removesuffix(".__init__") for path in paths}
+    assert "sklearn.mixture" in names
+    assert [name for name in sorted(names) if not may_hold(name)] == []
+    assert not any(map(may_hold, ("numpy.random", "os.path", "scipy", "sklearn.cluster._kmeans", "fastgmm.patching")))
+    assert all(map(may_hold, ("__main__", "sklearn", "skl2onnx._supported_operators", "pyod.models.gmm")))
 
 
 def test_idempotent() -> None:
@@ -465,7 +478,7 @@ def test_arguments_that_fastgmm_lacks(X: Array, caplog: pytest.LogCaptureFixture
 
 
 def test_array_api(patched: None, X: Array, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While arrays of other libraries are dispatched on, they are scikit-learn's, and come out of it."""
+    """While arrays are dispatched on, calls are scikit-learn's, and what is given comes out of it, NumPy's too."""
     seen = []
     for method in ("fit_predict", "predict"):
         own = staticmethod(lambda model, rows, *_, method=method: seen.append((method, type(rows))))
@@ -476,15 +489,16 @@ def test_array_api(patched: None, X: Array, caplog: pytest.LogCaptureFixture, mo
         """Rows of another library."""
 
     model = kind(2, random_state=0)
-    monkeypatch.setattr(sklearn, "get_config", sklearn.get_config)
     with sklearn.config_context():
         state = sklearn._config._get_threadlocal_config()
         state["array_api_dispatch"] = True  # for which sklearn.set_config wants more libraries
-        told = theirs_alone(caplog, lambda: (model.fit(Tensor(X.tolist())), model.predict(Tensor(X.tolist()))))
-        assert theirs_alone(caplog, lambda: kind(2).fit(X)) == []
-    assert seen == [("fit_predict", Tensor), ("predict", Tensor)]
-    why = "is left to scikit-learn: array_api_dispatch is on, and X is Tensor"
-    assert told == [f"GaussianMixture.{method} {why}" for method in ("fit", "predict")]
+        told = [
+            theirs_alone(caplog, lambda rows=rows: (model.fit(rows), model.predict(rows))) for rows in (Tensor(), X)
+        ]
+    assert seen == [(method, kind) for kind in (Tensor, np.ndarray) for method in ("fit_predict", "predict")]
+    why = "is left to scikit-learn: array_api_dispatch is on"
+    assert told == [[f"GaussianMixture.{method} {why}" for method in ("fit", "predict")]] * 2
+    assert theirs_alone(caplog, lambda: kind(2).fit(X)) == []
 
 
 def test_unknown_types_of_rows(patched: None, X: Array) -> None:

@@ -23,7 +23,10 @@ from .stand_ins import pickled, stand_in
 
 __all__ = ["patch_sklearn", "unpatch_sklearn"]
 
-BELOW = {*sys.stdlib_module_names, "numpy", "scipy", "pandas"}  # packages that do not know of scikit-learn
+# Packages that do not know of scikit-learn: what it rests on, what comes with tables and pictures, and this one.
+RESTS_ON = {"numpy", "scipy", "joblib", "threadpoolctl", "narwhals", "Cython", "fastgmm"}
+BESIDE = {"pandas", "pyarrow", "dateutil", "matplotlib", "mpl_toolkits", "PIL", "pyparsing", "fontTools"}
+BELOW = sys.stdlib_module_names | RESTS_ON | BESIDE
 
 _changing = Lock()
 _stand_ins: dict[type, type] = {}  # made once, by scikit-learn's classes
@@ -80,9 +83,9 @@ def patch_sklearn() -> Patch:
     their fits are scikit-learn's, and come back as models that are answered here.
 
     What fastgmm cannot do is left to scikit-learn, with a line at the level INFO of the logger "fastgmm" that says why:
-    calls of subclasses, or instances, that have private steps of their own (``_m_step``, ``_initialize``, ...); arrays
-    of other libraries while ``array_api_dispatch`` is on; arguments that fastgmm does not know; whatever fastgmm
-    refuses, with an error, which is then scikit-learn's. A line tells what was replaced, too.
+    calls of subclasses, or instances, that have private steps of their own (``_m_step``, ``_initialize``, ...);
+    everything while ``array_api_dispatch`` is on; arguments that fastgmm does not know; whatever fastgmm refuses, with
+    an error, which is then scikit-learn's. A line tells what was replaced, too.
 
     ``isinstance`` and ``issubclass`` hold both ways, for fastgmm's own estimators too while this lasts. Pickles of
     patched models are scikit-learn's: they load where nothing is patched and fastgmm is not installed, and those that
@@ -157,7 +160,7 @@ def _replaced(classes: dict[type, type]) -> list[str]:
     one, other = classes
     places = []
     for module, own in _namespaces():
-        for value in list(own.values()):  # of which there are a hundred thousand, arrays among them
+        for value in list(own.values()):  # thousands, arrays among them
             if value is one or value is other:
                 names = [name for name, value in own.items() if value is one or value is other]
                 own.update({name: classes[own[name]] for name in names})
@@ -167,10 +170,16 @@ def _replaced(classes: dict[type, type]) -> list[str]:
 
 
 def _namespaces() -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the names and attributes of modules that may have imported from scikit-learn; none is loaded by that."""
+    """Yield the names and attributes of modules that may have imported the classes; none is loaded by that."""
     for name, module in list(sys.modules.items()):
-        if name.partition(".")[0] not in BELOW and issubclass(type(module), ModuleType):
+        if may_hold(name) and issubclass(type(module), ModuleType):
             yield name, object.__getattribute__(module, "__dict__")
+
+
+def may_hold(name: str) -> bool:
+    """Tell by a module's name whether it is worth looking into: each value that is looked at is a cache miss."""
+    package, _, rest = name.partition(".")
+    return package not in BELOW and (package != "sklearn" or not rest or "mixture" in rest or "test" in rest)
 
 
 def _forget_instances() -> None:

@@ -84,15 +84,15 @@ class Work:
         self.steps = {name: getattr(made, name) for name in names - {"_abc_impl"}}
         self.fit_predict = made.fit_predict
 
-    def refused(self, model: Any, X: Any) -> str | None:
+    def refused(self, model: Any) -> str | None:
         """Say why scikit-learn has to do it; None where fastgmm can."""
         kind = type(model)
         if not self.steps.keys().isdisjoint(vars(model)) or any(
             getattr(kind, name) is not step for name, step in self.steps.items()
         ):
             return "it has private steps of its own"
-        if type(X) is not np.ndarray and self.get_config()["array_api_dispatch"]:
-            return f"array_api_dispatch is on, and X is {type(X).__name__}"
+        if self.get_config()["array_api_dispatch"]:  # with which scikit-learn refuses some arguments, for any X
+            return "array_api_dispatch is on"
         for name, default in self.lacking.items():
             if getattr(model, name) is not default:
                 return f"fastgmm has no {name}"
@@ -151,7 +151,7 @@ def _learning(work: Work, name: str) -> Callable[..., Any]:
     def learn(self: Any, X: Any, y: Any = None) -> Any:
         if name == "fit" and type(self).fit_predict is not work.fit_predict:
             return original.fit(self, X, y)  # which is the fit_predict of a subclass
-        why: object = work.refused(self, X)
+        why: object = work.refused(self)
         if why is None:
             rows, estimator = work.rows_to_fit(self, X), work.hand_over(self)
             try:
@@ -174,7 +174,7 @@ def _asking(work: Work, name: str) -> Callable[..., Any]:
 
     @wraps(theirs)
     def ask(self: Any, X: Any) -> Any:
-        why: object = work.refused(self, X)
+        why: object = work.refused(self)
         if why is None:
             rows = work.rows(self, X)
             try:
