@@ -4,7 +4,7 @@ What is out of the ordinary is told, and left to fitting/. The notation is that 
 """
 from libc.math cimport INFINITY, NAN, fabs, isfinite, sqrt
 from libc.stdint cimport int32_t
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 from algebra cimport padded
 from arguments cimport View
@@ -245,6 +245,10 @@ cdef inline bint cluster(
     cdef Points points
     points.X, points.row_stride, points.column_stride = rows.given.X, rows.given.row_stride, rows.given.column_stride
     points.N, points.origin = N, rows.origin
+    if K == 1:                                                      # which takes all rows, wherever its center is
+        memcpy(at.seeds, rows.origin, D * sizeof(double))
+        memset(at.labels, 0, N * sizeof(at.labels[0]))
+        return True
     if weights == NULL:
         at.chosen[0] = <Py_ssize_t> (draws[0] * N)
     else:
