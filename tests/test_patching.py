@@ -112,8 +112,29 @@ def test_idempotent() -> None:
     fastgmm.unpatch_sklearn()
     assert mixture.GaussianMixture is ORIGINALS["GaussianMixture"]
     assert "are not fastgmm's" in repr(patch)
-    with patch:  # of which nothing is left to undo
+    with patch:  # once more
+        assert mixture.GaussianMixture is not ORIGINALS["GaussianMixture"]
+    assert mixture.GaussianMixture is ORIGINALS["GaussianMixture"]
+
+
+def test_blocks_that_overlap() -> None:
+    """The classes stand in until the last block ends, in whatever order they do; what is over undoes nothing newer."""
+    first, second = fastgmm.patch_sklearn(), fastgmm.patch_sklearn()
+    with second:
+        with first:
+            pass
+        assert mixture.GaussianMixture is not ORIGINALS["GaussianMixture"]
+    assert mixture.GaussianMixture is ORIGINALS["GaussianMixture"]
+    over = fastgmm.patch_sklearn()
+    fastgmm.unpatch_sklearn()
+    fastgmm.patch_sklearn()
+    with over:
+        pass
+    assert mixture.GaussianMixture is not ORIGINALS["GaussianMixture"]
+    with over, over:
+        fastgmm.unpatch_sklearn()
         assert mixture.GaussianMixture is ORIGINALS["GaussianMixture"]
+    assert mixture.GaussianMixture is ORIGINALS["GaussianMixture"]
 
 
 def test_undone_after_errors() -> None:
@@ -499,6 +520,20 @@ def test_array_api(patched: None, X: Array, caplog: pytest.LogCaptureFixture, mo
     why = "is left to scikit-learn: array_api_dispatch is on"
     assert told == [[f"GaussianMixture.{method} {why}" for method in ("fit", "predict")]] * 2
     assert theirs_alone(caplog, lambda: kind(2).fit(X)) == []
+
+
+def test_singular_rows(patched: None, X: Array, caplog: pytest.LogCaptureFixture) -> None:
+    """Where scikit-learn takes a singular prior from rows that fastgmm would repair, the fit is scikit-learn's."""
+    rows = np.column_stack([X, X[:, 0]])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = mixture.BayesianGaussianMixture(random_state=0)
+        told = theirs_alone(caplog, lambda: model.fit(rows))
+    assert told == ["BayesianGaussianMixture.fit is left to scikit-learn: The covariance of the rows, which is the "
+                    "prior's, is singular."]  # fmt: skip
+    own = ORIGINALS["BayesianGaussianMixture"](random_state=0).fit(rows)
+    assert model.lower_bound_ == own.lower_bound_
+    np.testing.assert_array_equal(model.covariance_prior_, own.covariance_prior_)
 
 
 def test_unknown_types_of_rows(patched: None, X: Array) -> None:

@@ -59,7 +59,7 @@ RUN_EXAMPLES = """examples:
   fastgmm run script.py --its-own options
   fastgmm run -m package.module
 As `python script.py`, but sklearn.mixture.GaussianMixture and BayesianGaussianMixture are fastgmm's, as after
-fastgmm.patch_sklearn().
+fastgmm.patch_sklearn(), in this process and those that it forks; workers of joblib fit by scikit-learn.
 """
 TABLE_HELP = "text table (comma, semicolon, tab or spaces), .npy array, Parquet, or - for the standard input"
 

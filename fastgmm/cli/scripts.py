@@ -28,7 +28,7 @@ def run_program(chosen: argparse.Namespace) -> None:
         if chosen.module:
             runpy.run_module(name, run_name="__main__", alter_sys=True)
         else:
-            runpy.run_path(name, run_name="__main__")
+            runpy.run_path(os.path.abspath(name), run_name="__main__")
 
 
 @contextlib.contextmanager

@@ -44,6 +44,7 @@ class Bayesian(Streaming, Persistent, Conversion):
     _numbers = (*NUMBERS, "elbo_")
     _converted = (*OWN, *NUMBERS)
     weights_init = means_init = precisions_init = None  # not arguments of these estimators
+    _repairs_prior = True  # taken from rows whose covariance is singular; else it is refused
 
     weight_concentration_prior_type: str
     weight_concentration_prior: float | None
@@ -92,6 +93,8 @@ class Bayesian(Streaming, Persistent, Conversion):
             if scale is None:
                 unbiased = covariance * (total / max(total - 1, 0.5 * total))
                 scale, repairs = Degeneracy(rows, structure).proper(unbiased)
+                if repairs and not self._repairs_prior:
+                    raise ValueError("The covariance of the rows, which is the prior's, is singular.")
         concentration = self.weight_concentration_prior
         weights = WEIGHT_PRIORS[self.weight_concentration_prior_type]
         return VariationalPrior(

@@ -31,21 +31,29 @@ BELOW = sys.stdlib_module_names | RESTS_ON | BESIDE
 _changing = Lock()
 _stand_ins: dict[type, type] = {}  # made once, by scikit-learn's classes
 _patched: dict[type, type] = {}  # the same as long as they stand in
+_holders: list[Patch] = []  # those for whom they do
 
 
 class Patch:
-    """What `patch_sklearn` returns: a context manager that undoes what the call has done."""
+    """What `patch_sklearn` returns: a context manager at whose end the call no longer holds."""
 
-    def __init__(self, began: bool) -> None:
-        self._began = began
+    def __init__(self) -> None:
+        self._entered = False
 
     def __enter__(self) -> None:
-        """Begin a block of patched code."""
+        """Begin a block of patched code, by the call itself or once more."""
+        with _changing:
+            if self._entered or self not in _holders:
+                _hold(self)
+            self._entered = True
 
     def __exit__(self, *_: object) -> None:
-        """End it; what was patched before stays patched."""
-        if self._began:
-            unpatch_sklearn()
+        """End it; what others have patched stays patched."""
+        with _changing:
+            if self in _holders:
+                _holders.remove(self)
+                if not _holders:
+                    _put_back()
 
     def __repr__(self) -> str:
         """Say whether scikit-learn is patched now."""
@@ -65,9 +73,8 @@ def patch_sklearn() -> Patch:
     Returns
     -------
     patch : context manager
-        ``with patch_sklearn():`` undoes it at the end of the block, unless it had been done before. As a plain call it
-        lasts until `unpatch_sklearn`, and a second one changes nothing. It holds for the whole process, all threads
-        included.
+        ``with patch_sklearn():`` undoes it at the end of the block, unless another call or block, in any thread, still
+        needs it. As a plain call it lasts until `unpatch_sklearn`. It holds for the whole process, with all threads.
 
     Raises
     ------
@@ -98,30 +105,10 @@ def patch_sklearn() -> Patch:
     ...     sklearn.mixture.GaussianMixture(random_state=0).fit([[0.0], [2.0], [4.0]]).means_
     array([[2.]])
     """
+    patch = Patch()
     with _changing:
-        if _patched:
-            return Patch(False)
-        try:
-            mixture = import_module("sklearn.mixture")
-            for plain in (GaussianMixture, BayesianGaussianMixture):
-                original = getattr(mixture, plain.__name__)
-                if original not in _stand_ins:
-                    _stand_ins[original] = stand_in(original, plain, _patched)
-        except ImportError as error:
-            remedy = "pip install 'fastgmm[sklearn]'"
-            raise ImportError(f"patch_sklearn needs scikit-learn 1.6 or later: {remedy}") from error
-        _patched.update(_stand_ins)
-        places = _replaced(_patched)
-        for original in _patched:
-            copyreg.pickle(original, pickled)
-        _forget_instances()
-        tell(
-            INFO,
-            "sklearn.mixture.GaussianMixture and BayesianGaussianMixture are fastgmm's now, in %s: %s",
-            counted(len(places), "module"),
-            listed(places),
-        )
-    return Patch(True)
+        _hold(patch)
+    return patch
 
 
 def unpatch_sklearn() -> None:
@@ -140,19 +127,46 @@ def unpatch_sklearn() -> None:
     True
     """
     with _changing:
-        if not _patched:
-            return
+        _holders.clear()
+        _put_back()
+
+
+def _hold(patch: Patch) -> None:
+    """Have the classes stand in for somebody, and put them into place for the first one."""
+    if not _patched:
+        try:
+            mixture = import_module("sklearn.mixture")
+            for plain in (GaussianMixture, BayesianGaussianMixture):
+                original = getattr(mixture, plain.__name__)
+                if original not in _stand_ins:
+                    _stand_ins[original] = stand_in(original, plain, _patched)
+        except ImportError as error:
+            remedy = "pip install 'fastgmm[sklearn]'"
+            raise ImportError(f"patch_sklearn needs scikit-learn 1.6 or later: {remedy}") from error
+        _patched.update(_stand_ins)
+        places = _replaced(_patched)
+        for original in _patched:
+            copyreg.pickle(original, pickled)
+        _forget_instances()
+        _tell_of("fastgmm's now", places)
+    _holders.append(patch)
+
+
+def _put_back() -> None:
+    """Have scikit-learn's classes back in their places."""
+    if _patched:
         places = _replaced({made: original for original, made in _patched.items()})
         for original in _patched:
             copyreg.dispatch_table.pop(original, None)
         _patched.clear()
         _forget_instances()
-        tell(
-            INFO,
-            "sklearn.mixture.GaussianMixture and BayesianGaussianMixture are scikit-learn's again, in %s: %s",
-            counted(len(places), "module"),
-            listed(places),
-        )
+        _tell_of("scikit-learn's again", places)
+
+
+def _tell_of(whose: str, places: list[str]) -> None:
+    """Log where the classes have been replaced."""
+    what = "sklearn.mixture.GaussianMixture and BayesianGaussianMixture are %s, in %s: %s"
+    tell(INFO, what, whose, counted(len(places), "module"), listed(places))
 
 
 def _replaced(classes: dict[type, type]) -> list[str]:

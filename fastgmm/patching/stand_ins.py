@@ -73,7 +73,7 @@ class Work:
         self.params = [name for name in theirs if name in ours]
         self.lacking = {name: default for name, default in theirs.items() if name not in ours}
         self.attributes = shared_attributes(plain)
-        self.defaults = ours | ({"degenerate": "raise"} if "degenerate" in ours else {})
+        self.defaults = ours | ({"degenerate": "raise"} if "degenerate" in ours else {"_repairs_prior": False})
         self.steps: dict[str, Any] = {}
         self.fit_predict: Callable[..., Any] = original.fit_predict
 
