@@ -27,6 +27,9 @@ from __future__ import annotations
 
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from types import FrameType
 from typing import Any, TypeVar
@@ -246,13 +249,26 @@ _COUNTERPARTS: dict[type[Exception], tuple[str, str]] = {
 }
 
 
+_subject: ContextVar[str] = ContextVar("_subject", default="")
+
+
+@contextmanager
+def warnings_of(subject: str) -> Iterator[None]:
+    """Have warnings begin by what they are about, which their texts cannot know."""
+    token = _subject.set(f"{subject}: ")
+    try:
+        yield
+    finally:
+        _subject.reset(token)
+
+
 def warn(message: str, category: type[Warning] = UserWarning) -> None:
     """Issue a warning as if from the line that called into this package, however deep the call."""
     level = 1
     frame: FrameType | None = sys._getframe()
     while frame is not None and str(frame.f_globals.get("__name__")).partition(".")[0] == __package__:
         level, frame = level + 1, frame.f_back
-    warnings.warn(message, category, stacklevel=level)
+    warnings.warn(_subject.get() + message, category, stacklevel=level)
 
 
 def compatible(own: type[E]) -> type[E]:

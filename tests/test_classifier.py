@@ -181,6 +181,67 @@ def test_priors() -> None:
     np.testing.assert_array_equal(never.predict_proba(IRIS.data)[:, 0], 0)
 
 
+def test_priors_by_label() -> None:
+    """Priors of pandas go by their index, in whatever order, as of a mapping; one that names others is refused."""
+    pandas = pytest.importorskip("pandas")
+    y = np.repeat([0, 1, 2], [10, 100, 40])
+    X = y[:, None] + np.linspace(0, 0.1, 150)[:, None]
+    shares = pandas.Series(y).value_counts(normalize=True)  # the largest first
+    assert list(shares.index) == [1, 2, 0]
+    found = GaussianMixtureClassifier(priors=shares).fit(X, y).class_prior_
+    np.testing.assert_allclose(found, [10 / 150, 100 / 150, 40 / 150])
+    with pytest.raises(ValueError, match="priors has nothing for class 'x0'"):
+        GaussianMixtureClassifier(priors=shares).fit(X, np.char.add("x", y.astype(str)))
+
+
+def test_rows_are_converted_once(problem: tuple[Array, Array]) -> None:
+    """Answers read rows once for all classes, and name the classifier where they are refused."""
+    X, y = problem
+    classifier = GaussianMixtureClassifier().fit(X, y)
+
+    class Rows:
+        """An array that counts how often it is read."""
+
+        def __init__(self) -> None:
+            self.read = 0
+
+        def __array__(self, dtype: Any = None, copy: Any = None) -> Array:
+            self.read += 1
+            return np.asarray(X, dtype)
+
+    rows = Rows()
+    np.testing.assert_array_equal(classifier.predict_log_proba(rows), classifier.predict_log_proba(X))
+    once = Rows()
+    classifier.mixtures_[0].score_samples(once)
+    assert 0 < rows.read == once.read
+    expected = np.column_stack([mixture.score_samples(X) for mixture in classifier.mixtures_])
+    np.testing.assert_array_equal(classifier._joint(X), expected + np.log(classifier.class_prior_))
+    with pytest.raises(ValueError, match=r"features, but GaussianMixtureClassifier is expecting"):
+        classifier.predict(X[:, :1])
+
+
+def test_thousands_of_classes() -> None:
+    """Rows are dealt to classes in one sort, those without weight left out: each class has the moments of its own."""
+    rng = np.random.default_rng(5)
+    y = rng.permutation(np.repeat(np.arange(2000), 4)).astype(str)
+    X, weights = rng.normal(size=(8000, 1)), np.ones(8000)
+    weights[:50] = 0
+    classifier = GaussianMixtureClassifier().fit(X, y, weights)
+    assert classifier.classes_.tolist() == sorted(set(y[50:]))
+    for label, mixture in list(zip(classifier.classes_, classifier.mixtures_, strict=True))[::97]:
+        np.testing.assert_allclose(mixture.means_[0], X[50:][y[50:] == label].mean(axis=0), rtol=1e-12)
+
+
+def test_warnings_name_the_class() -> None:
+    """A warning of a fit tells of which class it is, and only those do."""
+    X = np.concatenate([np.random.default_rng(0).normal(size=(60, 2)), np.zeros((5, 2))])
+    y = np.repeat(["wide", "flat"], [60, 5])
+    with pytest.warns(fastgmm.DegenerateComponentWarning, match="^Class 'flat': Components were repaired"):
+        GaussianMixtureClassifier(2).fit(X, y)
+    with pytest.warns(fastgmm.DegenerateComponentWarning, match="^Components were repaired"):
+        GaussianMixture(2).fit(X[60:])
+
+
 def test_weights_are_repetitions() -> None:
     """A row of weight 3 is three equal rows; a class of no weight is none; one heavy row is several."""
     weights = np.random.default_rng(1).integers(0, 4, size=150)

@@ -132,6 +132,17 @@ def test_sample_weight() -> None:
     assert best.icl(np.repeat(X, counts, axis=0)) == pytest.approx(model.table_["icl"][0], rel=1e-9)
 
 
+def test_weights_that_sum_to_few_rows() -> None:
+    """Weights normalized to a sum of one leave BIC without a penalty: that is told, but of cross-validation."""
+    X = elongated_groups(60, 2, 1)
+    with pytest.warns(SelectionWarning, match="Weights sum to 1, so that the rows count as so many"):
+        select(X, [1, 2], "full", sample_weight=np.full(60, 1 / 60), random_state=0)
+    for options in ({"sample_weight": np.ones(60)}, {"sample_weight": np.full(60, 1 / 60), "criterion": "cv"}):
+        with warnings.catch_warnings(record=True) as told:
+            select(X, [1, 2], "spherical", random_state=0, **options)
+        assert [str(warning.message) for warning in told if "Weights sum" in str(warning.message)] == []
+
+
 # How good the fits are -----------------------------------------------------------------------------------------------
 
 MCLUST = {  # BIC by mclust's tables (see test_mclust.py), of which ours is the negative: best values per structure

@@ -8,7 +8,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..mixture.checks import ARRAY, NONE, either
+from ..exceptions import warnings_of
+from ..mixture.base import densities_of
+from ..mixture.checks import ARRAY, NONE, check_n_features, either
 from ..mixture.protocol import Scored
 from ..model.masked import masked
 from ..sources.columns import Names
@@ -162,11 +164,12 @@ class GaussianMixtureClassifier(Holder, Scored):
             for label, size, rows in zip(classes.tolist(), sizes, members, strict=True):
                 if weights is not None and len(rows) == 1 and weights[rows] >= 2:
                     rows = rows.repeat(2)  # which is what it stands for; only ratios of weights matter
+                own, subject = None if weights is None else weights[rows], f"Class {quoted(label)}"
                 try:
-                    own = None if weights is None else weights[rows]
-                    mixtures.append(class_mixture(empty, size, source.take(rows).X, own))
+                    with warnings_of(subject):
+                        mixtures.append(class_mixture(empty, size, source.take(rows).X, own))
                 except ValueError as error:
-                    raise ValueError(f"Class {quoted(label)}: {error}") from error
+                    raise ValueError(f"{subject}: {error}") from error
             names = source.feature_names
         if names is not None:
             for mixture in mixtures:
@@ -347,11 +350,15 @@ class GaussianMixtureClassifier(Holder, Scored):
         return [self.n_components] * len(classes)
 
     @masked
+    @masked
     def _joint(self, X: Any) -> Floats:
         """Return log(prior p(x)) of each class, (N, C); the logarithm of the priors where no density is above zero."""
-        mixtures = self._fitted_attribute()
+        mixtures, name = self._fitted_attribute(), type(self).__name__
+        names, first = Names(name, vars(self).get("feature_names_in_"), fixed=True), mixtures[0]
         log_priors = np.log(self.class_prior_)
-        log_densities = np.column_stack([mixture.score_samples(X) for mixture in mixtures])
+        with as_source(X, names, n_threads=first.n_threads, missing=first.missing) as source:
+            check_n_features(source.n_features, self.n_features_in_, name)
+            log_densities = densities_of(mixtures, source)
         joint = log_densities + log_priors.astype(log_densities.dtype)
         nowhere = joint.max(axis=1) == -np.inf
         joint[nowhere] = log_priors

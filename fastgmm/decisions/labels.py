@@ -57,7 +57,7 @@ def rows_by_class(labels: NDArray[Any], rows: NDArray[np.intp]) -> tuple[NDArray
 def _refuse_numbers(labels: NDArray[Any]) -> None:
     """Refuse labels that are missing, or are measured and not counted."""
     if labels.dtype.kind == "O":
-        missing = [i for i, label in enumerate(labels) if label is None or label != label]
+        missing = [i for i, label in enumerate(labels) if label is None or _differs_from_itself(label)]
         if missing:
             raise ValueError(f"Input y contains NaN: row {missing[0]} has no label. Leave such rows out of X and y.")
     if labels.dtype.kind == "f":
@@ -75,9 +75,18 @@ def _refuse_numbers(labels: NDArray[Any]) -> None:
         raise ValueError(f"Unknown label type: {labels.dtype}. Give whole numbers or strings.")
 
 
+def _differs_from_itself(label: Any) -> bool:
+    """Tell whether a label is NaN, NaT, or pandas' NA, of which even that cannot be told."""
+    try:
+        return bool(label != label)
+    except TypeError:
+        return True
+
+
 def by_class(name: str, given: Any, classes: NDArray[Any]) -> list[Any]:
     """Return what is given for each class: a mapping has it by label, a sequence in the order of the classes."""
     known = classes.tolist()
+    given = given.to_dict() if hasattr(given, "to_dict") else given  # a pandas Series, in whatever order
     if isinstance(given, Mapping):
         lacking = [label for label in known if label not in given]
         strangers = given.keys() - {*known}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -35,6 +35,7 @@ __all__ = [
     "check_arguments",
     "check_no_overflow",
     "checked_out",
+    "densities_of",
     "fitted",
     "rows_of",
     "structure_of",
@@ -273,6 +274,11 @@ def check_arguments(mixture: BaseMixture) -> None:
 def fitted(mixture: BaseMixture, attributes: Mapping[str, Any] | None = None) -> Fitted:
     """Return an estimator's mixture as a value: as it is, or of these attributes."""
     return mixture._fitted(attributes)
+
+
+def densities_of(mixtures: Sequence[BaseMixture], source: Source) -> NDArray[np.floating[Any]]:
+    """Return log p(x) of each row under each of some mixtures of the same features, (N, C)."""
+    return np.column_stack([source.log_likelihoods(source.model(mixture._evaluated())) for mixture in mixtures])
 
 
 def structure_of(mixture: BaseMixture) -> Structure:

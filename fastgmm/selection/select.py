@@ -31,6 +31,10 @@ from .result import CRITERIA, HIGHER, Selection
 __all__ = ["select"]
 
 LONGEST = 500  # characters of a warning
+FEW = (
+    "Weights sum to {n:.3g}, so that the rows count as so many, and the criterion weighs parameters against those: "
+    "weights are to say how many times each row counts, and are 1 on average where only their ratios are known."
+)
 DEFAULT_TYPES = ("full", "tied", "diag", "spherical")  # scikit-learn's
 ALL = "all"  # for those of mclust
 
@@ -144,7 +148,7 @@ def select(
     SelectionWarning
         If the best candidate has the largest number of components tried, or the smallest beyond 1, if candidates with
         a better value of the criterion were set aside because a component has collapsed or rests on hardly any rows,
-        or if some failed: ``Selection.notes``.
+        or if some failed: ``Selection.notes``. Also if weights sum to less than the D + 2 rows that a component needs.
 
     References
     ----------
@@ -218,7 +222,8 @@ def select(
         finally:
             count.close()
     selection, chosen = _selection(entries, criterion)
-    _warn(chosen, selection.notes)
+    few = sample_weight is not None and criterion != "cv" and n < source.n_features + 2
+    _warn(chosen, [*selection.notes, *([FEW.format(n=n)] if few else [])])
     best = selection.table_[0]
     tell(
         INFO,
