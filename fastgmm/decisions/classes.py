@@ -18,7 +18,7 @@ from ..sources.dask.source import is_dask
 from ..sources.intake import as_source, check_sample_weight
 from ..text import quoted
 from .holder import MIXTURE, Holder, Mixture
-from .labels import by_class, checked_labels, class_priors, rows_by_class
+from .labels import by_class, check_kind, checked_labels, class_priors, rows_by_class
 from .sizes import SIZES, Sizes, class_mixture
 
 __all__ = ["GaussianMixtureClassifier"]
@@ -318,7 +318,8 @@ class GaussianMixtureClassifier(Holder, Scored):
         Raises
         ------
         NotFittedError, ValueError, TypeError
-            As `GaussianMixture.score_samples`, or if there is not a label, and a weight, for each row.
+            As `GaussianMixture.score_samples`, or if there is not a label, and a weight, for each row, or labels are
+            strings and classes numbers, or the reverse.
 
         Examples
         --------
@@ -329,7 +330,8 @@ class GaussianMixtureClassifier(Holder, Scored):
         """
         found = self.predict(X)
         labels = checked_labels(y, len(found), type(self).__name__)
-        right = labels.astype(object) == found.astype(object)  # also of different kinds
+        check_kind(labels, self.classes_)
+        right = labels.astype(object) == found.astype(object)
         weights = None if sample_weight is None else check_sample_weight(sample_weight, len(found))
         return float(np.average(right, weights=weights))
 

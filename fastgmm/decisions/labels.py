@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..exceptions import DataConversionWarning, compatible, warn
 from ..text import listed, quoted
 
-__all__ = ["by_class", "checked_labels", "class_priors", "rows_by_class"]
+__all__ = ["by_class", "check_kind", "checked_labels", "class_priors", "rows_by_class"]
 
 ROUNDING = 1e-6  # of the sum of priors
 
@@ -81,6 +81,14 @@ def _differs_from_itself(label: Any) -> bool:
         return bool(label != label)
     except TypeError:
         return True
+
+
+def check_kind(labels: NDArray[Any], classes: NDArray[Any]) -> None:
+    """Refuse strings where classes are numbers, and the reverse: none would be right."""
+    for label in labels[:1].tolist():
+        one = classes[:1].tolist()[0]
+        if isinstance(label, str) != isinstance(one, str):
+            raise ValueError(f"y holds {quoted(label)}, but classes are like {quoted(one)}: make both of one kind.")
 
 
 def by_class(name: str, given: Any, classes: NDArray[Any]) -> list[Any]:
