@@ -234,6 +234,17 @@ def test_bars_of_searches(X: Array, capsys: pytest.CaptureFixture[str]) -> None:
     assert len(tqdm._instances) == 0
 
 
+def test_bar_without_standard_error(X: Array, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program without a standard error, such as a service, draws nothing, and fits."""
+    pytest.importorskip("tqdm")
+    with monkeypatch.context() as closed:
+        closed.setattr(sys, "stderr", None)
+        mixture = quiet_fit(X, n_components=2, random_state=0, verbose="bar")
+        selection = select(X, [1, 2], "full", random_state=0, verbose="bar")
+    assert bits(mixture) == bits(quiet_fit(X, n_components=2, random_state=0))
+    assert len(selection.table_) == 2
+
+
 def test_bar_without_tqdm(X: Array, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where tqdm is missing an error names what to install, and nothing has changed."""
     monkeypatch.setitem(sys.modules, "tqdm.auto", None)

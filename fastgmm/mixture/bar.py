@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from threading import Lock
 from typing import Any
 
@@ -18,7 +19,7 @@ def new_bar(total: int | None, unit: str) -> Any:
         raise ImportError(
             "verbose='bar' needs tqdm: pip install 'fastgmm[progress]'. verbose=1 prints lines without it."
         ) from error
-    return tqdm(total=total, unit=f" {unit}")
+    return tqdm(total=total, unit=f" {unit}", disable=sys.stderr is None)  # as where a program has no terminal
 
 
 class Bar:
