@@ -195,6 +195,8 @@ def test_arguments() -> None:
         detector.set_params(contamination=0.2, mixture__toll=1)
     with pytest.raises(ValueError, match="Invalid parameter 'tol' for estimator GaussianMixtureOutlierDetector"):
         detector.set_params(mixture__tol=0.25, tol=1)
+    with pytest.raises(ValueError, match=r"mixture=3 has no tol to set: it must be a GaussianMixture or Bayesian"):
+        detector.set_params(mixture=3, mixture__tol=0.25)
     assert (detector.contamination, detector.mixture.tol) == (0.1, 0.5)
     with pytest.raises(NotFittedError, match="This GaussianMixtureOutlierDetector instance is not fitted yet"):
         detector.predict([[0.0]])

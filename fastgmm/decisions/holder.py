@@ -9,6 +9,7 @@ from ..exceptions import NotFittedError, compatible
 from ..gaussian_mixture import GaussianMixture
 from ..mixture.checks import NONE, Constraint, Constraints, check_parameters, either
 from ..mixture.protocol import Estimator, made
+from ..text import listed, quoted
 
 __all__ = ["MIXTURE", "Holder", "Mixture"]
 
@@ -82,7 +83,10 @@ class Holder(Estimator):
         own = {name: value for name, value in params.items() if not name.startswith(PREFIX)}
         if inner and own.keys() <= self.get_params(deep=False).keys():
             held = own.get("mixture", self.mixture)
-            own["mixture"] = (GaussianMixture() if held is None else held).set_params(**inner)
+            held = GaussianMixture() if held is None else held
+            if not isinstance(held, Estimator):
+                raise ValueError(f"mixture={quoted(held)} has no {listed(inner)} to set: it must be {MIXTURE[1]}.")
+            own["mixture"] = held.set_params(**inner)
         return super().set_params(**own)
 
     def __sklearn_is_fitted__(self) -> bool:
