@@ -59,6 +59,15 @@ def test_names() -> None:
     assert "features        2: length, width\n" in text and "length ~ width" in text
 
 
+def test_names_of_two_lines() -> None:
+    """A name with a line break stays within its column."""
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"petal\nlength": IRIS[:, 2], "petal\twidth": IRIS[:, 3]})
+    text = GaussianMixture(2, random_state=0).fit(frame).summary()
+    assert " 2: petal length, petal width" in text and "petal length ~ petal width" in text
+    assert len(text.splitlines()) == len(GaussianMixture(2, random_state=0).fit(IRIS[:, 2:]).summary().splitlines())
+
+
 def test_bounded_size() -> None:
     """Of many components and features the first are shown; arrays among the options are cut short."""
     rng = np.random.default_rng(0)

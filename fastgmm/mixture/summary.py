@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..model.structures import STRUCTURES
-from ..text import Text, aligned, counted, places, quoted
+from ..text import Text, aligned, counted, places, quoted, shortened
 from .attributes import fitted_attributes, names_of, standard_deviations
 from .base import BaseMixture, fitted
 from .protocol import changed
@@ -76,6 +76,7 @@ def summarized(mixture: Any, names: Sequence[str], others: Mapping[str, str], ca
     Lines of other facts come first, and arguments are called as it is the habit where it is read.
     """
     reason = getattr(mixture, "stop_reason_", None)
+    names = [shortened(name, len(name)) for name in names]  # each on one line
     facts = {
         **others,
         "features": f"{len(names)}: {', '.join(names[:MAX_COLUMNS])}{', ...' if len(names) > MAX_COLUMNS else ''}",
