@@ -532,6 +532,11 @@ def test_refusals() -> None:
     constant = select(np.column_stack([X, np.ones(170)]), [1, 2], "diag", noise=[None, "auto"], random_state=0)
     assert all("same" in one["error"] for one in constant.table_ if one["noise"])
     assert not any(one["error"] for one in constant.table_ if not one["noise"])
+
+
+def test_scikit_learn_has_no_noise() -> None:
+    """It cannot be converted to scikit-learn's mixtures."""
+    pytest.importorskip("sklearn.mixture")
     with pytest.raises(ValueError, match="mixtures have no noise"):
         fitted("full").to_sklearn()
 
