@@ -194,6 +194,13 @@ def test_priors_by_label() -> None:
         GaussianMixtureClassifier(priors=shares).fit(X, np.char.add("x", y.astype(str)))
 
 
+def test_labels_of_pandas() -> None:
+    """A label that pandas holds for missing is named by its row."""
+    pandas = pytest.importorskip("pandas")
+    with pytest.raises(ValueError, match="row 1 has no label"):
+        GaussianMixtureClassifier().fit(IRIS.data, pandas.Series(["a", None, *LABELS[2:]], dtype="string"))
+
+
 def test_rows_are_converted_once(problem: tuple[Array, Array]) -> None:
     """Answers read rows once for all classes, and name the classifier where they are refused."""
     X, y = problem

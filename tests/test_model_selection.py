@@ -139,6 +139,7 @@ def test_weights_that_sum_to_few_rows() -> None:
         select(X, [1, 2], "full", sample_weight=np.full(60, 1 / 60), random_state=0)
     for options in ({"sample_weight": np.ones(60)}, {"sample_weight": np.full(60, 1 / 60), "criterion": "cv"}):
         with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
             select(X, [1, 2], "spherical", random_state=0, **options)
         assert [str(warning.message) for warning in told if "Weights sum" in str(warning.message)] == []
 

@@ -7,6 +7,7 @@ import copyreg
 import functools
 import inspect
 import logging
+import os
 import pickle
 import re
 import subprocess
@@ -616,9 +617,9 @@ def test_conversion_is_to_sklearns_own(patched: None, X: Array) -> None:
 # python -m fastgmm run --------------------------------------------------------------------------------------------
 
 SCRIPT = """
-import sys, beside
+import os, sys, beside
 from sklearn.mixture import GaussianMixture
-print(*sys.argv[1:], __name__, beside.value, 'predict' in vars(GaussianMixture))
+print(*sys.argv[1:], __name__, beside.value, 'predict' in vars(GaussianMixture), os.path.isabs(__file__))
 class Own: pass
 import pickle; pickle.loads(pickle.dumps(Own()))
 sys.exit(int(sys.argv[-1]))
@@ -635,10 +636,10 @@ def script(tmp_path: Path) -> Path:
 
 def test_run_script(script: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     """A script sees its own arguments, options included, and what lies beside it; its exit status is the command's."""
-    command = [sys.executable, "-m", "fastgmm", "run", str(script), "-m", "--help", "3"]
     elsewhere = tmp_path_factory.mktemp("elsewhere")
+    command = [sys.executable, "-m", "fastgmm", "run", os.path.relpath(script, elsewhere), "-m", "--help", "3"]
     done = subprocess.run(command, cwd=elsewhere, capture_output=True, text=True, timeout=120)
-    assert (done.stdout, done.returncode) == ("-m --help 3 __main__ 7 True\n", 3), done.stderr
+    assert (done.stdout, done.returncode) == ("-m --help 3 __main__ 7 True True\n", 3), done.stderr
 
 
 def test_run_module(script: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -648,7 +649,7 @@ def test_run_module(script: Path, capsys: pytest.CaptureFixture[str], monkeypatc
     with pytest.raises(SystemExit) as ended:
         main(["run", "-m", "script", "--help", "4"])
     assert ended.value.code == 4
-    assert capsys.readouterr().out == "--help 4 __main__ 7 True\n"
+    assert capsys.readouterr().out == "--help 4 __main__ 7 True True\n"
     assert (sys.argv, sys.path) == before
     assert mixture.GaussianMixture is ORIGINALS["GaussianMixture"]
 

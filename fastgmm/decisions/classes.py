@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..exceptions import warnings_of
 from ..mixture.base import densities_of
-from ..mixture.checks import ARRAY, NONE, check_n_features, either
+from ..mixture.checks import ARRAY, NONE, either
 from ..mixture.protocol import Scored
 from ..model.masked import masked
 from ..sources.columns import Names
@@ -355,12 +355,8 @@ class GaussianMixtureClassifier(Holder, Scored):
     @masked
     def _joint(self, X: Any) -> Floats:
         """Return log(prior p(x)) of each class, (N, C); the logarithm of the priors where no density is above zero."""
-        mixtures, name = self._fitted_attribute(), type(self).__name__
-        names, first = Names(name, vars(self).get("feature_names_in_"), fixed=True), mixtures[0]
+        log_densities = densities_of(self._fitted_attribute(), X, type(self).__name__)
         log_priors = np.log(self.class_prior_)
-        with as_source(X, names, n_threads=first.n_threads, missing=first.missing) as source:
-            check_n_features(source.n_features, self.n_features_in_, name)
-            log_densities = densities_of(mixtures, source)
         joint = log_densities + log_priors.astype(log_densities.dtype)
         nowhere = joint.max(axis=1) == -np.inf
         joint[nowhere] = log_priors

@@ -85,10 +85,10 @@ def _differs_from_itself(label: Any) -> bool:
 
 def check_kind(labels: NDArray[Any], classes: NDArray[Any]) -> None:
     """Refuse strings where classes are numbers, and the reverse: none would be right."""
-    for label in labels[:1].tolist():
-        one = classes[:1].tolist()[0]
-        if isinstance(label, str) != isinstance(one, str):
-            raise ValueError(f"y holds {quoted(label)}, but classes are like {quoted(one)}: make both of one kind.")
+    label, one = labels[0], classes[0]
+    if isinstance(label, str) != isinstance(one, str):
+        shown = quoted(labels[:1].tolist()[0]), quoted(classes[:1].tolist()[0])
+        raise ValueError(f"y holds {shown[0]}, but classes are like {shown[1]}: make both of one kind.")
 
 
 def by_class(name: str, given: Any, classes: NDArray[Any]) -> list[Any]:

@@ -256,9 +256,11 @@ class BaseMixture(Scored):
         """Return the mixture that densities and responsibilities of rows are worked out by."""
         return self._fitted(attributes)
 
-    def _rows(self, X: Any, fitted: Fitted, sample_weight: Any = None, missing: str | None = None) -> Source:
-        """Return checked rows of a fitted mixture's features as a source."""
-        name = type(self).__name__
+    def _rows(
+        self, X: Any, fitted: Fitted, sample_weight: Any = None, missing: str | None = None, name: str | None = None
+    ) -> Source:
+        """Return checked rows of a fitted mixture's features as a source; errors name the estimator that asks."""
+        name = name or type(self).__name__
         names = Names(name, fitted.feature_names, fixed=True)
         missing = missing or self.missing
         source = as_source(X, names, n_threads=self.n_threads, sample_weight=sample_weight, missing=missing)
@@ -276,9 +278,11 @@ def fitted(mixture: BaseMixture, attributes: Mapping[str, Any] | None = None) ->
     return mixture._fitted(attributes)
 
 
-def densities_of(mixtures: Sequence[BaseMixture], source: Source) -> NDArray[np.floating[Any]]:
-    """Return log p(x) of each row under each of some mixtures of the same features, (N, C)."""
-    return np.column_stack([source.log_likelihoods(source.model(mixture._evaluated())) for mixture in mixtures])
+def densities_of(mixtures: Sequence[BaseMixture], X: Any, name: str) -> NDArray[np.floating[Any]]:
+    """Return log p(x) of each row under each of some mixtures of the same features, (N, C), for an estimator."""
+    values = [mixture._evaluated() for mixture in mixtures]
+    with mixtures[0]._rows(X, values[0], name=name) as source:
+        return np.column_stack([source.log_likelihoods(source.model(value)) for value in values])
 
 
 def structure_of(mixture: BaseMixture) -> Structure:

@@ -222,8 +222,10 @@ def select(
         finally:
             count.close()
     selection, chosen = _selection(entries, criterion)
-    few = sample_weight is not None and criterion != "cv" and n < source.n_features + 2
-    _warn(chosen, [*selection.notes, *([FEW.format(n=n)] if few else [])])
+    notes = selection.notes
+    if sample_weight is not None and criterion != "cv" and n < source.n_features + 2:
+        notes.append(FEW.format(n=n))
+    _warn(chosen, notes)
     best = selection.table_[0]
     tell(
         INFO,
